@@ -1,0 +1,45 @@
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint cover fuzz build
+
+# The race detector needs cgo and a C compiler.
+CC_FOUND := $(shell command -v $$(go env CC) 2>/dev/null)
+ifeq ($(shell go env CGO_ENABLED)$(if $(CC_FOUND),+cc),1+cc)
+RACE := -race
+endif
+FUZZTIME ?= 30s
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: ## the whole story in one process: no Redis, nothing to install
+	go run ./cmd/refq demo
+
+test: ## all tests, with the race detector where that can be had
+	@test -n "$(RACE)" || echo "without the race detector: it needs cgo and a C compiler"
+	go test $(RACE) ./...
+
+lint: ## gofmt, vet on three systems, staticcheck, tidy
+	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }
+	go vet ./...
+	GOOS=windows go vet ./...
+	GOOS=darwin go vet ./...
+	go tool -modfile=tools/go.mod staticcheck ./...
+	go mod tidy -diff
+	cd tools && go mod tidy -diff
+
+cover: ## test coverage of all packages by all tests, as cover.html
+	go test -coverpkg=./... -coverprofile=cover.out ./...
+	go tool cover -func=cover.out | tail -1
+	go tool cover -html=cover.out -o cover.html
+
+fuzz: ## every fuzz target for FUZZTIME (30s)
+	@grep -rl '^func Fuzz' --include='*_test.go' . | while read file; do \
+		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\).*/\1/p' $$file); do \
+			echo "$$target in $$(dirname $$file)"; \
+			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$(dirname $$file) || exit 1; \
+		done; \
+	done
+
+build: ## bin/refq, static
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/refq ./cmd/refq

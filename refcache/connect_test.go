@@ -1,0 +1,287 @@
+package refcache_test
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+	"github.com/stretchr/testify/require"
+
+	"github.com/refq/refq/refcache"
+)
+
+func standalone(t *testing.T, url string) *redis.Options {
+	t.Helper()
+	client, err := refcache.Connect(url)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, client.Close()) })
+	require.IsType(t, &redis.Client{}, client)
+	return client.(*redis.Client).Options()
+}
+
+func TestURLOfOneServerBecomesItsClient(t *testing.T) {
+	t.Parallel()
+	type target struct {
+		Network, Addr, User, Password string
+		DB                            int
+		TLS                           string // its ServerName
+	}
+	for url, want := range map[string]target{
+		"redis://127.0.0.1:6379/0":                     {Network: "tcp", Addr: "127.0.0.1:6379"},
+		"redis://redis.example/3":                      {Network: "tcp", Addr: "redis.example:6379", DB: 3},
+		"redis://":                                     {Network: "tcp", Addr: "localhost:6379"},
+		"redis://[::1]:6380/?db=2":                     {Network: "tcp", Addr: "[::1]:6380", DB: 2},
+		"REDIS://h:1":                                  {Network: "tcp", Addr: "h:1"},
+		"redis://:pw@h:1/0":                            {Network: "tcp", Addr: "h:1", Password: "pw"},
+		"redis://me:p%40ss%2Fw%3A@h:1/0":               {Network: "tcp", Addr: "h:1", User: "me", Password: "p@ss/w:"},
+		"rediss://me:pw@redis.example:6390/1":          {Network: "tcp", Addr: "redis.example:6390", User: "me", Password: "pw", DB: 1, TLS: "redis.example"},
+		"unix:///run/redis.sock?db=4":                  {Network: "unix", Addr: "/run/redis.sock", DB: 4},
+		"unix://me:pw@/run/redis.sock":                 {Network: "unix", Addr: "/run/redis.sock", User: "me", Password: "pw"},
+		"h:1":                                          {Network: "tcp", Addr: "h:1"},
+		"[::1]:6379?pipeline=off":                      {Network: "tcp", Addr: "[::1]:6379"},
+		"redis://h:1/5?pipeline=on":                    {Network: "tcp", Addr: "h:1", DB: 5},
+		"unix:///run/redis.sock?pipeline=off&db=1":     {Network: "unix", Addr: "/run/redis.sock", DB: 1},
+		"rediss://h:1/0?pipeline=off&skip_verify=true": {Network: "tcp", Addr: "h:1", TLS: "h"},
+	} {
+		o := standalone(t, url)
+		got := target{Network: o.Network, Addr: o.Addr, User: o.Username, Password: o.Password, DB: o.DB}
+		if o.TLSConfig != nil {
+			got.TLS = o.TLSConfig.ServerName
+		}
+		require.Empty(t, cmp.Diff(want, got), url)
+	}
+}
+
+func TestClientsCarryOurSettings(t *testing.T) {
+	t.Parallel()
+	for _, url := range []string{"redis://h:1", "redis-sentinel://h:1/0?master=m"} {
+		o := standalone(t, url)
+		require.True(t, o.ContextTimeoutEnabled)
+		require.True(t, o.DisableIdentity)
+		require.Equal(t, maintnotifications.ModeDisabled, o.MaintNotificationsConfig.Mode)
+		require.Equal(t, 2*time.Second, o.DialTimeout)
+		require.Equal(t, 2*time.Second, o.ReadTimeout)
+		require.Equal(t, 2*time.Second, o.WriteTimeout)
+		require.Equal(t, 10*time.Minute, o.ConnMaxLifetime)
+		require.Equal(t, 1, o.DialerRetries)
+	}
+}
+
+func TestURLParametersWinOverOurSettings(t *testing.T) {
+	t.Parallel()
+	o := standalone(t, "redis://h:1/0?read_timeout=7s&max_retries=1&dial_timeout=9&pool_size=3&protocol=2")
+	require.Equal(t, 7*time.Second, o.ReadTimeout)
+	require.Equal(t, 9*time.Second, o.DialTimeout)
+	require.Equal(t, 1, o.MaxRetries)
+	require.Equal(t, 3, o.PoolSize)
+	require.Equal(t, 2, o.Protocol)
+	require.Equal(t, 10*time.Minute, o.ConnMaxLifetime)
+}
+
+func TestSeveralPlainAddressesAreACluster(t *testing.T) {
+	t.Parallel()
+	for url, want := range map[string][]string{
+		"a:1,b:2":                   {"a:1", "b:2"},
+		"[::1]:1,b.example:2,c:3":   {"[::1]:1", "b.example:2", "c:3"},
+		"a:1,b:2?pipeline=off":      {"a:1", "b:2"},
+		"config.cluster.example:1,": {"config.cluster.example:1"},
+	} {
+		client, err := refcache.Connect(url)
+		require.NoError(t, err, url)
+		require.IsType(t, &redis.ClusterClient{}, client)
+		o := client.(*redis.ClusterClient).Options()
+		require.Equal(t, want, o.Addrs)
+		require.True(t, o.ContextTimeoutEnabled)
+		require.Equal(t, 2*time.Second, o.ReadTimeout)
+		require.Equal(t, -1, o.MaxRetries, "retries of the nodes would multiply the Cluster's own")
+		require.Equal(t, maintnotifications.ModeDisabled, o.MaintNotificationsConfig.Mode)
+		require.NoError(t, client.Close())
+	}
+}
+
+func TestSentinelURLBecomesAFailoverClient(t *testing.T) {
+	t.Parallel()
+	for url, want := range map[string]redis.FailoverOptions{
+		"redis-sentinel://a:1,b:2/3?master=mymaster": {SentinelAddrs: []string{"a:1", "b:2"}, MasterName: "mymaster", DB: 3},
+		"redis-sentinel://a:1?master=m&pipeline=off": {SentinelAddrs: []string{"a:1"}, MasterName: "m"},
+		"redis-sentinel://a:1/?master=m&tls=false":   {SentinelAddrs: []string{"a:1"}, MasterName: "m"},
+		"redis-sentinel://me:p%40w@[::1]:1,b:2/0?master=m&tls=true&sentinel_user=s&sentinel_password=%26%23": {
+			SentinelAddrs: []string{"[::1]:1", "b:2"}, MasterName: "m", Username: "me", Password: "p@w",
+			SentinelUsername: "s", SentinelPassword: "&#", TLSConfig: &tls.Config{MinVersion: tls.VersionTLS12}},
+		"redis-sentinel://a:1?sentinel_password=s&master=m": {SentinelAddrs: []string{"a:1"}, MasterName: "m", SentinelPassword: "s"},
+	} {
+		o, err := refcache.FailoverOptions(url)
+		require.NoError(t, err, url)
+		got := redis.FailoverOptions{SentinelAddrs: o.SentinelAddrs, MasterName: o.MasterName, DB: o.DB,
+			Username: o.Username, Password: o.Password,
+			SentinelUsername: o.SentinelUsername, SentinelPassword: o.SentinelPassword}
+		require.Equal(t, want.TLSConfig != nil, o.TLSConfig != nil)
+		want.TLSConfig = nil
+		require.Equal(t, want, got)
+		require.True(t, o.ContextTimeoutEnabled)
+	}
+}
+
+func TestConnectRefusesWhatItDoesNotKnow(t *testing.T) {
+	t.Parallel()
+	for url, want := range map[string]string{
+		"":                                      "every address must be host:port",
+		"localhost":                             "every address must be host:port",
+		"localhost:6379/0":                      "plain addresses take no database",
+		"me:pw@h:1":                             "plain addresses take no user and password",
+		"me:pw@h:1,h:2":                         "plain addresses take no user and password",
+		"a:1,b:2/1":                             "a Cluster has only database 0",
+		"a:1,b":                                 "every address must be host:port",
+		"a:1,,b:1":                              "every address must be host:port",
+		"a:1,b:2?tls=true":                      "unknown parameter tls",
+		"http://h:1":                            "unknown scheme",
+		"redis://a:1,b:2/0":                     "several addresses",
+		"redis://h:x/0":                         "the address must be host:port",
+		"redis://h:1/zero":                      "only a database number may follow",
+		"redis://h:1/0/1":                       "only a database number may follow",
+		"redis://h:1/0?db=-1":                   "must not be negative",
+		"redis://h:1/0#here":                    "must be percent-encoded",
+		"redis://h:1/0?max_retrys=1":            "unexpected option: max_retrys",
+		"redis://h:1/0?read_timeout=soon":       "invalid read_timeout duration",
+		"redis://h:1/0?pipeline=maybe":          "pipeline is on or off",
+		"redis://h:1/0?pipeline=on&pipeline=x":  "pipeline is given 2 times",
+		"redis://h:1/0?master=m":                "unexpected option: master",
+		"redis://h:1/0?password=secret":         "a password belongs before the @",
+		"redis://h:1/0?read_timeout=%zz":        "must be percent-encoded",
+		"redis://me:%zz@h:1/0":                  "user name or password is malformed",
+		"redis://me:p/w@h:1/0":                  "must be percent-encoded",
+		"unix://run/redis.sock":                 "must begin with /",
+		"unix://":                               "empty unix socket path",
+		"redis-sentinel://a:1":                  "the master's name is missing",
+		"redis-sentinel://a?master=m":           "every address must be host:port",
+		"redis-sentinel://?master=m":            "every address must be host:port",
+		"redis-sentinel://a:1/x?master=m":       "only a database number may follow",
+		"redis-sentinel://a:1?master=m&tls=1":   "tls is true or false",
+		"redis-sentinel://a:1?master=m&mster=m": "unknown parameter mster",
+		"redis-sentinel://a:1?master=m&sentinel_user=s":             "sentinel_user needs a sentinel_password",
+		"redis-sentinel://a:1?master=m&sentinel_password=se&cret":   "write %26 for its &",
+		"redis-sentinel://a:1?master=m&sentinel_password=se#cret":   "must be percent-encoded",
+		"redis-sentinel://a:1/99999999999999999999?master=mymaster": "database number is too large",
+	} {
+		client, err := refcache.Connect(url)
+		require.ErrorContains(t, err, want, url)
+		require.ErrorContains(t, err, "redis URL "+refcache.RedactURL(url))
+		require.Nil(t, client)
+	}
+}
+
+func TestRedactedURLShowsAllButPasswords(t *testing.T) {
+	t.Parallel()
+	for url, want := range map[string]string{
+		"redis://127.0.0.1:6379/0":                                      "redis://127.0.0.1:6379/0",
+		"redis://me:secret@h:1/0?read_timeout=3s":                       "redis://***@h:1/0?read_timeout=3s",
+		"rediss://secret@h:1/0":                                         "rediss://***@h:1/0",
+		"unix://:secret@/run/redis.sock?db=1":                           "unix://***@/run/redis.sock?db=1",
+		"a:1,[::1]:2,c.example:3?pipeline=off":                          "a:1,[::1]:2,c.example:3?pipeline=off",
+		"redis-sentinel://me:secret@a:1,b:2/0?master=m&tls=true":        "redis-sentinel://***@a:1,b:2/0?master=m&tls=true",
+		"redis-sentinel://a:1?sentinel_password=secret&sentinel_user=u": "redis-sentinel://a:1?sentinel_password=***&sentinel_user=u",
+
+		// Malformed ones: better too little than a piece of a password.
+		"redis://me:sec/re?t#@@h:1/0":                             "redis://***",
+		"redis://me:se@cr@h:1/0":                                  "redis://***@h:1/0",
+		"redis://:secret":                                         "redis://***",
+		"redis://me:sec/ret":                                      "redis://******",
+		"unix://me:sec/ret":                                       "unix://******",
+		"redis:secret@h:1":                                        "***@h:1",
+		"secret":                                                  "***",
+		"secret://h:1":                                            "***://h:1",
+		"redis://h:1/0?password=secret":                           "redis://h:1/0?***",
+		"redis://h:1/0?master=\x1b[31m":                           "redis://h:1/0?***",
+		"redis-sentinel://a:1?sentinel_password=sec&ret":          "redis-sentinel://a:1?sentinel_password=***&***",
+		"redis-sentinel://a:1?sentinel_password=sec#ret":          "redis-sentinel://a:1?sentinel_password=******",
+		"redis-sentinel://a:1?sentinel%5Fpassword=secret":         "redis-sentinel://a:1?***",
+		"redis-sentinel://a:1?master=m&sentinel_password=sec@ret": "redis-sentinel://***",
+		"": "",
+	} {
+		require.Equal(t, want, refcache.RedactURL(url), "%q", url)
+	}
+}
+
+// The password is planted between two marks, so that not even one end of it may show.
+func FuzzRedactURL(f *testing.F) {
+	for _, inner := range []string{"", "plain", "/?#@:", "%", "%zz", "://", "a&b=c", "a,b:1", "\n", "é", ";", "=", "]", "@h:1/0?master="} {
+		f.Add(inner)
+	}
+	forms := []string{
+		"redis://me:PASSWORD@h:1/0", "redis://:PASSWORD@", "rediss://PASSWORD@h:1/0?db=1", "unix://me:PASSWORD@/run/redis.sock",
+		"redis-sentinel://me:PASSWORD@a:1,b:2/0?master=m", "me:PASSWORD@a:1,b:2", "PASSWORD@h:1", "redis:PASSWORD@h", "http://me:PASSWORD@h",
+		"redis://me:PASSWORD@h:x/y?z#", "redis://h:1/0?password=PASSWORD&x=1",
+		"redis-sentinel://a:1/0?master=m&sentinel_password=PASSWORD", "redis-sentinel://a:1/0?master=m&x=1&sentinel_password=PASSWORD&tls=no",
+	}
+	const mark = "Kx7q"
+	f.Fuzz(func(t *testing.T, inner string) {
+		password := mark + inner + mark
+		for _, form := range forms {
+			for _, encoded := range []string{password, encode(password)} {
+				url := strings.Replace(form, "PASSWORD", encoded, 1)
+				if strings.Contains(form, "=PASSWORD") && encoded == password && strings.Contains(inner, "&") {
+					continue // names what may be a parameter of its own: not a password that was left raw
+				}
+				texts := []string{refcache.RedactURL(url)}
+				client, err := refcache.Connect(url)
+				if err != nil {
+					texts = append(texts, err.Error())
+				} else {
+					require.NoError(t, client.Close())
+				}
+				for _, text := range texts {
+					require.NotContains(t, text, mark, url)
+					require.NotContains(t, text, encode(mark), url)
+				}
+			}
+		}
+	})
+}
+
+// encode writes every byte as %XX, which every part of a URL accepts.
+func encode(s string) string {
+	var b strings.Builder
+	for _, c := range []byte(s) {
+		b.WriteByte('%')
+		b.WriteByte("0123456789ABCDEF"[c>>4])
+		b.WriteByte("0123456789ABCDEF"[c&15])
+	}
+	return b.String()
+}
+
+func TestCommandsFailWithinFiveSecondsWhenRedisIsAway(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	addr := listener.Addr().String()
+	require.NoError(t, listener.Close()) // from here on the port refuses connections
+
+	for _, url := range []string{"redis://" + addr, addr + "," + addr, "redis-sentinel://" + addr + "?master=m"} {
+		t.Run(url, func(t *testing.T) {
+			t.Parallel()
+			client, err := refcache.Connect(url)
+			require.NoError(t, err)
+			defer client.Close()
+			start := time.Now()
+			err = client.Get(context.Background(), "key").Err()
+			require.ErrorContains(t, err, "connection refused")
+			require.Less(t, time.Since(start), 5*time.Second)
+		})
+	}
+}
+
+func TestDialWithoutAnAnswerIsNotRepeated(t *testing.T) {
+	t.Parallel()
+	client, err := refcache.Connect("redis://h:1/0?dial_timeout=1ns") // over before it began
+	require.NoError(t, err)
+	defer client.Close()
+	start := time.Now()
+	require.ErrorContains(t, client.Get(context.Background(), "key").Err(), "i/o timeout")
+	require.Less(t, time.Since(start), 200*time.Millisecond, "a repetition waits at least 250 ms in all")
+}

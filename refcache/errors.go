@@ -1,0 +1,43 @@
+package refcache
+
+import (
+	"errors"
+	"fmt"
+)
+
+// What refq answers when it cannot do what was asked. Errors returned by producer and worker wrap these; test with errors.Is.
+var (
+	// ErrTaskNotFound: no record has this ref_id; it never existed, has expired or was deleted.
+	ErrTaskNotFound = errors.New("task not found")
+	// ErrNotFailed: only failed tasks can be retried by hand.
+	ErrNotFailed = errors.New("task has not failed")
+	// ErrRetriesExhausted: the task failed and its budget of retries is used up.
+	ErrRetriesExhausted = errors.New("retries exhausted: retry with a fresh budget (FreshBudget, or --fresh)")
+	// ErrNotCancellable: the task has already ended.
+	ErrNotCancellable = errors.New("task has already ended")
+	// ErrInFlight: the task must end before it can be deleted.
+	ErrInFlight = errors.New("task is in flight: cancel it first")
+	// ErrInvalidRef: the text is no ref_id.
+	ErrInvalidRef = errors.New("invalid ref_id")
+	// ErrNotQueued: the call is on record, but no worker could be told of it.
+	ErrNotQueued = errors.New("stored, not queued; calling again or a worker's sweep queues it")
+)
+
+// TaskError says that the call itself ended without a result: its function failed on a worker, or it was cancelled.
+// Any other error of a call means that refq could not find out.
+type TaskError struct {
+	Info TaskInfo // the task as it was read when the error was made
+}
+
+// Error names the function, the ref_id, the status, and for a failed task its last error.
+func (e *TaskError) Error() string {
+	i := e.Info
+	if i.Status == Cancelled {
+		return fmt.Sprintf("call %s of %s was cancelled", i.RefID, i.Func)
+	}
+	tries := "1 attempt"
+	if i.Attempt != 1 {
+		tries = fmt.Sprintf("%d attempts", i.Attempt)
+	}
+	return fmt.Sprintf("call %s of %s failed after %s: %s", i.RefID, i.Func, tries, i.LastError)
+}

@@ -1,0 +1,130 @@
+package refcache
+
+import (
+	"fmt"
+	"math"
+	"time"
+)
+
+const maxDuration = time.Duration(math.MaxInt64)
+
+// Policy is a function's declaration with every default filled in and checked. Here zero means none: no retries,
+// no delay, no cap, no jitter, no time limit, do not wait.
+type Policy struct {
+	Name          string
+	Version       int
+	Queue         string
+	MaxRetries    int
+	RetryDelay    time.Duration // whole milliseconds, like all durations here but AsyncTimeout
+	BackoffFactor float64
+	RetryMaxDelay time.Duration
+	RetryJitter   float64
+	Backoff       string
+	Timeout       time.Duration
+	AsyncTimeout  time.Duration
+	TTL           time.Duration
+	FailureTTL    time.Duration
+}
+
+// Defaults is what the zero values of a [Func] stand for.
+var Defaults = Policy{
+	Version:       1,
+	Queue:         "default",
+	MaxRetries:    3,
+	RetryDelay:    time.Second,
+	BackoffFactor: 2,
+	RetryMaxDelay: time.Minute,
+	RetryJitter:   0.1,
+	Timeout:       5 * time.Minute,
+	AsyncTimeout:  5 * time.Second,
+	TTL:           24 * time.Hour,
+	FailureTTL:    168 * time.Hour,
+}
+
+// DefaultNamespace is the namespace of a producer that names none.
+const DefaultNamespace = "default"
+
+// MaxLost is how many lost attempts a cycle survives: the next loss fails the task.
+const MaxLost = 3
+
+const mostRetries = 10_000
+
+// Delay returns the wait before the next attempt when n retries have been done before (0 first):
+// RetryDelay * BackoffFactor^n, bounded as [Policy.Jittered] does. It never overflows.
+func (p Policy) Delay(n int, u float64) time.Duration {
+	if p.RetryDelay == 0 {
+		return 0 // and not 0 * Inf
+	}
+	d := float64(p.RetryDelay) * math.Pow(p.BackoffFactor, float64(max(0, n)))
+	return p.Jittered(time.Duration(min(d, longestDelay)), u)
+}
+
+// Jittered caps a wait by RetryMaxDelay, then lengthens it by u (0 <= u < 1, the caller's random number) times
+// RetryJitter of itself. It never shortens it otherwise; a negative d is none.
+func (p Policy) Jittered(d time.Duration, u float64) time.Duration {
+	if p.RetryMaxDelay > 0 {
+		d = min(d, p.RetryMaxDelay)
+	}
+	return time.Duration(min(math.Ceil(float64(max(0, d))*(1+u*p.RetryJitter)), longestDelay))
+}
+
+// longestDelay keeps due times within what Redis scripts count exactly, 2^53 ms; a century will do.
+const longestDelay = float64(100 * 365 * 24 * time.Hour)
+
+// CheckName reports whether s may name a function or a namespace. The error shows what is allowed.
+func CheckName(s string) error {
+	if !nameForm.MatchString(s) {
+		return fmt.Errorf("name %q: use letters, digits and ._/- (first a letter or digit), at most 128", clip(s))
+	}
+	return nil
+}
+
+// CheckQueue is [CheckName] for queues, which may not contain a slash.
+func CheckQueue(s string) error {
+	if !validQueue(s) {
+		return fmt.Errorf("queue %q: use letters, digits and ._- (first a letter or digit), at most 128", clip(s))
+	}
+	return nil
+}
+
+func (p Policy) check() error {
+	if err := CheckName(p.Name); err != nil {
+		return fmt.Errorf("function: %w", err)
+	}
+	if err := p.checkFields(); err != nil {
+		return fmt.Errorf("function %s: %w", p.Name, err)
+	}
+	return nil
+}
+
+func (p Policy) checkFields() error {
+	if err := CheckQueue(p.Queue); err != nil {
+		return err
+	}
+	if p.Backoff != "" {
+		if err := CheckName(p.Backoff); err != nil {
+			return fmt.Errorf("backoff: %w", err)
+		}
+	}
+	switch {
+	case p.Version < 1:
+		return fmt.Errorf("version is %d, must be at least 1", p.Version)
+	case p.MaxRetries > mostRetries:
+		return fmt.Errorf("max_retries is %d, must be at most %d", p.MaxRetries, mostRetries)
+	case !(p.BackoffFactor >= 1) || math.IsInf(p.BackoffFactor, 1):
+		return fmt.Errorf("retry_backoff_factor is %v, must be finite and at least 1", p.BackoffFactor)
+	case !(p.RetryJitter <= 1):
+		return fmt.Errorf("retry_jitter is %v, must be at most 1", p.RetryJitter)
+	case p.TTL < time.Second:
+		return fmt.Errorf("ttl is %v, must be at least 1s", p.TTL)
+	case p.FailureTTL < time.Second:
+		return fmt.Errorf("failure_ttl is %v, must be at least 1s", p.FailureTTL)
+	}
+	for name, d := range map[string]time.Duration{"retry_delay": p.RetryDelay, "retry_max_delay": p.RetryMaxDelay,
+		"timeout": p.Timeout, "ttl": p.TTL, "failure_ttl": p.FailureTTL} {
+		if float64(d) > longestDelay {
+			return fmt.Errorf("%s is %v, must be at most 100 years", name, d)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,43 @@
+package refcache
+
+import "time"
+
+// Response answers a call in every state. Pointers are nil for what is not known or does not apply.
+type Response[T any] struct {
+	RefID      Ref
+	Status     Status
+	IsComplete bool // the status is complete
+	IsAsync    bool // answered while the call is in flight: poll or wait with RefID
+	CanRetry   bool // failed, with retries left
+
+	// Value is the result of a complete call; while a complete call is run again ([producer.Refresh]) the old result.
+	// It is the zero T unless HasValue.
+	Value       T
+	HasValue    bool
+	StartedAt   *time.Time
+	Progress    *Progress
+	Message     string // for people: the progress message, a note, or a sentence on the state
+	Error       string // why the task failed; empty in every other status
+	RetryCount  int
+	MaxRetries  int
+	Exhausted   bool // failed, with no retries left
+	NextRetryAt *time.Time
+
+	Func        string
+	Queue       string
+	CreatedAt   time.Time
+	CompletedAt *time.Time
+	ExpiresAt   *time.Time
+	ETA         *time.Duration // how long the running attempt may still take, by its progress; never negative
+	LostCount   int
+	Attempt     int
+}
+
+// Format is how much of a [Response] its JSON shows.
+type Format string
+
+const (
+	Minimal  Format = "minimal"  // ref_id, status and what follows from it
+	Standard Format = "standard" // also the value, progress, error and budget
+	Full     Format = "full"     // everything
+)

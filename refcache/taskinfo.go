@@ -1,0 +1,91 @@
+package refcache
+
+import "time"
+
+// TaskInfo is the readable form of a task's record: everything about a call but its arguments and result. Pointers
+// are nil for what is not known or does not apply; times are Redis's.
+type TaskInfo struct {
+	RefID       Ref
+	Func        string
+	Version     int
+	Namespace   string
+	Queue       string
+	Status      Status
+	Note        string // what a person should know, such as that no worker handles the function; usually empty
+	Cycle       int    // 1 in the first life, one more for each new one
+	Attempt     int    // the attempt that runs or ran last in this cycle; 0 before the first
+	Worker      string // who runs the attempt; empty when none runs
+	Progress    *Progress
+	CreatedAt   time.Time
+	StartedAt   *time.Time // of the latest attempt
+	CompletedAt *time.Time // when the task ended
+	ExpiresAt   *time.Time // when the record goes away
+	NextRetryAt *time.Time
+	Error       string // why the task failed; empty in every other status
+	LastError   string // of the latest failed or lost attempt
+	ErrorCause  Cause  // of the same attempt
+	RetryCount  int    // retries scheduled in this cycle, 0 to MaxRetries
+	MaxRetries  int
+	LostCount   int  // attempts of this cycle whose worker was lost; they cost no retry
+	CanRetry    bool // failed, with retries left
+	Exhausted   bool // failed, with none left
+
+	RetryDelay         time.Duration
+	RetryBackoffFactor float64
+	Timeout            time.Duration // of one attempt; 0: no limit
+
+	RetryHistory  []Attempt // failed, lost and cancelled attempts of all cycles, oldest first, the last 100
+	AttemptsTotal int       // how many there have been
+	Events        []Event   // what people and workers did to the task, oldest first, the last 100
+	EventsTotal   int
+}
+
+// Cause says how an attempt came to fail.
+type Cause string
+
+const (
+	CauseError     Cause = "error"     // the function returned an error
+	CausePanic     Cause = "panic"     // the function panicked
+	CauseTimeout   Cause = "timeout"   // the attempt took longer than Timeout
+	CauseLost      Cause = "lost"      // the worker was lost
+	CauseCancelled Cause = "cancelled" // a person cancelled the task
+)
+
+// Attempt is one execution that did not complete, as the history keeps it.
+type Attempt struct {
+	Cycle     int
+	Attempt   int
+	Error     string // at most 8 KiB
+	Cause     Cause
+	Timestamp time.Time // when it ended
+	StartedAt time.Time
+	Duration  time.Duration
+	Delay     time.Duration // the wait before the next attempt; 0 when none was scheduled
+	Worker    string
+}
+
+// Event is something done to a task by a person or a worker.
+type Event struct {
+	At   time.Time
+	Kind EventKind
+	By   string
+}
+
+// EventKind names what was done.
+type EventKind string
+
+const (
+	EventRetry       EventKind = "retry"       // retried by hand, budget continued
+	EventFresh       EventKind = "fresh"       // retried by hand with a fresh budget
+	EventCancel      EventKind = "cancel"      // cancelled
+	EventRedelivered EventKind = "redelivered" // taken from a lost worker
+	EventHandedBack  EventKind = "handed_back" // given back by a worker that could not run it
+)
+
+// Progress is what a running function last reported.
+type Progress struct {
+	Current    int64
+	Total      int64 // 0: unknown
+	Message    string
+	Percentage *float64 // 0 to 100; nil without a Total
+}
