@@ -1,0 +1,130 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/refq/refq/refcache"
+)
+
+// ClaimAnswer says what the asker for an attempt is to do.
+type ClaimAnswer struct {
+	Run   bool          // start the attempt that Record and Args describe
+	Later time.Duration // when > 0: the retry is not due; come back then
+	// Neither: there is nothing to do.
+
+	Record Record
+	Args   []byte
+}
+
+// Claim starts an attempt under a new token. It is sent once: after an error nobody knows whether the attempt has
+// started, and a beat that does not name the token finds out.
+func (s *Store) Claim(ctx context.Context, ref refcache.Ref, token, worker string) (ClaimAnswer, error) {
+	values, err := s.onTaskOnce(ctx, claimScript, ref, token, worker).Slice()
+	if err != nil {
+		return ClaimAnswer{}, wrap(err, "claim", ref)
+	}
+	answer := reply(values)
+	switch answer.text(0) {
+	case "run":
+		record, err := parseRecord(ref, answer.at(1))
+		return ClaimAnswer{Run: true, Record: record, Args: []byte(answer.text(2))}, err
+	case "later":
+		return ClaimAnswer{Later: time.Duration(answer.int(1)) * time.Millisecond}, nil
+	}
+	return ClaimAnswer{}, nil
+}
+
+// Outcome is how an attempt ended. Make one with Completed, Errored or Released.
+type Outcome struct {
+	kind string
+	args []any
+}
+
+// Completed is the outcome of an attempt with a result.
+func (s *Store) Completed(result []byte) Outcome {
+	packed, encoding := s.zip.pack(result)
+	return Outcome{"complete", []any{packed, encoding}}
+}
+
+// Failure is why an attempt failed and what its worker offers for the next one.
+type Failure struct {
+	Error     string
+	Cause     refcache.Cause
+	Permanent bool          // no retry can mend it
+	Delay     time.Duration // before the retry, if the budget has one; rounded up to whole ms
+	Note      string
+}
+
+// Errored is the outcome of an attempt that failed.
+func Errored(f Failure) Outcome {
+	permanent := ""
+	if f.Permanent {
+		permanent = "1"
+	}
+	delay := f.Delay.Milliseconds()
+	if f.Delay%time.Millisecond > 0 {
+		delay++
+	}
+	return Outcome{"error", []any{f.Error, string(f.Cause), permanent, delay, f.Note}}
+}
+
+// Released is the outcome of an attempt that the worker hands back: it does not count.
+func Released(note, by string) Outcome {
+	return Outcome{"release", []any{note, by}}
+}
+
+// Finished is what became of a task when its attempt ended.
+type Finished struct {
+	Current bool            // false: the token was void, nothing was written
+	Status  refcache.Status // of the task now
+	Delay   time.Duration   // until the next retry, if one is scheduled
+}
+
+// Finish ends the attempt that holds token.
+func (s *Store) Finish(ctx context.Context, ref refcache.Ref, token string, o Outcome) (Finished, error) {
+	values, err := s.onTask(ctx, finishScript, ref, append([]any{token, o.kind}, o.args...)...).Slice()
+	if err != nil {
+		return Finished{}, wrap(err, "finish", ref)
+	}
+	answer := reply(values)
+	return Finished{Current: answer.int(0) == 1, Status: refcache.Status(answer.text(1)),
+		Delay: time.Duration(answer.int(2)) * time.Millisecond}, nil
+}
+
+// Progress keeps a report of the attempt that holds token; false when the token is not current.
+func (s *Store) Progress(ctx context.Context, ref refcache.Ref, token string, p refcache.Progress) (bool, error) {
+	report, err := json.Marshal(progressEntry{p.Current, p.Total, p.Message})
+	if err != nil {
+		return false, fmt.Errorf("progress of %s: %w", ref, err)
+	}
+	current, err := s.onTask(ctx, progressScript, ref, token, report).Int()
+	return current == 1, wrap(err, "report progress of", ref)
+}
+
+// Claim of an attempt: which task, under which token.
+type Claim struct {
+	Ref   refcache.Ref
+	Token string
+}
+
+// Redeliver takes an attempt from the worker that claimed it: by asks, either that worker itself or a sweeper. False
+// when the attempt is over or its worker lives.
+func (s *Store) Redeliver(ctx context.Context, c Claim, worker, by string) (bool, Record, error) {
+	values, err := s.onTask(ctx, redeliverScript, c.Ref, c.Token, worker, by).Slice()
+	if err != nil {
+		return false, Record{}, wrap(err, "redeliver", c.Ref)
+	}
+	if answer := reply(values); answer.int(0) == 1 {
+		record, err := parseRecord(c.Ref, answer.at(1))
+		return true, record, err
+	}
+	return false, Record{}, nil
+}
+
+// Renumber gives a waiting task a new delivery, if it still has the one given. It answers the task as it then is.
+func (s *Store) Renumber(ctx context.Context, ref refcache.Ref, delivery int) (Record, error) {
+	return recordFrom(s.onTask(ctx, renumberScript, ref, delivery), "renumber", ref)
+}

@@ -1,0 +1,112 @@
+package store
+
+import (
+	"context"
+	"strings"
+
+	"github.com/refq/refq/refcache"
+)
+
+// Submission is a call as a producer makes it.
+type Submission struct {
+	Request   string // once per call of the API, the same in every resend
+	Inbox     string // channel to be told of the end; empty: none
+	Namespace string
+	Policy    refcache.Policy
+	Args      []byte // canonical
+
+	RetryFailed bool // start anew what has failed
+	Refresh     bool // start anew what is complete
+}
+
+// Submitted is the answer to a Submission.
+type Submitted struct {
+	Record
+	Result []byte // nil when there is none
+	Starts bool   // this submission started the life that the record shows
+}
+
+// Submit makes a call or finds the one that was made before.
+func (s *Store) Submit(ctx context.Context, ref refcache.Ref, c Submission) (Submitted, error) {
+	args := append([]any{c.Request, c.Inbox, c.revives(), c.Namespace, c.Policy.Name, c.Policy.Version, c.Args},
+		policyPairs(c.Policy)...)
+	answer, err := s.onTask(ctx, submitScript, ref, args...).Slice()
+	if err != nil {
+		return Submitted{}, wrap(err, "submit", ref)
+	}
+	record, result, err := s.recordAndResult(ref, answer)
+	return Submitted{Record: record, Result: result, Starts: reply(answer).int(3) == 1}, err
+}
+
+func (c Submission) revives() string {
+	var statuses []string
+	if c.RetryFailed {
+		statuses = append(statuses, string(refcache.Failed))
+	}
+	if c.Refresh {
+		statuses = append(statuses, string(refcache.Complete))
+	}
+	return strings.Join(statuses, ",")
+}
+
+// recordAndResult reads an answer that starts with a record, a stored result and its encoding.
+func (s *Store) recordAndResult(ref refcache.Ref, answer reply) (Record, []byte, error) {
+	record, err := parseRecord(ref, answer.at(0))
+	if err != nil || answer.at(1) == nil {
+		return record, nil, err
+	}
+	result, err := s.zip.unpack([]byte(answer.text(1)), answer.text(2))
+	return record, result, wrap(err, "read", ref)
+}
+
+// Result reads a task with its result, nil when there is none, and adds inbox, unless empty, to those who are told of
+// the end of a task in flight.
+func (s *Store) Result(ctx context.Context, ref refcache.Ref, inbox string) (Record, []byte, error) {
+	answer, err := s.onTask(ctx, readScript, ref, inbox, "result").Slice()
+	if err != nil {
+		return Record{}, nil, wrap(err, "read", ref)
+	}
+	return s.recordAndResult(ref, answer)
+}
+
+// Read reads a task without result and history.
+func (s *Store) Read(ctx context.Context, ref refcache.Ref) (Record, error) {
+	answer, err := s.onTask(ctx, readScript, ref, "", "").Slice()
+	if err != nil {
+		return Record{}, wrap(err, "read", ref)
+	}
+	return parseRecord(ref, reply(answer).at(0))
+}
+
+// RetryOutcome says what became of a retry by hand.
+type RetryOutcome string
+
+const (
+	RetryAccepted  RetryOutcome = "accepted"
+	RetryNotFailed RetryOutcome = "not_failed" // or no longer as it was seen
+	RetryExhausted RetryOutcome = "exhausted"
+)
+
+// Retry runs the failed task seen again: with what is left of its budget, or with a fresh one.
+func (s *Store) Retry(ctx context.Context, seen Record, request, by string, fresh bool) (RetryOutcome, Record, error) {
+	mode := refcache.EventRetry
+	if fresh {
+		mode = refcache.EventFresh
+	}
+	answer, record, err := outcomeAndRecord(s.onTask(ctx, retryScript, seen.Ref,
+		request, string(mode), seen.CreatedAt.UnixMilli(), seen.Delivery, by), "retry", seen.Ref)
+	return RetryOutcome(answer.text(0)), record, err
+}
+
+// Cancel ends the task seen; false when it had ended, or is another life by now.
+func (s *Store) Cancel(ctx context.Context, seen Record, by string) (bool, Record, error) {
+	answer, record, err := outcomeAndRecord(s.onTask(ctx, cancelScript, seen.Ref,
+		seen.CreatedAt.UnixMilli(), seen.Cycle, by), "cancel", seen.Ref)
+	return answer.int(0) == 1, record, err
+}
+
+// Delete removes the ended task seen; false when it is in flight.
+func (s *Store) Delete(ctx context.Context, seen Record) (bool, error) {
+	gone, err := s.onTask(ctx, deleteScript, seen.Ref, seen.CreatedAt.UnixMilli(), seen.Cycle).Int()
+	return gone == 1, wrap(err, "delete", seen.Ref)
+}

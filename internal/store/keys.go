@@ -1,0 +1,27 @@
+package store
+
+import "github.com/refq/refq/refcache"
+
+// Every key of a queue carries its name as hash tag: in a Cluster the queue lives in one slot, and one script may
+// touch all of it. asynq tags its keys alike.
+
+// queuesKey is the one key outside: the set of all queues.
+const queuesKey = "refq:queues"
+
+func prefix(queue string) string        { return "refq:{" + queue + "}:" }
+func recordKey(ref refcache.Ref) string { return prefix(ref.Queue()) + "t:" + ref.Hash() }
+
+// statusKey is the sorted set of the tasks in a status. There is none for processing: the claims say what runs.
+func statusKey(queue string, status refcache.Status) string { return prefix(queue) + string(status) }
+
+func workersKey(queue string) string        { return prefix(queue) + "workers" }
+func claimsKey(queue, worker string) string { return prefix(queue) + "claims:" + worker }
+func workerKey(queue, worker string) string { return prefix(queue) + "worker:" + worker }
+
+// WorkerChannel is where a worker hears the tokens of its attempts that were cancelled.
+func WorkerChannel(worker string) string { return "refq:worker:" + worker }
+
+// InboxChannel is where a producer hears of the ends of the tasks that it waits for.
+func InboxChannel(producer string) string { return "refq:inbox:" + producer }
+
+func refOf(queue, hash string) refcache.Ref { return refcache.Ref(queue + ":" + hash) }

@@ -1,0 +1,29 @@
+-- cancel ends a task in flight because a person says so.
+-- ARGV[1] created_at and ARGV[2] cycle that the person saw   ARGV[3] who
+-- Returns {1, record} when the task is cancelled, now or by an earlier copy of this command; {0, record} when it had
+-- ended or is another life; false when there is no record.
+-- It writes no request id: a resend of the submit that it cancelled must still find its own.
+
+local status, created, cycle, token, worker = get('status', 'created_at', 'cycle', 'token', 'worker')
+if not status then
+  return false
+end
+local same_life = created == ARGV[1] and (cycle or '1') == ARGV[2]
+if same_life and status == 'cancelled' then
+  return {1, read()}
+end
+if not same_life or not FROM[status] then
+  return {0, read()}
+end
+
+if status == 'processing' then
+  attempt_ended('cancelled', 'cancelled by ' .. ARGV[3], nil)
+end
+leave(status)
+redis.call('HDEL', record, 'last_token')
+event('cancel', ARGV[3])
+end_task('cancelled')
+if worker then
+  redis.call('PUBLISH', 'refq:worker:' .. worker, token)
+end
+return {1, read()}

@@ -1,0 +1,23 @@
+-- claim starts an attempt.
+-- ARGV[1] token   ARGV[2] worker
+-- Returns {'run', record, arguments}, {'later', ms} for a retry that is not due, or {'ack'} when there is nothing to do.
+-- A resend by the holder of the token gets the first answer again; a copy that comes after the attempt's end gets 'ack'.
+
+local status, token, last_token, due = get('status', 'token', 'last_token', 'next_retry_at')
+if status == 'processing' and token == ARGV[1] then
+  return {'run', read(), redis.call('HGET', record, 'args')}
+end
+if not FROM[status] or last_token == ARGV[1] then
+  return {'ack'}
+end
+if status == 'retrying' and tonumber(due) > now then
+  return {'later', tonumber(due) - now}
+end
+
+leave(status)
+redis.call('HDEL', record, 'last_token', 'next_retry_at', 'progress', 'note')
+redis.call('HSET', record, 'status', 'processing', 'attempt', number('attempt', 0) + 1, 'started_at', now,
+  'token', ARGV[1], 'worker', ARGV[2])
+redis.call('HSET', prefix .. 'claims:' .. ARGV[2], hash, ARGV[1])
+redis.call('ZADD', prefix .. 'workers', now, ARGV[2]) -- R5: a claim before the first beat must not look orphaned
+return {'run', read(), redis.call('HGET', record, 'args')}

@@ -1,0 +1,24 @@
+-- read answers what is known of a task, and notes who waits for its end.
+-- ARGV[1] inbox to tell, or empty   ARGV[2] 'result', 'history' or empty: what to read besides
+-- Returns {record, result, its encoding} or {record, attempts, events}; false when there is no record.
+
+if redis.call('EXISTS', record) == 0 then
+  return false
+end
+add_waiter(ARGV[1])
+
+local function entries(counter, name)
+  local n, fields = number(counter, 0), {}
+  for i = math.max(1, n - HISTORY + 1), n do
+    fields[#fields + 1] = name .. i
+  end
+  return n > 0 and redis.call('HMGET', record, unpack(fields)) or {}
+end
+
+if ARGV[2] == 'result' then
+  local result, encoding = get('result', 'result_encoding')
+  return {read(), result, encoding}
+elseif ARGV[2] == 'history' then
+  return {read(), entries('hist_n', 'attempt:'), entries('event_n', 'event:')}
+end
+return {read()}

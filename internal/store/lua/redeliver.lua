@@ -1,0 +1,35 @@
+-- redeliver takes an attempt from a worker that was lost, or that says itself that it lost the attempt.
+-- ARGV[1] token   ARGV[2] the worker that claimed it   ARGV[3] who asks
+-- Returns {1, record}, or {0} when the attempt is not to be taken.
+-- The owner's beat is read here, so a worker that came back meanwhile keeps its attempt.
+
+local status, token, worker = get('status', 'token', 'worker')
+if not FROM[status] or token ~= ARGV[1] then
+  local claims = prefix .. 'claims:' .. ARGV[2]
+  if redis.call('HGET', claims, hash) == ARGV[1] then
+    redis.call('HDEL', claims, hash) -- a claim on nothing would keep the worker in the index for ever
+  end
+  return {0}
+end
+local beat = redis.call('ZSCORE', prefix .. 'workers', worker)
+if ARGV[3] ~= worker and beat and now - beat <= DEAD_AFTER then
+  return {0}
+end
+
+local lost = number('lost_count', 0) + 1
+local reason = 'worker ' .. worker .. ' was lost while it ran this attempt'
+if ARGV[3] == worker then
+  reason = 'worker ' .. worker .. ' claimed this attempt but never saw the answer'
+end
+attempt_ended('lost', reason, nil)
+redis.call('HSET', record, 'lost_count', lost, 'last_error', reason)
+leave(status)
+if lost > MAX_LOST then
+  end_task('failed')
+  return {1, read()}
+end
+redis.call('HDEL', record, 'progress', 'started_at')
+new_delivery()
+wait_for_worker()
+event('redelivered', ARGV[3])
+return {1, read()}

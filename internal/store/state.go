@@ -1,0 +1,54 @@
+package store
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/refq/refq/refcache"
+)
+
+// none stands for a task without a record.
+const none refcache.Status = ""
+
+// transition is one arrow of the state diagram: a script that takes a task from one status to another.
+type transition struct {
+	script   string
+	from, to refcache.Status
+}
+
+// transitions is the state machine. The scripts hold no copy: each is given the statuses that it may leave.
+var transitions = []transition{
+	{"submit", none, refcache.Pending},
+	{"submit", refcache.Cancelled, refcache.Pending},
+	{"submit", refcache.Failed, refcache.Pending},   // with RetryFailed
+	{"submit", refcache.Complete, refcache.Pending}, // with Refresh
+	{"claim", refcache.Pending, refcache.Processing},
+	{"claim", refcache.Retrying, refcache.Processing}, // when due
+	{"finish", refcache.Processing, refcache.Complete},
+	{"finish", refcache.Processing, refcache.Retrying},
+	{"finish", refcache.Processing, refcache.Failed},
+	{"finish", refcache.Processing, refcache.Pending}, // handed back
+	{"redeliver", refcache.Processing, refcache.Pending},
+	{"redeliver", refcache.Processing, refcache.Failed}, // lost too often
+	{"renumber", refcache.Pending, refcache.Pending},
+	{"renumber", refcache.Retrying, refcache.Retrying},
+	{"progress", refcache.Processing, refcache.Processing},
+	{"retry", refcache.Failed, refcache.Pending},
+	{"cancel", refcache.Pending, refcache.Cancelled},
+	{"cancel", refcache.Retrying, refcache.Cancelled},
+	{"cancel", refcache.Processing, refcache.Cancelled},
+	{"delete", refcache.Complete, none},
+	{"delete", refcache.Failed, none},
+	{"delete", refcache.Cancelled, none},
+}
+
+// luaFrom writes the statuses that a script may leave as a Lua table.
+func luaFrom(script string) string {
+	var b strings.Builder
+	for _, t := range transitions {
+		if t.script == script && t.from != none {
+			fmt.Fprintf(&b, "%s = true, ", t.from)
+		}
+	}
+	return "{" + b.String() + "}"
+}

@@ -1,0 +1,94 @@
+// Package store keeps the tasks in Redis. Each change of a task is one Lua script: atomic, safe to send twice, and
+// refused to whoever does not hold the attempt's token.
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/refq/refq/refcache"
+)
+
+// Store reads and writes tasks. It is safe for concurrent use.
+type Store struct {
+	rdb redis.UniversalClient
+	zip compressor
+}
+
+// New returns a Store that uses rdb, which the caller closes.
+func New(rdb redis.UniversalClient) *Store {
+	return &Store{rdb: rdb, zip: newCompressor()}
+}
+
+func isNil(err error) bool { return errors.Is(err, redis.Nil) }
+
+// wrap says what was asked of which task. Redis's nil means that there is no record.
+func wrap(err error, operation string, ref refcache.Ref) error {
+	if isNil(err) {
+		err = refcache.ErrTaskNotFound
+	}
+	if err != nil {
+		return fmt.Errorf("%s %s: %w", operation, ref, err)
+	}
+	return nil
+}
+
+// reply is an array that a script returned.
+type reply []any
+
+func (r reply) at(i int) any {
+	if i < len(r) {
+		return r[i]
+	}
+	return nil
+}
+
+func (r reply) text(i int) string { s, _ := r.at(i).(string); return s }
+func (r reply) int(i int) int64   { n, _ := r.at(i).(int64); return n }
+func (r reply) texts(i int) []string {
+	values, _ := r.at(i).([]any)
+	texts := make([]string, len(values))
+	for n, v := range values {
+		texts[n], _ = v.(string)
+	}
+	return texts
+}
+
+// recordFrom runs a script on a task that answers with the record alone.
+func recordFrom(cmd *redis.Cmd, operation string, ref refcache.Ref) (Record, error) {
+	answer, err := cmd.Slice()
+	if err != nil {
+		return Record{}, wrap(err, operation, ref)
+	}
+	return parseRecord(ref, answer)
+}
+
+// outcomeAndRecord runs a script on a task that answers with an outcome and the record.
+func outcomeAndRecord(cmd *redis.Cmd, operation string, ref refcache.Ref) (reply, Record, error) {
+	answer, err := cmd.Slice()
+	if err != nil {
+		return nil, Record{}, wrap(err, operation, ref)
+	}
+	record, err := parseRecord(ref, reply(answer).at(1))
+	return answer, record, err
+}
+
+// Queues returns the names of all queues that were ever used, in no order.
+func (s *Store) Queues(ctx context.Context) ([]string, error) {
+	queues, err := s.rdb.SMembers(ctx, queuesKey).Result()
+	if err != nil {
+		return nil, fmt.Errorf("list queues: %w", err)
+	}
+	return queues, nil
+}
+
+// AddQueue notes that a queue is used.
+func (s *Store) AddQueue(ctx context.Context, queue string) error {
+	if err := s.rdb.SAdd(ctx, queuesKey, queue).Err(); err != nil {
+		return fmt.Errorf("note queue %s: %w", queue, err)
+	}
+	return nil
+}
