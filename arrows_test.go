@@ -1,0 +1,86 @@
+package refq_test
+
+import (
+	"maps"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+const module = "github.com/refq/refq/"
+
+// arrows says which packages of ours a package may import. A package that is not named here has no place in the house.
+var arrows = map[string][]string{
+	"refcache":              {},
+	"internal/codec":        {"refcache"},
+	"internal/store":        {"refcache"},
+	"internal/doorbell":     {"refcache", "internal/store"},
+	"producer":              {"refcache", "internal/codec", "internal/store", "internal/doorbell"},
+	"worker":                {"refcache", "internal/codec", "internal/store", "internal/doorbell"},
+	"internal/memredis":     {"refcache"},
+	"internal/redistest":    {},
+	"refcache/refcachetest": {"refcache", "internal/memredis"},
+	"worker/workertest":     {"refcache", "refcache/refcachetest", "producer", "worker"},
+	"internal/config":       {"refcache"},
+	"internal/execfunc":     {"refcache", "worker"},
+	"cmd/refq":              {"refcache", "producer", "worker", "internal/config", "internal/execfunc", "internal/memredis"},
+}
+
+// borders says which of our packages alone may import somebody else's, in code that is not a test.
+var borders = map[string]string{
+	"github.com/hibiken/asynq":      "internal/doorbell",
+	"github.com/alicebob/miniredis": "internal/memredis",
+	"github.com/goccy/go-yaml":      "internal/config",
+	"github.com/spf13/cobra":        "cmd/refq",
+	"github.com/klauspost/compress": "internal/store",
+}
+
+func TestPackagesImportOnlyWhatTheArrowsAllow(t *testing.T) {
+	for name, imports := range imports(t) {
+		allowed, ok := arrows[name]
+		require.True(t, ok, "package %s is not in the arrows: say what it may import", name)
+		for _, imported := range imports {
+			if own, ok := strings.CutPrefix(imported, module); ok {
+				require.Contains(t, allowed, own, "%s imports %s", name, own)
+			}
+			for path, border := range borders {
+				if strings.HasPrefix(imported, path) {
+					require.Equal(t, border, name, "only %s may import %s", border, path)
+				}
+			}
+		}
+	}
+}
+
+// What users link must not drag in what only the binary or the tests need.
+func TestLibrariesLinkNoToolsOfOthers(t *testing.T) {
+	out, err := exec.Command("go", "list", "-deps", "./refcache", "./producer", "./worker").Output()
+	require.NoError(t, err)
+	linked := strings.Fields(string(out))
+	require.Contains(t, linked, "github.com/redis/go-redis/v9")
+	for _, path := range linked {
+		for _, unwanted := range []string{"github.com/alicebob/", "github.com/goccy/", "github.com/hibiken/asynqmon",
+			"github.com/lmittmann/", "github.com/rogpeppe/", "github.com/stretchr/", "github.com/vbauerster/", "pgregory.net/",
+			"go.uber.org/goleak", "testing", module + "cmd", module + "internal/memredis", module + "internal/config"} {
+			require.False(t, path == unwanted || strings.HasPrefix(path, unwanted+"/") ||
+				strings.HasSuffix(unwanted, "/") && strings.HasPrefix(path, unwanted), "the libraries link %s", path)
+		}
+	}
+}
+
+func imports(t *testing.T) map[string][]string {
+	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "./...").Output()
+	require.NoError(t, err)
+	found := map[string][]string{}
+	for line := range strings.Lines(string(out)) {
+		words := strings.Fields(line)
+		if name, ok := strings.CutPrefix(words[0], module); ok {
+			found[name] = words[1:]
+		}
+	}
+	require.Subset(t, slices.Collect(maps.Keys(found)), []string{"refcache", "producer", "worker"})
+	return found
+}

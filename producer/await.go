@@ -1,0 +1,70 @@
+package producer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/refq/refq/refcache"
+)
+
+const (
+	// Messages may get lost, so waiters also look, less and less often.
+	firstLook = 100 * time.Millisecond
+	mostLook  = 2 * time.Second
+
+	forEver = time.Duration(1<<63 - 1)
+)
+
+// look reads a task with its result; inbox, if not empty, is told of the end of a task in flight.
+func (p *Producer) look(ctx context.Context, ref refcache.Ref, inbox string) (snapshot, error) {
+	record, result, err := p.store.Result(ctx, ref, inbox)
+	return snapshot{record, result}, err
+}
+
+// lookAt reads a task that somebody outside named.
+func (p *Producer) lookAt(ctx context.Context, ref refcache.Ref) (snapshot, error) {
+	if _, err := refcache.ParseRef(string(ref)); err != nil {
+		return snapshot{}, err
+	}
+	return p.look(ctx, ref, "")
+}
+
+// await waits until the task in flight that now shows has ended, or patience has: it returns the task as it last was,
+// and an error when ctx ended or Redis did not tell. It waits for the end of now's cycle; if another has begun
+// meanwhile, for the end of that one.
+func (p *Producer) await(ctx context.Context, w *waiter, now snapshot, patience time.Duration) (snapshot, error) {
+	enough := time.NewTimer(patience)
+	defer enough.Stop()
+	pause := time.NewTimer(firstLook)
+	defer pause.Stop()
+	last := false
+	for wait := firstLook; ; {
+		select {
+		case cycle := <-w.ends:
+			if cycle < now.Cycle {
+				continue // of an earlier life
+			}
+		case <-pause.C:
+			wait = min(2*wait, mostLook)
+			pause.Reset(wait)
+		case <-enough.C:
+			last = true
+		case <-ctx.Done():
+			return now, fmt.Errorf("wait for call %s: %w", now.Ref, context.Cause(ctx))
+		}
+		seen, err := p.look(ctx, now.Ref, p.inbox.channel)
+		switch {
+		case errors.Is(err, refcache.ErrTaskNotFound):
+			return now, fmt.Errorf("wait for call %s: it was deleted or lost meanwhile: %w", now.Ref, refcache.ErrTaskNotFound)
+		case err == nil:
+			now = seen
+		case last:
+			return now, err
+		}
+		if last || now.Status.IsFinal() {
+			return now, nil
+		}
+	}
+}

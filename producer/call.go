@@ -1,0 +1,117 @@
+package producer
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+
+	"github.com/refq/refq/refcache"
+)
+
+// Call makes a call and waits for its end up to f.AsyncTimeout. A call that was made before is not run again: Call
+// joins it, or reads its result.
+//
+// The error is nil when the call is complete, and when it is still in flight: then the Response has IsAsync and the
+// ref_id to poll or wait with. For a call that failed or was cancelled the Response is filled and the error is a
+// *refcache.TaskError. With refcache.ErrNotQueued the Response is filled as well. Any other error means that it could
+// not be found out. The end of ctx ends the waiting, with its cause as error, never the call itself.
+func Call[In, Out any](ctx context.Context, p *Producer, f refcache.Func[In, Out], in In, options ...CallOption) (refcache.Response[Out], error) {
+	var none refcache.Response[Out]
+	c, err := prepare(p, f, in, options)
+	if err != nil {
+		return none, err
+	}
+	patience := c.submission.Policy.AsyncTimeout
+	var w *waiter
+	if patience > 0 {
+		w = p.inbox.wait(ctx, c.ref)
+		defer w.stop()
+		c.submission.Inbox = p.inbox.channel
+	}
+	made := p.submitAndRing(ctx, c)
+	if made.Ref == "" {
+		return none, made.err
+	}
+	now := snapshot{made.Record, made.Result}
+	// An old result answers all calls but the one that asked for a new one.
+	served := made.Result != nil && !(made.Starts && c.submission.Refresh)
+	if made.err == nil && patience > 0 && now.Status.InFlight() && !served {
+		// What is not final when patience ends is the answer: in flight.
+		now, err = p.await(ctx, w, now, patience)
+	} else {
+		err = made.err
+	}
+	return answer[Out](ctx, p, now, err)
+}
+
+// Cached returns f as a plain function: calling it is [Call].
+func Cached[In, Out any](p *Producer, f refcache.Func[In, Out], options ...CallOption) func(context.Context, In) (refcache.Response[Out], error) {
+	return func(ctx context.Context, in In) (refcache.Response[Out], error) {
+		return Call(ctx, p, f, in, options...)
+	}
+}
+
+// Wait blocks until the task ends and returns its result. For a task that failed or was cancelled the error is a
+// *refcache.TaskError; refcache.ErrTaskNotFound when there is no such task, or none any more. The end of ctx ends the
+// waiting with its cause. f tells only the type of the result.
+func Wait[In, Out any](ctx context.Context, p *Producer, f refcache.Func[In, Out], ref refcache.Ref) (Out, error) {
+	res, err := wait[Out](ctx, p, ref)
+	return res.Value, err
+}
+
+// Wait blocks until the task ends and returns its Response, the result as JSON. The error is as that of [Wait].
+func (p *Producer) Wait(ctx context.Context, ref refcache.Ref) (refcache.Response[json.RawMessage], error) {
+	return wait[json.RawMessage](ctx, p, ref)
+}
+
+func wait[Out any](ctx context.Context, p *Producer, ref refcache.Ref) (refcache.Response[Out], error) {
+	var none refcache.Response[Out]
+	if _, err := refcache.ParseRef(string(ref)); err != nil {
+		return none, err
+	}
+	w := p.inbox.wait(ctx, ref)
+	defer w.stop()
+	now, err := p.look(ctx, ref, p.inbox.channel)
+	if err != nil {
+		return none, err
+	}
+	if now.Status.InFlight() {
+		now, err = p.await(ctx, w, now, forEver)
+	}
+	return answer[Out](ctx, p, now, err)
+}
+
+// GetAs reads what is known of a task now, its result as Out. An error means that it could not be found out, a failed
+// task is none: refcache.ErrTaskNotFound when there is no such task. f tells only the type of the result.
+func GetAs[In, Out any](ctx context.Context, p *Producer, f refcache.Func[In, Out], ref refcache.Ref) (refcache.Response[Out], error) {
+	now, err := p.lookAt(ctx, ref)
+	if err != nil {
+		return refcache.Response[Out]{}, err
+	}
+	return response[Out](now)
+}
+
+// Get is [GetAs] with the result as JSON.
+func (p *Producer) Get(ctx context.Context, ref refcache.Ref) (refcache.Response[json.RawMessage], error) {
+	now, err := p.lookAt(ctx, ref)
+	if err != nil {
+		return refcache.Response[json.RawMessage]{}, err
+	}
+	return response[json.RawMessage](now)
+}
+
+// answer turns what is known into what Call and Wait return; err is why the waiting ended early, or nil.
+func answer[Out any](ctx context.Context, p *Producer, now snapshot, err error) (refcache.Response[Out], error) {
+	res, bad := response[Out](now)
+	if err != nil || bad != nil {
+		return res, errors.Join(err, bad)
+	}
+	if now.Status != refcache.Failed && now.Status != refcache.Cancelled {
+		return res, nil
+	}
+	info, err := p.store.Info(ctx, now.Ref)
+	if err != nil {
+		info = now.Info() // without its history, rather than no answer
+	}
+	return res, &refcache.TaskError{Info: info}
+}

@@ -1,0 +1,119 @@
+package producer
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/refq/refq/internal/store"
+	"github.com/refq/refq/refcache"
+)
+
+// subscribeTimeout bounds how long the first waiter waits for the subscription. Without it, it polls.
+const subscribeTimeout = time.Second
+
+// inbox hears of the ends of tasks, over one subscription for all waiters of the process. It is opened by the first.
+type inbox struct {
+	rdb     redis.UniversalClient
+	channel string
+
+	open sync.Once
+	sub  *redis.PubSub // nil before the first waiter
+
+	mu      sync.Mutex
+	closed  bool
+	waiters map[refcache.Ref]map[*waiter]bool
+}
+
+// waiter is somebody who waits for the end of a task.
+type waiter struct {
+	box  *inbox
+	ref  refcache.Ref
+	ends chan int // cycles that have ended; the latest is enough
+}
+
+func newInbox(rdb redis.UniversalClient, id string) *inbox {
+	return &inbox{rdb: rdb, channel: store.InboxChannel(id), waiters: map[refcache.Ref]map[*waiter]bool{}}
+}
+
+// wait registers a waiter, before anything is submitted or read, so that no end is missed from then on.
+func (b *inbox) wait(ctx context.Context, ref refcache.Ref) *waiter {
+	b.open.Do(func() { b.subscribe(ctx) })
+	w := &waiter{b, ref, make(chan int, 1)}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.waiters[ref] == nil {
+		b.waiters[ref] = map[*waiter]bool{}
+	}
+	b.waiters[ref][w] = true
+	return w
+}
+
+func (w *waiter) stop() {
+	w.box.mu.Lock()
+	defer w.box.mu.Unlock()
+	delete(w.box.waiters[w.ref], w)
+	if len(w.box.waiters[w.ref]) == 0 {
+		delete(w.box.waiters, w.ref)
+	}
+}
+
+func (b *inbox) subscribe(ctx context.Context) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, subscribeTimeout)
+	defer cancel()
+	b.sub = b.rdb.Subscribe(ctx, b.channel)
+	_, _ = b.sub.Receive(ctx) // the confirmation; the subscription mends itself, and polling is behind it
+	go b.deliver(b.sub.Channel())
+}
+
+// deliver tells waiters until the subscription is closed.
+func (b *inbox) deliver(messages <-chan *redis.Message) {
+	for m := range messages {
+		if ref, cycle, ok := parseEnd(m.Payload); ok {
+			b.tell(ref, cycle)
+		}
+	}
+}
+
+// parseEnd reads "<ref_id> <cycle> <status>".
+func parseEnd(message string) (refcache.Ref, int, bool) {
+	words := strings.Fields(message)
+	if len(words) < 2 {
+		return "", 0, false
+	}
+	cycle, err := strconv.Atoi(words[1])
+	return refcache.Ref(words[0]), cycle, err == nil
+}
+
+func (b *inbox) tell(ref refcache.Ref, cycle int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for w := range b.waiters[ref] {
+		select {
+		case <-w.ends: // an older one that was not looked at yet
+		default:
+		}
+		w.ends <- cycle
+	}
+}
+
+func (b *inbox) close() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.closed = true
+	if b.sub == nil {
+		return nil
+	}
+	sub := b.sub
+	b.sub = nil
+	return sub.Close()
+}

@@ -1,0 +1,95 @@
+// Package producer makes cached calls: it submits them, waits for their results, reads what is known of them, and
+// retries, cancels and deletes them by hand.
+package producer
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"fmt"
+	"os"
+	"os/user"
+	"sync"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/refq/refq/internal/doorbell"
+	"github.com/refq/refq/internal/store"
+	"github.com/refq/refq/refcache"
+)
+
+// Config sets up a Producer. The zero value works.
+type Config struct {
+	// Namespace keeps calls of several applications apart: it is part of a call's identity. Default "default".
+	Namespace string
+	// MaxArgs is the largest argument in bytes of canonical JSON. Default 1 MiB.
+	MaxArgs int
+	// By is who the events of a task name for what this producer does. Default user@host.
+	By string
+}
+
+const defaultMaxArgs = 1 << 20
+
+// Producer makes calls. Create one with New and Close it; it is safe for concurrent use, one per process is enough.
+type Producer struct {
+	cfg   Config
+	store *store.Store
+	bell  *doorbell.Bell
+	inbox *inbox
+
+	mu     sync.Mutex
+	queues map[string]bool // noted in Redis by this process
+}
+
+// New returns a Producer that uses rdb, which the caller closes after the Producer. It does not talk to Redis yet.
+func New(rdb redis.UniversalClient, c Config) *Producer {
+	c.Namespace = cmp.Or(c.Namespace, refcache.DefaultNamespace)
+	c.MaxArgs = cmp.Or(c.MaxArgs, defaultMaxArgs)
+	if c.By == "" {
+		c.By = userAtHost()
+	}
+	s := store.New(rdb)
+	return &Producer{cfg: c, store: s, bell: doorbell.New(rdb, s), inbox: newInbox(rdb, rand.Text()), queues: map[string]bool{}}
+}
+
+// Close ends the subscription of the waiters. Calls that still wait go on by polling.
+func (p *Producer) Close() error {
+	return p.inbox.close()
+}
+
+func userAtHost() string {
+	name := "unknown"
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return name + "@" + host
+}
+
+// noteQueue makes the queue known to those who list tasks.
+func (p *Producer) noteQueue(ctx context.Context, queue string) error {
+	p.mu.Lock()
+	known := p.queues[queue]
+	p.mu.Unlock()
+	if known {
+		return nil
+	}
+	if err := p.store.AddQueue(ctx, queue); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.queues[queue] = true
+	return nil
+}
+
+// ring makes sure that a worker will look at the task.
+func (p *Producer) ring(ctx context.Context, r store.Record) error {
+	if err := p.bell.Ring(ctx, r, doorbell.AtOnce); err != nil {
+		return fmt.Errorf("%w: %w", refcache.ErrNotQueued, err)
+	}
+	return nil
+}

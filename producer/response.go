@@ -1,0 +1,75 @@
+package producer
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/refq/refq/internal/codec"
+	"github.com/refq/refq/internal/store"
+	"github.com/refq/refq/refcache"
+)
+
+// snapshot is a task as it was read, with its result if it has one.
+type snapshot struct {
+	store.Record
+	result []byte
+}
+
+// response makes the answer for people and programs. The error is that of a result that does not fit Out; the
+// Response is filled all the same, but for its Value.
+func response[Out any](now snapshot) (refcache.Response[Out], error) {
+	info := now.Info()
+	r := refcache.Response[Out]{
+		RefID: now.Ref, Status: now.Status, IsComplete: now.Status == refcache.Complete, IsAsync: now.Status.InFlight(),
+		CanRetry: info.CanRetry, StartedAt: info.StartedAt, Progress: info.Progress, Message: message(now.Record),
+		Error: info.Error, RetryCount: info.RetryCount, MaxRetries: info.MaxRetries, Exhausted: info.Exhausted,
+		NextRetryAt: info.NextRetryAt, Func: info.Func, Queue: info.Queue, CreatedAt: info.CreatedAt,
+		CompletedAt: info.CompletedAt, ExpiresAt: info.ExpiresAt, ETA: eta(now.Record), LostCount: info.LostCount,
+		Attempt: info.Attempt,
+	}
+	if now.result == nil {
+		return r, nil
+	}
+	if err := codec.Decode(now.result, &r.Value); err != nil {
+		return r, fmt.Errorf("result of %s does not fit %T: %w", now.Ref, r.Value, err)
+	}
+	r.HasValue = true
+	return r, nil
+}
+
+// message tells a person how the task stands.
+func message(r store.Record) string {
+	switch {
+	case r.Status == refcache.Processing && r.Progress != nil && r.Progress.Message != "":
+		return r.Progress.Message
+	case r.Note != "":
+		return r.Note
+	}
+	switch r.Status {
+	case refcache.Pending:
+		return "waits for a worker"
+	case refcache.Processing:
+		return fmt.Sprintf("attempt %d is running", r.Attempt)
+	case refcache.Retrying:
+		return fmt.Sprintf("attempt %d failed, retry %d of %d follows", r.Attempt, r.RetryCount, r.Policy.MaxRetries)
+	case refcache.Complete:
+		return "complete"
+	case refcache.Cancelled:
+		return "cancelled"
+	}
+	if r.Exhausted() {
+		return "failed, no retries left"
+	}
+	return fmt.Sprintf("failed, %d of %d retries left", r.Policy.MaxRetries-r.RetryCount, r.Policy.MaxRetries)
+}
+
+// eta is what remains divided by the rate of this attempt; nil while that is not known.
+func eta(r store.Record) *time.Duration {
+	p := r.Progress
+	if r.Status != refcache.Processing || p == nil || p.Total <= 0 || p.Current <= 0 || r.StartedAt.IsZero() {
+		return nil
+	}
+	taken := float64(r.ReadAt.Sub(r.StartedAt))
+	remaining := float64(max(0, p.Total-p.Current))
+	return new(time.Duration(max(0, taken*remaining/float64(p.Current))))
+}

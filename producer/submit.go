@@ -1,0 +1,100 @@
+package producer
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+
+	"github.com/refq/refq/internal/codec"
+	"github.com/refq/refq/internal/store"
+	"github.com/refq/refq/refcache"
+)
+
+// CallOption changes what one call does with a task that has ended.
+type CallOption func(*store.Submission)
+
+// RetryFailed makes a call start anew what had failed, under the policy of this call. A cancelled task is started anew
+// by every call.
+func RetryFailed() CallOption {
+	return func(c *store.Submission) { c.RetryFailed = true }
+}
+
+// Refresh makes a call run again although it is complete. Until the new result is there, other calls are answered
+// with the old one; if the run fails, the old result is gone.
+func Refresh() CallOption {
+	return func(c *store.Submission) { c.Refresh = true }
+}
+
+// Submit makes a call and returns its ref_id without waiting for it. When the same call was made before it is the
+// same ref_id, and nothing runs twice.
+//
+// If the error is refcache.ErrNotQueued the call is on record, and the Ref valid: calling again, or a worker that
+// sweeps, queues it. Any other error means that it is not known whether the call was made; submitting again is safe.
+func Submit[In, Out any](ctx context.Context, p *Producer, f refcache.Func[In, Out], in In, options ...CallOption) (refcache.Ref, error) {
+	c, err := prepare(p, f, in, options)
+	if err != nil {
+		return "", err
+	}
+	return c.ref, p.submitAndRing(ctx, c).err
+}
+
+// call is a call about to be made: what f and in come to.
+type call struct {
+	ref        refcache.Ref
+	submission store.Submission
+}
+
+func prepare[In, Out any](p *Producer, f refcache.Func[In, Out], in In, options []CallOption) (call, error) {
+	policy, err := f.Policy()
+	if err != nil {
+		return call{}, err
+	}
+	if err := refcache.CheckName(p.cfg.Namespace); err != nil {
+		return call{}, fmt.Errorf("namespace: %w", err)
+	}
+	raw, err := codec.Encode(in)
+	if err != nil {
+		return call{}, fmt.Errorf("call %s: %w", f.Name, err)
+	}
+	if len(raw) > p.cfg.MaxArgs { // before the work of finding the canonical form, which is hardly ever shorter
+		return call{}, tooLarge(f.Name, len(raw), p.cfg.MaxArgs)
+	}
+	args, err := codec.Canonical(raw)
+	if err != nil {
+		return call{}, fmt.Errorf("call %s: %w", f.Name, err)
+	}
+	if len(args) > p.cfg.MaxArgs {
+		return call{}, tooLarge(f.Name, len(args), p.cfg.MaxArgs)
+	}
+	c := call{
+		ref:        codec.NewRef(p.cfg.Namespace, policy.Queue, policy.Name, policy.Version, args),
+		submission: store.Submission{Request: rand.Text(), Namespace: p.cfg.Namespace, Policy: policy, Args: args},
+	}
+	for _, o := range options {
+		o(&c.submission)
+	}
+	return c, nil
+}
+
+func tooLarge(name string, size, most int) error {
+	return fmt.Errorf("call %s: arguments have %d bytes, more than max_args %d; pass a reference to large data", name, size, most)
+}
+
+// submitted is what became of a submission. With a record, err says that it could not be queued.
+type submitted struct {
+	store.Submitted
+	err error
+}
+
+// submitAndRing records the call and sees to it that a worker looks at it. Whoever finds the task pending rings: the
+// one that should have may have died in between (R14).
+func (p *Producer) submitAndRing(ctx context.Context, c call) submitted {
+	if err := p.noteQueue(ctx, c.ref.Queue()); err != nil {
+		return submitted{err: err}
+	}
+	s, err := p.store.Submit(ctx, c.ref, c.submission)
+	if err == nil && s.Status == refcache.Pending {
+		err = p.ring(ctx, s.Record)
+	}
+	return submitted{s, err}
+}

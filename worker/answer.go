@@ -1,0 +1,118 @@
+package worker
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"time"
+
+	"github.com/refq/refq/internal/doorbell"
+	"github.com/refq/refq/internal/store"
+	"github.com/refq/refq/refcache"
+)
+
+const (
+	claimAgain   = time.Second     // after a claim that could not be made
+	unknownAgain = 5 * time.Second // after a function that this worker does not know
+)
+
+// answer looks at the task that a doorbell is about: it claims, runs and finishes an attempt if one is due. What it
+// tells asynq decides only how soon asynq rings again.
+func (w *Worker) answer(asked context.Context, ref refcache.Ref) doorbell.Answer {
+	if !w.takeSlot() {
+		return doorbell.Again(0, "worker is stopping", false)
+	}
+	r := w.live.add(ref, rand.Text())
+	claim, err := w.store.Claim(asked, ref, r.token, w.id)
+	if err != nil || !claim.Run {
+		w.live.remove(r)
+		<-w.slots
+		switch {
+		case err != nil:
+			return doorbell.Again(claimAgain, err.Error(), false)
+		case claim.Later > 0:
+			return doorbell.Again(claim.Later, "retry is not due yet", false)
+		}
+		return doorbell.Answer{}
+	}
+	w.live.claimed(r)
+	return w.answerWith(asked, r, claim)
+}
+
+// takeSlot waits for a slot; false when the worker stops.
+func (w *Worker) takeSlot() bool {
+	select {
+	case <-w.stopping: // also when a slot is free
+		return false
+	default:
+	}
+	select {
+	case w.slots <- struct{}{}:
+		return true
+	case <-w.stopping:
+		return false
+	}
+}
+
+// answerWith runs the attempt that was claimed and finishes it. The token leaves memory, and the slot is free again,
+// when that is over and the function has returned.
+func (w *Worker) answerWith(asked context.Context, r *run, claim store.ClaimAnswer) doorbell.Answer {
+	task := claim.Record
+	again := time.Duration(0)
+	name := function{task.Policy.Name, task.Policy.Version}
+	var outcome store.Outcome
+	wanted := true
+	returned := closed
+	if h, ok := w.handlers[name]; ok {
+		outcome, wanted, returned = w.execute(r, h, claim)
+	} else {
+		outcome = store.Released(fmt.Sprintf("worker %s does not know function %s", w.id, name), w.id)
+		again = unknownAgain
+	}
+	var finished store.Finished
+	if wanted {
+		finished = w.finish(r, outcome)
+	}
+	w.live.remove(r)
+	go func() { // usually returns at once
+		<-returned
+		<-w.slots
+	}()
+	if asked.Err() != nil {
+		w.ringAnew(task, finished)
+	}
+	return answerFor(finished, again)
+}
+
+var closed = func() <-chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
+
+func answerFor(f store.Finished, again time.Duration) doorbell.Answer {
+	switch f.Status {
+	case refcache.Failed:
+		return doorbell.Archive("attempt failed: see refq")
+	case refcache.Retrying:
+		return doorbell.Again(f.Delay, "attempt failed: see refq", true)
+	case refcache.Pending:
+		return doorbell.Again(again, "handed back", false)
+	}
+	return doorbell.Answer{}
+}
+
+// ringAnew makes up for an answer that asynq no longer waits for: the doorbell under way is asynq's to give up, in a
+// minute or two, so the task gets a new one.
+func (w *Worker) ringAnew(task store.Record, f store.Finished) {
+	if f.Status != refcache.Retrying && f.Status != refcache.Pending {
+		return
+	}
+	task, err := w.store.Renumber(w.live.base, task.Ref, task.Delivery)
+	if err == nil {
+		err = w.bell.Ring(w.live.base, task, doorbell.AtOnce)
+	}
+	if err != nil {
+		w.log.Warn("task waits for a sweep", "ref", task.Ref, "err", err)
+	}
+}

@@ -1,0 +1,155 @@
+package worker
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/refq/refq/internal/doorbell"
+	"github.com/refq/refq/internal/store"
+)
+
+const beatEvery = 2 * time.Second
+
+// about is what a worker says of itself.
+type about struct {
+	Host      string   `json:"host"`
+	PID       int      `json:"pid"`
+	Functions []string `json:"functions"`
+	Since     int64    `json:"since"` // Unix ms of its own clock
+}
+
+// beatAll beats in every queue until ctx ends, over a connection of its own where that can be had: a pool that is used
+// up must not make the worker look dead.
+func (w *Worker) beatAll(ctx context.Context) {
+	rdb, closeOwn := ownConnection(w.rdb)
+	defer closeOwn()
+	s := store.New(rdb)
+	host, _ := os.Hostname()
+	text, _ := json.Marshal(about{host, os.Getpid(), w.Functions(), time.Now().UnixMilli()})
+	var wg sync.WaitGroup
+	for queue := range w.queues {
+		wg.Go(func() {
+			each(ctx, beatEvery, func() { w.beat(ctx, s, queue, string(text)) })
+		})
+	}
+	wg.Wait()
+}
+
+// ownConnection returns a client with one connection that reaches the same Redis as rdb, and a function to close it.
+// Only a plain client tells how; any other is used as it is.
+func ownConnection(rdb redis.UniversalClient) (redis.UniversalClient, func()) {
+	plain, ok := rdb.(*redis.Client)
+	if !ok {
+		return rdb, func() {}
+	}
+	options := *plain.Options()
+	options.PoolSize, options.MinIdleConns, options.MaxIdleConns, options.MaxActiveConns = 1, 0, 0, 0
+	own := redis.NewClient(&options)
+	return own, func() { _ = own.Close() } // nothing of it is wanted any more
+}
+
+// each calls f at once and then at every tick until ctx ends.
+func each(ctx context.Context, every time.Duration, f func()) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		f()
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// beat tells Redis what runs here, ends what should not, and gives back claims that nobody here knows of.
+func (w *Worker) beat(ctx context.Context, s *store.Store, queue, text string) {
+	void, unknown, err := s.Beat(ctx, queue, w.id, text, w.live.claims(queue))
+	if w.contact.report(ctx, err); err != nil {
+		return
+	}
+	for _, claim := range void {
+		w.live.void(claim.Token)
+	}
+	for _, claim := range unknown {
+		if !w.live.has(claim.Token) { // one that is here was claimed after the beat was sent
+			w.redeliver(ctx, store.Orphan{Worker: w.id, Claim: claim})
+		}
+	}
+}
+
+// redeliver takes an attempt from a worker that lost it, and rings for the task.
+func (w *Worker) redeliver(ctx context.Context, o store.Orphan) {
+	taken, task, err := w.store.Redeliver(ctx, o.Claim, o.Worker, w.id)
+	if err == nil && taken {
+		w.log.Warn("attempt was lost, task is redelivered", "ref", o.Ref, "func", task.Policy.Name, "lost_by", o.Worker)
+		err = w.bell.Ring(ctx, task, doorbell.AtOnce)
+	}
+	if err != nil && ctx.Err() == nil {
+		w.log.Warn("redelivery is left to a later sweep", "ref", o.Ref, "err", err)
+	}
+}
+
+// leave takes the worker out of its queues, unless it still holds claims there: those make others look for it.
+func (w *Worker) leave(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	for queue := range w.queues {
+		if err := w.store.DropWorker(ctx, queue, w.id, w.id); err != nil {
+			w.log.Debug("worker stays listed until others miss it", "err", err)
+		}
+	}
+}
+
+// hearCancellations ends attempts as soon as their task is cancelled. Messages may get lost; the beat finds out too.
+func (w *Worker) hearCancellations(ctx context.Context) {
+	sub := w.rdb.Subscribe(ctx, store.WorkerChannel(w.id))
+	defer sub.Close()
+	messages := sub.Channel()
+	for {
+		select {
+		case m, ok := <-messages:
+			if !ok {
+				return
+			}
+			w.live.void(m.Payload)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// contact says once a minute that Redis cannot be reached, and once that it can again.
+type contact struct {
+	log *slog.Logger
+
+	mu    sync.Mutex
+	since time.Time // of the outage; zero: none
+	said  time.Time
+}
+
+func (c *contact) report(ctx context.Context, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	switch {
+	case ctx.Err() != nil:
+	case err == nil && !c.since.IsZero():
+		c.log.Info("Redis is back", "away", now.Sub(c.since).Round(time.Second))
+		c.since, c.said = time.Time{}, time.Time{}
+	case err != nil:
+		if c.since.IsZero() {
+			c.since = now
+		}
+		if now.Sub(c.said) >= time.Minute {
+			c.log.Warn("Redis cannot be reached; attempts go on, outcomes are kept until it is back", "err", err)
+			c.said = now
+		}
+	}
+}

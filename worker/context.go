@@ -1,0 +1,47 @@
+package worker
+
+import (
+	"context"
+	"time"
+
+	"github.com/refq/refq/refcache"
+)
+
+// Running describes the attempt that a function was called for.
+type Running struct {
+	Ref        refcache.Ref
+	Function   string
+	Attempt    int // numbered from 1 within a cycle
+	MaxRetries int
+}
+
+// Current returns the attempt that ctx, or a parent of it, was made for, and false when ctx comes from no worker.
+func Current(ctx context.Context) (Running, bool) {
+	r, ok := ctx.Value(runKey{}).(*run)
+	if !ok {
+		return Running{}, false
+	}
+	return r.running, true
+}
+
+// Grace returns how long a function may go on to clean up once ctx has ended: 5 s, less when the worker is shutting
+// down. A function that takes longer has its outcome written for it, and what it returns is thrown away.
+// context.Cause(ctx) tells why ctx ended.
+func Grace(ctx context.Context) time.Duration {
+	r, ok := ctx.Value(runKey{}).(*run)
+	if !ok {
+		return functionGrace
+	}
+	return r.grace(ctx)
+}
+
+// ReportProgress says how far the running function is: current of total (0: unknown) and a message. It returns at
+// once; at most 10 reports a second are written, always the last one. Safe for concurrent use. It does nothing when
+// ctx comes from no worker.
+func ReportProgress(ctx context.Context, current, total int64, message string) {
+	if r, ok := ctx.Value(runKey{}).(*run); ok {
+		r.progress.report(refcache.Progress{Current: current, Total: total, Message: message})
+	}
+}
+
+type runKey struct{}

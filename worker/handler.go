@@ -1,0 +1,53 @@
+package worker
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/refq/refq/internal/codec"
+	"github.com/refq/refq/refcache"
+)
+
+// function is what a task names. Another version is another function: its results differ.
+type function struct {
+	name    string
+	version int
+}
+
+func (f function) String() string { return fmt.Sprintf("%s@%d", f.name, f.version) }
+
+// handler is a registered function with its types erased: JSON in, JSON out.
+type handler func(ctx context.Context, args []byte) ([]byte, error)
+
+// Handle registers fn for calls of f and makes the worker serve f's queue. An error of fn is retried by the policy of
+// the call, unless it is [Permanent]; a panic is an error with its stack. fn may run more than once for a call, also at
+// the same time on another worker when this one was thought dead, so it must bear that.
+//
+// ctx ends when the attempt takes longer than the call's Timeout, when its outcome is no longer wanted, and when the
+// worker stops; see [Grace]. Handle panics when f is not valid or already handled. Call it before Run.
+func Handle[In, Out any](w *Worker, f refcache.Func[In, Out], fn func(ctx context.Context, in In) (Out, error)) {
+	policy, err := f.Policy()
+	if err != nil {
+		panic(fmt.Sprintf("worker.Handle: %v", err))
+	}
+	name := function{policy.Name, policy.Version}
+	if _, ok := w.handlers[name]; ok {
+		panic(fmt.Sprintf("worker.Handle: function %s is handled already", name))
+	}
+	w.queues[policy.Queue] = true
+	w.handlers[name] = func(ctx context.Context, args []byte) ([]byte, error) {
+		var in In
+		if err := codec.Decode(args, &in); err != nil {
+			return nil, Permanent(fmt.Errorf("arguments do not fit %s: %w", name, err))
+		}
+		out, err := fn(ctx, in)
+		if err != nil {
+			return nil, err
+		}
+		result, err := codec.Encode(out)
+		if err != nil {
+			return nil, Permanent(fmt.Errorf("result of %s cannot be written as JSON: %w", name, err))
+		}
+		return result, nil
+	}
+}

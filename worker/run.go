@@ -1,0 +1,125 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/refq/refq/internal/store"
+	"github.com/refq/refq/refcache"
+)
+
+const (
+	// functionGrace is how long a function may clean up once its context has ended.
+	functionGrace = 5 * time.Second
+	// patience is how much longer the worker waits for what the function says after its grace.
+	patience = 500 * time.Millisecond
+)
+
+// run is one attempt in this process.
+type run struct {
+	ref     refcache.Ref
+	token   string
+	ctx     context.Context // ends with ErrVoid or ErrShutdown
+	cancel  context.CancelCauseFunc
+	claimed bool // guarded by live.mu
+
+	running       Running
+	progress      progress
+	shutdownGrace time.Duration
+}
+
+// grace is how long the function may take once ctx has ended.
+func (r *run) grace(ctx context.Context) time.Duration {
+	if errors.Is(context.Cause(ctx), ErrShutdown) {
+		return min(functionGrace, r.shutdownGrace)
+	}
+	return functionGrace
+}
+
+// returned is what a function gave back.
+type returned struct {
+	result []byte
+	err    error
+	cause  refcache.Cause // error or panic
+}
+
+// execute runs the function. It answers the outcome, whether anybody wants it, and a channel that is closed when the
+// function has really returned, which may be later.
+func (w *Worker) execute(r *run, h handler, claim store.ClaimAnswer) (store.Outcome, bool, <-chan struct{}) {
+	task := claim.Record
+	r.running = Running{Ref: task.Ref, Function: task.Policy.Name, Attempt: task.Attempt, MaxRetries: task.Policy.MaxRetries}
+	r.shutdownGrace = w.cfg.ShutdownTimeout / 8
+	r.progress.write = func(p refcache.Progress) { w.writeProgress(r, p) }
+
+	ctx, cancel := context.WithValue(r.ctx, runKey{}, r), context.CancelFunc(func() {})
+	if limit := task.Policy.Timeout; limit > 0 {
+		ctx, cancel = context.WithTimeoutCause(ctx, limit, &TimeoutError{limit})
+	}
+	defer cancel()
+
+	gave, done := make(chan returned, 1), make(chan struct{})
+	go func() {
+		defer close(done)
+		gave <- call(ctx, h, claim.Args)
+	}()
+	got := await(ctx, r, gave)
+	r.progress.flush()
+	outcome, wanted := w.outcome(task, got, context.Cause(ctx))
+	return outcome, wanted, done
+}
+
+// await waits for the function, and once ctx has ended no longer than its grace.
+func await(ctx context.Context, r *run, gave <-chan returned) returned {
+	select {
+	case got := <-gave:
+		return got
+	case <-ctx.Done():
+	}
+	late := time.NewTimer(r.grace(ctx) + min(patience, r.grace(ctx)/2))
+	defer late.Stop()
+	select {
+	case got := <-gave:
+		return got
+	case <-late.C:
+		return returned{err: context.Cause(ctx), cause: refcache.CauseError}
+	}
+}
+
+// call runs the function and turns a panic into an error with its stack.
+func call(ctx context.Context, h handler, args []byte) (got returned) {
+	exited := true // by runtime.Goexit, which leaves nothing to recover
+	defer func() {
+		if p := recover(); p != nil {
+			got = returned{err: fmt.Errorf("panic: %v\n\n%s", p, debug.Stack()), cause: refcache.CausePanic}
+		} else if exited {
+			got = returned{err: errors.New("function ended its goroutine"), cause: refcache.CausePanic}
+		}
+	}()
+	result, err := h(ctx, args)
+	exited = false
+	return returned{result, err, refcache.CauseError}
+}
+
+// outcome judges what the function gave back, knowing why its context ended, if it did. False: nobody wants it.
+func (w *Worker) outcome(task store.Record, got returned, ended error) (store.Outcome, bool) {
+	var timeout *TimeoutError
+	switch {
+	case errors.Is(ended, ErrVoid):
+		return store.Outcome{}, false
+	case got.err == nil && len(got.result) > w.cfg.MaxResult:
+		got.err = Permanent(fmt.Errorf("result has %d bytes, more than max_result %d", len(got.result), w.cfg.MaxResult))
+	case got.err == nil:
+		return w.store.Completed(got.result), true
+	case errors.Is(ended, ErrShutdown):
+		return store.Released("", w.id), true
+	case errors.As(ended, &timeout):
+		got.cause = refcache.CauseTimeout
+		if !errors.As(got.err, &timeout) {
+			got.err = fmt.Errorf("%w: %w", ended, got.err)
+		}
+	}
+	return store.Errored(w.failure(task, got)), true
+}

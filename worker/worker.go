@@ -1,0 +1,193 @@
+// Package worker runs cached calls: it takes them from their queues, executes the functions registered with [Handle],
+// retries what fails and keeps the outcomes.
+package worker
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/refq/refq/internal/doorbell"
+	"github.com/refq/refq/internal/store"
+)
+
+// Config sets up a Worker. The zero value works.
+type Config struct {
+	// Concurrency is how many functions run at once. Default 10.
+	Concurrency int
+	// ShutdownTimeout bounds the time from the end of Run's context to its return: attempts may finish in the first
+	// three quarters of it, then they are interrupted and handed back. Default 8 s; negative: interrupt at once.
+	ShutdownTimeout time.Duration
+	// Backoffs are the functions that a RetryPolicy.Backoff may name: n counts the retries done before (0 first),
+	// err is what the attempt failed with. The policy's cap and jitter apply to what they return.
+	Backoffs map[string]func(n int, err error) time.Duration
+	// MaxResult is the largest result in bytes of JSON; a larger one fails its task. Default 8 MiB, at most 64 MiB.
+	MaxResult int
+	// Logger gets what happens to the worker, not to each call. Default slog.Default().
+	Logger *slog.Logger
+}
+
+const (
+	defaultConcurrency     = 10
+	defaultShutdownTimeout = 8 * time.Second
+	defaultMaxResult       = 8 << 20
+	mostMaxResult          = 64 << 20
+)
+
+func (c Config) withDefaults() Config {
+	c.Concurrency = cmp.Or(c.Concurrency, defaultConcurrency)
+	c.ShutdownTimeout = max(0, cmp.Or(c.ShutdownTimeout, defaultShutdownTimeout))
+	c.MaxResult = cmp.Or(c.MaxResult, defaultMaxResult)
+	c.Logger = cmp.Or(c.Logger, slog.Default())
+	return c
+}
+
+func (c Config) check() error {
+	switch {
+	case c.Concurrency < 1:
+		return fmt.Errorf("worker: concurrency is %d, must be at least 1", c.Concurrency)
+	case c.MaxResult < 1 || c.MaxResult > mostMaxResult:
+		return fmt.Errorf("worker: max_result is %d bytes, must be 1 to %d", c.MaxResult, mostMaxResult)
+	}
+	return nil
+}
+
+// Worker runs functions. Create one with New, register functions with Handle, then call Run once.
+type Worker struct {
+	rdb   redis.UniversalClient
+	cfg   Config
+	id    string
+	store *store.Store
+	bell  *doorbell.Bell
+	log   *slog.Logger
+
+	handlers map[function]handler // fixed once Run is called
+	queues   map[string]bool
+
+	slots    chan struct{} // one for each function that really runs
+	live     live
+	stopping chan struct{} // closed when no more attempts are to be started
+	contact  contact
+}
+
+// New returns a Worker that uses rdb, which the caller closes after Run has returned.
+func New(rdb redis.UniversalClient, c Config) *Worker {
+	c = c.withDefaults()
+	s := store.New(rdb)
+	w := &Worker{
+		rdb: rdb, cfg: c, id: newID(), store: s, bell: doorbell.New(rdb, s),
+		handlers: map[function]handler{}, queues: map[string]bool{},
+		slots: make(chan struct{}, max(1, c.Concurrency)), stopping: make(chan struct{}),
+	}
+	w.log = c.Logger.With("worker", w.id)
+	w.contact.log = w.log
+	return w
+}
+
+// newID names a worker for people, and differs at each start.
+func newID() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return fmt.Sprintf("%s-%d-%s", host, os.Getpid(), strings.ToLower(rand.Text()[:6]))
+}
+
+// Run takes and executes calls until ctx ends, then stops within Config.ShutdownTimeout: attempts that have not
+// finished by then are handed back, which costs them nothing. It returns nil after that, else the reason why it could
+// not start or stop. While Redis cannot be reached it keeps trying and says so in the log once a minute.
+//
+// Functions run with the values of ctx, but not until its end. Call Run once.
+func (w *Worker) Run(ctx context.Context) error {
+	if err := w.cfg.check(); err != nil {
+		return err
+	}
+	if len(w.handlers) == 0 {
+		return errors.New("worker: no functions to handle: register some with worker.Handle")
+	}
+	base, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	w.live.base = base
+
+	background := w.startBackground(base)
+	listener, err := doorbell.Listen(w.rdb, doorbell.Config{Queues: w.Queues(), Concurrency: w.cfg.Concurrency,
+		ShutdownTimeout: w.cfg.ShutdownTimeout, Logger: w.log}, w.answer)
+	if err != nil {
+		end()
+		background.Wait()
+		return fmt.Errorf("worker: %w", err)
+	}
+	w.log.Info("worker started", "queues", w.Queues(), "functions", w.Functions(), "concurrency", w.cfg.Concurrency)
+
+	<-ctx.Done()
+	err = w.shutdown(listener)
+	w.leave(base)
+	end()
+	background.Wait()
+	return err
+}
+
+// shutdown lets attempts finish, interrupts those that do not, and returns when all are answered for.
+func (w *Worker) shutdown(listener *doorbell.Listener) error {
+	timeout := w.cfg.ShutdownTimeout
+	deadline := time.NewTimer(timeout)
+	defer deadline.Stop()
+	interrupt := time.AfterFunc(timeout*3/4, func() { w.live.interrupt() })
+	defer interrupt.Stop()
+
+	w.log.Info("worker stopping", "running", w.live.count())
+	close(w.stopping)
+	listener.Stop()
+	stopped := make(chan struct{})
+	go func() {
+		listener.Shutdown()
+		<-w.live.drained()
+		close(stopped)
+	}()
+	select {
+	case <-stopped:
+		w.log.Info("worker stopped")
+		return nil
+	case <-deadline.C:
+		left := w.live.count()
+		w.log.Warn("worker stopped before everything was answered for; other workers recover it", "running", left)
+		return nil
+	}
+}
+
+// Queues returns the names of the queues that the worker serves, sorted.
+func (w *Worker) Queues() []string {
+	return slices.Sorted(maps.Keys(w.queues))
+}
+
+// Functions returns the functions that the worker handles, as name@version, sorted.
+func (w *Worker) Functions() []string {
+	var names []string
+	for f := range w.handlers {
+		names = append(names, f.String())
+	}
+	slices.Sort(names)
+	return names
+}
+
+// startBackground runs what a worker does beside answering doorbells, until ctx ends.
+func (w *Worker) startBackground(ctx context.Context) *sync.WaitGroup {
+	var wg sync.WaitGroup
+	wg.Go(func() { w.hearCancellations(ctx) })
+	wg.Go(func() { w.beatAll(ctx) })
+	for queue := range w.queues {
+		wg.Go(func() { w.sweepQueue(ctx, queue) })
+	}
+	return &wg
+}
