@@ -26,7 +26,7 @@ var arrows = map[string][]string{
 	"worker/workertest":     {"refcache", "refcache/refcachetest", "producer", "worker"},
 	"internal/config":       {"refcache"},
 	"internal/execfunc":     {"refcache", "worker"},
-	"cmd/refq":              {"refcache", "producer", "worker", "internal/config", "internal/execfunc", "internal/memredis"},
+	"cmd/refq":              {"refcache", "internal/codec", "producer", "worker", "internal/config", "internal/execfunc", "internal/memredis"},
 }
 
 // borders says which of our packages alone may import somebody else's, in code that is not a test.

@@ -35,8 +35,9 @@ import (
 // Every form takes ?pipeline=on or off, which has no effect yet. Anything else is refused. In user names, passwords
 // and values / ? # @ must be percent-encoded. No error shows a password.
 //
-// A command ends by its context's deadline. Without one it fails within 5 s when Redis refuses connections or does not
-// answer them; a connection that goes silent costs it 2 s more for each one that lay idle.
+// A command ends by its context's deadline. Without one it fails within 5 s when Redis refuses connections, and after 2 s
+// when nobody answers a dial (a Cluster: 2 s for each of its addresses). When Redis goes silent on connections that were
+// open, each of them that the command tries costs 2 s.
 func Connect(url string) (redis.UniversalClient, error) {
 	client, err := connect(splitURL(url))
 	if err != nil {

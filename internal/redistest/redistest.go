@@ -51,7 +51,7 @@ func start() (s server, err error) {
 
 // keeper runs redis-server until its own standard input ends; the death of the test binary ends that, too. It closes
 // its output so that the server's death ends the log.
-const keeper = `redis-server "$@" & exec >&-; read -r _; kill $!`
+const keeper = `redis-server "$@" & exec >&-; read -r _; kill $!; wait`
 
 func try() (server, error) {
 	addr, err := freeAddr()

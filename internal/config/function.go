@@ -1,0 +1,97 @@
+package config
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/refq/refq/refcache"
+)
+
+// Func is a declaration whose arguments and results stay JSON.
+type Func = refcache.Func[json.RawMessage, json.RawMessage]
+
+func duration(name string, field func(*Func) *time.Duration) key[Func] {
+	return key[Func]{name, wantDuration, func(f *Func, s string) bool { return setDuration(field(f), s) }}
+}
+
+// policyKeys may stand in an entry of functions: and in defaults:. Limits that are not checked here, Func.Policy checks.
+var policyKeys = []key[Func]{
+	{"queue", "a name", func(f *Func, s string) bool { f.Queue = s; return s != "" }},
+	duration("timeout", func(f *Func) *time.Duration { return &f.Timeout }),
+	duration("async_timeout", func(f *Func) *time.Duration { return &f.AsyncTimeout }),
+	duration("ttl", func(f *Func) *time.Duration { return &f.TTL }),
+	duration("failure_ttl", func(f *Func) *time.Duration { return &f.FailureTTL }),
+	{"max_retries", "a whole number, 0 (none) or more", func(f *Func, s string) bool {
+		ok := setWhole(&f.Retry.MaxRetries, s, 0)
+		f.Retry.MaxRetries = cmp.Or(f.Retry.MaxRetries, refcache.NoRetries)
+		return ok
+	}},
+	duration("retry_delay", func(f *Func) *time.Duration { return &f.Retry.Delay }),
+	{"retry_backoff_factor", "a number, at least 1", func(f *Func, s string) bool {
+		return setNumber(&f.Retry.BackoffFactor, s, 1, largest)
+	}},
+	duration("retry_max_delay", func(f *Func) *time.Duration { return &f.Retry.MaxDelay }),
+	{"retry_jitter", "a number from 0 (none) to 1", func(f *Func, s string) bool {
+		ok := setNumber(&f.Retry.Jitter, s, 0, 1)
+		f.Retry.Jitter = cmp.Or(f.Retry.Jitter, none)
+		return ok
+	}},
+	{"backoff", "a name", func(f *Func, s string) bool { f.Retry.Backoff = s; return s != "" }},
+}
+
+var versionKey = key[Func]{"version", "a whole number, at least 1", func(f *Func, s string) bool { return setWhole(&f.Version, s, 1) }}
+
+// SetPolicy sets one policy key of f (timeout, max_retries …) to what the text means in config.yaml; 0 is none there.
+// f must be valid, and is unchanged on an error, which begins with the key and says what to write.
+func SetPolicy(f *Func, name, text string) error {
+	i := slices.IndexFunc(policyKeys, func(k key[Func]) bool { return k.name == name })
+	if i < 0 {
+		return fmt.Errorf("%s is no policy key, must be one of %s", plain(name), strings.Join(names(policyKeys), ", "))
+	}
+	changed := *f
+	if err := setPolicy(&changed, policyKeys[i], text); err != nil {
+		return err
+	}
+	*f = changed
+	return nil
+}
+
+// setPolicy relies on Policy to check each field by itself, so that what it refuses is the key just set.
+func setPolicy(f *Func, k key[Func], text string) error {
+	if err := k.apply(f, k.name, text); err != nil {
+		return err
+	}
+	if _, err := f.Policy(); err != nil {
+		return cmp.Or(errors.Unwrap(err), err) // Policy's "function NAME: " is known from where the key stands
+	}
+	return nil
+}
+
+func names(keys []key[Func]) []string {
+	list := make([]string, len(keys))
+	for i, k := range keys {
+		list[i] = k.name
+	}
+	return list
+}
+
+// inherit fills in what f leaves open.
+func inherit(f, from Func) Func {
+	f.Queue = cmp.Or(f.Queue, from.Queue)
+	f.Timeout = cmp.Or(f.Timeout, from.Timeout)
+	f.AsyncTimeout = cmp.Or(f.AsyncTimeout, from.AsyncTimeout)
+	f.TTL = cmp.Or(f.TTL, from.TTL)
+	f.FailureTTL = cmp.Or(f.FailureTTL, from.FailureTTL)
+	f.Retry.MaxRetries = cmp.Or(f.Retry.MaxRetries, from.Retry.MaxRetries)
+	f.Retry.Delay = cmp.Or(f.Retry.Delay, from.Retry.Delay)
+	f.Retry.BackoffFactor = cmp.Or(f.Retry.BackoffFactor, from.Retry.BackoffFactor)
+	f.Retry.MaxDelay = cmp.Or(f.Retry.MaxDelay, from.Retry.MaxDelay)
+	f.Retry.Jitter = cmp.Or(f.Retry.Jitter, from.Retry.Jitter)
+	f.Retry.Backoff = cmp.Or(f.Retry.Backoff, from.Retry.Backoff)
+	return f
+}

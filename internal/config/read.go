@@ -1,0 +1,182 @@
+package config
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/refq/refq/refcache"
+)
+
+// functionReader reads the entries of functions:.
+type functionReader struct {
+	folder string // of config.yaml
+	all    Func   // what defaults: says
+}
+
+// execKeys may stand in an entry of functions: only; all but exec need it.
+var execKeys = []string{"exec", "dir", "env", "inherit_env", "permanent_exit_codes"}
+
+func (r *functionReader) readDefaults(e entry) error {
+	keys, err := e.children("defaults.")
+	if err != nil {
+		return err
+	}
+	r.all.Name = "defaults" // Policy wants one
+	for _, e := range keys {
+		if err := setEntry(&r.all, e, policyKeys, names(policyKeys)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *functionReader) readFunctions(e entry) ([]Function, error) {
+	entries, err := e.children("functions.")
+	if err != nil {
+		return nil, err
+	}
+	list := make([]Function, len(entries))
+	for i, e := range entries {
+		if list[i], err = r.readFunction(e); err != nil {
+			return nil, err
+		}
+	}
+	slices.SortFunc(list, func(a, b Function) int { return cmp.Compare(a.Func.Name, b.Func.Name) })
+	return list, nil
+}
+
+func (r *functionReader) readFunction(e entry) (Function, error) {
+	if err := refcache.CheckName(e.key); err != nil {
+		return Function{}, e.refuse(err)
+	}
+	keys, err := e.children("functions." + e.key + ".")
+	if err != nil {
+		return Function{}, err
+	}
+	fn := Function{Func: Func{Name: e.key}}
+	own := append([]key[Func]{versionKey}, policyKeys...)
+	known := append(names(own), execKeys...)
+	for _, e := range keys {
+		if slices.Contains(execKeys, e.key) {
+			err = r.readExec(&fn, e)
+		} else {
+			err = setEntry(&fn.Func, e, own, known)
+		}
+		if err != nil {
+			return Function{}, err
+		}
+	}
+	fn.Func = inherit(fn.Func, r.all)
+	return r.completeExec(fn, keys)
+}
+
+// setEntry sets the one of keys that e names. known is what the error for another name chooses from.
+func setEntry(f *Func, e entry, keys []key[Func], known []string) error {
+	i := slices.IndexFunc(keys, func(k key[Func]) bool { return k.name == e.key })
+	if i < 0 {
+		return e.unknownKey(known)
+	}
+	text, err := e.text(keys[i].want)
+	if err != nil {
+		return err
+	}
+	if err := setPolicy(f, keys[i], text); err != nil {
+		return e.fail(err)
+	}
+	return nil
+}
+
+func (r *functionReader) readExec(fn *Function, e entry) (err error) {
+	switch e.key {
+	case "exec":
+		fn.Exec, err = e.command()
+	case "dir":
+		fn.Dir, err = e.text("a folder")
+		if err == nil && fn.Dir == "" {
+			err = e.mustBe("a folder")
+		}
+	case "env":
+		fn.Env, err = e.environment()
+	case "inherit_env":
+		fn.InheritEnv, err = e.variables()
+	case "permanent_exit_codes":
+		fn.PermanentExitCodes, err = e.exitCodes()
+	}
+	return err
+}
+
+// completeExec fills in what the entry of a command left open, and refuses settings of a command where there is none.
+func (r *functionReader) completeExec(fn Function, keys []entry) (Function, error) {
+	if len(fn.Exec) == 0 {
+		for _, e := range keys {
+			if slices.Contains(execKeys, e.key) {
+				return Function{}, e.fail(fmt.Errorf("%s has no use without exec, which names the command", e.key))
+			}
+		}
+		return fn, nil
+	}
+	if !filepath.IsAbs(fn.Dir) {
+		fn.Dir = filepath.Join(r.folder, fn.Dir)
+	}
+	if fn.PermanentExitCodes == nil {
+		fn.PermanentExitCodes = []int{65} // EX_DATAERR
+	}
+	return fn, nil
+}
+
+func (e entry) command() ([]string, error) {
+	const want = `a list of the program and its arguments like ["python3", "thumb.py"]`
+	words, err := e.texts(want)
+	if err == nil && (len(words) == 0 || words[0] == "") {
+		err = e.mustBe(want)
+	}
+	return words, err
+}
+
+func (e entry) environment() (map[string]string, error) {
+	variables, err := e.children(e.scope + "env.")
+	if err != nil {
+		return nil, err
+	}
+	env := map[string]string{}
+	for _, v := range variables {
+		if noVariable(v.key) {
+			return nil, v.fail(errors.New(shown(v.key) + " is no name of a variable"))
+		}
+		if env[v.key], err = v.text("a text"); err != nil {
+			return nil, err
+		}
+	}
+	return env, nil
+}
+
+func noVariable(name string) bool { return name == "" || strings.ContainsAny(name, "=\x00") }
+
+func (e entry) variables() ([]string, error) {
+	const want = `a list of names of variables like ["AWS_PROFILE"]`
+	list, err := e.texts(want)
+	if err == nil && slices.ContainsFunc(list, noVariable) {
+		err = e.mustBe(want)
+	}
+	return list, err
+}
+
+func (e entry) exitCodes() ([]int, error) {
+	const want = "a list of exit codes from 1 to 255"
+	texts, err := e.texts(want)
+	if err != nil {
+		return nil, err
+	}
+	codes := make([]int, len(texts))
+	for i, text := range texts {
+		if codes[i], err = strconv.Atoi(text); err != nil || codes[i] < 1 || codes[i] > 255 {
+			return nil, e.mustBe(want)
+		}
+	}
+	return codes, nil
+}

@@ -1,0 +1,25 @@
+package execfunc
+
+import (
+	"os/exec"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+func processAttr() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+}
+
+// wait is cmd.Wait, except that it calls exited after the command's exit and before it is reaped: so long its pid, which
+// is the id of its group, can belong to no other.
+func wait(cmd *exec.Cmd, exited func()) error {
+	for {
+		err := unix.Waitid(unix.P_PID, cmd.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
+		if err != unix.EINTR {
+			break // cmd.Wait meets any other error, too
+		}
+	}
+	exited()
+	return cmd.Wait()
+}

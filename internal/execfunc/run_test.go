@@ -1,0 +1,227 @@
+//go:build unix
+
+package execfunc
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/refq/refq/refcache"
+)
+
+// What a worker handles as refcache.Func[json.RawMessage, json.RawMessage].
+var _ func(context.Context, json.RawMessage) (json.RawMessage, error) = Command{}.Run
+
+func TestArgumentsArriveOnStdinAndTheResultIsStoredAsWritten(t *testing.T) {
+	t.Parallel()
+	for _, in := range []string{`{"b":1, "a":[1.0,2e5]}`, `{"a":1,"a":2}`, `"é\ud800"`, `0.10`, `null`} {
+		out, err := Command{Argv: []string{"cat"}}.Run(t.Context(), json.RawMessage(in))
+		require.NoError(t, err)
+		require.Equal(t, in, string(out))
+	}
+}
+
+func TestOuterWhiteSpaceIsNoPartOfTheResult(t *testing.T) {
+	t.Parallel()
+	out, err := sh(`printf ' \t\r\n{"a": 1}\n\n'`).Run(t.Context(), nil)
+	require.NoError(t, err)
+	require.Equal(t, `{"a": 1}`, string(out))
+}
+
+func TestNoOutputIsNull(t *testing.T) {
+	t.Parallel()
+	for _, script := range []string{`true`, `echo; echo`} {
+		out, err := sh(script).Run(t.Context(), nil)
+		require.NoError(t, err)
+		require.Equal(t, `null`, string(out))
+	}
+}
+
+func TestOutputThatIsNotOneJSONValueFailsPermanentlyAndIsShown(t *testing.T) {
+	t.Parallel()
+	for script, begin := range map[string]string{
+		`echo hello world`:           `"hello world"`,
+		`echo '{"a":1} {"b":2}'`:     `"{\"a\":1} {\"b\":2}"`,
+		`echo '[1,2'`:                `"[1,2"`,
+		`printf '"caf\303"'`:         `"\"caf\xc3\""`,
+		`printf '\357\273\2771'`:     `"\ufeff1"`,
+		`printf '\033[1m%0200d\n' 7`: `"\x1b[1m00000000000000000000000000000000000000000000000000000000"…`,
+	} {
+		out, err := sh(script).Run(t.Context(), nil)
+		require.Nil(t, out)
+		require.True(t, isPermanent(err), script)
+		require.ErrorContains(t, err, "stdout is not one JSON value in UTF-8: ")
+		require.True(t, strings.HasSuffix(err.Error(), "it begins "+begin), err)
+	}
+}
+
+func TestACommandNeedNotReadItsArguments(t *testing.T) {
+	t.Parallel()
+	in := json.RawMessage(`"` + strings.Repeat("x", 1<<20) + `"`) // more than a pipe holds
+	for _, script := range []string{`echo 1`, `exec 0<&-; echo 1`, `head -c 10 >&2; echo 1`} {
+		out, err := sh(script).Run(t.Context(), in)
+		require.NoError(t, err)
+		require.Equal(t, `1`, string(out))
+	}
+}
+
+func TestAnotherExitCodeIsAFailureWithCodeAndStderr(t *testing.T) {
+	t.Parallel()
+	_, err := sh(`echo '{"ok":true}'; echo first >&2; echo 'second' >&2; exit 3`).Run(t.Context(), nil)
+	require.EqualError(t, err, "exit status 3: first\nsecond")
+	require.False(t, isPermanent(err))
+
+	_, err = sh(`exit 4`).Run(t.Context(), nil)
+	require.EqualError(t, err, "exit status 4")
+	require.False(t, isPermanent(err))
+}
+
+func TestExitCode65IsPermanentUnlessOthersAreNamed(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		codes     []int
+		exit      int
+		permanent bool
+	}{
+		{nil, 65, true}, {nil, 64, false},
+		{[]int{3, 4}, 4, true}, {[]int{3, 4}, 65, false},
+		{[]int{}, 65, false},
+	} {
+		c := sh(fmt.Sprintf(`echo bad data >&2; exit %d`, test.exit))
+		c.PermanentExitCodes = test.codes
+		_, err := c.Run(t.Context(), nil)
+		require.EqualError(t, err, fmt.Sprintf("exit status %d: bad data", test.exit))
+		require.Equal(t, test.permanent, isPermanent(err), test)
+	}
+}
+
+func TestDeathByASignalNamesTheSignal(t *testing.T) {
+	t.Parallel()
+	_, err := sh(`kill -KILL $$`).Run(t.Context(), nil)
+	require.EqualError(t, err, "killed by SIGKILL")
+	require.False(t, isPermanent(err))
+
+	_, err = sh(`echo oops >&2; kill -TERM $$`).Run(t.Context(), nil)
+	require.EqualError(t, err, "killed by SIGTERM: oops")
+}
+
+func TestErrorsShowTheEndOfStderrInWholeCharacters(t *testing.T) {
+	t.Parallel()
+	_, err := sh(`printf 'half a caf\303' >&2; exit 1`).Run(t.Context(), nil)
+	require.EqualError(t, err, "exit status 1: half a caf\uFFFD")
+
+	_, err = sh(`i=0; while [ $i -lt 3000 ]; do printf é >&2; i=$((i+1)); done; echo X >&2; exit 1`).Run(t.Context(), nil)
+	require.EqualError(t, err, "exit status 1: "+strings.Repeat("é", 2047)+"X")
+}
+
+func TestArgumentsReachNoShell(t *testing.T) {
+	t.Parallel()
+	args := []string{"$HOME", "*", "`id`; exit 1", "", "two words", `"`}
+	out, err := helper("args", args...).Run(t.Context(), nil)
+	require.NoError(t, err)
+	var got []string
+	require.NoError(t, json.Unmarshal(out, &got))
+	require.Equal(t, args, got)
+}
+
+func TestFloodsOnBothOutputsBlockNobody(t *testing.T) {
+	t.Parallel()
+	c := sh(`head -c 8000000 /dev/zero | tr '\0' e >&2 & head -c 4000000 /dev/zero | tr '\0' 1; wait; echo end >&2; exit $CODE`)
+	c.Env = map[string]string{"CODE": "0"}
+	out, err := c.Run(t.Context(), nil)
+	require.NoError(t, err)
+	require.Equal(t, strings.Repeat("1", 4000000), string(out))
+
+	c.Env["CODE"] = "1"
+	_, err = c.Run(t.Context(), nil)
+	require.EqualError(t, err, "exit status 1: "+strings.Repeat("e", keep-len("end"))+"end")
+}
+
+func TestTooLongAResultIsKilledAndPermanent(t *testing.T) {
+	t.Parallel()
+	for _, script := range []string{`yes & yes`, `head -c 2000 /dev/zero; sleep 1000`, `echo oops >&2; head -c 2000 /dev/zero; exit 1`} {
+		l := newLifeline(t)
+		c := hold(l.path, `trap '' TERM; `+script)
+		c.MaxResult = 1000
+		out, err := c.Run(t.Context(), nil)
+		require.Nil(t, out)
+		require.EqualError(t, err, "stdout is longer than max_result, 1000 bytes")
+		require.True(t, isPermanent(err))
+		await(t, "all of the group is dead", l.ended)
+	}
+}
+
+func TestTheLimitOfAResultIsExact(t *testing.T) {
+	t.Parallel()
+	c := Command{Argv: []string{"cat"}, MaxResult: 1000}
+	_, err := c.Run(t.Context(), bytes.Repeat([]byte("1"), 1000))
+	require.NoError(t, err)
+	_, err = c.Run(t.Context(), bytes.Repeat([]byte("1"), 1001)) // also when the command is gone before it can be killed
+	require.True(t, isPermanent(err))
+	require.ErrorContains(t, err, "max_result")
+}
+
+func TestProgressIsReportedWhileTheCommandRuns(t *testing.T) {
+	t.Parallel()
+	var got []refcache.Progress
+	seen := filepath.Join(t.TempDir(), "seen")
+	a := attemptOf(time.Minute)
+	a.progress = func(p refcache.Progress) {
+		got = append(got, p)
+		require.NoError(t, os.WriteFile(seen, nil, 0o600))
+	}
+	c := sh(`echo 'refq-progress: 1/2 indexing' >&2
+		until [ -e "$SEEN" ]; do sleep 0.01; done
+		echo 'no refq-progress: 9/9' >&2; echo 'refq-progress: soon' >&2; printf 'refq-progress: 2/2' >&2; exit 1`)
+	c.Env = map[string]string{"SEEN": seen}
+	_, err := c.run(t.Context(), nil, a)
+	require.EqualError(t, err, "exit status 1: no refq-progress: 9/9\nrefq-progress: soon")
+	require.Equal(t, []refcache.Progress{{Current: 1, Total: 2, Message: "indexing"}, {Current: 2, Total: 2}}, got)
+}
+
+func TestCommandsRunSideBySide(t *testing.T) {
+	t.Parallel()
+	var all sync.WaitGroup
+	for i := range 20 {
+		all.Go(func() {
+			in := fmt.Sprintf(`{"i":%d}`, i)
+			out, err := Command{Argv: []string{"cat"}}.Run(t.Context(), json.RawMessage(in))
+			if err != nil || string(out) != in {
+				t.Errorf("%s: %s, %v", in, out, err)
+			}
+		})
+	}
+	all.Wait()
+}
+
+func TestAProgramThatCannotBeStartedIsNamed(t *testing.T) {
+	t.Parallel()
+	program := filepath.Join(t.TempDir(), "garbage")
+	require.NoError(t, os.WriteFile(program, []byte("\x00garbage"), 0o700))
+	_, err := Command{Argv: []string{program}}.Run(t.Context(), nil)
+	require.ErrorContains(t, err, program)
+	require.False(t, isPermanent(err), "another worker may have a better one")
+
+	_, err = Command{Argv: []string{"no-such-program"}}.Run(t.Context(), nil)
+	require.ErrorContains(t, err, `program "no-such-program" is not in PATH`)
+	require.False(t, isPermanent(err))
+}
+
+func TestBinaryOutputStaysReadable(t *testing.T) {
+	t.Parallel()
+	_, err := sh(`head -c 20000 /dev/urandom >&2; exit 1`).Run(t.Context(), nil)
+	require.ErrorContains(t, err, "exit status 1: ")
+	require.True(t, utf8.ValidString(err.Error()))
+	require.LessOrEqual(t, len(err.Error()), keep+len("exit status 1: "))
+}

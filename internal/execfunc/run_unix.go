@@ -1,0 +1,118 @@
+//go:build unix
+
+package execfunc
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os/exec"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/refq/refq/refcache"
+	"github.com/refq/refq/worker"
+)
+
+// Check says why the command could not be started here and now: no program is named, or the program or the working
+// directory is missing. The error names it and says what to do.
+func (c Command) Check() error {
+	_, err := c.locate()
+	return err
+}
+
+// Run executes the command once, with in on its stdin, and blocks until it has exited and its output is read. It has
+// the shape of a worker's handler.
+//
+// Exit code 0 is success: stdout holds one JSON value in UTF-8, which is returned as written, without outer white
+// space; none at all is null. Anything else on stdout, or more than MaxResult, is a permanent failure. Any other exit
+// code is a failure, permanent for PermanentExitCodes, whose error has the code and the last 4 KiB of stderr. Lines
+// "refq-progress: 3/10 indexing" on stderr report progress instead; the total and the message may be missing.
+//
+// When ctx ends, the process group gets SIGTERM, and SIGKILL in time for Run to return within [worker.Grace]. The
+// error then wraps the context's cause, whatever the command still does. Nothing is started for a ctx that has ended.
+// When the command exits, the rest of its group is killed; processes that left the group have their pipes closed after
+// a second. On Linux the command is killed when the worker's process dies; what it started itself is not.
+func (c Command) Run(ctx context.Context, in json.RawMessage) (json.RawMessage, error) {
+	running, _ := worker.Current(ctx)
+	return c.run(ctx, in, attempt{
+		running: running,
+		grace:   func() time.Duration { return worker.Grace(ctx) },
+		progress: func(p refcache.Progress) {
+			worker.ReportProgress(ctx, p.Current, p.Total, p.Message)
+		},
+	})
+}
+
+// attempt is what a command needs from the worker that runs it.
+type attempt struct {
+	running  worker.Running
+	grace    func() time.Duration
+	progress func(refcache.Progress)
+}
+
+func (c Command) run(ctx context.Context, in json.RawMessage, a attempt) (json.RawMessage, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	program, err := c.locate()
+	if err != nil {
+		return nil, err
+	}
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	stdout := &stdout{limit: c.maxResult(), tooLong: func() { end(errTooLong) }}
+	stderr := &stderr{progress: a.progress}
+	ended, err := execute(ctx, a.grace, &exec.Cmd{
+		Path:   program,
+		Args:   c.Argv,
+		Dir:    c.Dir,
+		Env:    c.environment(a.running),
+		Stdin:  bytes.NewReader(in),
+		Stdout: stdout,
+		Stderr: stderr,
+	})
+	stderr.endLine() // it may lack its end
+	switch {
+	case ended != nil && ended != errTooLong:
+		return nil, withText(ended, "\n", stderr.text.String())
+	case stdout.full:
+		return nil, worker.Permanent(fmt.Errorf("stdout is longer than max_result, %d bytes", stdout.limit))
+	case err != nil:
+		return nil, c.failure(err, stderr.text.String())
+	}
+	return stdout.result()
+}
+
+func (c Command) failure(err error, text string) error {
+	exit, ok := errors.AsType[*exec.ExitError](err)
+	if !ok {
+		return withText(fmt.Errorf("run %q: %w", c.Argv[0], err), "\n", text)
+	}
+	if status := exit.Sys().(syscall.WaitStatus); status.Signaled() {
+		return withText(fmt.Errorf("killed by %s", signalName(status.Signal())), ": ", text)
+	}
+	failed := withText(fmt.Errorf("exit status %d", exit.ExitCode()), ": ", text)
+	if c.permanent(exit.ExitCode()) {
+		return worker.Permanent(failed)
+	}
+	return failed
+}
+
+func signalName(s syscall.Signal) string {
+	if name := unix.SignalName(s); name != "" {
+		return name
+	}
+	return fmt.Sprintf("signal %d", int(s))
+}
+
+func withText(err error, separator, text string) error {
+	if text == "" {
+		return err
+	}
+	return fmt.Errorf("%w%s%s", err, separator, text)
+}

@@ -1,0 +1,418 @@
+package store_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/refq/refq/internal/store"
+	"github.com/refq/refq/refcache"
+)
+
+// modelOracle is the protocol of docs/design.md section 5, told a second time and as plainly as can be: no scripts, no
+// indexes, no clock but the bubble's. Each method is a row of the table there and returns the answer as text.
+type modelOracle struct {
+	tasks map[refcache.Ref]*modelTask
+	beats map[string]int64 // the last one of each worker in the index
+	told  []string         // messages since they were last taken: channel, what it is about
+
+	swept, resumed int64 // the last sweep; when sweeping began or resumed
+}
+
+// modelTask is a task's record. The test reads Redis into the same type. Times are Unix ms, 0 for none.
+type modelTask struct {
+	Status                                 refcache.Status
+	Cycle, Delivery, Attempt               int
+	Retries, Lost, MaxRetries              int
+	Token, Worker, LastToken, Req          string
+	Created, Since, Started, Due, Ended    int64 // Since: when it became pending or retrying
+	Expires                                int64
+	TTL, FailureTTL                        int64
+	Result, Waiters                        string
+	Progress                               int64 // of the running attempt
+	Error                                  string
+	Attempts                               []modelAttempt
+	Events                                 []modelEvent
+}
+
+type modelAttempt struct {
+	Cycle, Attempt       int
+	Cause                refcache.Cause
+	Error, Worker        string // Error only of cause error: the others' wording is free
+	Started, Ended, Wait int64
+}
+
+type modelEvent struct {
+	Kind refcache.EventKind
+	By   string
+	At   int64
+}
+
+const (
+	modelDeadAfter     = 6_000
+	modelSweepGap      = 3_000
+	modelSweepEvery    = 900
+	modelPendingLong   = 5_000
+	modelOverdueLong   = 2_000
+	modelNoRecord      = "no record"
+	modelNothing       = "nothing"
+	modelNotYours      = "void"
+	modelAcknowledge   = "nothing to do"
+	modelWorkerChannel = "refq:worker:"
+)
+
+func modelNow() int64 { return time.Now().UnixMilli() }
+
+// modelAbout is how answers that carry the record are compared.
+func modelAbout(what string, status refcache.Status, cycle, delivery int) string {
+	return fmt.Sprintf("%s, %s, cycle %d, delivery %d", what, status, cycle, delivery)
+}
+
+func (t *modelTask) about(what string) string {
+	return modelAbout(what, t.Status, t.Cycle, t.Delivery)
+}
+
+// find returns the task, nil when there is none or it has expired.
+func (o *modelOracle) find(ref refcache.Ref) *modelTask {
+	if t := o.tasks[ref]; t != nil && (t.Expires == 0 || modelNow() < t.Expires) {
+		return t
+	}
+	delete(o.tasks, ref)
+	return nil
+}
+
+func (o *modelOracle) submit(ref refcache.Ref, s store.Submission) string {
+	t, what := o.find(ref), "finds"
+	asked := t != nil && (t.Status == refcache.Cancelled || t.Status == refcache.Failed && s.RetryFailed ||
+		t.Status == refcache.Complete && s.Refresh)
+	if t == nil || asked && t.Req != s.Request {
+		what = "starts"
+		if t == nil {
+			t = &modelTask{Created: modelNow(), Cycle: 1, Delivery: 1}
+			o.tasks[ref] = t
+		} else {
+			t.revive()
+			t.freshBudget()
+		}
+		t.pend()
+		t.Req, t.MaxRetries = s.Request, s.Policy.MaxRetries
+		t.TTL, t.FailureTTL = s.Policy.TTL.Milliseconds(), s.Policy.FailureTTL.Milliseconds()
+	}
+	t.wait(s.Inbox)
+	return t.about(what) + fmt.Sprintf(", result %q", t.Result)
+}
+
+func (o *modelOracle) claim(ref refcache.Ref, token, worker string) string {
+	t := o.find(ref)
+	if t == nil || t.Status.IsFinal() || t.LastToken == token || t.Status == refcache.Processing && t.Token != token {
+		return modelAcknowledge
+	}
+	if t.Status == refcache.Retrying && t.Due > modelNow() {
+		return fmt.Sprintf("come back in %d ms", t.Due-modelNow())
+	}
+	if t.Status != refcache.Processing {
+		t.Attempt++
+		t.Status, t.Token, t.Worker, t.LastToken, t.Started = refcache.Processing, token, worker, "", modelNow()
+		t.Since, t.Due, t.Progress = 0, 0, 0
+		o.beats[worker] = modelNow()
+	}
+	return t.about(fmt.Sprintf("run attempt %d", t.Attempt))
+}
+
+// modelOutcome is what a worker says of an attempt.
+type modelOutcome struct {
+	kind      string // complete, error or release
+	result    string // or the error
+	permanent bool
+	delay     time.Duration
+}
+
+func (o *modelOracle) finish(ref refcache.Ref, token string, out modelOutcome) string {
+	t := o.find(ref)
+	switch {
+	case t == nil, t.LastToken != token && (t.Status != refcache.Processing || t.Token != token):
+		return modelNotYours
+	case t.LastToken == token:
+		return modelFinished(t.Status, t.Due)
+	}
+	worker := t.leave()
+	t.LastToken = token
+	switch {
+	case out.kind == "complete":
+		t.Result = out.result
+		o.end(ref, refcache.Complete)
+	case out.kind == "release":
+		t.Attempt--
+		t.event(refcache.EventHandedBack, worker)
+		t.pend()
+	case !out.permanent && t.Retries < t.MaxRetries:
+		t.failed(refcache.CauseError, out.result, worker, out.delay)
+		t.Retries++
+		t.Status, t.Since, t.Due = refcache.Retrying, modelNow(), modelNow()+out.delay.Milliseconds()
+	default:
+		t.failed(refcache.CauseError, out.result, worker, 0)
+		o.end(ref, refcache.Failed)
+	}
+	return modelFinished(t.Status, t.Due)
+}
+
+// modelFinished says the same however late it is asked: not in how long a retry is due, but when.
+func modelFinished(status refcache.Status, due int64) string {
+	if status != refcache.Retrying {
+		return string(status)
+	}
+	return fmt.Sprintf("retrying at %d", max(due, modelNow()))
+}
+
+func (o *modelOracle) redeliver(ref refcache.Ref, token, by string) string {
+	t := o.find(ref)
+	if t == nil || t.Status != refcache.Processing || t.Token != token {
+		return modelNothing
+	}
+	if by != t.Worker && !o.dead(t.Worker) {
+		return modelNothing
+	}
+	t.failed(refcache.CauseLost, "", t.leave(), 0)
+	t.Lost++
+	t.LastToken = ""
+	if t.Lost > refcache.MaxLost {
+		o.end(ref, refcache.Failed)
+		return t.about("taken")
+	}
+	t.Delivery++
+	t.event(refcache.EventRedelivered, by)
+	t.pend()
+	return t.about("taken")
+}
+
+func (o *modelOracle) renumber(ref refcache.Ref, delivery int) string {
+	t := o.find(ref)
+	if t == nil {
+		return modelNoRecord
+	}
+	if (t.Status == refcache.Pending || t.Status == refcache.Retrying) && t.Delivery == delivery {
+		t.Delivery++
+	}
+	return t.about("is")
+}
+
+func (o *modelOracle) retry(seen store.Record, request, by string, fresh bool) string {
+	t := o.find(seen.Ref)
+	switch {
+	case t == nil:
+		return modelNoRecord
+	case t.Req == request:
+		return t.about("accepted")
+	case t.Status != refcache.Failed, t.Created != seen.CreatedAt.UnixMilli(), t.Delivery != seen.Delivery:
+		return t.about("not_failed")
+	case !fresh && t.Retries >= t.MaxRetries:
+		return t.about("exhausted")
+	}
+	t.revive()
+	t.Req = request
+	if fresh {
+		t.freshBudget()
+		t.event(refcache.EventFresh, by)
+	} else {
+		t.Retries++
+		t.event(refcache.EventRetry, by)
+	}
+	t.pend()
+	return t.about("accepted")
+}
+
+// is reports whether the task is the life that was seen.
+func (t *modelTask) is(seen store.Record) bool {
+	return t.Created == seen.CreatedAt.UnixMilli() && t.Cycle == seen.Cycle
+}
+
+func (o *modelOracle) cancel(seen store.Record, by string) string {
+	t := o.find(seen.Ref)
+	switch {
+	case t == nil:
+		return modelNoRecord
+	case !t.is(seen) || t.Status == refcache.Complete || t.Status == refcache.Failed:
+		return t.about("refused")
+	case t.Status == refcache.Cancelled:
+		return t.about("done")
+	case t.Status == refcache.Processing:
+		o.told = append(o.told, modelWorkerChannel+t.Worker+" "+t.Token)
+		t.failed(refcache.CauseCancelled, "", t.leave(), 0)
+	}
+	t.LastToken = ""
+	t.event(refcache.EventCancel, by)
+	o.end(seen.Ref, refcache.Cancelled)
+	return t.about("done")
+}
+
+func (o *modelOracle) remove(seen store.Record) string {
+	t := o.find(seen.Ref)
+	switch {
+	case t == nil || !t.is(seen):
+	case !t.Status.IsFinal():
+		return "in flight"
+	default:
+		delete(o.tasks, seen.Ref)
+	}
+	return "gone"
+}
+
+func (o *modelOracle) progress(ref refcache.Ref, token string, current int64) string {
+	t := o.find(ref)
+	if t == nil || t.Status != refcache.Processing || t.Token != token {
+		return modelNotYours
+	}
+	t.Progress = current
+	return "noted"
+}
+
+func (o *modelOracle) wait(ref refcache.Ref, inbox string) string {
+	t := o.find(ref)
+	if t == nil {
+		return modelNoRecord
+	}
+	t.wait(inbox)
+	return t.about("is") + fmt.Sprintf(", result %q", t.Result)
+}
+
+func (o *modelOracle) beat(worker string, names []store.Claim) string {
+	o.beats[worker] = modelNow()
+	var void, unknown []store.Claim
+	for _, c := range names {
+		if t := o.find(c.Ref); t == nil || t.Token != c.Token {
+			void = append(void, c)
+		}
+	}
+	for _, c := range o.claims()[worker] {
+		if !slices.Contains(names, c) {
+			unknown = append(unknown, c)
+		}
+	}
+	return modelBeaten(void, unknown)
+}
+
+func modelBeaten(void, unknown []store.Claim) string {
+	text := func(claims []store.Claim) string {
+		tokens := make([]string, len(claims))
+		for i, c := range claims {
+			tokens[i] = c.Token
+		}
+		slices.Sort(tokens)
+		return strings.Join(tokens, " ")
+	}
+	return fmt.Sprintf("void [%s], unknown [%s]", text(void), text(unknown))
+}
+
+func (o *modelOracle) dropWorker(worker, by string) string {
+	if len(o.claims()[worker]) == 0 && (by == worker || o.dead(worker)) {
+		delete(o.beats, worker)
+	}
+	return modelNothing
+}
+
+func (o *modelOracle) dead(worker string) bool {
+	beat, known := o.beats[worker]
+	return !known || modelNow()-beat > modelDeadAfter
+}
+
+// claims are what is processing, by worker.
+func (o *modelOracle) claims() map[string][]store.Claim {
+	claims := map[string][]store.Claim{}
+	for ref := range o.tasks {
+		if t := o.find(ref); t != nil && t.Status == refcache.Processing {
+			claims[t.Worker] = append(claims[t.Worker], store.Claim{Ref: ref, Token: t.Token})
+		}
+	}
+	return claims
+}
+
+func (o *modelOracle) sweep() string {
+	now := modelNow()
+	if o.swept != 0 && now-o.swept < modelSweepEvery {
+		return modelNothing
+	}
+	if o.swept == 0 || now-o.swept > modelSweepGap {
+		o.resumed = now
+	}
+	o.swept = now
+	var found []string
+	for worker, beat := range o.beats {
+		if now-beat <= modelDeadAfter || now-o.resumed < modelDeadAfter {
+			continue
+		}
+		claims := o.claims()[worker]
+		if len(claims) == 0 {
+			found = append(found, "idle "+worker)
+		}
+		for _, c := range claims {
+			found = append(found, "orphan "+worker+" "+c.Token)
+		}
+	}
+	for ref := range o.tasks {
+		t := o.find(ref)
+		if t != nil && (t.Status == refcache.Pending && now-t.Since > modelPendingLong ||
+			t.Status == refcache.Retrying && now-t.Due > modelOverdueLong) {
+			found = append(found, "silent "+modelName(ref))
+		}
+	}
+	return modelSwept(found)
+}
+
+func modelSwept(found []string) string {
+	slices.Sort(found)
+	return "found [" + strings.Join(found, ", ") + "]"
+}
+
+// end makes the task final, as a whole.
+func (o *modelOracle) end(ref refcache.Ref, status refcache.Status) {
+	t := o.tasks[ref]
+	for inbox := range strings.FieldsSeq(t.Waiters) {
+		o.told = append(o.told, inbox+" "+string(ref))
+	}
+	t.Status, t.Ended, t.Since, t.Due, t.Waiters = status, modelNow(), 0, 0, ""
+	ttl := t.FailureTTL
+	if status == refcache.Complete {
+		ttl = t.TTL
+	} else {
+		t.Result = ""
+	}
+	t.Expires = t.Ended + ttl
+}
+
+// leave ends the attempt that runs and returns its worker.
+func (t *modelTask) leave() string {
+	worker := t.Worker
+	t.Token, t.Worker = "", ""
+	return worker
+}
+
+func (t *modelTask) pend() {
+	t.Status, t.Since, t.Due, t.Started = refcache.Pending, modelNow(), 0, 0
+}
+
+func (t *modelTask) revive() {
+	t.Ended, t.Expires, t.LastToken, t.Error = 0, 0, "", ""
+	t.Delivery++
+}
+
+func (t *modelTask) freshBudget() {
+	t.Cycle++
+	t.Attempt, t.Retries, t.Lost = 0, 0, 0
+}
+
+func (t *modelTask) wait(inbox string) {
+	if inbox != "" && t.Status.InFlight() && !slices.Contains(strings.Fields(t.Waiters), inbox) {
+		t.Waiters = strings.TrimSpace(t.Waiters + " " + inbox)
+	}
+}
+
+func (t *modelTask) failed(cause refcache.Cause, text, worker string, wait time.Duration) {
+	t.Attempts = append(t.Attempts, modelAttempt{Cycle: t.Cycle, Attempt: t.Attempt, Cause: cause, Error: text,
+		Worker: worker, Started: t.Started, Ended: modelNow(), Wait: wait.Milliseconds()})
+	t.Error = text
+}
+
+func (t *modelTask) event(kind refcache.EventKind, by string) {
+	t.Events = append(t.Events, modelEvent{kind, by, modelNow()})
+}

@@ -1,0 +1,189 @@
+package store_test
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/refq/refq/internal/memredis"
+	"github.com/refq/refq/internal/redistest"
+	"github.com/refq/refq/internal/store"
+	"github.com/refq/refq/refcache"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// queue is an empty queue on some Redis, and a Store to use it with.
+type queue struct {
+	*testing.T
+	*store.Store
+	rdb  redis.UniversalClient
+	name string
+}
+
+// onBoth runs a test on an in-memory Redis and on a real one, each time with a queue of its own. Such a test lets no
+// time pass: it writes old times into the records and sets instead.
+func onBoth(t *testing.T, test func(q *queue)) {
+	t.Helper()
+	t.Parallel()
+	t.Run("memory", func(t *testing.T) {
+		t.Parallel()
+		test(newQueue(t, memory(t)))
+	})
+	t.Run("redis", func(t *testing.T) {
+		t.Parallel()
+		test(newQueue(t, realRedis(t)))
+	})
+}
+
+func memory(t *testing.T) redis.UniversalClient {
+	server, err := memredis.New()
+	require.NoError(t, err)
+	t.Cleanup(server.Close)
+	rdb := server.Client()
+	t.Cleanup(func() { require.NoError(t, rdb.Close()) })
+	return rdb
+}
+
+func realRedis(t *testing.T) redis.UniversalClient {
+	rdb, err := refcache.Connect("redis://" + redistest.Start(t))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, rdb.Close()) })
+	return rdb
+}
+
+func newQueue(t *testing.T, rdb redis.UniversalClient) *queue {
+	return &queue{t, store.New(rdb), rdb, "q" + strings.ToLower(rand.Text())}
+}
+
+// another is a second queue on the same Redis.
+func (q *queue) another() *queue { return newQueue(q.T, q.rdb) }
+
+func (q *queue) ref() refcache.Ref {
+	hash := make([]byte, 16)
+	_, _ = rand.Read(hash) // never fails
+	return refcache.Ref(q.name + ":" + hex.EncodeToString(hash))
+}
+
+// Keys, as the design names them.
+func (q *queue) key(name string) string         { return "refq:{" + q.name + "}:" + name }
+func (q *queue) record(ref refcache.Ref) string { return q.key("t:" + ref.Hash()) }
+func (q *queue) index(s refcache.Status) string { return q.key(string(s)) }
+func (q *queue) claims(worker string) string    { return q.key("claims:" + worker) }
+func (q *queue) hash(ref refcache.Ref) fieldsMap {
+	return q.rdb.HGetAll(q.Context(), q.record(ref)).Val()
+}
+
+type fieldsMap = map[string]string
+
+// set writes fields of a record behind the Store's back.
+func (q *queue) set(ref refcache.Ref, pairs ...any) {
+	q.Helper()
+	require.NoError(q, q.rdb.HSet(q.Context(), q.record(ref), pairs...).Err())
+}
+
+// now is Redis's clock.
+func (q *queue) now() time.Time { return q.rdb.Time(q.Context()).Val() }
+
+func (q *queue) ago(d time.Duration) string {
+	return strconv.FormatInt(q.now().Add(-d).UnixMilli(), 10)
+}
+
+// score writes the score of a member of one of the queue's sorted sets.
+func (q *queue) score(set, member string, at time.Time) {
+	q.Helper()
+	require.NoError(q, q.rdb.ZAdd(q.Context(), q.key(set), redis.Z{Score: float64(at.UnixMilli()), Member: member}).Err())
+}
+
+// silence makes a worker look silent for d.
+func (q *queue) silence(worker string, d time.Duration) {
+	q.Helper()
+	q.score("workers", worker, q.now().Add(-d))
+}
+
+// due makes a task that waits for its retry overdue by d.
+func (q *queue) due(ref refcache.Ref, d time.Duration) {
+	q.Helper()
+	q.set(ref, "next_retry_at", q.ago(d))
+	q.score("retrying", ref.Hash(), q.now().Add(-d))
+}
+
+// dump is everything that is stored about the queue, and whether it expires.
+func (q *queue) dump() map[string]string {
+	q.Helper()
+	ctx := q.Context()
+	keys, err := q.rdb.Keys(ctx, q.key("*")).Result()
+	require.NoError(q, err)
+	all := map[string]string{}
+	for _, key := range keys {
+		var text string
+		switch kind := q.rdb.Type(ctx, key).Val(); kind {
+		case "hash":
+			h := q.rdb.HGetAll(ctx, key).Val()
+			for _, field := range slices.Sorted(maps.Keys(h)) {
+				text += fmt.Sprintf("%s=%q\n", field, h[field])
+			}
+		case "zset":
+			for _, z := range q.rdb.ZRangeWithScores(ctx, key, 0, -1).Val() {
+				text += fmt.Sprintf("%s at %.0f\n", z.Member, z.Score)
+			}
+		case "string":
+			text = q.rdb.Get(ctx, key).Val()
+		default:
+			require.Failf(q, "unexpected type", "%s is a %s", key, kind)
+		}
+		all[key] = fmt.Sprintf("%sexpires=%v", text, q.rdb.PTTL(ctx, key).Val() > 0)
+	}
+	return all
+}
+
+// sound checks what must be true of every record at any time: it is in the index of its status and in no other, and
+// has the fields of its status and no others.
+func (q *queue) sound(ref refcache.Ref) {
+	q.Helper()
+	ctx, h := q.Context(), q.hash(ref)
+	status := refcache.Status(h["status"])
+	for _, s := range refcache.Statuses {
+		if s == refcache.Processing {
+			continue
+		}
+		err := q.rdb.ZScore(ctx, q.index(s), ref.Hash()).Err()
+		require.Equal(q, s == status, err == nil, "%s task in index %s", status, s)
+	}
+	for _, worker := range q.rdb.ZRange(ctx, q.key("workers"), 0, -1).Val() {
+		token := q.rdb.HGet(ctx, q.claims(worker), ref.Hash()).Val()
+		if worker == h["worker"] {
+			require.Equal(q, h["token"], token, "claim of %s task", status)
+		} else {
+			require.Empty(q, token, "claim of a worker that does not run the task")
+		}
+	}
+	if len(h) == 0 {
+		return
+	}
+	has := func(field string) bool { _, ok := h[field]; return ok }
+	require.Equal(q, status == refcache.Processing, has("token"), "token of %s task", status)
+	require.Equal(q, status == refcache.Processing, has("worker"), "worker of %s task", status)
+	require.Equal(q, status == refcache.Retrying, has("next_retry_at"), "due time of %s task", status)
+	require.Equal(q, status.IsFinal(), has("completed_at"), "end of %s task", status)
+	require.Equal(q, status.IsFinal(), q.rdb.PTTL(ctx, q.record(ref)).Val() > 0, "expiry of %s task", status)
+	if status.IsFinal() {
+		require.False(q, has("waiters") || has("updated_at") || has("note"), "%s task: %v", status, h)
+		require.Equal(q, status == refcache.Complete, has("result"), "result of %s task", status)
+	}
+	for field, defaults := range map[string]string{"cycle": "1", "delivery": "1", "attempt": "0", "retry_count": "0",
+		"lost_count": "0", "ns": "default", "version": "1", "v": "1", "max_retries": "3", "note": "", "result_encoding": ""} {
+		value, ok := h[field]
+		require.False(q, ok && value == defaults, "default of %s is written", field)
+	}
+}

@@ -1,0 +1,41 @@
+package worker_test
+
+import (
+	"cmp"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+)
+
+func loggerOr(l *slog.Logger, t *testing.T) *slog.Logger {
+	return cmp.Or(l, slog.New(slog.NewTextHandler(t.Output(), nil)))
+}
+
+// logbook keeps what is logged at level info and above.
+type logbook struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (b *logbook) Write(line []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.lines = append(b.lines, string(line))
+	return len(line), nil
+}
+
+func (b *logbook) logger() *slog.Logger { return slog.New(slog.NewTextHandler(b, nil)) }
+
+// count tells how many lines contain text.
+func (b *logbook) count(text string) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n := 0
+	for _, line := range b.lines {
+		if strings.Contains(line, text) {
+			n++
+		}
+	}
+	return n
+}

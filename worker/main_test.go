@@ -1,0 +1,216 @@
+package worker_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/refq/refq/internal/memredis"
+	"github.com/refq/refq/producer"
+	"github.com/refq/refq/refcache"
+	"github.com/refq/refq/worker"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// world is a Redis and a producer on the clock of a bubble.
+type world struct {
+	*testing.T
+	server *memredis.Server
+	rdb    redis.UniversalClient
+	p      *producer.Producer
+}
+
+func inWorld(t *testing.T, test func(w *world)) {
+	t.Helper()
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server, err := memredis.New()
+		require.NoError(t, err)
+		t.Cleanup(server.Close)
+		rdb := server.Client()
+		t.Cleanup(func() { require.NoError(t, rdb.Close()) })
+		p := producer.New(rdb, producer.Config{By: "ann@desk"})
+		t.Cleanup(func() { require.NoError(t, p.Close()) })
+		test(&world{t, server, rdb, p})
+	})
+}
+
+// host is a computer with a network cable and a worker.
+type host struct {
+	w    *world
+	rdb  redis.UniversalClient
+	stop func() // the worker, gracefully, once
+
+	mu        sync.Mutex
+	unplugged bool
+	conns     map[net.Conn]bool
+}
+
+// start runs a worker on a host of its own until the test ends.
+func (w *world) start(c worker.Config, register ...func(*worker.Worker)) *host {
+	w.Helper()
+	h := &host{w: w, conns: map[net.Conn]bool{}}
+	model := w.server.Client()
+	defer model.Close()
+	options := *model.(*redis.Client).Options()
+	h.rdb = redis.NewClient(h.plugged(options))
+	w.Cleanup(func() { require.NoError(w, h.rdb.Close()) })
+
+	c.Logger = loggerOr(c.Logger, w.T)
+	worker := worker.New(h.rdb, c)
+	for _, handle := range register {
+		handle(worker)
+	}
+	ctx, cancel := context.WithCancel(w.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- worker.Run(ctx) }()
+	h.stop = sync.OnceFunc(func() {
+		cancel()
+		require.NoError(w, <-ended)
+	})
+	w.Cleanup(h.stop)
+	return h
+}
+
+// plugged makes connections go through the host's cable.
+func (h *host) plugged(o redis.Options) *redis.Options {
+	dial := o.Dialer
+	o.Dialer = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if h.unplugged {
+			return nil, &net.OpError{Op: "dial", Net: "pipe", Err: syscall.ECONNREFUSED}
+		}
+		conn, err := dial(ctx, network, addr)
+		if err == nil {
+			h.conns[conn] = true
+		}
+		return conn, err
+	}
+	return &o
+}
+
+// unplug cuts the host off from Redis, as its death would.
+func (h *host) unplug() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.unplugged = true
+	for conn := range h.conns {
+		conn.Close()
+	}
+	clear(h.conns)
+}
+
+func (h *host) plug() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.unplugged = false
+}
+
+// handles registers fn for f.
+func handles[In, Out any](f refcache.Func[In, Out], fn func(context.Context, In) (Out, error)) func(*worker.Worker) {
+	return func(w *worker.Worker) { worker.Handle(w, f, fn) }
+}
+
+// work is the function of most tests; a test that needs another policy changes a copy.
+var work = refcache.Func[string, string]{Name: "work", AsyncTimeout: time.Minute}
+
+// errDown is what functions fail with.
+var errDown = errors.New("service is down")
+
+// runs is a function that notes when each of its attempts starts; attempt counts from 1.
+type runs struct {
+	mu     sync.Mutex
+	starts []time.Time
+	fn     func(ctx context.Context, attempt int) (string, error)
+}
+
+func (r *runs) run(ctx context.Context, _ string) (string, error) {
+	r.mu.Lock()
+	r.starts = append(r.starts, time.Now())
+	n := len(r.starts)
+	r.mu.Unlock()
+	return r.fn(ctx, n)
+}
+
+func (r *runs) count() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.starts)
+}
+
+// gaps are the times between the starts.
+func (r *runs) gaps() []time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var gaps []time.Duration
+	for i := 1; i < len(r.starts); i++ {
+		gaps = append(gaps, r.starts[i].Sub(r.starts[i-1]))
+	}
+	return gaps
+}
+
+// failing fails its first n attempts.
+func failing(n int) *runs {
+	return &runs{fn: func(_ context.Context, attempt int) (string, error) {
+		if attempt <= n {
+			return "", errDown
+		}
+		return "done", nil
+	}}
+}
+
+// untilEnd blocks until its context ends and says why that was.
+func untilEnd(ctx context.Context, _ int) (string, error) {
+	<-ctx.Done()
+	return "", context.Cause(ctx)
+}
+
+func (w *world) call(f refcache.Func[string, string], in string, options ...producer.CallOption) (refcache.Response[string], error) {
+	return producer.Call(w.Context(), w.p, f, in, options...)
+}
+
+// submit makes a call that must be accepted.
+func (w *world) submit(f refcache.Func[string, string], in string) refcache.Ref {
+	w.Helper()
+	ref, err := producer.Submit(w.Context(), w.p, f, in)
+	require.NoError(w, err)
+	return ref
+}
+
+func (w *world) info(ref refcache.Ref) refcache.TaskInfo {
+	w.Helper()
+	info, err := w.p.TaskInfo(w.Context(), ref)
+	require.NoError(w, err)
+	return info
+}
+
+// await waits up to a minute until the task is in the status.
+func (w *world) await(ref refcache.Ref, status refcache.Status) refcache.TaskInfo {
+	w.Helper()
+	for range 1200 {
+		if info := w.info(ref); info.Status == status {
+			return info
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	require.FailNow(w, "task did not get there", "%s is not %s but %s", ref, status, w.info(ref).Status)
+	panic("unreachable")
+}
+
+// failed returns the TaskInfo that a call's error carries.
+func failed(t require.TestingT, err error) refcache.TaskInfo {
+	var failure *refcache.TaskError
+	require.ErrorAs(t, err, &failure)
+	return failure.Info
+}
