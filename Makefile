@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint cover fuzz build
+.PHONY: help demo test lint gofmt vet staticcheck tidy cover fuzz build
 
 # The race detector needs cgo and a C compiler.
 CC_FOUND := $(shell command -v $$(go env CC) 2>/dev/null)
@@ -19,12 +19,20 @@ test: ## all tests, with the race detector where that can be had
 	@test -n "$(RACE)" || echo "without the race detector: it needs cgo and a C compiler"
 	go test $(RACE) ./...
 
-lint: ## gofmt, vet on three systems, staticcheck, tidy
+lint: gofmt vet staticcheck tidy ## gofmt, vet on three systems, staticcheck, go mod tidy
+
+gofmt:
 	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }
+
+vet:
 	go vet ./...
 	GOOS=windows go vet ./...
 	GOOS=darwin go vet ./...
+
+staticcheck:
 	go tool -modfile=tools/go.mod staticcheck ./...
+
+tidy:
 	go mod tidy -diff
 	cd tools && go mod tidy -diff
 

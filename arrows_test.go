@@ -22,10 +22,11 @@ var arrows = map[string][]string{
 	"worker":                {"refcache", "internal/codec", "internal/store", "internal/doorbell"},
 	"internal/memredis":     {"refcache"},
 	"internal/redistest":    {},
+	"internal/e2e":          {},
 	"refcache/refcachetest": {"refcache", "internal/memredis"},
 	"worker/workertest":     {"refcache", "refcache/refcachetest", "producer", "worker"},
 	"internal/config":       {"refcache"},
-	"internal/execfunc":     {"refcache", "worker"},
+	"internal/execfunc":     {"refcache", "internal/codec", "worker"},
 	"cmd/refq":              {"refcache", "internal/codec", "producer", "worker", "internal/config", "internal/execfunc", "internal/memredis"},
 }
 

@@ -54,7 +54,7 @@ func TestValuesAreEncodedLikeEncodingJSON(t *testing.T) {
 	v := everything{
 		inner: inner{Deep: "d"}, Name: "né", Count: math.MaxInt64, At: time.Date(2026, 1, 2, 3, 4, 5, 6e6, time.UTC),
 		Wait: time.Second, Bytes: []byte{1, 2, 255}, Hash: [2]byte{3, 4}, Number: "12345678901234567890.10",
-		Numbers: map[string]any{"z": json.Number("1e300"), "a": []any{1.5, -0.0, 1e21, 1e-7}, "n": nil},
+		Numbers: map[string]any{"z": json.Number("1e300"), "a": []any{1.5, math.Copysign(0, -1), 1e21, 1e-7}, "n": nil},
 		Raw:     json.RawMessage(`{"n":123456789012345678901234567890,"s":"\u00e9\/"}`), Value: jsontext.Value(`[1.0]`),
 		Custom: "hi", Keys: map[shout]float64{"b": 1, "a": 2}, Skipped: "x", hidden: "y",
 	}

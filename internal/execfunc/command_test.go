@@ -65,6 +65,8 @@ func TestAProgramWithASlashIsRelativeToTheDirectory(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, `["x"]`, string(out))
 	}
+	c := Command{Argv: []string{"tool"}, Env: map[string]string{"PATH": "sub/bin"}}
+	require.ErrorContains(t, c.Check(), "not in PATH", "relative entries would depend on where the worker runs")
 }
 
 func TestAProgramIsLookedForInThePathThatTheCommandGets(t *testing.T) {

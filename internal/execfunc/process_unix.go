@@ -68,13 +68,11 @@ func watchContext(ctx context.Context, grace func() time.Duration, cmd *exec.Cmd
 		case <-time.After(limit - margin):
 		}
 	}
-	killGroup(cmd, syscall.SIGKILL)
-	_ = cmd.Process.Kill() // it may have moved to another group
+	_ = cmd.Process.Kill() // its exit is the end of its group
 	return w
 }
 
-// killGroup must not be called after the command was reaped: its pid may be another's by then. An error means that
-// nobody is left whom we may signal.
+// killGroup signals the command and what it started. An error means that nobody is left whom we may signal.
 func killGroup(cmd *exec.Cmd, signal syscall.Signal) {
 	_ = syscall.Kill(-cmd.Process.Pid, signal)
 }

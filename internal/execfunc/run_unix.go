@@ -76,7 +76,7 @@ func (c Command) run(ctx context.Context, in json.RawMessage, a attempt) (json.R
 		Stdout: stdout,
 		Stderr: stderr,
 	})
-	stderr.endLine() // it may lack its end
+	stderr.endLine() // the last line may lack its end
 	switch {
 	case ended != nil && ended != errTooLong:
 		return nil, withText(ended, "\n", stderr.text.String())

@@ -19,63 +19,79 @@ import (
 // redis-server on PATH the test is skipped, or fails if REFQ_REQUIRE_REDIS is 1. It may be called concurrently.
 func Start(tb testing.TB) (addr string) {
 	tb.Helper()
+	require(tb)
+	p, err := shared()
+	if err != nil {
+		tb.Fatalf("start redis-server: %v", err)
+	}
+	return p.addr
+}
+
+func require(tb testing.TB) {
+	tb.Helper()
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		if os.Getenv("REFQ_REQUIRE_REDIS") == "1" {
 			tb.Fatalf("REFQ_REQUIRE_REDIS is 1, but there is no redis-server: %v", err)
 		}
 		tb.Skipf("skipped, it needs a real Redis: %v", err)
 	}
-	s, err := shared()
-	if err != nil {
-		tb.Fatalf("start redis-server: %v", err)
-	}
-	return s.addr
 }
 
-var shared = sync.OnceValues(start)
+var shared = sync.OnceValues(func() (*process, error) {
+	return launchAnywhere("--save", "", "--appendonly", "no")
+})
 
-type server struct {
+// process is a running redis-server.
+type process struct {
 	addr string
+	cmd  *exec.Cmd
 	life io.Closer // while it is open, the server runs
 }
 
-// start tries a few times: another process may take the port between its choice and its use.
-func start() (s server, err error) {
+// launchAnywhere tries a few ports: another process may take one between its choice and its use.
+func launchAnywhere(args ...string) (p *process, err error) {
 	for range 5 {
-		if s, err = try(); err == nil {
-			return s, nil
+		var addr string
+		if addr, err = freeAddr(); err != nil {
+			return nil, err
+		}
+		if p, err = launch(addr, args...); err == nil {
+			return p, nil
 		}
 	}
-	return server{}, err
+	return nil, err
 }
 
 // keeper runs redis-server until its own standard input ends; the death of the test binary ends that, too. It closes
 // its output so that the server's death ends the log.
 const keeper = `redis-server "$@" & exec >&-; read -r _; kill $!; wait`
 
-func try() (server, error) {
-	addr, err := freeAddr()
-	if err != nil {
-		return server{}, err
-	}
+func launch(addr string, args ...string) (*process, error) {
 	_, port, _ := net.SplitHostPort(addr)
-	cmd := exec.Command("sh", "-c", keeper, "sh", "--bind", "127.0.0.1", "--port", port, "--save", "", "--appendonly", "no")
+	args = append(args, "--bind", "127.0.0.1", "--port", port)
+	cmd := exec.Command("sh", append([]string{"-c", keeper, "sh"}, args...)...)
 	life, err := cmd.StdinPipe()
 	if err != nil {
-		return server{}, err
+		return nil, err
 	}
 	log, err := cmd.StdoutPipe()
 	if err != nil {
-		return server{}, err
+		return nil, err
 	}
 	defer log.Close() // redis-server does not mind
 	if err := cmd.Start(); err != nil {
-		return server{}, err
+		return nil, err
 	}
+	p := &process{addr, cmd, life}
 	if err := awaitReady(log); err != nil {
-		return server{}, errors.Join(fmt.Errorf("on %s: %w", addr, err), life.Close(), cmd.Wait())
+		return nil, errors.Join(fmt.Errorf("on %s: %w", addr, err), p.end())
 	}
-	return server{addr, life}, nil
+	return p, nil
+}
+
+// end ends the server as its service manager would, and returns when it has ended.
+func (p *process) end() error {
+	return errors.Join(p.life.Close(), p.cmd.Wait())
 }
 
 func freeAddr() (string, error) {
@@ -86,11 +102,11 @@ func freeAddr() (string, error) {
 	return l.Addr().String(), l.Close()
 }
 
-// awaitReady reads the server's log up to where it says that it is ready.
+// awaitReady reads the server's log up to where it says that it is ready, or that it watches a master: a Sentinel.
 func awaitReady(log io.Reader) error {
 	var last string
 	for lines := bufio.NewScanner(log); lines.Scan(); last = lines.Text() {
-		if strings.Contains(lines.Text(), "Ready to accept connections") {
+		if strings.Contains(lines.Text(), "Ready to accept connections") || strings.Contains(lines.Text(), "+monitor master") {
 			return nil
 		}
 	}

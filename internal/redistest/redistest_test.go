@@ -3,6 +3,7 @@ package redistest_test
 import (
 	"testing"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"github.com/refq/refq/internal/redistest"
@@ -13,8 +14,23 @@ func TestAllTestsShareOneServer(t *testing.T) {
 	t.Parallel()
 	addr := redistest.Start(t)
 	require.Equal(t, addr, redistest.Start(t))
+	require.Contains(t, connect(t, addr).Info(t.Context(), "server").Val(), "redis_version")
+}
+
+func TestAServerOfATestComesBackWithWhatItKept(t *testing.T) {
+	t.Parallel()
+	s := redistest.New(t, "--appendonly", "yes")
+	rdb := connect(t, s.Addr)
+	require.NoError(t, rdb.Set(t.Context(), "key", "kept", 0).Err())
+	s.Stop()
+	require.Error(t, connect(t, s.Addr+"?max_retries=-1").Ping(t.Context()).Err())
+	s.Start()
+	require.Equal(t, "kept", rdb.Get(t.Context(), "key").Val())
+}
+
+func connect(t *testing.T, addr string) redis.UniversalClient {
 	rdb, err := refcache.Connect("redis://" + addr)
 	require.NoError(t, err)
-	defer rdb.Close()
-	require.Contains(t, rdb.Info(t.Context(), "server").Val(), "redis_version")
+	t.Cleanup(func() { _ = rdb.Close() })
+	return rdb
 }

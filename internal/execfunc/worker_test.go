@@ -1,0 +1,46 @@
+//go:build unix
+
+package execfunc
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/refq/refq/producer"
+	"github.com/refq/refq/refcache"
+	"github.com/refq/refq/worker"
+	"github.com/refq/refq/worker/workertest"
+)
+
+func TestACommandServesCallsOnAWorker(t *testing.T) {
+	t.Parallel()
+	f := refcache.Func[json.RawMessage, json.RawMessage]{
+		Name: "thumb", Timeout: 500 * time.Millisecond, AsyncTimeout: time.Minute,
+		Retry: refcache.RetryPolicy{MaxRetries: 1, Delay: -1},
+	}
+	c := sh(`case $(cat) in
+		'"env"') printf '["%s", "%s", %s, %s]' "$REFQ_REF_ID" "$REFQ_FUNCTION" "$REFQ_ATTEMPT" "$REFQ_MAX_RETRIES";;
+		'"hang"') echo refq-progress: 3/10 indexing >&2; echo last words >&2; exec sleep 1000;;
+		'"bad"') echo bad data >&2; exit 65;;
+	esac`)
+	p := workertest.Start(t, func(w *worker.Worker) { worker.Handle(w, f, c.Run) })
+
+	res, err := producer.Call(t.Context(), p, f, json.RawMessage(`"env"`))
+	require.NoError(t, err)
+	require.Equal(t, `["`+string(res.RefID)+`", "thumb", 1, 1]`, string(res.Value))
+
+	res, err = producer.Call(t.Context(), p, f, json.RawMessage(`"bad"`))
+	require.ErrorContains(t, err, "exit status 65: bad data")
+	require.True(t, res.CanRetry, "it is permanent: the retry is left")
+
+	res, err = producer.Call(t.Context(), p, f, json.RawMessage(`"hang"`))
+	var failed *refcache.TaskError
+	require.ErrorAs(t, err, &failed)
+	require.True(t, res.Exhausted)
+	require.Equal(t, "timed out after 500ms\nlast words", failed.Info.Error)
+	require.Equal(t, refcache.CauseTimeout, failed.Info.ErrorCause)
+	require.Equal(t, "indexing", failed.Info.Progress.Message)
+}
