@@ -1,0 +1,117 @@
+package refcache_test
+
+import (
+	"encoding/json"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/stretchr/testify/require"
+
+	"github.com/refq/refq/refcache"
+)
+
+const ref = refcache.Ref("media:00112233445566778899aabbccddeeff")
+
+var (
+	noon  = time.Date(2026, 2, 3, 12, 0, 0, 7e6, time.FixedZone("somewhere", 3600))
+	later = noon.Add(90 * time.Second)
+)
+
+func same(t *testing.T, want string, v json.Marshaler) {
+	t.Helper()
+	got, err := v.MarshalJSON()
+	require.NoError(t, err)
+	sameText(t, want, got)
+}
+
+func sameText(t *testing.T, want string, got []byte) {
+	t.Helper()
+	var a, b any
+	require.NoError(t, json.Unmarshal([]byte(want), &a))
+	require.NoError(t, json.Unmarshal(got, &b))
+	require.Empty(t, cmp.Diff(a, b))
+}
+
+func TestEachFormatHasAllOfItsFieldsInEveryState(t *testing.T) {
+	nothing := refcache.Response[json.RawMessage]{RefID: ref, Status: refcache.Pending, IsAsync: true, MaxRetries: 3, Func: "f", Queue: "media"}
+	for format, want := range map[refcache.Format]string{
+		refcache.Minimal: `{"ref_id":"media:00112233445566778899aabbccddeeff","status":"pending","is_complete":false,"is_async":true,"can_retry":false}`,
+		refcache.Standard: `{"ref_id":"media:00112233445566778899aabbccddeeff","status":"pending","is_complete":false,"is_async":true,"can_retry":false,
+			"value":null,"started_at":null,"progress":null,"message":null,"error":null,"retry_count":0,"max_retries":3,"exhausted":false,
+			"next_retry_at":null}`,
+		refcache.Full: `{"ref_id":"media:00112233445566778899aabbccddeeff","status":"pending","is_complete":false,"is_async":true,"can_retry":false,
+			"value":null,"started_at":null,"progress":null,"message":null,"error":null,"retry_count":0,"max_retries":3,"exhausted":false,
+			"next_retry_at":null,"func":"f","queue":"media","created_at":null,"completed_at":null,"expires_at":null,"eta_seconds":null,
+			"lost_count":0,"attempt":0}`,
+	} {
+		got, err := nothing.JSON(format)
+		require.NoError(t, err)
+		sameText(t, want, got)
+	}
+	_, err := nothing.JSON("huge")
+	require.ErrorContains(t, err, `response format "huge": use minimal, standard or full`)
+}
+
+func TestFullResponse(t *testing.T) {
+	got, err := refcache.Response[string]{
+		RefID: ref, Status: refcache.Processing, IsAsync: true, Value: "old <b>", HasValue: true, StartedAt: &noon,
+		Progress: &refcache.Progress{Current: 3, Total: 12, Message: "page 3", Percentage: new(25.0)}, Message: "page 3",
+		RetryCount: 1, MaxRetries: 3, Func: "f", Queue: "media", CreatedAt: noon, CompletedAt: &later, ExpiresAt: &later,
+		ETA: new(1500 * time.Millisecond), LostCount: 2, Attempt: 4, NextRetryAt: &later, Error: "no", CanRetry: true, Exhausted: true,
+	}.JSON(refcache.Full)
+	require.NoError(t, err)
+	require.Contains(t, string(got), `"old <b>"`, "shown as it was written")
+	sameText(t, `{"ref_id":"media:00112233445566778899aabbccddeeff","status":"processing","is_complete":false,"is_async":true,"can_retry":true,
+		"value":"old <b>","started_at":"2026-02-03T11:00:00.007Z","progress":{"current":3,"total":12,"message":"page 3","percentage":25},
+		"message":"page 3","error":"no","retry_count":1,"max_retries":3,"exhausted":true,"next_retry_at":"2026-02-03T11:01:30.007Z",
+		"func":"f","queue":"media","created_at":"2026-02-03T11:00:00.007Z","completed_at":"2026-02-03T11:01:30.007Z",
+		"expires_at":"2026-02-03T11:01:30.007Z","eta_seconds":1.5,"lost_count":2,"attempt":4}`, got)
+}
+
+func TestTheStandardFormatIsTheDefault(t *testing.T) {
+	r := refcache.Response[int]{RefID: ref, Status: refcache.Complete, IsComplete: true, HasValue: true,
+		Progress: &refcache.Progress{Current: 1}}
+	want, err := r.JSON(refcache.Standard)
+	require.NoError(t, err)
+	same(t, string(want), r)
+	require.Contains(t, string(want), `"value":0`, "a zero is a value")
+	require.Contains(t, string(want), `"progress":{"current":1,"total":null,"message":null,"percentage":null}`)
+}
+
+func TestTaskInfoHasAllOfItsFields(t *testing.T) {
+	same(t, `{"ref_id":"media:00112233445566778899aabbccddeeff","func":"f","version":1,"namespace":"default","queue":"media",
+		"status":"pending","note":null,"cycle":1,"attempt":0,"worker":null,"progress":null,"created_at":"2026-02-03T11:00:00.007Z",
+		"started_at":null,"completed_at":null,"expires_at":null,"next_retry_at":null,"error":null,"last_error":null,"error_cause":null,
+		"retry_count":0,"max_retries":3,"lost_count":0,"can_retry":false,"exhausted":false,"retry_delay_seconds":1,
+		"retry_backoff_factor":2,"timeout_seconds":null,"retry_history":[],"attempts_total":0,"events":[],"events_total":0}`,
+		refcache.TaskInfo{RefID: ref, Func: "f", Version: 1, Namespace: "default", Queue: "media", Status: refcache.Pending,
+			Cycle: 1, CreatedAt: noon, MaxRetries: 3, RetryDelay: time.Second, RetryBackoffFactor: 2})
+
+	same(t, `{"ref_id":"media:00112233445566778899aabbccddeeff","func":"f","version":2,"namespace":"shop","queue":"media",
+		"status":"failed","note":"n","cycle":2,"attempt":3,"worker":"w","progress":null,"created_at":"2026-02-03T11:00:00.007Z",
+		"started_at":"2026-02-03T11:00:00.007Z","completed_at":"2026-02-03T11:01:30.007Z","expires_at":"2026-02-03T11:01:30.007Z",
+		"next_retry_at":null,"error":"e","last_error":"e","error_cause":"timeout","retry_count":3,"max_retries":3,"lost_count":1,
+		"can_retry":false,"exhausted":true,"retry_delay_seconds":0.25,"retry_backoff_factor":1.5,"timeout_seconds":30,
+		"retry_history":[{"cycle":2,"attempt":3,"error":"e","cause":"timeout","timestamp":"2026-02-03T11:01:30.007Z",
+		"started_at":"2026-02-03T11:00:00.007Z","duration_seconds":90,"delay_seconds":0.25,"worker":"w"}],"attempts_total":101,
+		"events":[{"at":"2026-02-03T11:00:00.007Z","kind":"fresh","by":"ann@desk"}],"events_total":1}`,
+		refcache.TaskInfo{RefID: ref, Func: "f", Version: 2, Namespace: "shop", Queue: "media", Status: refcache.Failed,
+			Note: "n", Cycle: 2, Attempt: 3, Worker: "w", CreatedAt: noon, StartedAt: &noon, CompletedAt: &later, ExpiresAt: &later,
+			Error: "e", LastError: "e", ErrorCause: refcache.CauseTimeout, RetryCount: 3, MaxRetries: 3, LostCount: 1,
+			Exhausted: true, RetryDelay: 250 * time.Millisecond, RetryBackoffFactor: 1.5, Timeout: 30 * time.Second,
+			RetryHistory: []refcache.Attempt{{Cycle: 2, Attempt: 3, Error: "e", Cause: refcache.CauseTimeout, Timestamp: later,
+				StartedAt: noon, Duration: 90 * time.Second, Delay: 250 * time.Millisecond, Worker: "w"}},
+			AttemptsTotal: 101, Events: []refcache.Event{{At: noon, Kind: refcache.EventFresh, By: "ann@desk"}}, EventsTotal: 1})
+}
+
+func TestTaskErrorsSayWhatBecameOfWhichCall(t *testing.T) {
+	failed := &refcache.TaskError{Info: refcache.TaskInfo{RefID: ref, Func: "f", Status: refcache.Failed, Attempt: 1, LastError: "no"}}
+	require.EqualError(t, failed, "call media:00112233445566778899aabbccddeeff of f failed after 1 attempt: no")
+	failed.Info.Attempt = 4
+	require.ErrorContains(t, failed, "after 4 attempts")
+	require.EqualError(t, &refcache.TaskError{Info: refcache.TaskInfo{RefID: ref, Func: "f", Status: refcache.Cancelled}},
+		"call media:00112233445566778899aabbccddeeff of f was cancelled")
+	require.False(t, errors.Is(failed, refcache.ErrNotFailed))
+}

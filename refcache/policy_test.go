@@ -1,0 +1,103 @@
+package refcache_test
+
+import (
+	"math"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/refq/refq/refcache"
+)
+
+type fn = refcache.Func[int, int]
+
+func TestZeroMeansTheDefault(t *testing.T) {
+	p, err := fn{Name: "f"}.Policy()
+	require.NoError(t, err)
+	require.Empty(t, cmp.Diff(refcache.Policy{
+		Name: "f", Version: 1, Queue: "default", MaxRetries: 3, RetryDelay: time.Second, BackoffFactor: 2,
+		RetryMaxDelay: time.Minute, RetryJitter: 0.1, Timeout: 5 * time.Minute, AsyncTimeout: 5 * time.Second,
+		TTL: 24 * time.Hour, FailureTTL: 168 * time.Hour,
+	}, p))
+}
+
+func TestNegativeMeansNone(t *testing.T) {
+	p, err := fn{Name: "f", Timeout: -1, AsyncTimeout: -1,
+		Retry: refcache.RetryPolicy{MaxRetries: refcache.NoRetries, Delay: -1, MaxDelay: -1, Jitter: -1}}.Policy()
+	require.NoError(t, err)
+	require.Zero(t, p.MaxRetries)
+	require.Zero(t, p.RetryDelay)
+	require.Zero(t, p.RetryMaxDelay)
+	require.Zero(t, p.RetryJitter)
+	require.Zero(t, p.Timeout)
+	require.Zero(t, p.AsyncTimeout)
+}
+
+func TestPartsOfAMillisecondAreRoundedUp(t *testing.T) {
+	p, err := fn{Name: "f", Timeout: time.Millisecond + 1, TTL: time.Second + 1}.Policy()
+	require.NoError(t, err)
+	require.Equal(t, 2*time.Millisecond, p.Timeout)
+	require.Equal(t, time.Second+time.Millisecond, p.TTL)
+}
+
+func TestBadDeclarationsAreRefusedByFieldAndValue(t *testing.T) {
+	for want, f := range map[string]fn{
+		`function: name ""`:                    {},
+		`function: name "-f"`:                  {Name: "-f"},
+		`function f: queue "a/b"`:              {Name: "f", Queue: "a/b"},
+		`function f: version is -1, must be`:   {Name: "f", Version: -1},
+		`function f: max_retries is 10001,`:    {Name: "f", Retry: refcache.RetryPolicy{MaxRetries: 10001}},
+		`retry_backoff_factor is 0.5,`:         {Name: "f", Retry: refcache.RetryPolicy{BackoffFactor: 0.5}},
+		`retry_backoff_factor is -2,`:          {Name: "f", Retry: refcache.RetryPolicy{BackoffFactor: -2}},
+		`retry_backoff_factor is +Inf,`:        {Name: "f", Retry: refcache.RetryPolicy{BackoffFactor: math.Inf(1)}},
+		`retry_backoff_factor is NaN,`:         {Name: "f", Retry: refcache.RetryPolicy{BackoffFactor: math.NaN()}},
+		`retry_jitter is 1.5,`:                 {Name: "f", Retry: refcache.RetryPolicy{Jitter: 1.5}},
+		`retry_jitter is NaN,`:                 {Name: "f", Retry: refcache.RetryPolicy{Jitter: math.NaN()}},
+		`function f: backoff: name "a b"`:      {Name: "f", Retry: refcache.RetryPolicy{Backoff: "a b"}},
+		`function f: ttl is 999ms, must be at`: {Name: "f", TTL: 999 * time.Millisecond},
+		`function f: ttl is 0s, must be at`:    {Name: "f", TTL: -1},
+		`function f: failure_ttl is 1ms,`:      {Name: "f", FailureTTL: 1},
+		`function f: timeout is `:              {Name: "f", Timeout: math.MaxInt64},
+	} {
+		_, err := f.Policy()
+		require.ErrorContains(t, err, want)
+	}
+}
+
+func TestDelaysDouble(t *testing.T) {
+	p, err := fn{Name: "f"}.Policy()
+	require.NoError(t, err)
+	var delays []time.Duration
+	for n := range 8 {
+		delays = append(delays, p.Delay(n, 0))
+	}
+	require.Equal(t, []time.Duration{1e9, 2e9, 4e9, 8e9, 16e9, 32e9, 60e9, 60e9}, delays)
+	require.Equal(t, 1050*time.Millisecond, p.Delay(0, 0.5), "half of the jitter of a tenth")
+	require.Zero(t, refcache.Policy{BackoffFactor: 2}.Delay(10_000, 0.5), "no delay stays none")
+}
+
+func TestDelayIsBoundedAtAnyCount(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		p := refcache.Policy{
+			RetryDelay:    time.Duration(rapid.Int64Range(0, 3.15e18).Draw(t, "delay")),
+			BackoffFactor: rapid.Float64Range(1, math.MaxFloat64).Draw(t, "factor"),
+			RetryMaxDelay: time.Duration(rapid.Int64Range(0, 3.15e18).Draw(t, "cap")),
+			RetryJitter:   rapid.Float64Range(0, 1).Draw(t, "jitter"),
+		}
+		n, u := rapid.IntRange(0, 10_000).Draw(t, "n"), rapid.Float64Range(0, 0.999).Draw(t, "u")
+		plain, jittered := p.Delay(n, 0), p.Delay(n, u)
+		require.GreaterOrEqual(t, jittered, plain, "jitter only adds")
+		require.LessOrEqual(t, float64(jittered), float64(plain)*(1+p.RetryJitter)+1)
+		require.GreaterOrEqual(t, p.Delay(n+1, 0), plain, "later retries never wait less")
+		if p.RetryMaxDelay > 0 {
+			require.LessOrEqual(t, plain, p.RetryMaxDelay)
+		}
+		if p.RetryMaxDelay == 0 || p.RetryDelay <= p.RetryMaxDelay {
+			// Beyond 2^53 ns a float64 no longer holds each of them.
+			require.GreaterOrEqual(t, float64(p.Delay(0, 0)), float64(p.RetryDelay)-1, "never earlier than the first delay")
+		}
+	})
+}
