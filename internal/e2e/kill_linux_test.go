@@ -1,0 +1,23 @@
+package e2e
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestAKilledWorkerLeavesNoCommandBehind(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, nil)
+	w := s.worker()
+	s.submit(`{"n":1}`)
+	s.submit(`{"n":2}`)
+	commands := []*actor{s.next(), s.next()}
+	w.kill()
+	killed := time.Now()
+	for _, c := range commands {
+		c.isGone()
+	}
+	require.Less(t, time.Since(killed), 5*time.Second)
+}

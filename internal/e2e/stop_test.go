@@ -1,0 +1,86 @@
+//go:build unix
+
+package e2e
+
+import (
+	"fmt"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/refq/refq/refcache"
+)
+
+func TestAStoppingWorkerHandsBackWhatItCannotFinish(t *testing.T) {
+	t.Parallel()
+	s := newSiteAt(t, sharedRedis(t), nil, keys{"shutdown_timeout": "4s"})
+	leaving := s.worker()
+	call := s.call("{}")
+	first := s.next()
+	s.worker()
+
+	leaving.signal(syscall.SIGTERM)
+	first.isGone()
+	stopped := time.Now()
+	second := s.next()
+	took := time.Since(stopped)
+	t.Logf("hand-back to second start: %v", took.Round(time.Millisecond))
+	require.Less(t, took, 4*time.Second, "a sweep would have found it as soon")
+	require.Contains(t, second.Env, "REFQ_ATTEMPT=1")
+	require.Zero(t, leaving.exitCode())
+	second.succeed("1")
+
+	made := call.answer(0)
+	require.Zero(t, made.RetryCount)
+	info := s.info(made.RefID)
+	require.Equal(t, 1, info.Attempt)
+	require.Zero(t, info.AttemptsTotal)
+	require.Zero(t, info.LostCount)
+	require.Len(t, info.Events, 1)
+	require.Equal(t, refcache.EventHandedBack, info.Events[0].Kind)
+	require.Contains(t, info.Events[0].By, fmt.Sprintf("-%d-", leaving.cmd.Process.Pid))
+}
+
+func TestAStoppingWorkerLetsAttemptsFinish(t *testing.T) {
+	t.Parallel()
+	s := newSiteAt(t, sharedRedis(t), nil, keys{"shutdown_timeout": "60s"})
+	w := s.worker()
+	ref := s.submit("{}")
+	command := s.next()
+	w.signal(syscall.SIGTERM)
+	w.says("worker stopping")
+	command.succeed("1")
+	require.Zero(t, w.exitCode())
+	s.wait(ref).answer(0)
+	require.Empty(t, s.info(ref).Events)
+}
+
+func TestASecondSignalEndsTheWorkerAtOnce(t *testing.T) {
+	t.Parallel()
+	s := newSiteAt(t, sharedRedis(t), nil, keys{"shutdown_timeout": "60s"})
+	w := s.worker()
+	s.submit("{}")
+	command := s.next()
+	w.signal(syscall.SIGINT)
+	w.says("worker stopping")
+	w.signal(syscall.SIGINT)
+	start := time.Now()
+	require.Equal(t, 1, w.exitCode())
+	require.Less(t, time.Since(start), 5*time.Second)
+	command.isGone()
+}
+
+func TestCtrlCEndsTheWaitingAndNotTheCall(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, nil)
+	s.worker()
+	caller := s.call("{}")
+	command := s.next()
+	caller.signal(syscall.SIGINT)
+	require.Equal(t, command.ref(), caller.answer(3).RefID)
+	require.Contains(t, caller.stderr.String(), "refq wait "+string(command.ref()))
+	command.succeed("1")
+	s.wait(command.ref()).answer(0)
+}
