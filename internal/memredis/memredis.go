@@ -73,11 +73,17 @@ func (s *Server) Addr() string {
 	return s.addr
 }
 
-// Client returns a new client, with the settings of [refcache.Connect], that reaches the Server over pipes. The caller
-// closes it, before the Server: a client that outlives its Server is refused connections and says so in go-redis's log.
+// connections is how many a client has at most, more than any test uses at once: a command that waits for a free one
+// takes its timer from a pool of go-redis that all bubbles of testing/synctest would share, which kills the process.
+const connections = 4096
+
+// Client returns a new client, with the settings of [refcache.Connect] but for the size of its pool, that reaches the
+// Server over pipes. The caller closes it, before the Server: a client that outlives its Server is refused connections
+// and says so in go-redis's log.
 func (s *Server) Client() redis.UniversalClient {
 	options := s.options
 	options.Dialer = s.dial
+	options.PoolSize = connections
 	return redis.NewClient(&options)
 }
 

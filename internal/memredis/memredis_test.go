@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -101,6 +102,7 @@ func TestClientHasTheSettingsOfConnect(t *testing.T) {
 	defer model.Close()
 	got, want := *client.Options(), *model.(*redis.Client).Options()
 	got.Dialer, want.Dialer = nil, nil
+	got.PoolSize, want.PoolSize = 0, 0
 	got.MaintNotificationsConfig, want.MaintNotificationsConfig = nil, nil // go-redis fills in what is disabled
 	require.Equal(t, want, got)
 }
@@ -336,4 +338,25 @@ func TestListeningServerIsARedisForOthers(t *testing.T) {
 
 	_, err = memredis.Listen(server.Addr())
 	require.ErrorContains(t, err, "in-memory Redis on "+server.Addr())
+}
+
+// What waits for a connection in one bubble would crash the next one to wait.
+func TestManyCommandsAtOnceWaitForNoConnection(t *testing.T) {
+	t.Parallel()
+	for range 3 {
+		t.Run("", func(t *testing.T) {
+			inBubble(t, func(t *testing.T, server *memredis.Server, client redis.UniversalClient) {
+				var callers sync.WaitGroup
+				for range 1000 {
+					callers.Go(func() {
+						if err := client.Incr(t.Context(), "calls").Err(); err != nil {
+							t.Error(err)
+						}
+					})
+				}
+				callers.Wait()
+				require.Equal(t, "1000", client.Get(t.Context(), "calls").Val())
+			})
+		})
+	}
 }

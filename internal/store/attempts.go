@@ -54,9 +54,12 @@ type Failure struct {
 	Error     string
 	Cause     refcache.Cause
 	Permanent bool          // no retry can mend it
-	Delay     time.Duration // before the retry, if the budget has one; rounded up to whole ms
+	Delay     time.Duration // before the retry, if the budget has one; rounded up to whole ms, at most a century
 	Note      string
 }
+
+// longestDelay keeps sums of times and delays from overflowing.
+const longestDelay = 100 * 365 * 24 * time.Hour
 
 // Errored is the outcome of an attempt that failed.
 func Errored(f Failure) Outcome {
@@ -64,10 +67,7 @@ func Errored(f Failure) Outcome {
 	if f.Permanent {
 		permanent = "1"
 	}
-	delay := f.Delay.Milliseconds()
-	if f.Delay%time.Millisecond > 0 {
-		delay++
-	}
+	delay := (min(f.Delay, longestDelay) + time.Millisecond - 1).Milliseconds()
 	return Outcome{"error", []any{f.Error, string(f.Cause), permanent, delay, f.Note}}
 }
 

@@ -46,11 +46,11 @@ func parseAttempt(text string) (refcache.Attempt, error) {
 	if err := json.Unmarshal([]byte(text), &e); err != nil {
 		return refcache.Attempt{}, fmt.Errorf("attempt: %w", err)
 	}
+	started, ended := time.UnixMilli(e.StartedAt), time.UnixMilli(e.Timestamp)
 	return refcache.Attempt{
 		Cycle: e.Cycle, Attempt: e.Attempt, Error: e.Error, Cause: e.Cause, Worker: e.Worker,
-		Timestamp: time.UnixMilli(e.Timestamp), StartedAt: time.UnixMilli(e.StartedAt),
-		Duration: time.Duration(max(0, e.Timestamp-e.StartedAt)) * time.Millisecond,
-		Delay:    time.Duration(e.Delay) * time.Millisecond,
+		Timestamp: ended, StartedAt: started, Duration: max(0, ended.Sub(started)),
+		Delay: time.Duration(max(0, min(e.Delay, longestDelay.Milliseconds()))) * time.Millisecond,
 	}, nil
 }
 

@@ -16,7 +16,6 @@ func statusKey(queue string, status refcache.Status) string { return prefix(queu
 
 func workersKey(queue string) string        { return prefix(queue) + "workers" }
 func claimsKey(queue, worker string) string { return prefix(queue) + "claims:" + worker }
-func workerKey(queue, worker string) string { return prefix(queue) + "worker:" + worker }
 
 // WorkerChannel is where a worker hears the tokens of its attempts that were cancelled.
 func WorkerChannel(worker string) string { return "refq:worker:" + worker }

@@ -14,39 +14,17 @@ import (
 // indexes, no clock but the bubble's. Each method is a row of the table there and returns the answer as text.
 type modelOracle struct {
 	tasks map[refcache.Ref]*modelTask
-	beats map[string]int64 // the last one of each worker in the index
-	told  []string         // messages since they were last taken: channel, what it is about
+	beats map[string]int64     // the last one of each worker in the index
+	told  []string             // messages since they were last taken: channel, what it is about
+	stale map[modelEntry]int64 // scores of entries without a record
 
 	swept, resumed int64 // the last sweep; when sweeping began or resumed
 }
 
-// modelTask is a task's record. The test reads Redis into the same type. Times are Unix ms, 0 for none.
-type modelTask struct {
-	Status                                 refcache.Status
-	Cycle, Delivery, Attempt               int
-	Retries, Lost, MaxRetries              int
-	Token, Worker, LastToken, Req          string
-	Created, Since, Started, Due, Ended    int64 // Since: when it became pending or retrying
-	Expires                                int64
-	TTL, FailureTTL                        int64
-	Result, Waiters                        string
-	Progress                               int64 // of the running attempt
-	Error                                  string
-	Attempts                               []modelAttempt
-	Events                                 []modelEvent
-}
-
-type modelAttempt struct {
-	Cycle, Attempt       int
-	Cause                refcache.Cause
-	Error, Worker        string // Error only of cause error: the others' wording is free
-	Started, Ended, Wait int64
-}
-
-type modelEvent struct {
-	Kind refcache.EventKind
-	By   string
-	At   int64
+// modelEntry is what an expired record leaves in the set of its status, until a sweep trims it.
+type modelEntry struct {
+	status refcache.Status
+	ref    refcache.Ref
 }
 
 const (
@@ -69,25 +47,22 @@ func modelAbout(what string, status refcache.Status, cycle, delivery int) string
 	return fmt.Sprintf("%s, %s, cycle %d, delivery %d", what, status, cycle, delivery)
 }
 
-func (t *modelTask) about(what string) string {
-	return modelAbout(what, t.Status, t.Cycle, t.Delivery)
-}
-
 // find returns the task, nil when there is none or it has expired.
 func (o *modelOracle) find(ref refcache.Ref) *modelTask {
-	if t := o.tasks[ref]; t != nil && (t.Expires == 0 || modelNow() < t.Expires) {
-		return t
+	t := o.tasks[ref]
+	if t != nil && t.Expires > 0 && t.Expires <= modelNow() {
+		o.stale[modelEntry{t.Status, ref}] = t.Ended
+		delete(o.tasks, ref)
+		return nil
 	}
-	delete(o.tasks, ref)
-	return nil
+	return t
 }
 
 func (o *modelOracle) submit(ref refcache.Ref, s store.Submission) string {
-	t, what := o.find(ref), "finds"
+	t := o.find(ref)
 	asked := t != nil && (t.Status == refcache.Cancelled || t.Status == refcache.Failed && s.RetryFailed ||
 		t.Status == refcache.Complete && s.Refresh)
 	if t == nil || asked && t.Req != s.Request {
-		what = "starts"
 		if t == nil {
 			t = &modelTask{Created: modelNow(), Cycle: 1, Delivery: 1}
 			o.tasks[ref] = t
@@ -100,6 +75,7 @@ func (o *modelOracle) submit(ref refcache.Ref, s store.Submission) string {
 		t.TTL, t.FailureTTL = s.Policy.TTL.Milliseconds(), s.Policy.FailureTTL.Milliseconds()
 	}
 	t.wait(s.Inbox)
+	what := map[bool]string{true: "starts", false: "finds"}[t.Req == s.Request]
 	return t.about(what) + fmt.Sprintf(", result %q", t.Result)
 }
 
@@ -220,11 +196,6 @@ func (o *modelOracle) retry(seen store.Record, request, by string, fresh bool) s
 	}
 	t.pend()
 	return t.about("accepted")
-}
-
-// is reports whether the task is the life that was seen.
-func (t *modelTask) is(seen store.Record) bool {
-	return t.Created == seen.CreatedAt.UnixMilli() && t.Cycle == seen.Cycle
 }
 
 func (o *modelOracle) cancel(seen store.Record, by string) string {
@@ -356,6 +327,7 @@ func (o *modelOracle) sweep() string {
 			found = append(found, "silent "+modelName(ref))
 		}
 	}
+	clear(o.stale)
 	return modelSwept(found)
 }
 
@@ -378,41 +350,5 @@ func (o *modelOracle) end(ref refcache.Ref, status refcache.Status) {
 		t.Result = ""
 	}
 	t.Expires = t.Ended + ttl
-}
-
-// leave ends the attempt that runs and returns its worker.
-func (t *modelTask) leave() string {
-	worker := t.Worker
-	t.Token, t.Worker = "", ""
-	return worker
-}
-
-func (t *modelTask) pend() {
-	t.Status, t.Since, t.Due, t.Started = refcache.Pending, modelNow(), 0, 0
-}
-
-func (t *modelTask) revive() {
-	t.Ended, t.Expires, t.LastToken, t.Error = 0, 0, "", ""
-	t.Delivery++
-}
-
-func (t *modelTask) freshBudget() {
-	t.Cycle++
-	t.Attempt, t.Retries, t.Lost = 0, 0, 0
-}
-
-func (t *modelTask) wait(inbox string) {
-	if inbox != "" && t.Status.InFlight() && !slices.Contains(strings.Fields(t.Waiters), inbox) {
-		t.Waiters = strings.TrimSpace(t.Waiters + " " + inbox)
-	}
-}
-
-func (t *modelTask) failed(cause refcache.Cause, text, worker string, wait time.Duration) {
-	t.Attempts = append(t.Attempts, modelAttempt{Cycle: t.Cycle, Attempt: t.Attempt, Cause: cause, Error: text,
-		Worker: worker, Started: t.Started, Ended: modelNow(), Wait: wait.Milliseconds()})
-	t.Error = text
-}
-
-func (t *modelTask) event(kind refcache.EventKind, by string) {
-	t.Events = append(t.Events, modelEvent{kind, by, modelNow()})
+	delete(o.stale, modelEntry{status, ref}) // the entry is the task's again
 }

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -31,14 +32,20 @@ type queue struct {
 	name string
 }
 
-// onBoth runs a test on an in-memory Redis and on a real one, each time with a queue of its own. Such a test lets no
-// time pass: it writes old times into the records and sets instead.
+// soon is what a slow machine may need between two commands.
+const soon = time.Minute
+
+// onBoth runs a test on an in-memory Redis, in a bubble, and on a real one, each time with a queue of its own. Such a
+// test lets no time pass: it writes old times into the records and sets instead.
 func onBoth(t *testing.T, test func(q *queue)) {
 	t.Helper()
 	t.Parallel()
 	t.Run("memory", func(t *testing.T) {
 		t.Parallel()
-		test(newQueue(t, memory(t)))
+		synctest.Test(t, func(t *testing.T) {
+			q, _ := bubble(t)
+			test(q)
+		})
 	})
 	t.Run("redis", func(t *testing.T) {
 		t.Parallel()
@@ -46,20 +53,21 @@ func onBoth(t *testing.T, test func(q *queue)) {
 	})
 }
 
-func memory(t *testing.T) redis.UniversalClient {
-	server, err := memredis.New()
-	require.NoError(t, err)
-	t.Cleanup(server.Close)
-	rdb := server.Client()
-	t.Cleanup(func() { require.NoError(t, rdb.Close()) })
-	return rdb
-}
-
 func realRedis(t *testing.T) redis.UniversalClient {
 	rdb, err := refcache.Connect("redis://" + redistest.Start(t))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, rdb.Close()) })
 	return rdb
+}
+
+// bubble is a queue on an in-memory Redis of its own, for use in a synctest bubble: there time passes as the test sleeps.
+func bubble(t *testing.T) (*queue, *memredis.Server) {
+	server, err := memredis.New()
+	require.NoError(t, err)
+	t.Cleanup(server.Close)
+	rdb := server.Client()
+	t.Cleanup(func() { require.NoError(t, rdb.Close()) })
+	return newQueue(t, rdb), server
 }
 
 func newQueue(t *testing.T, rdb redis.UniversalClient) *queue {

@@ -1,0 +1,183 @@
+package doorbell_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/stretchr/testify/require"
+
+	"github.com/refq/refq/internal/doorbell"
+	"github.com/refq/refq/refcache"
+)
+
+func TestDoorbellReachesTheHandlerOnceAndIsGone(t *testing.T) {
+	inBubble(t, func(h *house) {
+		r := h.submit(3)
+		h.ring(r, doorbell.AtOnce)
+		heard := make(chan refcache.Ref, 9)
+		stop := h.listen(func(_ context.Context, ref refcache.Ref) doorbell.Answer {
+			heard <- ref
+			return doorbell.Answer{}
+		})
+		time.Sleep(time.Minute)
+		stop()
+		require.Len(h, heard, 1)
+		require.Equal(h, r.Ref, <-heard)
+		h.holds(r, 0)
+	})
+}
+
+func TestIdleListenerAnswersWithin400ms(t *testing.T) {
+	inBubble(t, func(h *house) {
+		heard := make(chan time.Time, 9)
+		stop := h.listen(func(context.Context, refcache.Ref) doorbell.Answer {
+			heard <- time.Now()
+			return doorbell.Answer{}
+		})
+		defer stop()
+		for n := range 20 {
+			time.Sleep(time.Second + time.Duration(n)*7*time.Millisecond)
+			rang := time.Now()
+			h.ring(h.submit(3), doorbell.AtOnce)
+			require.LessOrEqual(h, (<-heard).Sub(rang), 400*time.Millisecond)
+		}
+	})
+}
+
+// asynq cuts due times to whole seconds, downwards: a plain delay would end up to a second too soon.
+func TestDoorbellAskedForAgainIsNeverEarly(t *testing.T) {
+	inBubble(t, func(h *house) {
+		for n := range 20 {
+			delay := time.Duration(n) * 246 * time.Millisecond
+			heard := make(chan time.Time, 2)
+			stop := h.listen(func(context.Context, refcache.Ref) doorbell.Answer {
+				heard <- time.Now()
+				if len(heard) == 1 {
+					return doorbell.Again(delay, "not yet", false)
+				}
+				return doorbell.Answer{}
+			})
+			time.Sleep(time.Duration(n) * 73 * time.Millisecond) // asked at any point of a second
+			h.ring(h.submit(3), doorbell.AtOnce)
+			time.Sleep(delay + 4*time.Second)
+			stop()
+			require.Len(h, heard, 2)
+			waited := -(<-heard).Sub(<-heard)
+			require.GreaterOrEqual(h, waited, delay)
+			require.LessOrEqual(h, waited, delay+2*time.Second)
+		}
+	})
+}
+
+func TestOnlyCountedAnswersShowAsRetries(t *testing.T) {
+	inBubble(t, func(h *house) {
+		for _, counted := range []bool{true, false} {
+			r := h.submit(3)
+			h.ring(r, doorbell.AtOnce)
+			h.answered(doorbell.Again(time.Hour, "the reason", counted))
+			d := h.doorbell(r, 1)
+			require.Equal(h, asynq.TaskStateRetry, d.State)
+			require.Equal(h, "the reason", d.LastErr)
+			want := 0
+			if counted {
+				want = 1
+			}
+			require.Equal(h, want, d.Retried)
+		}
+	})
+}
+
+func TestArchivedDoorbellShowsItsReason(t *testing.T) {
+	inBubble(t, func(h *house) {
+		r := h.submit(3)
+		h.ring(r, doorbell.AtOnce)
+		h.answered(doorbell.Archive("attempt failed"))
+		d := h.doorbell(r, 1)
+		require.Equal(h, asynq.TaskStateArchived, d.State)
+		require.Contains(h, d.LastErr, "attempt failed")
+	})
+}
+
+func TestTasksOfOthersAreArchivedUnanswered(t *testing.T) {
+	inBubble(t, func(h *house) {
+		client := asynq.NewClientFromRedisClient(h.rdb)
+		for n, payload := range []string{"", `{"user":1}`, "media:xyz", "0123456789abcdef0123456789abcdef"} {
+			_, err := client.Enqueue(asynq.NewTask("email", []byte(payload)), asynq.Queue(queue), asynq.TaskID(fmt.Sprint(n)))
+			require.NoError(h, err)
+		}
+		stop := h.listen(func(_ context.Context, ref refcache.Ref) doorbell.Answer {
+			h.Errorf("answered %s", ref)
+			return doorbell.Answer{}
+		})
+		time.Sleep(10 * time.Second)
+		stop()
+		archived, err := h.asynq.ListArchivedTasks(queue)
+		require.NoError(h, err)
+		require.Len(h, archived, 4)
+		for _, d := range archived {
+			require.Contains(h, d.LastErr, "not a task of refq: invalid ref_id")
+		}
+	})
+}
+
+func TestHandlerThatPanicsIsAskedAgain(t *testing.T) {
+	inBubble(t, func(h *house) {
+		heard := make(chan time.Time, 9)
+		stop := h.listen(func(context.Context, refcache.Ref) doorbell.Answer {
+			heard <- time.Now()
+			if len(heard) == 1 {
+				panic("a bug")
+			}
+			return doorbell.Answer{}
+		})
+		r := h.submit(3)
+		h.ring(r, doorbell.AtOnce)
+		time.Sleep(10 * time.Second)
+		stop()
+		require.Len(h, heard, 2)
+		h.holds(r, 0)
+	})
+}
+
+func TestShutdownGivesUnansweredDoorbellsBack(t *testing.T) {
+	inBubble(t, func(h *house) {
+		r := h.submit(3)
+		taken, release := make(chan bool), make(chan bool)
+		h.ring(r, doorbell.AtOnce)
+		stop := h.listen(func(context.Context, refcache.Ref) doorbell.Answer {
+			taken <- true
+			<-release
+			return doorbell.Answer{}
+		})
+		<-taken
+		h.ring(h.submit(3), doorbell.AtOnce)
+		started := time.Now()
+		stop()
+		require.Less(h, time.Since(started), 5*time.Second)
+		close(release)
+		d := h.doorbell(r, 1)
+		require.Equal(h, asynq.TaskStatePending, d.State)
+		require.Zero(h, d.Retried)
+	})
+}
+
+func TestStoppedListenerTakesNoMoreDoorbells(t *testing.T) {
+	inBubble(t, func(h *house) {
+		l, err := doorbell.Listen(h.rdb, doorbell.Config{Queues: []string{queue}, Concurrency: 2, ShutdownTimeout: time.Second,
+			Logger: slog.New(slog.DiscardHandler)}, func(_ context.Context, ref refcache.Ref) doorbell.Answer {
+			h.Errorf("answered %s", ref)
+			return doorbell.Answer{}
+		})
+		require.NoError(h, err)
+		l.Stop()
+		r := h.submit(3)
+		h.ring(r, doorbell.AtOnce)
+		time.Sleep(time.Minute)
+		l.Shutdown()
+		h.holds(r, asynq.TaskStatePending)
+	})
+}

@@ -1,0 +1,221 @@
+package doorbell_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/stretchr/testify/require"
+
+	"github.com/refq/refq/internal/doorbell"
+	"github.com/refq/refq/internal/memredis"
+	"github.com/refq/refq/internal/store"
+	"github.com/refq/refq/refcache"
+)
+
+func TestDoorbellTellsAsynqWhatItsToolsShow(t *testing.T) {
+	inBubble(t, func(h *house) {
+		r := h.submit(7)
+		h.ring(r, doorbell.AtOnce)
+		d := h.doorbell(r, 1)
+		require.Equal(h, string(r.Ref), d.ID)
+		require.Equal(h, "thumb/small", d.Type)
+		require.Equal(h, string(r.Ref), string(d.Payload))
+		require.Equal(h, 7, d.MaxRetry)
+		require.Equal(h, asynq.TaskStatePending, d.State)
+		require.Greater(h, d.Timeout, 365*24*time.Hour, "the worker ends attempts, not asynq")
+		require.True(h, d.Deadline.IsZero())
+		require.Zero(h, d.Retention)
+	})
+}
+
+func TestRingRingsAnewWhereTheDoorbellIsSilent(t *testing.T) {
+	for name, s := range states {
+		for patience, newBell := range map[time.Duration]map[string]bool{
+			doorbell.Patient: {"archived": true, "completed": true},
+			doorbell.AtOnce:  {"archived": true, "completed": true, "active": true},
+		} {
+			t.Run(name+" after "+patience.String(), func(t *testing.T) {
+				inBubble(t, func(h *house) {
+					r := h.submit(3)
+					end := s.drive(h, r)
+					defer end()
+					h.holds(r, s.state)
+					h.ring(h.read(r.Ref), patience)
+					switch {
+					case newBell[name]:
+						h.holds(r, s.state, asynq.TaskStatePending)
+					case name == "absent":
+						h.holds(r, asynq.TaskStatePending)
+					default:
+						h.holds(r, s.state)
+					}
+					if newBell[name] {
+						require.Equal(h, 2, h.read(r.Ref).Delivery)
+					} else {
+						require.Equal(h, 1, h.read(r.Ref).Delivery)
+					}
+				})
+			})
+		}
+	}
+}
+
+func TestRingIfSilentLooksFirst(t *testing.T) {
+	for name, s := range states {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(h *house) {
+				r := h.submit(3)
+				end := s.drive(h, r)
+				defer end()
+				r = h.read(r.Ref)
+				rang, err := h.bell.RingIfSilent(h.Context(), r)
+				require.NoError(h, err)
+				silent := name == "archived" || name == "completed" || name == "absent"
+				require.Equal(h, silent, rang)
+				rang, err = h.bell.RingIfSilent(h.Context(), h.read(r.Ref))
+				require.NoError(h, err)
+				require.False(h, rang, "once is enough")
+			})
+		})
+	}
+}
+
+func TestTasksThatNeedNoWorkerAreNotRungFor(t *testing.T) {
+	inBubble(t, func(h *house) {
+		for _, status := range []refcache.Status{refcache.Processing, refcache.Complete, refcache.Failed, refcache.Cancelled} {
+			r := h.submit(3)
+			r.Status = status
+			h.ring(r, doorbell.AtOnce)
+			rang, err := h.bell.RingIfSilent(h.Context(), r)
+			require.NoError(h, err)
+			require.False(h, rang)
+			_, err = h.asynq.GetTaskInfo(queue, string(r.Ref))
+			require.ErrorIs(h, err, asynq.ErrQueueNotFound, status)
+		}
+	})
+}
+
+func TestManyWhoRingMakeOneDoorbell(t *testing.T) {
+	inBubble(t, func(h *house) {
+		r := h.submit(3)
+		var ringers sync.WaitGroup
+		for range 20 {
+			ringers.Go(func() {
+				if err := h.bell.Ring(h.Context(), r, doorbell.AtOnce); err != nil {
+					h.Error(err)
+				}
+			})
+		}
+		ringers.Wait()
+		h.holds(r, asynq.TaskStatePending)
+	})
+}
+
+func TestManyWhoRingForASilentDoorbellMakeOneNewOne(t *testing.T) {
+	inBubble(t, func(h *house) {
+		r := h.submit(3)
+		states["archived"].drive(h, r)
+		var ringers sync.WaitGroup
+		for range 20 {
+			ringers.Go(func() {
+				if err := h.bell.Ring(h.Context(), r, doorbell.AtOnce); err != nil {
+					h.Error(err)
+				}
+			})
+		}
+		ringers.Wait()
+		h.holds(r, asynq.TaskStateArchived, asynq.TaskStatePending)
+	})
+}
+
+// Ring knows a task as it was. When another has renumbered it since, that number is rung; when it needs none any
+// more, nobody rings.
+func TestRingFollowsWhatTheTaskHasBecome(t *testing.T) {
+	inBubble(t, func(h *house) {
+		old := h.submit(3)
+		states["archived"].drive(h, old)
+		for delivery := 1; delivery <= 2; delivery++ {
+			_, err := h.store.Renumber(h.Context(), old.Ref, delivery)
+			require.NoError(h, err)
+		}
+		h.ring(old, doorbell.Patient)
+		h.holds(old, asynq.TaskStateArchived, 0, asynq.TaskStatePending)
+
+		claimed := h.submit(3)
+		states["archived"].drive(h, claimed)
+		_, err := h.store.Claim(h.Context(), claimed.Ref, "t1", "w1")
+		require.NoError(h, err)
+		h.ring(claimed, doorbell.Patient)
+		h.holds(claimed, asynq.TaskStateArchived)
+		require.Equal(h, 1, h.read(claimed.Ref).Delivery)
+
+		gone := h.submit(3)
+		states["archived"].drive(h, gone)
+		_, _, err = h.store.Cancel(h.Context(), gone, "ann")
+		require.NoError(h, err)
+		_, err = h.store.Delete(h.Context(), gone)
+		require.NoError(h, err)
+		h.ring(gone, doorbell.Patient)
+		h.holds(gone, asynq.TaskStateArchived)
+	})
+}
+
+// The doorbell that was in the way is answered and gone before Ring looks at it: its id is free, and no new number is
+// needed.
+func TestRingTriesAgainWhenTheDoorbellIsGoneMeanwhile(t *testing.T) {
+	inBubble(t, func(h *house) {
+		r := h.submit(3)
+		h.ring(r, doorbell.Patient)
+		other := h.server.Client()
+		defer other.Close()
+		once := sync.OnceFunc(func() {
+			require.NoError(h, asynq.NewInspectorFromRedisClient(other).DeleteTask(queue, string(r.Ref)))
+		})
+		h.server.SetFaults(func(cmd []string) memredis.Fault {
+			if cmd[0] == "SISMEMBER" { // Ring is about to look
+				h.server.SetFaults(nil)
+				once()
+			}
+			return memredis.Pass
+		})
+		h.ring(r, doorbell.Patient)
+		h.holds(r, asynq.TaskStatePending)
+		require.Equal(h, 1, h.read(r.Ref).Delivery)
+	})
+}
+
+func TestRingSaysWhatItCouldNotDo(t *testing.T) {
+	inBubble(t, func(h *house) {
+		r := h.submit(3)
+		h.server.SetFaults(func([]string) memredis.Fault { return "OOM no memory" })
+		err := h.bell.Ring(h.Context(), r, doorbell.AtOnce)
+		require.ErrorContains(h, err, "ring for "+string(r.Ref))
+		require.ErrorContains(h, err, "OOM no memory")
+		_, err = h.bell.RingIfSilent(h.Context(), r)
+		require.ErrorContains(h, err, "look for the doorbell of "+string(r.Ref))
+
+		h.server.SetFaults(nil)
+		ctx, cancel := context.WithCancel(h.Context())
+		cancel()
+		require.ErrorIs(h, h.bell.Ring(ctx, r, doorbell.AtOnce), context.Canceled)
+	})
+}
+
+// What a person or a producer has just changed is not what the answer under way is about, whatever the clocks say.
+func TestWhoHasJustChangedTheTaskDoesNotWaitForAnActiveDoorbell(t *testing.T) {
+	inBubble(t, func(h *house) {
+		r := h.submit(3)
+		end := states["active"].drive(h, r)
+		defer end()
+		_, err := h.store.Claim(h.Context(), r.Ref, "t1", "w1")
+		require.NoError(h, err)
+		_, err = h.store.Finish(h.Context(), r.Ref, "t1", store.Errored(store.Failure{Delay: time.Minute}))
+		require.NoError(h, err)
+		h.ring(h.read(r.Ref), doorbell.AtOnce) // it is due only in a minute
+		require.Equal(h, 2, h.read(r.Ref).Delivery)
+		require.NotNil(h, h.doorbell(r, 2))
+	})
+}

@@ -1,0 +1,129 @@
+package doorbell_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/stretchr/testify/require"
+
+	"github.com/refq/refq/internal/doorbell"
+	"github.com/refq/refq/internal/store"
+	"github.com/refq/refq/refcache"
+)
+
+// Each test here is the shortest sequence that goes wrong without the rule of that number in docs/design.md section 5.
+
+// A task that allows no retry is handed back. asynq, whose budget of retries is used up, archives the doorbell instead
+// of ringing again: it is there, and will never ring.
+func TestR3ArchivedDoorbellIsNone(t *testing.T) {
+	inBubble(t, func(h *house) {
+		r := h.submit(0)
+		h.ring(r, doorbell.AtOnce)
+		h.answered(doorbell.Again(0, "handed back", false))
+		h.holds(r, asynq.TaskStateArchived)
+		rang, err := h.bell.RingIfSilent(h.Context(), h.read(r.Ref))
+		require.NoError(h, err)
+		require.True(h, rang)
+		h.holds(r, asynq.TaskStateArchived, asynq.TaskStatePending)
+	})
+}
+
+// A flush takes asynq's set of queues with it, and clients that have used the queue before do not note it again. To
+// asynq's tools the queue is then unknown, whatever is in it.
+func TestR4QueueThatAsynqDoesNotKnowIsNoted(t *testing.T) {
+	inBubble(t, func(h *house) {
+		h.ring(h.submit(3), doorbell.AtOnce)
+		require.NoError(h, h.rdb.FlushDB(h.Context()).Err())
+		r := h.submit(3)
+		h.ring(r, doorbell.AtOnce)
+		_, err := h.asynq.GetTaskInfo(queue, string(r.Ref))
+		require.ErrorIs(h, err, asynq.ErrQueueNotFound)
+
+		h.ring(r, doorbell.AtOnce) // by somebody else, who finds the id taken
+		h.holds(r, asynq.TaskStatePending)
+		require.Equal(h, 1, h.read(r.Ref).Delivery, "the doorbell was there all along")
+		info, err := h.asynq.GetQueueInfo(queue)
+		require.NoError(h, err)
+		require.Equal(h, 1, info.Pending)
+	})
+}
+
+func TestR4SweepOfAFlushedQueueRings(t *testing.T) {
+	inBubble(t, func(h *house) {
+		r := h.submit(3)
+		rang, err := h.bell.RingIfSilent(h.Context(), r) // asynq has never heard of the queue
+		require.NoError(h, err)
+		require.True(h, rang)
+		h.holds(r, asynq.TaskStatePending)
+	})
+}
+
+// A worker dies between taking the doorbell and claiming the task. asynq keeps that doorbell active for up to two
+// minutes and may then archive it; those who come by wait no longer than that.
+func TestR7ActiveDoorbellCountsForTwoMinutes(t *testing.T) {
+	inBubble(t, func(h *house) {
+		r := h.submit(3)
+		end := h.hang(r)
+		defer end()
+		time.Sleep(time.Until(r.CreatedAt.Add(doorbell.Patient - time.Millisecond)))
+		h.ring(h.read(r.Ref), doorbell.Patient)
+		require.Equal(h, 1, h.read(r.Ref).Delivery)
+		time.Sleep(time.Millisecond)
+		h.ring(h.read(r.Ref), doorbell.Patient)
+		require.Equal(h, 2, h.read(r.Ref).Delivery)
+		require.NotNil(h, h.doorbell(r, 2))
+	})
+}
+
+// What counts is how long the task has been ready: an old task that has just become pending again, or that is due
+// only now, is not overdue.
+func TestR7OldTaskThatIsReadyOnlyNowIsGivenItsTime(t *testing.T) {
+	inBubble(t, func(h *house) {
+		r := h.submit(3)
+		time.Sleep(time.Hour)
+		end := h.hang(r)
+		defer end()
+		fail := func(token string, delay time.Duration) {
+			_, err := h.store.Claim(h.Context(), r.Ref, token, "w1")
+			require.NoError(h, err)
+			_, err = h.store.Finish(h.Context(), r.Ref, token, store.Errored(store.Failure{Delay: delay}))
+			require.NoError(h, err)
+		}
+		ringsAnew := func(what string, anew bool) {
+			h.Helper()
+			before := h.read(r.Ref)
+			h.ring(before, doorbell.Patient)
+			require.Equal(h, anew, h.read(r.Ref).Delivery > before.Delivery, what)
+		}
+
+		fail("t1", 3*time.Minute)
+		time.Sleep(4 * time.Minute)
+		ringsAnew("overdue for one minute", false)
+		fail("t2", 0)
+		_, err := h.store.Claim(h.Context(), r.Ref, "t3", "w1")
+		require.NoError(h, err)
+		_, err = h.store.Finish(h.Context(), r.Ref, "t3", store.Released("", "w1"))
+		require.NoError(h, err)
+		time.Sleep(time.Minute)
+		ringsAnew("pending for one minute", false)
+		time.Sleep(time.Minute)
+		ringsAnew("pending for two minutes", true)
+	})
+}
+
+// A producer dies between record and doorbell. Whoever makes the same call finds it pending and rings; that it did not
+// start the task is no reason not to.
+func TestR14WhoeverFindsATaskPendingRings(t *testing.T) {
+	inBubble(t, func(h *house) {
+		r := h.submit(3) // and its producer dies
+		again, err := h.store.Submit(h.Context(), r.Ref, store.Submission{Request: "another", Namespace: "default", Policy: r.Policy})
+		require.NoError(h, err)
+		require.False(h, again.Starts)
+		require.Equal(h, refcache.Pending, again.Status)
+		h.ring(again.Record, doorbell.AtOnce)
+		h.holds(r, asynq.TaskStatePending)
+		h.ring(again.Record, doorbell.AtOnce)
+		h.holds(r, asynq.TaskStatePending)
+	})
+}

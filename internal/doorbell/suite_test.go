@@ -1,0 +1,183 @@
+package doorbell_test
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/refq/refq/internal/doorbell"
+	"github.com/refq/refq/internal/memredis"
+	"github.com/refq/refq/internal/store"
+	"github.com/refq/refq/refcache"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// house is a queue with its store and bell, and a view of what asynq holds.
+type house struct {
+	*testing.T
+	server *memredis.Server
+	rdb    redis.UniversalClient
+	store  *store.Store
+	bell   *doorbell.Bell
+	asynq  *asynq.Inspector
+}
+
+const queue = "Media.1" // asynq must take any name of ours
+
+// inBubble runs a test on an in-memory Redis, on the bubble's clock.
+func inBubble(t *testing.T, test func(h *house)) {
+	t.Helper()
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server, err := memredis.New()
+		require.NoError(t, err)
+		defer server.Close()
+		rdb := server.Client()
+		defer rdb.Close()
+		s := store.New(rdb)
+		test(&house{t, server, rdb, s, doorbell.New(rdb, s), asynq.NewInspectorFromRedisClient(rdb)})
+	})
+}
+
+// submit makes a pending task, and rings for nobody.
+func (h *house) submit(maxRetries int) store.Record {
+	h.Helper()
+	hash := make([]byte, 16)
+	_, _ = rand.Read(hash) // never fails
+	p := refcache.Defaults
+	p.Name, p.Queue, p.MaxRetries = "thumb/small", queue, maxRetries
+	s, err := h.store.Submit(h.Context(), refcache.Ref(queue+":"+hex.EncodeToString(hash)),
+		store.Submission{Request: rand.Text(), Namespace: "default", Policy: p, Args: []byte("null")})
+	require.NoError(h, err)
+	return s.Record
+}
+
+func (h *house) ring(r store.Record, patience time.Duration) {
+	h.Helper()
+	require.NoError(h, h.bell.Ring(h.Context(), r, patience))
+}
+
+func (h *house) read(ref refcache.Ref) store.Record {
+	h.Helper()
+	r, err := h.store.Read(h.Context(), ref)
+	require.NoError(h, err)
+	return r
+}
+
+// id is what asynq knows the doorbell of a delivery by.
+func id(r store.Record, delivery int) string {
+	if delivery == 1 {
+		return string(r.Ref)
+	}
+	return fmt.Sprintf("%s.%d", r.Ref, delivery)
+}
+
+// doorbell is what asynq holds of a delivery; nil when it holds none.
+func (h *house) doorbell(r store.Record, delivery int) *asynq.TaskInfo {
+	h.Helper()
+	info, err := h.asynq.GetTaskInfo(queue, id(r, delivery))
+	if errors.Is(err, asynq.ErrTaskNotFound) || errors.Is(err, asynq.ErrQueueNotFound) {
+		return nil
+	}
+	require.NoError(h, err)
+	return info
+}
+
+// holds checks in which states asynq holds the doorbells of the first deliveries, 0 for none, and that no other is there.
+func (h *house) holds(r store.Record, states ...asynq.TaskState) {
+	h.Helper()
+	for n, want := range states {
+		got := asynq.TaskState(0)
+		if d := h.doorbell(r, n+1); d != nil {
+			got = d.State
+		}
+		require.Equal(h, want, got, "delivery %d", n+1)
+	}
+	require.Nil(h, h.doorbell(r, len(states)+1))
+}
+
+// listen answers doorbells with a handler until stop is called.
+func (h *house) listen(handler doorbell.Handler) (stop func()) {
+	h.Helper()
+	l, err := doorbell.Listen(h.rdb, doorbell.Config{Queues: []string{queue}, Concurrency: 1, ShutdownTimeout: time.Second,
+		Logger: slog.New(slog.DiscardHandler)}, handler)
+	require.NoError(h, err)
+	return l.Shutdown
+}
+
+// answered has the doorbells that are due answered once, all alike.
+func (h *house) answered(a doorbell.Answer) {
+	h.Helper()
+	stop := h.listen(func(context.Context, refcache.Ref) doorbell.Answer { return a })
+	time.Sleep(900 * time.Millisecond)
+	stop()
+}
+
+// The states of a doorbell that asynq knows, and how a doorbell of ours gets there.
+var states = map[string]struct {
+	state asynq.TaskState
+	drive func(h *house, r store.Record) (end func())
+}{
+	"pending": {asynq.TaskStatePending, func(h *house, r store.Record) func() {
+		h.ring(r, doorbell.Patient)
+		return func() {}
+	}},
+	"scheduled": {asynq.TaskStateScheduled, func(h *house, r store.Record) func() {
+		h.enqueue(r, asynq.ProcessIn(time.Hour))
+		return func() {}
+	}},
+	"retry": {asynq.TaskStateRetry, func(h *house, r store.Record) func() {
+		h.ring(r, doorbell.Patient)
+		h.answered(doorbell.Again(time.Hour, "later", false))
+		return func() {}
+	}},
+	"active": {asynq.TaskStateActive, (*house).hang},
+	"archived": {asynq.TaskStateArchived, func(h *house, r store.Record) func() {
+		h.ring(r, doorbell.Patient)
+		h.answered(doorbell.Archive("failed"))
+		return func() {}
+	}},
+	"completed": {asynq.TaskStateCompleted, func(h *house, r store.Record) func() {
+		h.enqueue(r, asynq.Retention(time.Hour))
+		h.answered(doorbell.Answer{})
+		return func() {}
+	}},
+	"absent": {0, func(h *house, r store.Record) func() { return func() {} }},
+}
+
+// enqueue puts a doorbell into asynq in a way that is not ours.
+func (h *house) enqueue(r store.Record, options ...asynq.Option) {
+	h.Helper()
+	_, err := asynq.NewClientFromRedisClient(h.rdb).Enqueue(asynq.NewTask("thumb/small", []byte(r.Ref)),
+		append(options, asynq.TaskID(string(r.Ref)), asynq.Queue(queue))...)
+	require.NoError(h, err)
+}
+
+// hang rings for a task and has its doorbell taken, but not answered before the end.
+func (h *house) hang(r store.Record) (end func()) {
+	h.Helper()
+	h.ring(r, doorbell.Patient)
+	taken, release := make(chan bool, 9), make(chan bool)
+	stop := h.listen(func(context.Context, refcache.Ref) doorbell.Answer {
+		taken <- true
+		<-release
+		return doorbell.Answer{}
+	})
+	<-taken
+	return func() {
+		close(release)
+		stop()
+	}
+}

@@ -1,0 +1,91 @@
+package store
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/klauspost/compress/zstd"
+	"github.com/stretchr/testify/require"
+
+	"github.com/refq/refq/refcache"
+)
+
+// FuzzAttempt: whatever stands in a record, an attempt is read or refused; what is read once is read again the same.
+func FuzzAttempt(f *testing.F) {
+	for _, seed := range []string{
+		`{"cycle":1,"attempt":2,"started_at":1764000000000,"timestamp":1764000001500,"cause":"error","error":"boom","delay":1000,"worker":"w1"}`,
+		`{"cycle":1,"attempt":1,"started_at":1764000000000,"timestamp":1764000001500,"cause":"lost","error":"worker w1 was lost","worker":"w1"}`,
+		`{"timestamp":-9223372036854775808,"started_at":9223372036854775807}`, `{"delay":1e3}`, `{"delay":9223372036854775807}`, `{"error":"\ud800"}`, `{}`, `null`, `[]`, ``, `{"cycle":"1"}`,
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		a, err := parseAttempt(text)
+		if err != nil {
+			require.ErrorContains(t, err, "attempt: ")
+			return
+		}
+		require.GreaterOrEqual(t, min(a.Duration, a.Delay), time.Duration(0))
+		written, err := json.Marshal(attemptEntry{Cycle: a.Cycle, Attempt: a.Attempt, Error: a.Error, Cause: a.Cause, Worker: a.Worker,
+			Timestamp: a.Timestamp.UnixMilli(), StartedAt: a.StartedAt.UnixMilli(), Delay: a.Delay.Milliseconds()})
+		require.NoError(t, err)
+		again, err := parseAttempt(string(written))
+		require.NoError(t, err)
+		require.Empty(t, cmp.Diff(a, again))
+	})
+}
+
+func TestScriptsMayLeaveExactlyTheStatusesOfTheTable(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, "{pending = true, retrying = true, }", luaFrom("claim"))
+	require.Equal(t, "{cancelled = true, failed = true, complete = true, }", luaFrom("submit"))
+	require.Equal(t, "{}", luaFrom("read"))
+}
+
+func TestEveryKeyOfAQueueHasItsHashTag(t *testing.T) {
+	t.Parallel()
+	ref := refcache.Ref("media:0123456789abcdef0123456789abcdef")
+	require.Equal(t, "refq:{media}:t:0123456789abcdef0123456789abcdef", recordKey(ref))
+	for _, key := range []string{recordKey(ref), statusKey("media", refcache.Failed), workersKey("media"), claimsKey("media", "w1")} {
+		require.True(t, strings.HasPrefix(key, "refq:{media}:"), key)
+	}
+	require.Equal(t, ref, refOf("media", ref.Hash()))
+}
+
+func TestPolicyFieldsAreWrittenOnlyWhenTheyDiffer(t *testing.T) {
+	t.Parallel()
+	require.Empty(t, policyPairs(refcache.Defaults))
+	pairs := policyPairs(refcache.Policy{Backoff: "b"})
+	var written []string
+	for i := 0; i < len(pairs); i += 2 {
+		written = append(written, pairs[i].(string))
+	}
+	require.Equal(t, policyFields, written, "and a new life clears each of them")
+}
+
+// A small record must not fill the memory of whoever reads it, whether or not the packed form says how large it is.
+func TestUnpackingIsBounded(t *testing.T) {
+	t.Parallel()
+	zip := newCompressor()
+	var stream bytes.Buffer
+	enc, err := zstd.NewWriter(&stream)
+	require.NoError(t, err)
+	for range 65 {
+		_, err := enc.Write(make([]byte, 1<<20))
+		require.NoError(t, err)
+	}
+	require.NoError(t, enc.Close())
+	known := zip.enc.EncodeAll(make([]byte, mostResult+1), nil)
+	for _, packed := range [][]byte{known, stream.Bytes()} {
+		require.Less(t, len(packed), 100_000)
+		_, err := zip.unpack(packed, zstdEncoding)
+		require.ErrorIs(t, err, zstd.ErrDecoderSizeExceeded)
+	}
+	largest, err := zip.unpack(zip.enc.EncodeAll(make([]byte, mostResult), nil), zstdEncoding)
+	require.NoError(t, err)
+	require.Len(t, largest, mostResult)
+}

@@ -1,0 +1,128 @@
+package store_test
+
+import (
+	"slices"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/refq/refq/refcache"
+)
+
+// modelLaws checks what must hold whatever the oracle says: it compares what was seen before and after each command.
+type modelLaws struct {
+	world *modelWorld
+	lives map[string]*modelLife // by task
+}
+
+// modelLife is what must be remembered of a task.
+type modelLife struct {
+	outcomes   int // of the life that a submit or a person's retry began
+	executions int // of the cycle
+	handedBack int // of the cycle
+}
+
+// check compares the tasks before and after a command.
+func (l *modelLaws) check(c *modelCommand, reply modelReply, before, now modelSight) {
+	for _, ref := range l.world.refs {
+		name := modelName(ref)
+		was, is := before.Tasks[name], now.Tasks[name]
+		switch {
+		case is == nil && was != nil:
+			l.require(c.kind == "delete" && c.ref == ref || c.kind == "time", "the record of %s is gone", name)
+			l.require(was.Status.IsFinal(), "%s was in flight and is gone", name)
+		case is == nil:
+		case was == nil:
+			l.require(c.kind == "submit", "%s came from nowhere", name)
+			l.lives[name] = &modelLife{}
+		case ref != c.ref:
+			l.require(cmp.Equal(was, is), "a command about another task changed %s", name)
+		default:
+			l.moved(c, name, was, is)
+		}
+		if is != nil {
+			l.alwaysTrue(name, is)
+		}
+	}
+}
+
+func (l *modelLaws) alwaysTrue(name string, is *modelTask) {
+	final := is.Status.IsFinal()
+	l.require(is.Retries >= 0 && is.Retries <= is.MaxRetries, "%s has done %d retries of %d", name, is.Retries, is.MaxRetries)
+	l.require((is.Expires > 0) == final, "%s is %s and expires at %d", name, is.Status, is.Expires)
+	l.require((is.Token != "") == (is.Status == refcache.Processing), "%s is %s under token %q", name, is.Status, is.Token)
+	l.require(!final || (is.Result != "") == (is.Status == refcache.Complete), "%s is %s with result %q", name, is.Status, is.Result)
+	life := l.lives[name]
+	most := 1 + is.MaxRetries + refcache.MaxLost + life.handedBack
+	l.require(life.executions <= most, "%s was executed %d times in a cycle, may be %d times", name, life.executions, most)
+}
+
+// moved checks a task that was there before and is there now.
+func (l *modelLaws) moved(c *modelCommand, name string, was, is *modelTask) {
+	life := l.lives[name]
+	l.require(is.Delivery >= was.Delivery, "the delivery of %s goes back", name)
+	l.require(is.Created == was.Created, "%s was created again", name)
+	n := len(was.Attempts)
+	l.require(len(is.Attempts) >= n && slices.Equal(was.Attempts, is.Attempts[:n]), "the history of %s is not kept", name)
+	if c.req != "" && c.req == was.Req {
+		kept := *is
+		kept.Waiters = was.Waiters
+		l.require(cmp.Equal(was, &kept), "a resend changed %s", name)
+	}
+	if c.kind == "finish" && c.token != was.Token {
+		l.require(cmp.Equal(was, is), "an attempt that is not current changed %s", name)
+	}
+	if c.kind == "redeliver" && was.Token != is.Token {
+		l.onlyLostIsTaken(was)
+	}
+	if was.Status.IsFinal() {
+		l.afterTheEnd(c, name, was, is)
+	} else if is.Status.IsFinal() {
+		life.outcomes++
+		l.require(life.outcomes == 1, "%s ended %d times in one life", name, life.outcomes)
+	}
+	if is.Cycle != was.Cycle {
+		life.executions, life.handedBack = 0, 0
+	}
+	if is.Status == refcache.Processing && was.Status != refcache.Processing {
+		life.executions++
+	}
+	if n := len(is.Events); n > len(was.Events) && is.Events[n-1].Kind == refcache.EventHandedBack {
+		life.handedBack++
+	}
+}
+
+// afterTheEnd checks what may become of a task that had ended: nothing, or another life because somebody asked.
+func (l *modelLaws) afterTheEnd(c *modelCommand, name string, was, is *modelTask) {
+	if is.Status.IsFinal() {
+		l.require(cmp.Equal(was, is), "%s changed after its end", name)
+		return
+	}
+	l.require(c.kind == "submit" || c.kind == "retry", "%s came back from %s by a %s", name, was.Status, c.kind)
+	l.require(is.Status == refcache.Pending, "%s came back as %s", name, is.Status)
+	l.require(is.Cycle == was.Cycle+1 || c.kind == "retry" && is.Cycle == was.Cycle && is.Retries == was.Retries+1,
+		"%s came back in cycle %d after %d with %d retries after %d", name, is.Cycle, was.Cycle, is.Retries, was.Retries)
+	l.require(was.Status != refcache.Cancelled || is.Cycle > was.Cycle, "%s runs again in the cycle in which it was cancelled", name)
+	l.require(is.Delivery > was.Delivery, "%s came back under its old delivery", name)
+	l.lives[name].outcomes = 0
+}
+
+// onlyLostIsTaken checks that nobody who lives, was heard of and knows of the attempt lost it (R2).
+func (l *modelLaws) onlyLostIsTaken(was *modelTask) {
+	for _, wk := range l.world.alive() {
+		silent := modelNow() - l.world.seen.Sets["workers"][wk.id]
+		l.require(!wk.has(was.Token) || silent > modelDeadAfter, "%s was taken from %s, who is at it", was.Token, wk.id)
+	}
+}
+
+// onlyVoidIsDropped checks that a worker gives up no attempt that is its own to finish.
+func (l *modelLaws) onlyVoidIsDropped(r *modelRun) {
+	t := l.world.seen.Tasks[modelName(r.ref)]
+	l.require(r.copied || t == nil || t.Token != r.token, "%s drops %s, which is current", r.worker.id, r.token)
+}
+
+func (l *modelLaws) require(holds bool, format string, args ...any) {
+	if !holds {
+		l.world.t.Helper()
+		l.world.fail(format, args...)
+	}
+}

@@ -1,0 +1,85 @@
+package store_test
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/refq/refq/internal/store"
+	"github.com/refq/refq/refcache"
+)
+
+// modelTask is a task's record. The test reads Redis into the same type. Times are Unix ms, 0 for none.
+type modelTask struct {
+	Status                              refcache.Status
+	Cycle, Delivery, Attempt            int
+	Retries, Lost, MaxRetries           int
+	Token, Worker, LastToken, Req       string
+	Created, Since, Started, Due, Ended int64 // Since: when it became pending or retrying
+	Expires                             int64
+	TTL, FailureTTL                     int64
+	Result, Waiters                     string
+	Progress                            int64 // of the running attempt
+	Error                               string
+	Attempts                            []modelAttempt
+	Events                              []modelEvent
+}
+
+type modelAttempt struct {
+	Cycle, Attempt       int
+	Cause                refcache.Cause
+	Error, Worker        string // Error only of cause error: the others' wording is free
+	Started, Ended, Wait int64
+}
+
+type modelEvent struct {
+	Kind refcache.EventKind
+	By   string
+	At   int64
+}
+
+func (t *modelTask) about(what string) string {
+	return modelAbout(what, t.Status, t.Cycle, t.Delivery)
+}
+
+// is reports whether the task is the life that was seen.
+func (t *modelTask) is(seen store.Record) bool {
+	return t.Created == seen.CreatedAt.UnixMilli() && t.Cycle == seen.Cycle
+}
+
+// leave ends the attempt that runs and returns its worker.
+func (t *modelTask) leave() string {
+	worker := t.Worker
+	t.Token, t.Worker = "", ""
+	return worker
+}
+
+func (t *modelTask) pend() {
+	t.Status, t.Since, t.Due, t.Started = refcache.Pending, modelNow(), 0, 0
+}
+
+func (t *modelTask) revive() {
+	t.Ended, t.Expires, t.LastToken, t.Error = 0, 0, "", ""
+	t.Delivery++
+}
+
+func (t *modelTask) freshBudget() {
+	t.Cycle++
+	t.Attempt, t.Retries, t.Lost = 0, 0, 0
+}
+
+func (t *modelTask) wait(inbox string) {
+	if inbox != "" && t.Status.InFlight() && !slices.Contains(strings.Fields(t.Waiters), inbox) {
+		t.Waiters = strings.TrimSpace(t.Waiters + " " + inbox)
+	}
+}
+
+func (t *modelTask) failed(cause refcache.Cause, text, worker string, wait time.Duration) {
+	t.Attempts = append(t.Attempts, modelAttempt{Cycle: t.Cycle, Attempt: t.Attempt, Cause: cause, Error: text,
+		Worker: worker, Started: t.Started, Ended: modelNow(), Wait: wait.Milliseconds()})
+	t.Error = text
+}
+
+func (t *modelTask) event(kind refcache.EventKind, by string) {
+	t.Events = append(t.Events, modelEvent{kind, by, modelNow()})
+}

@@ -1,0 +1,256 @@
+package store_test
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/refq/refq/internal/store"
+	"github.com/refq/refq/refcache"
+)
+
+// sweep sweeps as if the last one had been a second ago, and sweeping had gone on for long.
+func (q *queue) sweep(batch int) store.Swept {
+	q.Helper()
+	require.NoError(q, q.rdb.HSet(q.Context(), q.key("sweep"), "tick", q.ago(time.Second), "resumed", q.ago(time.Hour)).Err())
+	found, err := q.Sweep(q.Context(), q.name, batch)
+	require.NoError(q, err)
+	require.True(q, found.Mine)
+	return found
+}
+
+// old makes a pending task look as if it had waited for d.
+func (q *queue) old(k task, d time.Duration) task {
+	q.Helper()
+	if q.hash(k.ref)["updated_at"] != "" {
+		q.set(k.ref, "updated_at", q.ago(d))
+		return k
+	}
+	q.set(k.ref, "created_at", q.ago(d))
+	q.score("pending", k.ref.Hash(), q.now().Add(-d))
+	return k
+}
+
+func TestOneSweeperASecondLooks(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		q, _ := bubble(t)
+		looks := 0
+		for range 100 { // three sweepers and more, for ten seconds
+			found, err := q.Sweep(t.Context(), q.name, 10)
+			require.NoError(t, err)
+			if found.Mine {
+				looks++
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		require.InDelta(t, 10, looks, 2)
+	})
+}
+
+func TestSweepFindsTheClaimsOfDeadWorkers(t *testing.T) {
+	onBoth(t, func(q *queue) {
+		mine := q.processing()
+		alive := q.start(task{ref: q.pending().ref, worker: "alive"})
+		q.beat("alive", alive.claim())
+		q.silence("idle", time.Hour)
+		require.Empty(q, q.sweep(10).Orphans, "w1 lives")
+
+		q.silence("w1", store.DeadAfter+time.Second)
+		found := q.sweep(10)
+		require.Equal(q, []store.Orphan{{Worker: "w1", Claim: mine.claim()}}, found.Orphans)
+		require.Equal(q, []string{"idle"}, found.Idle)
+	})
+}
+
+func TestSweepBoundsWhatItTakesFromADeadWorker(t *testing.T) {
+	onBoth(t, func(q *queue) {
+		for range 5 {
+			q.processing()
+		}
+		q.silence("w1", time.Hour)
+		left := 5
+		for left > 0 {
+			found := q.sweep(2)
+			require.Len(q, found.Orphans, min(2, left))
+			for _, o := range found.Orphans {
+				taken, _, err := q.Redeliver(q.Context(), o.Claim, o.Worker, "w2")
+				require.NoError(q, err)
+				require.True(q, taken)
+				left--
+			}
+		}
+		require.Equal(q, []string{"w1"}, q.sweep(2).Idle)
+	})
+}
+
+func TestNobodyIsDeadWhileSweepingHasJustResumed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		q, _ := bubble(t)
+		sweep := func() store.Swept {
+			found, err := q.Sweep(t.Context(), q.name, 10)
+			require.NoError(t, err)
+			return found
+		}
+		for range 10 {
+			sweep()
+			time.Sleep(time.Second)
+		}
+		k := q.processing()
+		time.Sleep(10 * time.Second) // an outage: nobody beats, nobody sweeps
+		for range 6 {
+			require.Empty(t, sweep().Orphans, "it may come back")
+			time.Sleep(time.Second)
+		}
+		require.Equal(t, []store.Orphan{{Worker: "w1", Claim: k.claim()}}, sweep().Orphans)
+	})
+}
+
+func TestFirstSweepDeclaresNobodyDead(t *testing.T) {
+	onBoth(t, func(q *queue) {
+		q.processing()
+		q.silence("w1", time.Hour)
+		found, err := q.Sweep(q.Context(), q.name, 10)
+		require.NoError(q, err)
+		require.True(q, found.Mine)
+		require.Empty(q, found.Orphans)
+	})
+}
+
+func TestClockThatGoesBackStopsNoSweep(t *testing.T) {
+	onBoth(t, func(q *queue) {
+		require.NoError(q, q.rdb.HSet(q.Context(), q.key("sweep"), "tick", q.ago(-time.Hour), "resumed", q.ago(-time.Hour)).Err())
+		found, err := q.Sweep(q.Context(), q.name, 10)
+		require.NoError(q, err)
+		require.True(q, found.Mine)
+		require.Equal(q, q.rdb.HGet(q.Context(), q.key("sweep"), "tick").Val(), q.rdb.HGet(q.Context(), q.key("sweep"), "resumed").Val())
+	})
+}
+
+func TestSweepNamesTasksThatHaveWaitedForTooLong(t *testing.T) {
+	onBoth(t, func(q *queue) {
+		q.pending()
+		q.end(q.processing(), store.Released("", "w1"))
+		q.retrying(time.Hour)
+		q.processing()
+		q.complete()
+		require.Empty(q, q.sweep(100).Silent)
+
+		overdue := q.retrying(0)
+		q.due(overdue.ref, 3*time.Second)
+		want := []refcache.Ref{
+			q.old(q.pending(), 6*time.Second).ref,
+			q.old(q.end(q.processing(), store.Released("", "w1")), 6*time.Second).ref,
+			overdue.ref,
+		}
+		require.ElementsMatch(q, want, q.sweep(100).Silent)
+	})
+}
+
+func TestDoorbellsHaveTheirTimeToRing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		q, _ := bubble(t)
+		waits, retries := q.pending(), q.retrying(3*time.Second)
+		time.Sleep(4999 * time.Millisecond)
+		require.Empty(t, q.sweep(10).Silent)
+		time.Sleep(time.Millisecond)
+		require.Equal(t, []refcache.Ref{retries.ref}, q.sweep(10).Silent, "overdue by two seconds")
+		time.Sleep(time.Millisecond)
+		require.ElementsMatch(t, []refcache.Ref{waits.ref, retries.ref}, q.sweep(10).Silent, "pending for more than five")
+	})
+}
+
+// The queue's order is by creation, but what counts is how long a task has been ready.
+func TestOldTaskThatHasJustBecomePendingIsNotSilent(t *testing.T) {
+	onBoth(t, func(q *queue) {
+		k := q.failed()
+		q.set(k.ref, "created_at", q.ago(time.Hour))
+		q.retry(q.read(k.ref), "r1", true)
+		require.Empty(q, q.sweep(10).Silent)
+	})
+}
+
+func TestNoHealthyHeadHidesALostTask(t *testing.T) {
+	onBoth(t, func(q *queue) {
+		for range 25 {
+			q.old(q.pending(), time.Second) // older by creation than the lost ones, which are all that is wrong
+		}
+		for n := range 25 {
+			k := q.retrying(0)
+			q.due(k.ref, time.Duration(100-n)*time.Second) // overdue, too, but looked at before
+		}
+		pending, retrying := q.pending(), q.retrying(0)
+		q.set(pending.ref, "created_at", q.ago(time.Minute)) // the last in the set, by its score
+		q.due(retrying.ref, 3*time.Second)
+
+		var found []refcache.Ref
+		for range 4 {
+			silent := q.sweep(10).Silent
+			require.LessOrEqual(q, len(silent), 20)
+			found = append(found, silent...)
+		}
+		require.Contains(q, found, pending.ref)
+		require.Contains(q, found, retrying.ref)
+
+		found = nil
+		for range 4 { // and again: the walk begins anew
+			found = append(found, q.sweep(10).Silent...)
+		}
+		require.Contains(q, found, pending.ref)
+		require.Contains(q, found, retrying.ref)
+	})
+}
+
+func TestSweepTrimsWhatIsNoLongerThere(t *testing.T) {
+	onBoth(t, func(q *queue) {
+		var keep []string
+		for _, status := range []refcache.Status{refcache.Pending, refcache.Retrying, refcache.Complete, refcache.Failed, refcache.Cancelled} {
+			for n := range 7 {
+				q.score(string(status), fmt.Sprintf("%032d", n), time.UnixMilli(int64(n))) // no record
+			}
+			if status == refcache.Complete {
+				keep = append(keep, q.complete().ref.Hash())
+			}
+		}
+		for range 10 {
+			q.sweep(3)
+		}
+		for _, status := range refcache.Statuses {
+			for _, left := range q.rdb.ZRange(q.Context(), q.index(status), 0, -1).Val() {
+				require.True(q, slices.Contains(keep, left), "%s in %s", left, status)
+			}
+		}
+		require.EqualValues(q, 1, q.rdb.ZCard(q.Context(), q.index(refcache.Complete)).Val())
+	})
+}
+
+// A call made again after its record expired is found under its new status only.
+func TestSweepTrimsEntriesOfAnEarlierLife(t *testing.T) {
+	onBoth(t, func(q *queue) {
+		k := q.failed()
+		require.NoError(q, q.rdb.Del(q.Context(), q.record(k.ref)).Err()) // as its expiry does
+		q.submit(k.ref, q.submission())
+		q.sweep(10)
+		q.sound(k.ref)
+	})
+}
+
+func TestKeyThatIsNoRecordStopsNoSweep(t *testing.T) {
+	onBoth(t, func(q *queue) {
+		text, bare := q.ref(), q.ref()
+		require.NoError(q, q.rdb.Set(q.Context(), q.record(text), "no hash", 0).Err())
+		q.set(bare, "status", "pending")
+		for _, status := range []string{"pending", "retrying", "complete"} {
+			q.score(status, text.Hash(), time.UnixMilli(1))
+		}
+		q.score("pending", bare.Hash(), time.UnixMilli(2))
+		lost := q.old(q.pending(), time.Minute)
+		require.Equal(q, []refcache.Ref{bare, lost.ref}, q.sweep(10).Silent)
+	})
+}

@@ -1,0 +1,168 @@
+package store_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+
+	"github.com/refq/refq/internal/store"
+	"github.com/refq/refq/refcache"
+)
+
+// hear subscribes to a channel.
+func (q *queue) hear(channel string) *redis.PubSub {
+	q.Helper()
+	sub := q.rdb.Subscribe(q.Context(), channel)
+	q.Cleanup(func() { require.NoError(q, sub.Close()) })
+	_, err := sub.Receive(q.Context())
+	require.NoError(q, err)
+	return sub
+}
+
+// heard returns the messages that have come on a channel.
+func (q *queue) heard(sub *redis.PubSub, channel string) []string {
+	q.Helper()
+	require.NoError(q, q.rdb.Publish(q.Context(), channel, "the last").Err())
+	var messages []string
+	for {
+		m, err := sub.ReceiveMessage(q.Context())
+		require.NoError(q, err)
+		if m.Payload == "the last" {
+			return messages
+		}
+		messages = append(messages, m.Payload)
+	}
+}
+
+func (q *queue) wait(k task, inbox string) {
+	q.Helper()
+	_, _, err := q.Result(q.Context(), k.ref, inbox)
+	require.NoError(q, err)
+}
+
+// Whichever script makes a task final tells those who wait, once each.
+func TestEveryEndIsToldToThoseWhoWait(t *testing.T) {
+	onBoth(t, func(q *queue) {
+		inbox := store.InboxChannel(q.name)
+		sub := q.hear(inbox)
+		for name, c := range map[string]struct {
+			end    func(k task)
+			status refcache.Status
+		}{
+			"complete":      {func(k task) { q.end(k, q.Completed(nil)) }, refcache.Complete},
+			"failed":        {func(k task) { q.end(k, store.Errored(permanent())) }, refcache.Failed},
+			"cancelled":     {func(k task) { q.cancel(k) }, refcache.Cancelled},
+			"lost for good": {func(k task) { q.set(k.ref, "lost_count", 3); q.redeliver(k, "w1") }, refcache.Failed},
+		} {
+			k := q.processing()
+			q.wait(k, inbox)
+			q.wait(k, inbox)
+			q.wait(k, "refq:inbox:other")
+			require.Empty(q, q.heard(sub, inbox))
+			c.end(k)
+			require.Equal(q, []string{fmt.Sprintf("%s 1 %s", k.ref, c.status)}, q.heard(sub, inbox), name)
+			require.NotContains(q, q.hash(k.ref), "waiters")
+		}
+	})
+}
+
+func TestMessageNamesTheCycleThatEnded(t *testing.T) {
+	onBoth(t, func(q *queue) {
+		inbox := store.InboxChannel(q.name)
+		sub := q.hear(inbox)
+		k := q.failed()
+		q.wait(k, inbox) // too late for this cycle
+		q.retry(k.seen, "r1", true)
+		c := q.submission()
+		c.Inbox = inbox
+		require.False(q, q.submit(k.ref, c).Starts)
+		k = q.end(q.start(k), store.Errored(failure()))
+		require.Empty(q, q.heard(sub, inbox), "a retry is no end")
+		q.end(q.start(k), q.Completed(nil))
+		require.Equal(q, []string{string(k.ref) + " 2 complete"}, q.heard(sub, inbox))
+	})
+}
+
+func TestWhoSubmitsIsTold(t *testing.T) {
+	onBoth(t, func(q *queue) {
+		inbox := store.InboxChannel(q.name)
+		sub := q.hear(inbox)
+		c, ref := q.submission(), q.ref()
+		c.Inbox = inbox
+		q.submit(ref, c)
+		c = q.submission()
+		c.Inbox, c.RetryFailed = inbox, true
+		k := q.end(q.start(task{ref: ref, worker: "w1"}), store.Errored(permanent()))
+		q.submit(ref, c)
+		q.end(q.start(k), q.Completed(nil))
+		require.Equal(q, []string{string(ref) + " 1 failed", string(ref) + " 2 complete"}, q.heard(sub, inbox))
+	})
+}
+
+func TestOnlyTasksInFlightTakeWaiters(t *testing.T) {
+	onBoth(t, func(q *queue) {
+		for _, k := range []task{q.pending(), q.processing(), q.retrying(time.Hour)} {
+			q.wait(k, "a")
+			q.wait(k, "b")
+			q.wait(k, "a")
+			require.Equal(q, "a,b", q.hash(k.ref)["waiters"])
+		}
+		for _, k := range []task{q.complete(), q.failed(), q.cancelled()} {
+			before := q.dump()
+			q.wait(k, "a")
+			require.Equal(q, before, q.dump())
+		}
+		before := q.dump()
+		_, _, err := q.Result(q.Context(), q.ref(), "a")
+		require.ErrorIs(q, err, refcache.ErrTaskNotFound)
+		require.Equal(q, before, q.dump())
+	})
+}
+
+func TestInboxIsNotTakenForAnotherThatItIsPartOf(t *testing.T) {
+	onBoth(t, func(q *queue) {
+		k := q.pending()
+		q.wait(k, "refq:inbox:abc.1")
+		q.wait(k, "refq:inbox:abc") // a part of it
+		q.wait(k, "refq:inbox:a.c") // as a pattern it matches the last one
+		require.Equal(q, "refq:inbox:abc.1,refq:inbox:abc,refq:inbox:a.c", q.hash(k.ref)["waiters"])
+	})
+}
+
+func TestAtMost64InboxesAreTold(t *testing.T) {
+	onBoth(t, func(q *queue) {
+		k := q.pending()
+		for n := range 70 {
+			q.wait(k, fmt.Sprintf("refq:inbox:%d", n))
+		}
+		waiters := strings.Split(q.hash(k.ref)["waiters"], ",")
+		require.Len(q, waiters, 64)
+		require.Equal(q, "refq:inbox:63", waiters[63])
+	})
+}
+
+func TestWaitingMovesNothingElse(t *testing.T) {
+	onBoth(t, func(q *queue) {
+		k := q.pending()
+		before := q.hash(k.ref)
+		q.wait(k, "a")
+		after := q.hash(k.ref)
+		delete(after, "waiters")
+		require.Equal(q, before, after)
+	})
+}
+
+func TestWorkerIsToldWhichAttemptWasCancelled(t *testing.T) {
+	onBoth(t, func(q *queue) {
+		worker := "w" + q.name
+		sub := q.hear(store.WorkerChannel(worker))
+		k := q.start(task{ref: q.pending().ref, worker: worker})
+		q.cancel(k)
+		q.cancel(q.pending())
+		require.Equal(q, []string{k.token}, q.heard(sub, store.WorkerChannel(worker)))
+	})
+}
