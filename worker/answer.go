@@ -23,20 +23,31 @@ func (w *Worker) answer(asked context.Context, ref refcache.Ref) doorbell.Answer
 		return doorbell.Again(0, "worker is stopping", false)
 	}
 	r := w.live.add(ref, rand.Text())
+	defer w.drop(r) // also when somebody's code panics here: asynq would go on, and the attempt would look alive for ever
 	claim, err := w.store.Claim(asked, ref, r.token, w.id)
-	if err != nil || !claim.Run {
-		w.live.remove(r)
-		<-w.slots
-		switch {
-		case err != nil:
-			return doorbell.Again(claimAgain, err.Error(), false)
-		case claim.Later > 0:
-			return doorbell.Again(claim.Later, "retry is not due yet", false)
-		}
+	switch {
+	case err != nil:
+		return doorbell.Again(claimAgain, err.Error(), false)
+	case claim.Later > 0:
+		return doorbell.Again(claim.Later, "retry is not due yet", false)
+	case !claim.Run:
 		return doorbell.Answer{}
 	}
 	w.live.claimed(r)
 	return w.answerWith(asked, r, claim)
+}
+
+// drop forgets the attempt, and frees its slot once the function has really returned.
+func (w *Worker) drop(r *run) {
+	w.live.remove(r)
+	if r.returned == nil {
+		<-w.slots
+		return
+	}
+	go func() { // usually returns at once
+		<-r.returned
+		<-w.slots
+	}()
 }
 
 // takeSlot waits for a slot; false when the worker stops.
@@ -54,17 +65,14 @@ func (w *Worker) takeSlot() bool {
 	}
 }
 
-// answerWith runs the attempt that was claimed and finishes it. The token leaves memory, and the slot is free again,
-// when that is over and the function has returned.
+// answerWith runs the attempt that was claimed and finishes it.
 func (w *Worker) answerWith(asked context.Context, r *run, claim store.ClaimAnswer) doorbell.Answer {
 	task := claim.Record
 	again := time.Duration(0)
 	name := function{task.Policy.Name, task.Policy.Version}
-	var outcome store.Outcome
-	wanted := true
-	returned := closed
+	outcome, wanted := store.Outcome{}, true
 	if h, ok := w.handlers[name]; ok {
-		outcome, wanted, returned = w.execute(r, h, claim)
+		outcome, wanted = w.execute(r, h, claim)
 	} else {
 		outcome = store.Released(fmt.Sprintf("worker %s does not know function %s", w.id, name), w.id)
 		again = unknownAgain
@@ -73,22 +81,11 @@ func (w *Worker) answerWith(asked context.Context, r *run, claim store.ClaimAnsw
 	if wanted {
 		finished = w.finish(r, outcome)
 	}
-	w.live.remove(r)
-	go func() { // usually returns at once
-		<-returned
-		<-w.slots
-	}()
 	if asked.Err() != nil {
 		w.ringAnew(task, finished)
 	}
 	return answerFor(finished, again)
 }
-
-var closed = func() <-chan struct{} {
-	c := make(chan struct{})
-	close(c)
-	return c
-}()
 
 func answerFor(f store.Finished, again time.Duration) doorbell.Answer {
 	switch f.Status {

@@ -125,13 +125,13 @@ func (w *Worker) hearCancellations(ctx context.Context) {
 	}
 }
 
-// contact says once a minute that Redis cannot be reached, and once that it can again.
+// contact says at most once a minute that Redis cannot be reached, and after that when it can again.
 type contact struct {
 	log *slog.Logger
 
 	mu    sync.Mutex
 	since time.Time // of the outage; zero: none
-	said  time.Time
+	said  time.Time // when it was last said, of this outage or an earlier one
 }
 
 func (c *contact) report(ctx context.Context, err error) {
@@ -140,10 +140,12 @@ func (c *contact) report(ctx context.Context, err error) {
 	now := time.Now()
 	switch {
 	case ctx.Err() != nil:
-	case err == nil && !c.since.IsZero():
-		c.log.Info("Redis is back", "away", now.Sub(c.since).Round(time.Second))
-		c.since, c.said = time.Time{}, time.Time{}
-	case err != nil:
+	case err == nil:
+		if !c.since.IsZero() && !c.said.Before(c.since) {
+			c.log.Info("Redis is back", "away", now.Sub(c.since).Round(time.Second))
+		}
+		c.since = time.Time{}
+	default:
 		if c.since.IsZero() {
 			c.since = now
 		}

@@ -35,12 +35,12 @@ func Grace(ctx context.Context) time.Duration {
 	return r.grace(ctx)
 }
 
-// ReportProgress says how far the running function is: current of total (0: unknown) and a message. It returns at
-// once; at most 10 reports a second are written, always the last one. Safe for concurrent use. It does nothing when
-// ctx comes from no worker.
+// ReportProgress says how far the running function is: current of total (0 or negative: unknown) and a message, of
+// which 1 KiB is kept. It returns at once; at most 10 reports a second are written, always the last one. Safe for
+// concurrent use. It does nothing when ctx comes from no worker.
 func ReportProgress(ctx context.Context, current, total int64, message string) {
 	if r, ok := ctx.Value(runKey{}).(*run); ok {
-		r.progress.report(refcache.Progress{Current: current, Total: total, Message: message})
+		r.progress.report(refcache.Progress{Current: current, Total: max(0, total), Message: message})
 	}
 }
 

@@ -14,8 +14,9 @@ import (
 const (
 	finishFirst = 50 * time.Millisecond
 	finishMost  = 2 * time.Second
-	// refusals is how often a finish that Redis itself refuses is tried: a damaged record does not heal.
-	refusals = 5
+	// refusals is how often a finish that Redis itself refuses is tried: for half a minute, because a failover heals and
+	// a damaged record does not.
+	refusals = 20
 )
 
 // finish writes the outcome, for as long as the process lives: while Redis is away the outcome waits here, in its slot.
@@ -47,6 +48,6 @@ func (w *Worker) finish(r *run, o store.Outcome) store.Finished {
 // isRefusal reports whether Redis answered, and will answer the same again.
 func isRefusal(err error) bool {
 	var answered redis.Error
-	return errors.As(err, &answered) && !errors.Is(err, context.Canceled) &&
+	return errors.As(err, &answered) && !errors.Is(err, context.Canceled) && !redis.IsMaxClientsError(err) &&
 		(strings.HasPrefix(answered.Error(), "ERR ") || strings.HasPrefix(answered.Error(), "WRONGTYPE "))
 }

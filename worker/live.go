@@ -13,9 +13,10 @@ import (
 type live struct {
 	base context.Context // of all attempts; set before the first
 
-	mu    sync.Mutex
-	runs  map[string]*run // by token
-	empty []chan struct{} // closed when runs becomes empty
+	mu          sync.Mutex
+	runs        map[string]*run // by token
+	interrupted bool
+	empty       []chan struct{} // closed when runs becomes empty
 }
 
 func (l *live) add(ref refcache.Ref, token string) *run {
@@ -27,6 +28,9 @@ func (l *live) add(ref refcache.Ref, token string) *run {
 		l.runs = map[string]*run{}
 	}
 	l.runs[token] = r
+	if l.interrupted {
+		cancel(ErrShutdown)
+	}
 	return r
 }
 
@@ -84,10 +88,11 @@ func (l *live) void(token string) {
 	}
 }
 
-// interrupt ends all attempts because the worker stops.
+// interrupt ends all attempts because the worker stops, those as well that are still to come.
 func (l *live) interrupt() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.interrupted = true
 	for _, r := range l.runs {
 		r.cancel(ErrShutdown)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -20,11 +21,20 @@ import (
 	"github.com/refq/refq/worker"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	redis.SetLogger(quiet{})
+	goleak.VerifyTestMain(m)
+}
+
+// quiet keeps what the client logs about refused connections out of the tests' output.
+type quiet struct{}
+
+func (quiet) Printf(context.Context, string, ...any) {}
 
 // world is a Redis and a producer on the clock of a bubble.
 type world struct {
 	*testing.T
+	*wire
 	server *memredis.Server
 	rdb    redis.UniversalClient
 	p      *producer.Producer
@@ -34,6 +44,7 @@ func inWorld(t *testing.T, test func(w *world)) {
 	t.Helper()
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
+		t.Cleanup(func() { time.Sleep(2 * time.Minute) }) // last of all: what ignores its context returns
 		server, err := memredis.New()
 		require.NoError(t, err)
 		t.Cleanup(server.Close)
@@ -41,30 +52,58 @@ func inWorld(t *testing.T, test func(w *world)) {
 		t.Cleanup(func() { require.NoError(t, rdb.Close()) })
 		p := producer.New(rdb, producer.Config{By: "ann@desk"})
 		t.Cleanup(func() { require.NoError(t, p.Close()) })
-		test(&world{t, server, rdb, p})
+		wire := &wire{}
+		server.SetFaults(wire.pass)
+		test(&world{t, wire, server, rdb, p})
 	})
 }
 
 // host is a computer with a network cable and a worker.
 type host struct {
-	w    *world
 	rdb  redis.UniversalClient
 	stop func() // the worker, gracefully, once
 
+	lagging   atomic.Int64 // nanoseconds
 	mu        sync.Mutex
 	unplugged bool
 	conns     map[net.Conn]bool
 }
 
+// lag has everything that comes from Redis arrive so much later.
+func (h *host) lag(by time.Duration) { h.lagging.Store(int64(by)) }
+
+// cable is a connection of a host.
+type cable struct {
+	net.Conn
+	host *host
+}
+
+func (c *cable) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	time.Sleep(time.Duration(c.host.lagging.Load()))
+	return n, err
+}
+
 // start runs a worker on a host of its own until the test ends.
 func (w *world) start(c worker.Config, register ...func(*worker.Worker)) *host {
 	w.Helper()
-	h := &host{w: w, conns: map[net.Conn]bool{}}
+	return w.startOn(&host{}, c, register)
+}
+
+// unplugged is start, but the host's cable is still to be plugged in.
+func (w *world) unplugged(c worker.Config, register ...func(*worker.Worker)) *host {
+	w.Helper()
+	return w.startOn(&host{unplugged: true}, c, register)
+}
+
+func (w *world) startOn(h *host, c worker.Config, register []func(*worker.Worker)) *host {
+	w.Helper()
+	h.conns = map[net.Conn]bool{}
 	model := w.server.Client()
 	defer model.Close()
 	options := *model.(*redis.Client).Options()
 	h.rdb = redis.NewClient(h.plugged(options))
-	w.Cleanup(func() { require.NoError(w, h.rdb.Close()) })
+	w.Cleanup(func() { _ = h.rdb.Close() }) // some tests have closed it
 
 	c.Logger = loggerOr(c.Logger, w.T)
 	worker := worker.New(h.rdb, c)
@@ -92,10 +131,12 @@ func (h *host) plugged(o redis.Options) *redis.Options {
 			return nil, &net.OpError{Op: "dial", Net: "pipe", Err: syscall.ECONNREFUSED}
 		}
 		conn, err := dial(ctx, network, addr)
-		if err == nil {
-			h.conns[conn] = true
+		if err != nil {
+			return nil, err
 		}
-		return conn, err
+		conn = &cable{conn, h}
+		h.conns[conn] = true
+		return conn, nil
 	}
 	return &o
 }
@@ -149,13 +190,18 @@ func (r *runs) count() int {
 	return len(r.starts)
 }
 
-// gaps are the times between the starts.
-func (r *runs) gaps() []time.Duration {
+// at is when attempt n started, 1 first.
+func (r *runs) at(n int) time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	return r.starts[n-1]
+}
+
+// gaps are the times between the starts.
+func (r *runs) gaps() []time.Duration {
 	var gaps []time.Duration
-	for i := 1; i < len(r.starts); i++ {
-		gaps = append(gaps, r.starts[i].Sub(r.starts[i-1]))
+	for n := 2; n <= r.count(); n++ {
+		gaps = append(gaps, r.at(n).Sub(r.at(n-1)))
 	}
 	return gaps
 }
@@ -213,4 +259,13 @@ func failed(t require.TestingT, err error) refcache.TaskInfo {
 	var failure *refcache.TaskError
 	require.ErrorAs(t, err, &failure)
 	return failure.Info
+}
+
+// wait blocks until the task ends.
+func producerWait(w *world, f refcache.Func[string, string], ref refcache.Ref) (string, error) {
+	return producer.Wait(w.Context(), w.p, f, ref)
+}
+
+func getAs(w *world, ref refcache.Ref) (refcache.Response[string], error) {
+	return producer.GetAs(w.Context(), w.p, work, ref)
 }

@@ -26,6 +26,7 @@ type run struct {
 	cancel  context.CancelCauseFunc
 	claimed bool // guarded by live.mu
 
+	returned      chan struct{} // closed when the function has returned; nil before it was called
 	running       Running
 	progress      progress
 	shutdownGrace time.Duration
@@ -46,12 +47,12 @@ type returned struct {
 	cause  refcache.Cause // error or panic
 }
 
-// execute runs the function. It answers the outcome, whether anybody wants it, and a channel that is closed when the
-// function has really returned, which may be later.
-func (w *Worker) execute(r *run, h handler, claim store.ClaimAnswer) (store.Outcome, bool, <-chan struct{}) {
+// execute runs the function. It answers the outcome, and whether anybody wants it. The function may return later.
+func (w *Worker) execute(r *run, h handler, claim store.ClaimAnswer) (store.Outcome, bool) {
 	task := claim.Record
 	r.running = Running{Ref: task.Ref, Function: task.Policy.Name, Attempt: task.Attempt, MaxRetries: task.Policy.MaxRetries}
-	r.shutdownGrace = w.cfg.ShutdownTimeout / 8
+	_, all := w.cfg.shutdown()
+	r.shutdownGrace = all / 8
 	r.progress.write = func(p refcache.Progress) { w.writeProgress(r, p) }
 
 	ctx, cancel := context.WithValue(r.ctx, runKey{}, r), context.CancelFunc(func() {})
@@ -60,15 +61,16 @@ func (w *Worker) execute(r *run, h handler, claim store.ClaimAnswer) (store.Outc
 	}
 	defer cancel()
 
-	gave, done := make(chan returned, 1), make(chan struct{})
+	gave := make(chan returned, 1)
+	r.returned = make(chan struct{})
 	go func() {
-		defer close(done)
-		gave <- call(ctx, h, claim.Args)
+		defer close(r.returned)
+		call(ctx, h, claim.Args, gave)
 	}()
 	got := await(ctx, r, gave)
+	ended := context.Cause(ctx) // before the flush, which may outlast the timeout of a function that has returned in time
 	r.progress.flush()
-	outcome, wanted := w.outcome(task, got, context.Cause(ctx))
-	return outcome, wanted, done
+	return w.outcome(task, got, ended)
 }
 
 // await waits for the function, and once ctx has ended no longer than its grace.
@@ -88,19 +90,22 @@ func await(ctx context.Context, r *run, gave <-chan returned) returned {
 	}
 }
 
-// call runs the function and turns a panic into an error with its stack.
-func call(ctx context.Context, h handler, args []byte) (got returned) {
-	exited := true // by runtime.Goexit, which leaves nothing to recover
+// call runs the function and sends what it gave back. A panic is an error with its stack; so is an error that cannot be
+// read: a nil pointer in an error is a common slip.
+func call(ctx context.Context, h handler, args []byte, gave chan<- returned) {
+	// What stands if runtime.Goexit ends it all, which runs deferred functions only.
+	got := returned{err: errors.New("function ended its goroutine"), cause: refcache.CausePanic}
 	defer func() {
 		if p := recover(); p != nil {
-			got = returned{err: fmt.Errorf("panic: %v\n\n%s", p, debug.Stack()), cause: refcache.CausePanic}
-		} else if exited {
-			got = returned{err: errors.New("function ended its goroutine"), cause: refcache.CausePanic}
+			got.err = fmt.Errorf("panic: %v\n\n%s", p, debug.Stack())
 		}
+		gave <- got
 	}()
 	result, err := h(ctx, args)
-	exited = false
-	return returned{result, err, refcache.CauseError}
+	if err != nil {
+		_, _ = err.Error(), errors.As(err, new(*permanentError))
+	}
+	got = returned{result, err, refcache.CauseError}
 }
 
 // outcome judges what the function gave back, knowing why its context ended, if it did. False: nobody wants it.

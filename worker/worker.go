@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -27,7 +28,8 @@ type Config struct {
 	// Concurrency is how many functions run at once. Default 10.
 	Concurrency int
 	// ShutdownTimeout bounds the time from the end of Run's context to its return: attempts may finish in the first
-	// three quarters of it, then they are interrupted and handed back. Default 8 s; negative: interrupt at once.
+	// three quarters of it, then they are interrupted and handed back. Default 8 s; negative: interrupt at once, and
+	// return within 1 s.
 	ShutdownTimeout time.Duration
 	// Backoffs are the functions that a RetryPolicy.Backoff may name: n counts the retries done before (0 first),
 	// err is what the attempt failed with. The policy's cap and jitter apply to what they return.
@@ -41,16 +43,25 @@ type Config struct {
 const (
 	defaultConcurrency     = 10
 	defaultShutdownTimeout = 8 * time.Second
+	quickShutdown          = time.Second
 	defaultMaxResult       = 8 << 20
 	mostMaxResult          = 64 << 20
 )
 
 func (c Config) withDefaults() Config {
 	c.Concurrency = cmp.Or(c.Concurrency, defaultConcurrency)
-	c.ShutdownTimeout = max(0, cmp.Or(c.ShutdownTimeout, defaultShutdownTimeout))
+	c.ShutdownTimeout = cmp.Or(c.ShutdownTimeout, defaultShutdownTimeout)
 	c.MaxResult = cmp.Or(c.MaxResult, defaultMaxResult)
 	c.Logger = cmp.Or(c.Logger, slog.Default())
 	return c
+}
+
+// shutdown is how long attempts may go on once the worker is to stop, and how long all of stopping may take.
+func (c Config) shutdown() (finish, all time.Duration) {
+	if c.ShutdownTimeout < 0 {
+		return 0, quickShutdown
+	}
+	return c.ShutdownTimeout * 3 / 4, c.ShutdownTimeout
 }
 
 func (c Config) check() error {
@@ -75,6 +86,7 @@ type Worker struct {
 	handlers map[function]handler // fixed once Run is called
 	queues   map[string]bool
 
+	ran      atomic.Bool
 	slots    chan struct{} // one for each function that really runs
 	live     live
 	stopping chan struct{} // closed when no more attempts are to be started
@@ -116,13 +128,17 @@ func (w *Worker) Run(ctx context.Context) error {
 	if len(w.handlers) == 0 {
 		return errors.New("worker: no functions to handle: register some with worker.Handle")
 	}
+	if w.ran.Swap(true) {
+		return errors.New("worker: Run was called before: make a new worker")
+	}
 	base, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
 	w.live.base = base
 
 	background := w.startBackground(base)
+	_, timeout := w.cfg.shutdown()
 	listener, err := doorbell.Listen(w.rdb, doorbell.Config{Queues: w.Queues(), Concurrency: w.cfg.Concurrency,
-		ShutdownTimeout: w.cfg.ShutdownTimeout, Logger: w.log}, w.answer)
+		ShutdownTimeout: timeout, Logger: w.log}, w.answer)
 	if err != nil {
 		end()
 		background.Wait()
@@ -131,38 +147,38 @@ func (w *Worker) Run(ctx context.Context) error {
 	w.log.Info("worker started", "queues", w.Queues(), "functions", w.Functions(), "concurrency", w.cfg.Concurrency)
 
 	<-ctx.Done()
-	err = w.shutdown(listener)
-	w.leave(base)
-	end()
-	background.Wait()
-	return err
+	w.shutdown(listener, func() {
+		end()
+		background.Wait()
+	})
+	return nil
 }
 
-// shutdown lets attempts finish, interrupts those that do not, and returns when all are answered for.
-func (w *Worker) shutdown(listener *doorbell.Listener) error {
-	timeout := w.cfg.ShutdownTimeout
-	deadline := time.NewTimer(timeout)
+// shutdown lets attempts finish, interrupts those that do not, hands them back and calls end last of all. It returns
+// when all of that is done or its time is up; a Redis that does not answer holds up only what it leaves behind.
+func (w *Worker) shutdown(listener *doorbell.Listener, end func()) {
+	finish, all := w.cfg.shutdown()
+	deadline := time.NewTimer(all)
 	defer deadline.Stop()
-	interrupt := time.AfterFunc(timeout*3/4, func() { w.live.interrupt() })
+	interrupt := time.AfterFunc(finish, w.live.interrupt)
 	defer interrupt.Stop()
 
 	w.log.Info("worker stopping", "running", w.live.count())
 	close(w.stopping)
-	listener.Stop()
 	stopped := make(chan struct{})
 	go func() {
+		defer close(stopped)
+		listener.Stop()
 		listener.Shutdown()
 		<-w.live.drained()
-		close(stopped)
+		w.leave(w.live.base)
+		end()
 	}()
 	select {
 	case <-stopped:
 		w.log.Info("worker stopped")
-		return nil
 	case <-deadline.C:
-		left := w.live.count()
-		w.log.Warn("worker stopped before everything was answered for; other workers recover it", "running", left)
-		return nil
+		w.log.Warn("worker stopped before everything was answered for; other workers recover it", "running", w.live.count())
 	}
 }
 

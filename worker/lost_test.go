@@ -1,0 +1,168 @@
+package worker_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/refq/refq/refcache"
+	"github.com/refq/refq/worker"
+)
+
+// dying starts a worker that is cut off for good as soon as it runs a task.
+func (w *world) dying() {
+	w.Helper()
+	running := make(chan bool, 1)
+	h := w.start(worker.Config{}, handles(work, func(ctx context.Context, _ string) (string, error) {
+		running <- true
+		return untilEnd(ctx, 1)
+	}))
+	<-running
+	h.unplug()
+}
+
+func TestTaskOfADeadWorkerIsRedelivered(t *testing.T) {
+	inWorld(t, func(w *world) {
+		ref := w.submit(work, "in")
+		w.dying()
+		died := time.Now()
+		next := failing(1)
+		w.start(worker.Config{}, handles(work, next.run))
+		info := w.await(ref, refcache.Complete)
+		waited := next.at(1).Sub(died)
+		require.GreaterOrEqual(w, waited, 4*time.Second, "a beat may be missed")
+		require.LessOrEqual(w, waited, 8500*time.Millisecond)
+
+		require.Equal(w, 1, info.LostCount)
+		require.Equal(w, 1, info.RetryCount, "the loss cost no retry, the failure after it did")
+		require.Equal(w, 3, info.Attempt)
+		require.Len(w, info.RetryHistory, 2)
+		lost := info.RetryHistory[0]
+		require.Equal(w, refcache.CauseLost, lost.Cause)
+		require.Regexp(w, `^worker \S+ was lost while it ran this attempt$`, lost.Error)
+		require.Contains(w, lost.Error, lost.Worker)
+		require.NotEqual(w, info.RetryHistory[1].Worker, lost.Worker)
+		require.Equal(w, []refcache.EventKind{refcache.EventRedelivered}, kinds(info))
+		require.Equal(w, info.RetryHistory[1].Worker, info.Events[0].By)
+	})
+}
+
+func TestTaskLostTooOftenFails(t *testing.T) {
+	inWorld(t, func(w *world) {
+		ref := w.submit(work, "in")
+		for range 4 {
+			w.dying()
+		}
+		w.start(worker.Config{}, handleOther) // it only sweeps
+		info := w.await(ref, refcache.Failed)
+		require.Equal(w, 4, info.LostCount)
+		require.Equal(w, refcache.CauseLost, info.ErrorCause)
+		require.Contains(w, info.Error, "was lost while it ran this attempt")
+		require.True(w, info.CanRetry, "no retry was used up")
+		require.Len(w, info.RetryHistory, 4)
+	})
+}
+
+func TestWorkerThatComesBackFindsItsAttemptVoid(t *testing.T) {
+	inWorld(t, func(w *world) {
+		held, ends := noting()
+		ref := w.submit(work, "in")
+		old := w.start(worker.Config{}, handles(work, held))
+		w.await(ref, refcache.Processing)
+		old.unplug()
+		w.start(worker.Config{}, handles(work, failing(0).run))
+		done := w.await(ref, refcache.Complete)
+		require.Empty(w, ends, "it does not know yet")
+
+		old.plug()
+		back := time.Now()
+		end := <-ends
+		require.ErrorIs(w, end.cause, worker.ErrVoid)
+		require.Less(w, end.at.Sub(back), 5*time.Second)
+		time.Sleep(10 * time.Second)
+		res, err := w.call(work, "in")
+		require.NoError(w, err)
+		require.Equal(w, "done", res.Value, "what the old worker returned is dropped")
+		require.Equal(w, done.CompletedAt, w.info(ref).CompletedAt)
+	})
+}
+
+func TestLateOutcomeOfALostAttemptIsDropped(t *testing.T) {
+	inWorld(t, func(w *world) {
+		release := make(chan bool)
+		stubborn := func(context.Context, string) (string, error) {
+			<-release
+			return "late", nil
+		}
+		ref := w.submit(work, "in")
+		old := w.start(worker.Config{}, handles(work, stubborn))
+		w.await(ref, refcache.Processing)
+		old.unplug()
+		w.start(worker.Config{}, handles(work, failing(0).run))
+		w.await(ref, refcache.Complete)
+		close(release) // and the outcome waits for Redis
+		time.Sleep(time.Second)
+		old.plug()
+		time.Sleep(10 * time.Second)
+		res, err := w.call(work, "in")
+		require.NoError(w, err)
+		require.Equal(w, "done", res.Value)
+		require.Equal(w, 1, w.info(ref).AttemptsTotal)
+	})
+}
+
+func TestDeadWorkerLeavesTheIndex(t *testing.T) {
+	inWorld(t, func(w *world) {
+		dead := w.start(worker.Config{}, handles(work, failing(0).run))
+		w.start(worker.Config{}, handles(work, failing(0).run))
+		time.Sleep(time.Second)
+		require.EqualValues(w, 2, w.rdb.ZCard(w.Context(), "refq:{default}:workers").Val())
+		dead.unplug()
+		time.Sleep(10 * time.Second)
+		require.EqualValues(w, 1, w.rdb.ZCard(w.Context(), "refq:{default}:workers").Val())
+	})
+}
+
+func TestLongAttemptIsLeftToItsWorker(t *testing.T) {
+	inWorld(t, func(w *world) {
+		var mu sync.Mutex
+		ran := 0
+		long := func(context.Context, string) (string, error) {
+			mu.Lock()
+			ran++
+			mu.Unlock()
+			time.Sleep(36 * time.Second) // longer than asynq's lease, and than a dead worker is waited for
+			return "done", nil
+		}
+		for range 2 {
+			w.start(worker.Config{}, handles(work, long))
+		}
+		ref := w.submit(work, "in")
+		time.Sleep(37 * time.Second)
+		info := w.info(ref)
+		require.Equal(w, refcache.Complete, info.Status)
+		require.Zero(w, info.LostCount)
+		require.Equal(w, 1, ran)
+	})
+}
+
+// A claim may be answered after a beat that does not name it was sent. R2: the worker has the token in mind by then.
+func TestSlowAnswersCostNoAttempt(t *testing.T) {
+	inWorld(t, func(w *world) {
+		fn := failing(0)
+		h := w.start(worker.Config{}, handles(work, fn.run))
+		h.lag(1300 * time.Millisecond)
+		for i := range 8 {
+			res, err := w.call(work, fmt.Sprint(i))
+			require.NoError(w, err)
+			require.Zero(w, res.LostCount)
+			require.Equal(w, 1, res.Attempt)
+		}
+		require.Equal(w, 8, fn.count())
+		h.lag(0)
+	})
+}

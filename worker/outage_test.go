@@ -1,0 +1,128 @@
+package worker_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/refq/refq/refcache"
+	"github.com/refq/refq/worker"
+)
+
+const (
+	away = "Redis cannot be reached"
+	back = "Redis is back"
+)
+
+func TestWorkerSaysOnceAMinuteThatRedisIsAway(t *testing.T) {
+	inWorld(t, func(w *world) {
+		var log logbook
+		h := w.start(worker.Config{Logger: log.logger()}, handles(work, failing(0).run))
+		time.Sleep(5 * time.Second)
+		require.Zero(w, log.count(away))
+		h.unplug()
+		time.Sleep(10 * time.Second)
+		require.Equal(w, 1, log.count(away))
+		time.Sleep(45 * time.Second)
+		require.Equal(w, 1, log.count(away))
+		time.Sleep(15 * time.Second)
+		require.Equal(w, 2, log.count(away))
+		require.Zero(w, log.count(back))
+		h.plug()
+		time.Sleep(5 * time.Second)
+		require.Equal(w, 1, log.count(back))
+		require.Equal(w, 1, log.count("away=1m"), "and for how long it was")
+		time.Sleep(10 * time.Second)
+		require.Equal(w, []int{2, 1}, []int{log.count(away), log.count(back)})
+
+		_, err := w.call(work, "in")
+		require.NoError(w, err)
+	})
+}
+
+func TestFlickeringRedisFillsNoLog(t *testing.T) {
+	inWorld(t, func(w *world) {
+		var log logbook
+		h := w.start(worker.Config{Logger: log.logger()}, handles(work, failing(0).run))
+		time.Sleep(time.Second)
+		for range 5 {
+			h.unplug()
+			time.Sleep(6 * time.Second)
+			h.plug()
+			time.Sleep(4 * time.Second)
+		}
+		require.Equal(w, []int{1, 1}, []int{log.count(away), log.count(back)}, "within 50 s")
+	})
+}
+
+func TestWorkerMayStartBeforeRedis(t *testing.T) {
+	inWorld(t, func(w *world) {
+		var log logbook
+		ref := w.submit(work, "in")
+		h := w.unplugged(worker.Config{Logger: log.logger()}, handles(work, failing(0).run))
+		time.Sleep(20 * time.Second)
+		require.Equal(w, 1, log.count(away))
+		h.plug()
+		start := time.Now()
+		w.await(ref, refcache.Complete)
+		require.Less(w, time.Since(start), 5*time.Second)
+	})
+}
+
+// asynq gives up an attempt 25 to 35 s into an outage; ours go on.
+func TestOutageCostsNoAttempt(t *testing.T) {
+	for name, tc := range map[string]struct {
+		fails int // attempts, at the end of their work
+		want  refcache.Status
+	}{
+		"of success": {0, refcache.Complete},
+		"of failure": {1, refcache.Complete},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				running := make(chan bool, 2)
+				long := &runs{fn: func(ctx context.Context, attempt int) (string, error) {
+					running <- true
+					if attempt == 1 {
+						time.Sleep(40 * time.Second)
+					}
+					if attempt <= tc.fails {
+						return "", errDown
+					}
+					return "done", ctx.Err()
+				}}
+				h := w.start(worker.Config{}, handles(work, long.run))
+				ref := w.submit(work, "in")
+				<-running
+				h.unplug()
+				time.Sleep(50 * time.Second)
+				h.plug()
+				restored := time.Now()
+				info := w.await(ref, tc.want)
+				require.Less(w, time.Since(restored), 10*time.Second)
+				require.Equal(w, 1+tc.fails, long.count())
+				require.Equal(w, tc.fails, info.AttemptsTotal)
+				require.Zero(w, info.LostCount)
+			})
+		})
+	}
+}
+
+func TestWorkerSurvivesAFlush(t *testing.T) {
+	inWorld(t, func(w *world) {
+		held, ends := noting()
+		w.start(worker.Config{}, handles(work, held), handleOther)
+		ref := w.submit(work, "in")
+		w.await(ref, refcache.Processing)
+		require.NoError(w, w.rdb.FlushAll(w.Context()).Err())
+		require.ErrorIs(w, (<-ends).cause, worker.ErrVoid)
+		_, err := w.p.TaskInfo(w.Context(), ref)
+		require.ErrorIs(w, err, refcache.ErrTaskNotFound, "the outcome of what is gone is not written")
+
+		w.submit(work, "in")
+		w.await(ref, refcache.Processing)
+		w.cancel(ref)
+	})
+}

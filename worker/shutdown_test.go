@@ -1,0 +1,251 @@
+package worker_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/refq/refq/internal/memredis"
+	"github.com/refq/refq/refcache"
+	"github.com/refq/refq/worker"
+)
+
+// stopping stops the worker and returns how long that took.
+func (h *host) stopping() time.Duration {
+	start := time.Now()
+	h.stop()
+	return time.Since(start)
+}
+
+// sleeping runs for d, whatever its context says.
+func sleeping(d time.Duration) func(context.Context, string) (string, error) {
+	return func(context.Context, string) (string, error) {
+		time.Sleep(d)
+		return "slept", nil
+	}
+}
+
+// requireHandedBack checks that a task was given back as if it had never been tried.
+func requireHandedBack(t require.TestingT, info refcache.TaskInfo) {
+	require.Equal(t, refcache.Pending, info.Status)
+	require.Zero(t, info.Attempt)
+	require.Zero(t, info.RetryCount)
+	require.Zero(t, info.LostCount)
+	require.Empty(t, info.RetryHistory)
+	require.Nil(t, info.StartedAt)
+	require.Len(t, info.Events, 1)
+	require.Equal(t, refcache.EventHandedBack, info.Events[0].Kind)
+	require.NotEmpty(t, info.Events[0].By)
+}
+
+func TestStoppingWorkerLetsAttemptsFinish(t *testing.T) {
+	inWorld(t, func(w *world) {
+		h := w.start(worker.Config{}, handles(work, sleeping(5*time.Second)))
+		ref := w.submit(work, "in")
+		time.Sleep(time.Second)
+		require.InDelta(w, 4.4, h.stopping().Seconds(), 0.6)
+		info := w.info(ref)
+		require.Equal(w, refcache.Complete, info.Status)
+		require.Empty(w, info.Events)
+	})
+}
+
+func TestStoppingWorkerHandsBackWhatDoesNotFinish(t *testing.T) {
+	inWorld(t, func(w *world) {
+		var cause error
+		var grace time.Duration
+		stubborn := func(ctx context.Context, _ string) (string, error) {
+			<-ctx.Done()
+			cause, grace = context.Cause(ctx), worker.Grace(ctx)
+			return "", errors.New("interrupted")
+		}
+		h := w.start(worker.Config{}, handles(work, stubborn))
+		ref := w.submit(work, "in")
+		time.Sleep(time.Second)
+		took := h.stopping()
+		require.InDelta(w, 6, took.Seconds(), 0.7, "three quarters of 8 s")
+		require.ErrorIs(w, cause, worker.ErrShutdown)
+		require.Equal(w, time.Second, grace)
+		requireHandedBack(w, w.info(ref))
+
+		again := failing(0)
+		w.start(worker.Config{}, handles(work, again.run))
+		start := time.Now()
+		res, err := w.call(work, "in")
+		require.NoError(w, err)
+		require.Less(w, time.Since(start), 1500*time.Millisecond, "started at once")
+		require.Equal(w, 1, res.Attempt)
+		require.Equal(w, ref, res.RefID)
+	})
+}
+
+func TestStoppingWorkerHandsOverToOneThatRuns(t *testing.T) {
+	inWorld(t, func(w *world) {
+		begun := make(chan bool, 1)
+		held := func(ctx context.Context, _ string) (string, error) {
+			begun <- true
+			return untilEnd(ctx, 1)
+		}
+		h := w.start(worker.Config{ShutdownTimeout: 2 * time.Second}, handles(work, held))
+		ref := w.submit(work, "in")
+		<-begun
+		other := failing(0)
+		w.start(worker.Config{}, handles(work, other.run))
+		h.stop()
+		handedBack := time.Now()
+		w.await(ref, refcache.Complete)
+		require.Less(w, other.at(1).Sub(handedBack), time.Second)
+		require.Equal(w, 1, other.count())
+	})
+}
+
+func TestShutdownTimeoutBoundsFunctionsThatIgnoreTheirContext(t *testing.T) {
+	inWorld(t, func(w *world) {
+		h := w.start(worker.Config{ShutdownTimeout: 4 * time.Second}, handles(work, sleeping(time.Minute)))
+		ref := w.submit(work, "in")
+		time.Sleep(time.Second)
+		require.LessOrEqual(w, h.stopping(), 4*time.Second)
+		requireHandedBack(w, w.info(ref))
+		time.Sleep(time.Minute)
+		requireHandedBack(w, w.info(ref))
+	})
+}
+
+func TestNegativeShutdownTimeoutInterruptsAtOnce(t *testing.T) {
+	for name, fn := range map[string]func(context.Context, string) (string, error){
+		"obeys":   func(ctx context.Context, _ string) (string, error) { return untilEnd(ctx, 1) },
+		"ignores": sleeping(time.Minute),
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				h := w.start(worker.Config{ShutdownTimeout: -1}, handles(work, fn))
+				ref := w.submit(work, "in")
+				time.Sleep(time.Second)
+				require.Less(w, h.stopping(), time.Second)
+				requireHandedBack(w, w.info(ref))
+			})
+		})
+	}
+}
+
+func TestStoppingWorkerStartsNothing(t *testing.T) {
+	inWorld(t, func(w *world) {
+		slow := failing(0)
+		slow.fn = func(context.Context, int) (string, error) {
+			time.Sleep(4 * time.Second)
+			return "", nil
+		}
+		h := w.start(worker.Config{Concurrency: 2}, handles(work, slow.run))
+		w.submit(work, "first")
+		time.Sleep(time.Second)
+		go func() {
+			time.Sleep(100 * time.Millisecond)
+			w.submit(work, "second")
+		}()
+		h.stop()
+		require.Equal(w, 1, slow.count())
+	})
+}
+
+// A claim that is answered after the interruption would else run on until the end, and then be lost.
+func TestAttemptClaimedTooLateIsInterruptedToo(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.delay("claim", 1500*time.Millisecond)
+		h := w.start(worker.Config{ShutdownTimeout: -1}, handles(work, sleeping(time.Minute)))
+		ref := w.submit(work, "in")
+		time.Sleep(1200 * time.Millisecond) // claiming
+		h.stop()
+		time.Sleep(time.Second)
+		require.NotEqual(w, refcache.Processing, w.info(ref).Status)
+	})
+}
+
+func TestFailureBeforeTheInterruptionCounts(t *testing.T) {
+	inWorld(t, func(w *world) {
+		slow := func(context.Context, string) (string, error) {
+			time.Sleep(3 * time.Second)
+			return "", errDown
+		}
+		h := w.start(worker.Config{}, handles(work, slow))
+		ref := w.submit(work, "in")
+		time.Sleep(time.Second)
+		h.stop()
+		info := w.info(ref)
+		require.Equal(w, refcache.Retrying, info.Status)
+		require.Equal(w, 1, info.RetryCount)
+	})
+}
+
+func TestStoppedWorkerLeavesTheIndex(t *testing.T) {
+	inWorld(t, func(w *world) {
+		h := w.start(worker.Config{}, handles(work, failing(0).run))
+		time.Sleep(time.Second)
+		require.EqualValues(w, 1, w.rdb.ZCard(w.Context(), "refq:{default}:workers").Val())
+		h.stop()
+		require.Zero(w, w.rdb.ZCard(w.Context(), "refq:{default}:workers").Val())
+	})
+}
+
+func TestWorkerStopsInTimeWhileRedisIsAway(t *testing.T) {
+	inWorld(t, func(w *world) {
+		h := w.start(worker.Config{}, handles(work, sleeping(20*time.Second)))
+		w.submit(work, "in")
+		time.Sleep(time.Second)
+		h.unplug()
+		require.LessOrEqual(w, h.stopping(), 8*time.Second)
+		time.Sleep(20 * time.Second)
+	})
+}
+
+// silence makes Redis answer no scripts for a minute.
+func (w *world) silence() {
+	end := time.Now().Add(time.Minute)
+	w.faults(func(_ string, cmd []string) memredis.Fault {
+		if strings.HasPrefix(cmd[0], "EVAL") {
+			time.Sleep(time.Until(end))
+		}
+		return memredis.Pass
+	})
+}
+
+func TestWorkerStopsInTimeWhileRedisIsSilent(t *testing.T) {
+	inWorld(t, func(w *world) {
+		h := w.start(worker.Config{}, handles(work, sleeping(20*time.Second)))
+		w.submit(work, "in")
+		time.Sleep(time.Second)
+		w.silence()
+		require.LessOrEqual(w, h.stopping(), 8*time.Second)
+		time.Sleep(time.Minute)
+	})
+}
+
+// What asynq still does after that must not bring the process down.
+func TestClientMayBeClosedAsSoonAsRunHasReturned(t *testing.T) {
+	inWorld(t, func(w *world) {
+		h := w.start(worker.Config{ShutdownTimeout: -1}, handles(work, sleeping(20*time.Second)))
+		w.submit(work, "in")
+		time.Sleep(time.Second)
+		w.silence()
+		h.stop()
+		require.NoError(w, h.rdb.Close())
+		time.Sleep(2 * time.Minute)
+	})
+}
+
+func TestTimeoutIsWrittenThoughTheWorkerStopsInItsGrace(t *testing.T) {
+	inWorld(t, func(w *world) {
+		h := w.start(worker.Config{ShutdownTimeout: 2 * time.Second}, handles(work, sleeping(20*time.Second)))
+		f := work
+		f.Timeout = time.Second
+		ref := w.submit(f, "in")
+		time.Sleep(1500 * time.Millisecond) // timed out, and in its grace of 5 s
+		require.LessOrEqual(w, h.stopping(), 2*time.Second)
+		info := w.info(ref)
+		require.Equal(w, refcache.Retrying, info.Status)
+		require.Equal(w, refcache.CauseTimeout, info.ErrorCause)
+	})
+}

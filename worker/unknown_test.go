@@ -1,0 +1,104 @@
+package worker_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/refq/refq/refcache"
+	"github.com/refq/refq/worker"
+)
+
+// other makes a worker serve the queue of work without knowing it.
+var other = refcache.Func[int, int]{Name: "other"}
+
+func handleOther(w *worker.Worker) {
+	worker.Handle(w, other, func(context.Context, int) (int, error) { return 0, nil })
+}
+
+func TestUnknownFunctionIsHandedBackEvery5s(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.start(worker.Config{}, handleOther)
+		ref := w.submit(work, "in")
+		time.Sleep(time.Second)
+		info := w.info(ref)
+		require.Equal(w, refcache.Pending, info.Status)
+		require.Regexp(w, `^worker \S+ does not know function work@1$`, info.Note)
+		require.Equal(w, []refcache.EventKind{refcache.EventHandedBack}, kinds(info))
+		response, err := w.p.Get(w.Context(), ref)
+		require.NoError(w, err)
+		require.Equal(w, info.Note, response.Message)
+
+		time.Sleep(24 * time.Second)
+		info = w.info(ref)
+		require.Zero(w, info.Attempt)
+		require.Zero(w, info.RetryCount)
+		require.Zero(w, info.LostCount)
+		require.Empty(w, info.RetryHistory)
+		require.GreaterOrEqual(w, info.EventsTotal, 4)
+		require.LessOrEqual(w, info.EventsTotal, 5)
+		for i := 1; i < info.EventsTotal; i++ {
+			require.GreaterOrEqual(w, info.Events[i].At.Sub(info.Events[i-1].At), 5*time.Second)
+		}
+	})
+}
+
+func TestUnknownFunctionRunsWhenAWorkerKnowsIt(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.start(worker.Config{}, handleOther)
+		ref := w.submit(work, "in")
+		time.Sleep(12 * time.Second)
+		knows := failing(0)
+		h := w.start(worker.Config{}, handles(work, knows.run))
+		start := time.Now()
+		for w.info(ref).Status != refcache.Complete { // both take its doorbell by turns
+			require.Less(w, time.Since(start), time.Minute)
+			time.Sleep(time.Second)
+		}
+		info := w.info(ref)
+		require.Equal(w, 1, info.Attempt, "what was handed back does not count")
+		require.Empty(w, info.Note)
+		h.stop()
+	})
+}
+
+func TestUnknownFunctionRunsAtTheNextRingAfterADeploy(t *testing.T) {
+	inWorld(t, func(w *world) {
+		old := w.start(worker.Config{}, handleOther)
+		ref := w.submit(work, "in")
+		time.Sleep(6 * time.Second)
+		old.stop()
+		knows := failing(0)
+		w.start(worker.Config{}, handleOther, handles(work, knows.run))
+		start := time.Now()
+		w.await(ref, refcache.Complete)
+		require.Less(w, time.Since(start), 7*time.Second)
+	})
+}
+
+func TestOtherVersionIsAnotherFunction(t *testing.T) {
+	inWorld(t, func(w *world) {
+		second := work
+		second.Version = 2
+		answer := func(version int) func(context.Context, string) (string, error) {
+			return func(context.Context, string) (string, error) { return fmt.Sprint("version ", version), nil }
+		}
+		old := w.start(worker.Config{}, handles(work, answer(1)))
+		ref := w.submit(second, "in")
+		time.Sleep(time.Second)
+		require.Regexp(w, `^worker \S+ does not know function work@2$`, w.info(ref).Note)
+		old.stop()
+
+		w.start(worker.Config{}, handles(work, answer(1)), handles(second, answer(2)))
+		res, err := w.call(second, "in")
+		require.NoError(w, err)
+		require.Equal(w, "version 2", res.Value)
+		first, err := w.call(work, "in")
+		require.NoError(w, err)
+		require.Equal(w, "version 1", first.Value)
+		require.NotEqual(w, first.RefID, res.RefID)
+	})
+}
