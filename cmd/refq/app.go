@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/lmittmann/tint"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/refq/refq/internal/config"
+	"github.com/refq/refq/producer"
+	"github.com/refq/refq/refcache"
+)
+
+// app is one run of the program: what it was given, and what all verbs share.
+type app struct {
+	stdin          io.Reader
+	stdout, stderr *screen
+	env            func(string) (string, bool)
+
+	flags  map[string]string // flags given that stand for keys of config.yaml, and "config"
+	asJSON bool              // -o json
+
+	cfg config.Config // after load
+	log *slog.Logger
+}
+
+func newApp(stdin io.Reader, stdout, stderr io.Writer, env func(string) (string, bool)) *app {
+	return &app{stdin: stdin, stdout: newScreen(stdout, env), stderr: newScreen(stderr, env), env: env,
+		flags: map[string]string{}, log: slog.New(slog.DiscardHandler)}
+}
+
+// load reads the configuration and sets up the log.
+func (a *app) load() error {
+	cfg, err := config.Load(config.Options{LookupEnv: a.env, Flags: a.flags})
+	if err != nil {
+		return &usageError{err}
+	}
+	a.cfg = cfg
+	if cfg.LogFormat == "json" {
+		a.log = slog.New(slog.NewJSONHandler(a.stderr, &slog.HandlerOptions{Level: cfg.LogLevel}))
+	} else {
+		a.log = slog.New(tint.NewTextHandler(a.stderr, &tint.Options{Level: cfg.LogLevel, TimeFormat: time.TimeOnly,
+			NoColor: !a.stderr.colour}))
+	}
+	slog.SetDefault(a.log) // for main's redisLog, and whatever libraries print
+	return nil
+}
+
+// connect loads the configuration and returns a client for a Redis that has answered. The caller closes it.
+func (a *app) connect(ctx context.Context) (redis.UniversalClient, error) {
+	if err := a.load(); err != nil {
+		return nil, err
+	}
+	rdb, err := refcache.Connect(a.cfg.Redis)
+	if err != nil {
+		return nil, &usageError{err}
+	}
+	if err := a.ping(ctx, rdb); err != nil {
+		return nil, errors.Join(err, rdb.Close())
+	}
+	return rdb, nil
+}
+
+// pingTimeout leaves time to start the program within the 5 s in which it must say that Redis is away.
+const pingTimeout = 4500 * time.Millisecond
+
+// ping makes sure that Redis answers, so that what is wrong with it is said once, and in one way.
+func (a *app) ping(ctx context.Context, rdb redis.UniversalClient) error {
+	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+	defer cancel()
+	err := rdb.Ping(ctx).Err()
+	if err == nil {
+		return nil
+	}
+	where := refcache.RedactURL(a.cfg.Redis)
+	var refusal redis.Error
+	if errors.As(err, &refusal) {
+		return fmt.Errorf("the Redis at %s refuses: %w; check its URL (%s)", where, err, a.redisSource())
+	}
+	return fmt.Errorf("no Redis answers at %s (%s): %w; start one with refq dev, or name another with --redis", where, a.redisSource(), err)
+}
+
+func (a *app) redisSource() string {
+	if source := a.cfg.Source("redis"); source != "default" {
+		return "from " + source
+	}
+	return "the default"
+}
+
+// newProducer returns a producer for a Redis that has answered, and a function to end both.
+func (a *app) newProducer(ctx context.Context) (*producer.Producer, func(), error) {
+	rdb, err := a.connect(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	p := producer.New(rdb, producer.Config{Namespace: a.cfg.Namespace, MaxArgs: a.cfg.MaxArgs})
+	return p, func() {
+		_ = p.Close() // nothing is to be lost by then
+		_ = rdb.Close()
+	}, nil
+}
+
+// parseRefs checks refs before anything is done with the first of them.
+func parseRefs(texts []string) ([]refcache.Ref, error) {
+	refs := make([]refcache.Ref, len(texts))
+	for i, text := range texts {
+		ref, err := refcache.ParseRef(strings.TrimSpace(text))
+		if err != nil {
+			return nil, &usageError{err}
+		}
+		refs[i] = ref
+	}
+	return refs, nil
+}
+
+// complain prints an error as one sentence.
+func (a *app) complain(err error) {
+	if errors.Is(err, refcache.ErrTaskNotFound) {
+		err = fmt.Errorf("%w: it never existed, has expired or was deleted", err)
+	}
+	a.notice("%v", err)
+}
+
+// notice tells a person what no program needs to know.
+func (a *app) notice(format string, args ...any) {
+	fmt.Fprintln(a.stderr, "refq: "+oneLine(fmt.Sprintf(format, args...)))
+}

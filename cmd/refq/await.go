@@ -1,0 +1,50 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/refq/refq/producer"
+	"github.com/refq/refq/refcache"
+)
+
+// await waits until the task has ended, patience is over (0: there is no end to it) or ctx has ended, and answers how
+// the task stands then. On a terminal it shows the progress meanwhile. The error is that it could not find out; when
+// ctx ended before the first answer, the response has nothing but the ref_id.
+func (a *app) await(ctx context.Context, p *producer.Producer, ref refcache.Ref, patience time.Duration) (response, error) {
+	waiting, stop := context.WithCancel(ctx)
+	if patience > 0 {
+		waiting, stop = context.WithTimeout(ctx, patience)
+	}
+	defer stop()
+	endWatch := a.watch(waiting, p, ref)
+	res, err := p.Wait(waiting, ref)
+	over := waiting.Err() != nil
+	endWatch()
+
+	res.RefID = ref
+	var ended *refcache.TaskError
+	switch {
+	case err == nil || errors.As(err, &ended):
+		return res, nil
+	case !over || errors.Is(err, refcache.ErrTaskNotFound):
+		return res, err
+	case ctx.Err() != nil:
+		return res, nil
+	}
+	return p.Get(ctx, ref) // later than the last look of Wait
+}
+
+// conclude prints what waiting came to, and exits by it. A task that is still in flight goes on: that is said.
+func (a *app) conclude(r response, format refcache.Format) error {
+	if r.Status != "" {
+		if err := a.answer(r, format); err != nil {
+			return err
+		}
+	}
+	if !r.Status.IsFinal() {
+		a.notice("the call goes on; wait for its end with: refq wait %s", r.RefID)
+	}
+	return exitBy(r.Status)
+}

@@ -1,0 +1,152 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+
+	"github.com/refq/refq/producer"
+	"github.com/refq/refq/refcache"
+)
+
+const (
+	watchAfter = 300 * time.Millisecond // most calls are over by then
+	watchEvery = 250 * time.Millisecond
+)
+
+// watch shows on a terminal how a task gets on, until ctx ends or the function that it returns is called; that leaves
+// only the failed attempts on the screen. It does nothing where stderr is no terminal.
+func (a *app) watch(ctx context.Context, p *producer.Producer, ref refcache.Ref) func() {
+	if !a.stderr.terminal {
+		return func() {}
+	}
+	ctx, stop := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		select {
+		case <-time.After(watchAfter):
+			w := watcher{producer: p, ref: ref, screen: a.stderr}
+			w.run(ctx)
+		case <-ctx.Done():
+		}
+	}()
+	return func() {
+		stop()
+		<-done
+	}
+}
+
+const barWidth = 24
+
+// watcher draws the bar of one task.
+type watcher struct {
+	producer *producer.Producer
+	ref      refcache.Ref
+	screen   *screen
+
+	shown    atomic.Pointer[response] // nil: Redis does not answer
+	reported int                      // failed attempts that were printed
+}
+
+func (w *watcher) run(ctx context.Context) {
+	since := time.Now()
+	bars := mpb.New(mpb.WithOutput(w.screen.to), mpb.WithRefreshRate(100*time.Millisecond))
+	status := decor.Any(func(decor.Statistics) string { return w.status() })
+	detail := decor.Any(func(s decor.Statistics) string {
+		return cut(w.detail()+", "+exact(time.Since(since).Truncate(time.Second)), s.AvailableWidth-barWidth-2)
+	})
+	bar := bars.New(0, mpb.BarStyle(), mpb.BarWidth(barWidth), mpb.BarFillerTrim(), mpb.BarFillerMiddleware(w.onlyIfKnown),
+		mpb.PrependDecorators(decor.Meta(status, w.inStatusColour)), mpb.AppendDecorators(detail))
+	defer bars.Wait()
+	defer bar.Abort(true)
+
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	for {
+		w.look(ctx, bar, bars)
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// look reads the task, and prints above the bar what failed since.
+func (w *watcher) look(ctx context.Context, bar *mpb.Bar, above io.Writer) {
+	res, err := w.producer.Get(ctx, w.ref)
+	if err != nil {
+		w.shown.Store(nil)
+		return
+	}
+	w.shown.Store(&res)
+	if res.Progress != nil {
+		bar.SetTotal(res.Progress.Total, false)
+		bar.SetCurrent(res.Progress.Current)
+	}
+	if res.RetryCount+res.LostCount == w.reported {
+		return
+	}
+	w.reported = res.RetryCount + res.LostCount
+	info, err := w.producer.TaskInfo(ctx, w.ref)
+	if err != nil || len(info.RetryHistory) == 0 {
+		return
+	}
+	last := info.RetryHistory[len(info.RetryHistory)-1]
+	line := cut(fmt.Sprintf("attempt %d failed: %s", last.Attempt, firstLine(last.Error)), w.screen.width()-1)
+	fmt.Fprintln(above, w.screen.paint(yellow, line))
+}
+
+// status stands before the bar.
+func (w *watcher) status() string {
+	if r := w.shown.Load(); r != nil {
+		return string(r.Status) + " "
+	}
+	return "Redis does not answer"
+}
+
+func (w *watcher) inStatusColour(text string) string {
+	if r := w.shown.Load(); r != nil {
+		return w.screen.paint(statusColours[r.Status], text)
+	}
+	return w.screen.paint(red, text)
+}
+
+// detail stands behind the bar.
+func (w *watcher) detail() string {
+	r := w.shown.Load()
+	switch {
+	case r == nil:
+		return ""
+	case r.Status == refcache.Processing && r.Progress != nil && r.ETA != nil:
+		return " " + progressText(*r.Progress) + ", about " + short(*r.ETA) + " left"
+	case r.Status == refcache.Processing && r.Progress != nil:
+		return " " + progressText(*r.Progress)
+	case r.Status == refcache.Retrying && r.NextRetryAt != nil:
+		return fmt.Sprintf("retry %d of %d %s", r.RetryCount, r.MaxRetries, ahead(*r.NextRetryAt))
+	}
+	return printable(r.Message)
+}
+
+// onlyIfKnown draws the bar itself only when it is known how much there is to do.
+func (w *watcher) onlyIfKnown(bar mpb.BarFiller) mpb.BarFiller {
+	return mpb.BarFillerFunc(func(to io.Writer, s decor.Statistics) error {
+		r := w.shown.Load()
+		if r == nil || r.Progress == nil || r.Progress.Total == 0 || r.Status != refcache.Processing {
+			return nil
+		}
+		return bar.Fill(to, s)
+	})
+}
+
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
+	return printable(strings.TrimSpace(line))
+}

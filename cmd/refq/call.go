@@ -1,0 +1,163 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/refq/refq/internal/codec"
+	"github.com/refq/refq/internal/config"
+	"github.com/refq/refq/producer"
+	"github.com/refq/refq/refcache"
+)
+
+// callPlan is what the flags of refq call say.
+type callPlan struct {
+	policy      map[string]string // keys of config.yaml, by flag
+	wait        time.Duration
+	waitGiven   bool
+	retryFailed bool
+	refresh     bool
+	format      refcache.Format
+}
+
+func newCall(a *app) *cobra.Command {
+	plan := callPlan{policy: map[string]string{}}
+	cmd := &cobra.Command{
+		Use:   "call FUNC [JSON | - | @FILE]",
+		Short: "Call a function and wait for the answer",
+		Long: `Call a function that config.yaml declares, and wait for the answer. The arguments
+are JSON, - for stdin or @FILE for a file; {} if left out. A call that was made
+before is not run again: this one joins it, or reads its result. No worker needs
+to be there: the call is pending until one comes.`,
+		Example: `  refq call thumb '{"page":3}'
+  refq call thumb @page3.json --wait 0
+  refq call thumb - -o json < page3.json`,
+		Args: takes(1, 2, "a FUNC and its arguments as one JSON text"),
+	}
+	flags := cmd.Flags()
+	durationFlag(flags, &plan.wait, "wait", "wait so long for the answer; 0: not at all\n(default: the function's async_timeout)")
+	plan.policyFlag(flags, "max-retries", "number", "attempts after the first one")
+	plan.policyFlag(flags, "retry-delay", "duration", "before the first retry")
+	plan.policyFlag(flags, "retry-backoff-factor", "number", "each further delay is so many times longer")
+	plan.policyFlag(flags, "timeout", "duration", "limit of one attempt; 0: none")
+	plan.policyFlag(flags, "ttl", "duration", "how long the result is kept")
+	a.configFlag(flags, "namespace", "name", "part of what identifies the call")
+	flags.BoolVar(&plan.retryFailed, "retry-failed", false, "run it anew if it failed")
+	flags.BoolVar(&plan.refresh, "refresh", false, "run it again although it is complete")
+	format := formatFlag(flags)
+	cmd.RunE = func(cmd *cobra.Command, args []string) (err error) {
+		plan.waitGiven = cmd.Flags().Changed("wait")
+		if plan.format, err = format(); err != nil {
+			return err
+		}
+		return a.call(cmd.Context(), args, plan)
+	}
+	return cmd
+}
+
+// policyFlag declares a flag that stands for a policy key.
+func (plan *callPlan) policyFlag(flags *pflag.FlagSet, name, kind, help string) {
+	flags.Var(setter{"", kind, func(value string) error {
+		plan.policy[name] = value
+		return nil
+	}}, name, help)
+}
+
+func (a *app) call(ctx context.Context, args []string, plan callPlan) error {
+	if err := a.load(); err != nil {
+		return err
+	}
+	f, patience, err := a.plannedFunction(args[0], plan)
+	if err != nil {
+		return err
+	}
+	in, err := a.arguments(args[1:])
+	if err != nil {
+		return err
+	}
+	p, end, err := a.newProducer(ctx)
+	if err != nil {
+		return err
+	}
+	defer end()
+
+	f.AsyncTimeout = -1 // waiting is ours, with a bar
+	res, err := producer.Call(ctx, p, f, in, plan.options()...)
+	var ended *refcache.TaskError
+	switch {
+	case errors.Is(err, refcache.ErrNotQueued):
+		a.complain(err)
+	case err != nil && !errors.As(err, &ended):
+		return err
+	}
+	// An old result answers all but the one who asked for a new one.
+	if res.Status.InFlight() && patience > 0 && (!res.HasValue || plan.refresh) {
+		if res, err = a.await(ctx, p, res.RefID, patience); err != nil {
+			return err
+		}
+	}
+	return a.conclude(res, plan.format)
+}
+
+func (plan callPlan) options() []producer.CallOption {
+	var options []producer.CallOption
+	if plan.retryFailed {
+		options = append(options, producer.RetryFailed())
+	}
+	if plan.refresh {
+		options = append(options, producer.Refresh())
+	}
+	return options
+}
+
+// plannedFunction is the declared function under the policy of the flags, and how long to wait for its answer.
+func (a *app) plannedFunction(name string, plan callPlan) (config.Func, time.Duration, error) {
+	fn, err := a.cfg.Function(name)
+	if err != nil {
+		return config.Func{}, 0, &usageError{err}
+	}
+	f := fn.Func
+	for flag, value := range plan.policy {
+		key := strings.ReplaceAll(flag, "-", "_")
+		if err := config.SetPolicy(&f, key, value); err != nil {
+			return f, 0, usagef("--%s%s", flag, strings.TrimPrefix(err.Error(), key))
+		}
+	}
+	policy, err := f.Policy()
+	if err != nil {
+		return f, 0, &usageError{err}
+	}
+	if plan.waitGiven {
+		return f, plan.wait, nil
+	}
+	return f, policy.AsyncTimeout, nil
+}
+
+// arguments reads the arguments of a call from where the command line says.
+func (a *app) arguments(args []string) (json.RawMessage, error) {
+	text, err := []byte("{}"), error(nil)
+	switch {
+	case len(args) == 0:
+	case args[0] == "-":
+		text, err = io.ReadAll(a.stdin)
+	case strings.HasPrefix(args[0], "@"):
+		text, err = os.ReadFile(args[0][1:])
+	default:
+		text = []byte(args[0])
+	}
+	if err != nil {
+		return nil, usagef("read arguments: %w", err)
+	}
+	if _, err := codec.Canonical(text); err != nil { // as the producer does, but there it is one error of many
+		return nil, usagef("%w; write JSON, - for stdin or @FILE", err)
+	}
+	return text, nil
+}

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/spf13/cobra"
+
+	"github.com/refq/refq/internal/config"
+	"github.com/refq/refq/internal/memredis"
+	"github.com/refq/refq/refcache"
+)
+
+func newDev(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "dev",
+		Short: "Run Redis and a worker in one process, to develop with",
+		Long: `Run a worker for the exec functions of config.yaml, and Redis if none is there:
+when the configured one is on this machine and does not answer, refq dev serves
+one in its place, in memory: what it holds is gone when it ends.`,
+		Args: takes(0, 0, "no argument"),
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.dev(cmd.Context()) },
+	}
+}
+
+func (a *app) dev(ctx context.Context) error {
+	if err := a.load(); err != nil {
+		return err
+	}
+	commands, err := a.commands(nil, nil)
+	if err != nil && !errors.Is(err, errNoCommands) {
+		return err
+	}
+	served, err := a.serveRedis(ctx)
+	if err != nil {
+		return err
+	}
+	if served != nil {
+		defer served.Close()
+	}
+	rdb, err := a.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer rdb.Close()
+	if len(commands) == 0 && served == nil {
+		return &usageError{errNoCommands}
+	}
+	if err := a.announce(served, commands); err != nil {
+		return err
+	}
+	if len(commands) == 0 {
+		<-ctx.Done()
+		return nil
+	}
+	return a.work(ctx, rdb, commands)
+}
+
+// serveRedis serves a Redis where the configured one should be, if that is this machine and nobody is there; else nil.
+func (a *app) serveRedis(ctx context.Context) (*memredis.Server, error) {
+	rdb, err := refcache.Connect(a.cfg.Redis)
+	if err != nil {
+		return nil, &usageError{err}
+	}
+	defer rdb.Close()
+	one, ok := rdb.(*redis.Client)
+	if !ok || !servable(one.Options()) {
+		return nil, nil
+	}
+	dialer := net.Dialer{Timeout: time.Second}
+	conn, err := dialer.DialContext(ctx, "tcp", one.Options().Addr)
+	if err == nil {
+		return nil, conn.Close()
+	}
+	return memredis.Listen(one.Options().Addr)
+}
+
+// servable reports whether the address is one of this machine only, and the in-memory Redis can do what it asks for.
+func servable(o *redis.Options) bool {
+	host, _, err := net.SplitHostPort(o.Addr)
+	ip := net.ParseIP(host)
+	loopback := host == "localhost" || (ip != nil && ip.IsLoopback())
+	return err == nil && loopback && o.Network == "tcp" && o.TLSConfig == nil && o.Username == "" && o.Password == ""
+}
+
+// announce says what runs, and what to type next.
+func (a *app) announce(served *memredis.Server, commands []config.Function) error {
+	var names []string
+	for _, fn := range commands {
+		names = append(names, fn.Func.Name)
+	}
+	where := refcache.RedactURL(a.cfg.Redis)
+	if a.asJSON {
+		return a.printObject(map[string]any{"redis": where, "in_memory": served != nil, "functions": append([]string{}, names...)})
+	}
+	p := page{screen: a.stdout}
+	if served != nil {
+		p.field("redis", p.paint(bold, where)+"\nin memory: all calls and results are gone when refq dev ends")
+	} else {
+		p.field("redis", p.paint(bold, where)+", which was there already")
+	}
+	if len(names) == 0 {
+		p.field("functions", "none with exec: no worker runs (refq init writes a sample)")
+	} else {
+		p.field("functions", strings.Join(names, ", "))
+	}
+	p.line("\nNext, in another terminal%s:", a.otherTerminal())
+	for _, line := range a.nextLines(names) {
+		p.line("  %s", p.paint(bold, line))
+	}
+	p.line("Ctrl-C ends refq dev.")
+	return p.print()
+}
+
+func (a *app) nextLines(names []string) []string {
+	call := sampleCall
+	switch {
+	case len(names) == 0:
+		return []string{a.withFlags("refq init"), a.withFlags("refq ls")}
+	case !slices.Contains(names, sampleFunction):
+		call = fmt.Sprintf("refq call %s '{}'", names[0])
+	}
+	return []string{a.withFlags(call), a.withFlags("refq ls")}
+}
+
+// withFlags adds the flags that the other terminal needs to mean the same Redis and functions.
+func (a *app) withFlags(line string) string {
+	verb := strings.TrimPrefix(line, "refq ")
+	flags := ""
+	for _, name := range []string{"config", "redis"} {
+		if value, given := a.flags[name]; given {
+			flags += fmt.Sprintf("--%s %s ", name, refcache.RedactURL(value))
+		}
+	}
+	return "refq " + flags + verb
+}
+
+func (a *app) otherTerminal() string {
+	if strings.HasPrefix(a.cfg.Source("redis"), "REFQ_") {
+		return ", where REFQ_REDIS is set, too"
+	}
+	return ""
+}

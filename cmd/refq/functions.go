@@ -1,0 +1,134 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/refq/refq/internal/config"
+	"github.com/refq/refq/refcache"
+)
+
+func newFunctions(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "functions",
+		Short: "List the functions of config.yaml with their policy",
+		Args:  takes(0, 0, "no argument"),
+		RunE: func(*cobra.Command, []string) error {
+			if err := a.load(); err != nil {
+				return err
+			}
+			if a.asJSON {
+				return a.functionsJSON()
+			}
+			return a.functions()
+		},
+	}
+}
+
+func (a *app) functions() error {
+	if len(a.cfg.Functions) == 0 {
+		a.notice("no functions are declared: refq init writes a config.yaml with one")
+		return nil
+	}
+	rows := table{}
+	rows.header("FUNCTION", "QUEUE", "TIMEOUT", "WAIT", "TTL", "RETRIES", "RUNS")
+	for _, fn := range a.cfg.Functions {
+		policy, err := fn.Func.Policy()
+		if err != nil {
+			return &usageError{err}
+		}
+		name := policy.Name
+		if policy.Version > 1 {
+			name += fmt.Sprintf("@%d", policy.Version)
+		}
+		runs := "by Go workers"
+		if len(fn.Exec) > 0 {
+			runs = printable(strings.Join(fn.Exec, " "))
+		}
+		rows.add([]string{bold}, name, policy.Queue, orNone(exact(policy.Timeout), policy.Timeout == 0),
+			orNone(exact(policy.AsyncTimeout), policy.AsyncTimeout == 0), exact(policy.TTL), retriesText(policy), runs)
+	}
+	p := page{screen: a.stdout}
+	rows.addTo(&p)
+	return p.print()
+}
+
+func orNone(text string, none bool) string {
+	if none {
+		return "none"
+	}
+	return text
+}
+
+// retriesText is "3: 1s, 2s, 4s", without jitter.
+func retriesText(p refcache.Policy) string {
+	const most = 3
+	if p.MaxRetries == 0 {
+		return "none"
+	}
+	if p.Backoff != "" {
+		return fmt.Sprintf("%d: by %s", p.MaxRetries, p.Backoff)
+	}
+	var delays []string
+	for n := range min(p.MaxRetries, most) {
+		delays = append(delays, exact(p.Delay(n, 0)))
+	}
+	text := fmt.Sprintf("%d: %s", p.MaxRetries, strings.Join(delays, ", "))
+	if p.MaxRetries > most {
+		text += fmt.Sprintf(" … %s", exact(p.Delay(p.MaxRetries-1, 0)))
+	}
+	return text
+}
+
+// functionJSON tells a declaration with its defaults. Where 0 means none, none is null.
+type functionJSON struct {
+	Name               string   `json:"func"`
+	Version            int      `json:"version"`
+	Queue              string   `json:"queue"`
+	Exec               []string `json:"exec"` // null: Go workers serve it
+	Timeout            *float64 `json:"timeout_seconds"`
+	AsyncTimeout       float64  `json:"async_timeout_seconds"`
+	TTL                float64  `json:"ttl_seconds"`
+	FailureTTL         float64  `json:"failure_ttl_seconds"`
+	MaxRetries         int      `json:"max_retries"`
+	RetryDelay         float64  `json:"retry_delay_seconds"`
+	RetryBackoffFactor float64  `json:"retry_backoff_factor"`
+	RetryMaxDelay      *float64 `json:"retry_max_delay_seconds"`
+	RetryJitter        float64  `json:"retry_jitter"`
+	Backoff            *string  `json:"backoff"`
+}
+
+func (a *app) functionsJSON() error {
+	for _, fn := range a.cfg.Functions {
+		f, err := newFunctionJSON(fn)
+		if err != nil {
+			return err
+		}
+		if err := a.printObject(f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func newFunctionJSON(fn config.Function) (functionJSON, error) {
+	p, err := fn.Func.Policy()
+	if err != nil {
+		return functionJSON{}, &usageError{err}
+	}
+	return functionJSON{Name: p.Name, Version: p.Version, Queue: p.Queue, Exec: fn.Exec,
+		Timeout: unlessZero(p.Timeout.Seconds()), AsyncTimeout: p.AsyncTimeout.Seconds(), TTL: p.TTL.Seconds(),
+		FailureTTL: p.FailureTTL.Seconds(), MaxRetries: p.MaxRetries, RetryDelay: p.RetryDelay.Seconds(),
+		RetryBackoffFactor: p.BackoffFactor, RetryMaxDelay: unlessZero(p.RetryMaxDelay.Seconds()),
+		RetryJitter: p.RetryJitter, Backoff: unlessZero(p.Backoff)}, nil
+}
+
+func unlessZero[T comparable](v T) *T {
+	var zero T
+	if v == zero {
+		return nil
+	}
+	return &v
+}

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"fmt"
+	"runtime/debug"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/refq/refq/refcache"
+)
+
+// panicText is what a worker keeps of a panic.
+func panicText(f func()) (text string) {
+	defer func() {
+		text = fmt.Sprintf("panic: %v\n\n%s", recover(), debug.Stack())
+	}()
+	f()
+	return ""
+}
+
+func divide(by int) int { return 1 / by }
+
+func TestAStackIsFoldedToThePlaceOfThePanic(t *testing.T) {
+	t.Parallel()
+	p := page{screen: &screen{}}
+	for _, f := range []func(){
+		func() { _ = divide(0) },
+		func() { panic("out of paper") },
+	} {
+		lines := strings.Split(p.errorText(panicText(f), errorLines), "\n")
+		require.Len(t, lines, 2)
+		require.Regexp(t, `^panic: (runtime error: integer divide by zero|out of paper)$`, lines[0])
+		require.Regexp(t, `^at github.com/refq/refq/cmd/refq\.(divide|TestAStack\S+), .*/page_test\.go:\d+: -o json shows the stack$`, lines[1])
+	}
+	require.Equal(t, "panic: x\npanicked: -o json shows the stack", p.errorText("panic: x\n\ngoroutine 7 [running]:\nmain.f…", errorLines))
+}
+
+func TestLongErrorsAreCut(t *testing.T) {
+	t.Parallel()
+	p := page{screen: &screen{}}
+	require.Equal(t, "a\nb\n… 2 lines more: -o json shows them", p.errorText("a\nb\r\nc\nd\n", 2))
+	require.Equal(t, `tab    \x1b[31m \u202e café 你好`, p.errorText("tab\t\x1b[31m \u202e café 你好", 2))
+}
+
+func TestTheTimelineIsInOrderAcrossCyclesAndSaysWhatComesNext(t *testing.T) {
+	t.Parallel()
+	start := time.Date(2026, 5, 4, 23, 59, 58, 0, time.Local)
+	at := func(seconds int) time.Time { return start.Add(time.Duration(seconds) * time.Second) }
+	due := at(70)
+	info := refcache.TaskInfo{Status: refcache.Retrying, Cycle: 2, Attempt: 1, RetryCount: 1, MaxRetries: 3,
+		CreatedAt: at(0), NextRetryAt: &due, AttemptsTotal: 104, EventsTotal: 3,
+		RetryHistory: []refcache.Attempt{
+			{Cycle: 1, Attempt: 1, Cause: refcache.CauseLost, Error: "worker w1 was lost", Timestamp: at(1), Duration: time.Second, Worker: "w1"},
+			{Cycle: 1, Attempt: 2, Cause: refcache.CauseTimeout, Error: "timed out after 5s", Timestamp: at(3), Duration: 5 * time.Second, Worker: "w2"},
+			{Cycle: 2, Attempt: 1, Cause: refcache.CausePanic, Error: "panic: boo", Timestamp: at(5), Worker: "w\x1b", Delay: 65 * time.Second},
+		},
+		Events: []refcache.Event{
+			{At: at(1), Kind: refcache.EventRedelivered, By: "w2"},
+			{At: at(4), Kind: refcache.EventFresh, By: "ann@host"},
+			{At: at(4), Kind: "new\x07", By: "bob@host"},
+		}}
+	p := page{screen: &screen{}}
+	p.timeline(info)
+	require.Equal(t, `  2026-05-04
+  23:59:58.000  created
+                … 101 earlier attempts are not kept
+  23:59:59.000  attempt 1 of cycle 1 was lost after 1.0s on w1
+                  worker w1 was lost
+  23:59:59.000  given to another worker by w2
+  2026-05-05
+  00:00:01.000  attempt 2 of cycle 1 timed out after 5.0s on w2
+                  timed out after 5s
+  00:00:02.000  retried by hand with a fresh budget by ann@host
+  00:00:02.000  new\x07 by bob@host
+  00:00:03.000  attempt 1 of cycle 2 panicked after 0ms on w\x1b
+                  panic: boo
+                  next attempt 1m5s later
+  00:01:08.000  retry 1 of 3 is due now
+`, p.text.String())
+}
+
+func TestDurationsAreShort(t *testing.T) {
+	t.Parallel()
+	for d, want := range map[time.Duration]string{
+		-time.Second: "0ms", 999 * time.Millisecond: "999ms", 1500 * time.Millisecond: "1.5s", 12345 * time.Millisecond: "12s",
+		125 * time.Second: "2m5s", time.Hour: "1h", 3*time.Hour + 5*time.Minute: "3h5m", 7 * 24 * time.Hour: "7d",
+	} {
+		require.Equal(t, want, short(d))
+	}
+	for d, want := range map[time.Duration]string{
+		0: "0s", 5 * time.Minute: "5m", 10 * time.Minute: "10m", 168 * time.Hour: "168h", time.Hour + time.Second: "1h0m1s",
+		20 * time.Second: "20s", 100 * time.Millisecond: "100ms",
+	} {
+		require.Equal(t, want, exact(d))
+	}
+}

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/refq/refq/refcache"
+)
+
+type response = refcache.Response[json.RawMessage]
+
+// formatFlag declares --format and returns how to read it once flags are parsed.
+func formatFlag(flags *pflag.FlagSet) func() (refcache.Format, error) {
+	text := string(refcache.Standard)
+	flags.Var(setter{text, "format", func(value string) error {
+		text = value
+		return nil
+	}}, "format", "minimal, standard or full")
+	return func() (refcache.Format, error) {
+		return oneOf("format", text, refcache.Minimal, refcache.Standard, refcache.Full)
+	}
+}
+
+// answer prints a response on stdout.
+func (a *app) answer(r response, format refcache.Format) error {
+	if a.asJSON {
+		text, err := r.JSON(format)
+		if err != nil {
+			return err
+		}
+		return a.printJSON(text)
+	}
+	p := page{screen: a.stdout}
+	p.response(r, format)
+	return p.print()
+}
+
+// printObject prints any object as JSON, on a line of its own.
+func (a *app) printObject(v any) error {
+	var text bytes.Buffer
+	enc := json.NewEncoder(&text)
+	enc.SetEscapeHTML(false) // results and errors are shown as they were written
+	if err := enc.Encode(v); err != nil {
+		return err
+	}
+	return a.printJSON(bytes.TrimSuffix(text.Bytes(), []byte("\n")))
+}
+
+// printJSON prints a JSON text, on a terminal without what would act on it.
+func (a *app) printJSON(text []byte) error {
+	if a.stdout.terminal {
+		text = printableJSON(text)
+	}
+	_, err := a.stdout.Write(append(bytes.Clone(text), '\n'))
+	return err
+}
+
+// headline is what every answer for people begins with.
+func (p *page) headline(s refcache.Status, ref refcache.Ref, more string) {
+	p.line("%s  %s%s", p.paint(statusColours[s]+";"+bold, fmt.Sprintf("%-10s", s)), ref, p.paint(faint, more))
+}
+
+func (p *page) response(r response, format refcache.Format) {
+	p.headline(r.Status, r.RefID, "")
+	if format == refcache.Minimal {
+		return
+	}
+	if r.HasValue {
+		p.field("value", p.value(r.Value, r.Status))
+	}
+	if r.Progress != nil && r.Status == refcache.Processing {
+		p.field("progress", progressText(*r.Progress))
+	}
+	if m := r.Message; m != "" && r.Status.InFlight() && (r.Progress == nil || m != r.Progress.Message) {
+		p.field("message", printable(m))
+	}
+	if r.Error != "" {
+		p.field("error", p.errorText(r.Error, errorLines))
+	}
+	if r.Status == refcache.Failed {
+		p.field("retries", budget(r.RetryCount, r.MaxRetries, r.CanRetry, r.RefID))
+	}
+	if r.NextRetryAt != nil && r.Status == refcache.Retrying {
+		p.field("next retry", ahead(*r.NextRetryAt))
+	}
+	if format == refcache.Full {
+		p.fullResponse(r)
+	}
+}
+
+func (p *page) fullResponse(r response) {
+	p.field("function", r.Func+", queue "+r.Queue)
+	p.when("created", &r.CreatedAt)
+	p.when("started", r.StartedAt)
+	p.when("ended", r.CompletedAt)
+	p.when("kept until", r.ExpiresAt)
+	if r.ETA != nil {
+		p.field("time left", "about "+short(*r.ETA))
+	}
+	p.field("attempt", fmt.Sprintf("%d, %s of %d, %d lost", r.Attempt, plural(r.RetryCount, "retry", "retries"), r.MaxRetries, r.LostCount))
+}
+
+// value is a result for people: on several lines if it is long, on a terminal cut if it is very long.
+func (p *page) value(raw json.RawMessage, s refcache.Status) string {
+	const line, most = 90, 4 << 10
+	text := string(printableJSON(raw))
+	if len(raw) > line && len(raw) <= most {
+		var out bytes.Buffer
+		if json.Indent(&out, raw, "", "  ") == nil {
+			text = string(printableJSON(out.Bytes()))
+		}
+	}
+	if p.screen.terminal && len(raw) > most {
+		text = fmt.Sprintf("%s… (%d bytes; refq result prints all)", strings.ToValidUTF8(text[:most], ""), len(raw))
+	}
+	if s != refcache.Complete {
+		text += "  (the old one: it runs again)"
+	}
+	return text
+}
+
+// progressText is "3/10 (30 %) page 3".
+func progressText(g refcache.Progress) string {
+	text := fmt.Sprint(g.Current)
+	if g.Total > 0 {
+		text += fmt.Sprintf("/%d", g.Total)
+	}
+	if g.Percentage != nil {
+		text += fmt.Sprintf(" (%.0f %%)", *g.Percentage)
+	}
+	return strings.TrimSpace(text + " " + printable(g.Message))
+}
+
+// budget tells what of the retries is left, and how to go on.
+func budget(used, most int, canRetry bool, ref refcache.Ref) string {
+	text := fmt.Sprintf("%d of %d used", used, most)
+	if canRetry {
+		return text + ": refq retry " + string(ref)
+	}
+	return text + ": refq retry --fresh " + string(ref)
+}
+
+// when shows a time, if it is known, and how far it is from now.
+func (p *page) when(label string, t *time.Time) {
+	if t == nil || t.IsZero() {
+		return
+	}
+	distance := ago(*t)
+	if time.Until(*t) > time.Second {
+		distance = ahead(*t)
+	}
+	p.field(label, t.Local().Format("2006-01-02 15:04:05")+" ("+distance+")")
+}

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/refq/refq/producer"
+	"github.com/refq/refq/refcache"
+)
+
+func newRetry(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "retry REF...",
+		Short: "Run failed calls again",
+		Long: `Run failed calls again, each with one of the retries that it has left. A call
+that has none needs --fresh. With --wait the exit code tells the status of the
+calls, else 0 means that all were accepted.`,
+		Args: takes(1, -1, "one REF or more"),
+	}
+	var wait time.Duration
+	fresh := cmd.Flags().Bool("fresh", false, "start a new cycle, with all of max_retries")
+	durationFlag(cmd.Flags(), &wait, "wait", "wait so long for the end; 0: not at all")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		refs, err := parseRefs(args)
+		if err != nil {
+			return err
+		}
+		r := retrier{app: a, fresh: *fresh, exitByStatus: cmd.Flags().Changed("wait"), wait: wait}
+		return r.run(cmd.Context(), refs)
+	}
+	return cmd
+}
+
+type retrier struct {
+	*app
+	producer     *producer.Producer
+	fresh        bool
+	exitByStatus bool
+	wait         time.Duration
+}
+
+// run retries all calls before it waits for the first of them.
+func (r retrier) run(ctx context.Context, refs []refcache.Ref) error {
+	p, end, err := r.newProducer(ctx)
+	if err != nil {
+		return err
+	}
+	defer end()
+	r.producer = p
+
+	accepted := map[refcache.Ref]response{}
+	unaccepted := r.forEach(ctx, refs, func(ref refcache.Ref) error {
+		res, err := r.retry(ctx, ref)
+		if err == nil {
+			accepted[ref] = res
+		}
+		return err
+	})
+	if ctx.Err() != nil && unaccepted != nil {
+		return unaccepted
+	}
+	until := time.Now().Add(r.wait)
+	ended := r.forEach(ctx, refs, func(ref refcache.Ref) error {
+		res, ok := accepted[ref]
+		if !ok {
+			return nil
+		}
+		return r.conclude(ctx, res, time.Until(until))
+	})
+	if unaccepted != nil {
+		return unaccepted
+	}
+	return ended
+}
+
+func (r retrier) retry(ctx context.Context, ref refcache.Ref) (response, error) {
+	var options []producer.RetryOption
+	if r.fresh {
+		options = append(options, producer.FreshBudget())
+	}
+	res, err := r.producer.RetryTask(ctx, ref, options...)
+	if errors.Is(err, refcache.ErrNotQueued) { // accepted all the same
+		r.complain(err)
+		return res, nil
+	}
+	return res, err
+}
+
+// conclude tells of a call that was accepted; with --wait, of its end.
+func (r retrier) conclude(ctx context.Context, res response, patience time.Duration) error {
+	if r.wait > 0 && patience > 0 {
+		var err error
+		if res, err = r.await(ctx, r.producer, res.RefID, patience); err != nil {
+			return err
+		}
+	}
+	if r.exitByStatus {
+		return r.app.conclude(res, refcache.Standard)
+	}
+	if r.asJSON {
+		return r.answer(res, refcache.Standard)
+	}
+	p := page{screen: r.stdout}
+	more := "  a new cycle"
+	if !r.fresh {
+		more = fmt.Sprintf("  retry %d of %d", res.RetryCount, res.MaxRetries)
+	}
+	p.headline(res.Status, res.RefID, more)
+	return p.print()
+}

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"flag"
+	"net"
+	"os"
+	"os/exec"
+	"regexp"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/refq/refq/internal/memredis"
+)
+
+func TestMain(m *testing.M) {
+	// Scripts wait most of their time, so more of them run at once than there are cores. A flag given wins.
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
+	}
+	testscript.Main(m, map[string]func(){
+		"refq":     main,
+		"terminal": terminal,
+	})
+}
+
+// TestScripts runs refq as people and scripts do. Each script has a Redis of its own, in REFQ_REDIS.
+func TestScripts(t *testing.T) {
+	t.Parallel()
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Deadline:            time.Now().Add(2 * time.Minute), // a worker that should have refused to start runs for ever
+		Setup:               setUpScript,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits":  exits,
+			"ref":    findRef,
+			"normal": normalise,
+		},
+	})
+}
+
+func setUpScript(env *testscript.Env) error {
+	server, err := memredis.Listen("127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	env.Defer(server.Close)
+	nobody, err := freeAddr()
+	if err != nil {
+		return err
+	}
+	env.Setenv("ADDR", server.Addr())
+	env.Setenv("REFQ_REDIS", "redis://"+server.Addr()+"/0")
+	env.Setenv("NOBODY", nobody)
+	env.Setenv("TZ", "UTC")
+	env.Setenv("TERM", "xterm")
+	env.Setenv("GORACE", "atexit_sleep_ms=0") // else each process sleeps for a second under the race detector
+	return nil
+}
+
+// freeAddr is where nobody listens.
+func freeAddr() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return l.Addr().String(), l.Close()
+}
+
+// exits runs a command that must end with an exit code: exits CODE PROGRAM [ARGS...].
+func exits(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	switch err := ts.Exec(args[1], args[2:]...).(type) {
+	case nil:
+	case *exec.ExitError:
+		got = err.ExitCode()
+	default:
+		ts.Check(err)
+	}
+	if got != want {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+var refForm = regexp.MustCompile(`[A-Za-z0-9._-]+:[0-9a-f]{32}`)
+
+// findRef sets variables to the first ref_ids on stdout: ref NAME...
+func findRef(ts *testscript.TestScript, _ bool, names []string) {
+	refs := refForm.FindAllString(ts.ReadFile("stdout"), len(names))
+	if len(refs) < len(names) {
+		ts.Fatalf("stdout has %d ref_ids, want %d", len(refs), len(names))
+	}
+	for i, name := range names {
+		ts.Setenv(name, refs[i])
+	}
+}
+
+// variable is what differs between runs, with the word that stands for it in golden files.
+var variable = []struct {
+	form *regexp.Regexp
+	word string
+}{
+	{regexp.MustCompile(`"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"`), `"TIME"`},
+	{regexp.MustCompile(`"duration_seconds":[\d.e-]+`), `"duration_seconds":N`},
+	{regexp.MustCompile(`"worker":"[^"]+-\d+-[a-z0-9]{6}"`), `"worker":"WORKER"`},
+	{regexp.MustCompile(`"by":"[^"]+@[^"]+"`), `"by":"USER@HOST"`},
+	{regexp.MustCompile(`after [\d.]+m?s on \S+-\d+-[a-z0-9]{6}`), `after D on WORKER`},
+	{regexp.MustCompile(`by \S+@\S+`), `by USER@HOST`},
+	{regexp.MustCompile(`took [\d.]+m?s`), `took D`},
+	{regexp.MustCompile(`in \d+d|in \d+h\d+m`), `in D`},
+	{regexp.MustCompile(`just now|[\d.]+s ago`), `AGO`},
+	{regexp.MustCompile(`(WHEN|AGO) +`), `$1  `},
+	{regexp.MustCompile(`\d{4}-\d\d-\d\d`), `DAY`},
+	{regexp.MustCompile(`\d\d:\d\d:\d\d\.\d{3}`), `HH:MM:SS.mmm`},
+	{regexp.MustCompile(`\d\d:\d\d:\d\d`), `HH:MM:SS`},
+	{regexp.MustCompile(`[ ]+\n`), "\n"},
+}
+
+// normalise writes stdout to the file "normal", with words for what differs between runs.
+func normalise(ts *testscript.TestScript, _ bool, _ []string) {
+	text := ts.ReadFile("stdout")
+	for _, v := range variable {
+		text = v.form.ReplaceAllString(text, v.word)
+	}
+	ts.Check(os.WriteFile(ts.MkAbs("normal"), []byte(text), 0o600))
+}

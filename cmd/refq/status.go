@@ -1,0 +1,89 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/refq/refq/refcache"
+)
+
+func newStatus(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "status REF",
+		Short: "Show all that is known of a call: attempts, errors, delays, events",
+		Args:  takes(1, 1, "one REF"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			refs, err := parseRefs(args)
+			if err != nil {
+				return err
+			}
+			p, end, err := a.newProducer(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer end()
+			info, err := p.TaskInfo(cmd.Context(), refs[0])
+			if err != nil {
+				return err
+			}
+			if a.asJSON {
+				return a.printObject(info)
+			}
+			out := page{screen: a.stdout}
+			out.status(info)
+			return out.print()
+		},
+	}
+}
+
+// status is everything about a task: what it is, how it stands, how it came there.
+func (p *page) status(i refcache.TaskInfo) {
+	p.headline(i.Status, i.RefID, "")
+	p.field("function", statusFunction(i))
+	if i.Note != "" {
+		p.field("note", p.paint(yellow, printable(i.Note)))
+	}
+	if i.Error != "" {
+		p.field("error", p.paint(red, firstLine(i.Error)))
+	}
+	p.field("retries", statusRetries(i))
+	p.field("policy", statusPolicy(i))
+	p.when("created", &i.CreatedAt)
+	p.when("kept until", i.ExpiresAt)
+	p.line("")
+	p.timeline(i)
+}
+
+func statusFunction(i refcache.TaskInfo) string {
+	text := printable(i.Func)
+	if i.Version > 1 {
+		text += fmt.Sprintf(", version %d", i.Version)
+	}
+	return text + ", queue " + i.Queue + ", namespace " + printable(i.Namespace)
+}
+
+func statusRetries(i refcache.TaskInfo) string {
+	text := fmt.Sprintf("%d of %d used", i.RetryCount, i.MaxRetries)
+	if i.Status == refcache.Failed {
+		text = budget(i.RetryCount, i.MaxRetries, i.CanRetry, i.RefID)
+	}
+	if i.LostCount > 0 {
+		text += fmt.Sprintf("; %s, which cost none", plural(i.LostCount, "attempt lost", "attempts lost"))
+	}
+	return text
+}
+
+func statusPolicy(i refcache.TaskInfo) string {
+	var parts []string
+	if i.MaxRetries > 0 {
+		parts = append(parts, fmt.Sprintf("retry after %s, each further delay %g times longer", exact(i.RetryDelay), i.RetryBackoffFactor))
+	}
+	if i.Timeout > 0 {
+		parts = append(parts, "timeout "+exact(i.Timeout))
+	} else {
+		parts = append(parts, "no timeout")
+	}
+	return strings.Join(parts, "; ")
+}

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/mattn/go-runewidth"
+)
+
+// table is text in aligned columns. Cells hold no colour; colours says which a row's cells get.
+type table struct {
+	rows    [][]string
+	colours [][]string
+}
+
+func (t *table) add(colours []string, cells ...string) {
+	t.rows = append(t.rows, cells)
+	t.colours = append(t.colours, colours)
+}
+
+// header adds a row in faint capitals.
+func (t *table) header(cells ...string) {
+	var colours []string
+	for range cells {
+		colours = append(colours, faint)
+	}
+	t.add(colours, cells...)
+}
+
+// addTo appends the table to a page. On a terminal the last column is cut where the line ends.
+func (t *table) addTo(p *page) {
+	widths := make([]int, len(t.rows[0]))
+	for _, row := range t.rows {
+		for i, cell := range row {
+			widths[i] = max(widths[i], runewidth.StringWidth(cell))
+		}
+	}
+	for r, row := range t.rows {
+		var line strings.Builder
+		room := p.screen.width()
+		for i, cell := range row {
+			if i == len(row)-1 {
+				line.WriteString(p.paint(t.colour(r, i), t.last(cell, room)))
+				break
+			}
+			line.WriteString(p.paint(t.colour(r, i), cell))
+			line.WriteString(strings.Repeat(" ", widths[i]-runewidth.StringWidth(cell)+2))
+			room -= widths[i] + 2
+		}
+		p.line("%s", strings.TrimRight(line.String(), " "))
+	}
+}
+
+// last is the cell of the last column, cut if there is at least some room for it.
+func (t *table) last(cell string, room int) string {
+	const least = 10
+	if room < least {
+		return cell
+	}
+	return cut(cell, room)
+}
+
+func (t *table) colour(row, column int) string {
+	if column < len(t.colours[row]) {
+		return t.colours[row][column]
+	}
+	return ""
+}

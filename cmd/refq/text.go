@@ -1,0 +1,115 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf16"
+
+	"github.com/mattn/go-runewidth"
+)
+
+// oneLine makes others' text safe to print, on one line: whatever could move the cursor or hide text is escaped.
+func oneLine(s string) string {
+	s = strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
+	return printable(s)
+}
+
+// printable escapes all that is not graphic, line breaks too.
+func printable(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		switch {
+		case unicode.IsGraphic(r):
+			b.WriteRune(r)
+		case r == '\t':
+			b.WriteString("    ")
+		case r < 0x100:
+			fmt.Fprintf(&b, `\x%02x`, r)
+		default:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		}
+	}
+	return b.String()
+}
+
+// printableJSON escapes what a terminal would act on, and leaves the JSON's meaning as it is.
+func printableJSON(text []byte) []byte {
+	var b strings.Builder
+	for _, r := range string(text) {
+		switch {
+		case unicode.IsGraphic(r), r == '\n':
+			b.WriteRune(r)
+		case r == '\t', r == '\r': // JSON has these between values only
+			b.WriteByte(' ')
+		case r > 0xffff:
+			high, low := utf16.EncodeRune(r)
+			fmt.Fprintf(&b, `\u%04x\u%04x`, high, low)
+		default:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		}
+	}
+	return []byte(b.String())
+}
+
+// cut shortens a text to so many columns; 0: not at all.
+func cut(s string, columns int) string {
+	if columns <= 0 {
+		return s
+	}
+	return runewidth.Truncate(s, columns, "…")
+}
+
+// short tells a duration to people, roughly.
+func short(d time.Duration) string {
+	switch d = max(0, d); {
+	case d < time.Second:
+		return fmt.Sprintf("%dms", d.Milliseconds())
+	case d < 10*time.Second:
+		return fmt.Sprintf("%.1fs", d.Seconds())
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", int(d.Seconds()))
+	case d < time.Hour:
+		return exact(d.Truncate(time.Second))
+	case d < 48*time.Hour:
+		return exact(d.Truncate(time.Minute))
+	}
+	return fmt.Sprintf("%.0fd", d.Hours()/24)
+}
+
+// exact is a duration as it may stand in config.yaml: 5m, 1h30m, 168h.
+func exact(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
+
+// ago tells how long it is since a time of Redis's clock, which may be ahead of ours.
+func ago(t time.Time) string {
+	if d := time.Since(t); d >= time.Second {
+		return strings.Replace(short(d.Truncate(time.Second)), ".0s", "s", 1) + " ago"
+	}
+	return "just now"
+}
+
+// ahead tells how long it is to a time.
+func ahead(t time.Time) string {
+	if d := time.Until(t); d >= 50*time.Millisecond {
+		return "in " + short(d)
+	}
+	return "due now"
+}
+
+// plural counts things: "1 retry", "2 retries".
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}

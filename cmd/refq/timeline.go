@@ -1,0 +1,150 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/refq/refq/refcache"
+)
+
+// moment is a line of the timeline, with what stands below it.
+type moment struct {
+	at     time.Time // zero: no time is shown
+	colour string
+	text   string
+	below  string
+}
+
+// timeline tells what happened to a task, in order, and what comes next.
+func (p *page) timeline(i refcache.TaskInfo) {
+	past := p.past(i)
+	slices.SortStableFunc(past, func(a, b moment) int { return a.at.Compare(b.at) })
+	moments := []moment{{at: i.CreatedAt, text: "created"}}
+	if hidden := i.AttemptsTotal - len(i.RetryHistory); hidden > 0 {
+		moments = append(moments, moment{colour: faint, text: "… " + plural(hidden, "earlier attempt is", "earlier attempts are") + " not kept"})
+	}
+	if hidden := i.EventsTotal - len(i.Events); hidden > 0 {
+		moments = append(moments, moment{colour: faint, text: "… " + plural(hidden, "earlier event is", "earlier events are") + " not kept"})
+	}
+	moments = append(append(moments, past...), p.present(i)...)
+
+	day := ""
+	for _, m := range moments {
+		if d := m.at.Local().Format("2006-01-02"); !m.at.IsZero() && d != day {
+			p.line("  %s", p.paint(faint, d))
+			day = d
+		}
+		p.moment(m)
+	}
+}
+
+const clockForm = "15:04:05.000"
+
+func (p *page) moment(m moment) {
+	clock := strings.Repeat(" ", len(clockForm))
+	if !m.at.IsZero() {
+		clock = m.at.Local().Format(clockForm)
+	}
+	p.line("  %s  %s", p.paint(faint, clock), p.paint(m.colour, m.text))
+	if m.below == "" {
+		return
+	}
+	for line := range strings.SplitSeq(m.below, "\n") {
+		p.line("  %*s    %s", len(clockForm), "", line)
+	}
+}
+
+// past is what is on record: attempts by their end, and events. An attempt comes before an event of the same moment.
+func (p *page) past(i refcache.TaskInfo) []moment {
+	var past []moment
+	for _, a := range i.RetryHistory {
+		past = append(past, p.attempt(a, i.Cycle))
+	}
+	for _, e := range i.Events {
+		text, known := eventTexts[e.Kind]
+		if !known {
+			text = printable(string(e.Kind))
+		}
+		past = append(past, moment{at: e.At, colour: bold, text: text + " by " + printable(e.By)})
+	}
+	return past
+}
+
+var eventTexts = map[refcache.EventKind]string{
+	refcache.EventRetry:       "retried by hand",
+	refcache.EventFresh:       "retried by hand with a fresh budget",
+	refcache.EventCancel:      "cancelled",
+	refcache.EventRedelivered: "given to another worker",
+	refcache.EventHandedBack:  "handed back",
+}
+
+var causeTexts = map[refcache.Cause]string{
+	refcache.CauseError:     "failed",
+	refcache.CausePanic:     "panicked",
+	refcache.CauseTimeout:   "timed out",
+	refcache.CauseLost:      "was lost",
+	refcache.CauseCancelled: "was cancelled",
+}
+
+func (p *page) attempt(a refcache.Attempt, cycle int) moment {
+	colour, what := red, causeTexts[a.Cause]
+	if a.Cause == refcache.CauseLost || a.Cause == refcache.CauseCancelled {
+		colour = yellow
+	}
+	text := fmt.Sprintf("%s %s after %s on %s", attemptName(a.Attempt, a.Cycle, cycle), what, short(a.Duration), printable(a.Worker))
+	below := p.errorText(a.Error, errorLines)
+	if a.Delay > 0 {
+		below += "\n" + p.paint(faint, "next attempt "+short(a.Delay)+" later")
+	}
+	return moment{a.Timestamp, colour, text, below}
+}
+
+// attemptName names the cycle, too, if there is more than one.
+func attemptName(attempt, cycle, cycles int) string {
+	if cycles == 1 {
+		return fmt.Sprintf("attempt %d", attempt)
+	}
+	return fmt.Sprintf("attempt %d of cycle %d", attempt, cycle)
+}
+
+// present is how the task stands, and what comes next.
+func (p *page) present(i refcache.TaskInfo) []moment {
+	colour := statusColours[i.Status] + ";" + bold
+	at := func(t *time.Time) time.Time {
+		if t == nil {
+			return time.Time{}
+		}
+		return *t
+	}
+	switch i.Status {
+	case refcache.Pending:
+		return []moment{{colour: colour, text: "waits for a worker"}}
+	case refcache.Processing:
+		text := fmt.Sprintf("%s runs for %s on %s", attemptName(i.Attempt, i.Cycle, i.Cycle),
+			short(time.Since(at(i.StartedAt))), printable(i.Worker))
+		m := moment{at: at(i.StartedAt), colour: colour, text: text}
+		if i.Progress != nil {
+			m.below = progressText(*i.Progress)
+		}
+		return []moment{m}
+	case refcache.Retrying:
+		text := fmt.Sprintf("retry %d of %d is %s", i.RetryCount, i.MaxRetries, ahead(at(i.NextRetryAt)))
+		return []moment{{at: at(i.NextRetryAt), colour: colour, text: text}}
+	case refcache.Complete:
+		text := "complete"
+		if i.StartedAt != nil && i.CompletedAt != nil {
+			text = fmt.Sprintf("complete: %s took %s", attemptName(i.Attempt, i.Cycle, i.Cycle), short(i.CompletedAt.Sub(*i.StartedAt)))
+		}
+		return []moment{{at: at(i.CompletedAt), colour: colour, text: text}}
+	}
+	text := string(i.Status)
+	if i.Exhausted {
+		text += ": no retries left"
+	}
+	if i.Status == refcache.Cancelled {
+		return nil // an event says so, and by whom
+	}
+	return []moment{{at: at(i.CompletedAt), colour: colour, text: text}}
+}

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/require"
+)
+
+// runHere runs refq in this process, without environment.
+func runHere(t *testing.T, stdin string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	none := func(string) (string, bool) { return "", false }
+	code = run(t.Context(), args, strings.NewReader(stdin), &out, &errs, none)
+	return code, out.String(), errs.String()
+}
+
+const someRef = "default:00000000000000000000000000000000"
+
+func TestWrongUsageExits2WithOneSentence(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ args, want string }{
+		{"frob", `unknown verb "frob": use one of `},
+		{"fnctions", `unknown verb "fnctions" (did you mean functions?)`},
+		{"help frob", `unknown verb "frob"`},
+		{"ls -o xml", `--output: "xml" is not text or json`},
+		{"ls --limt 3", `ls has no flag --limt (did you mean --limit?)`},
+		{"ls -x", `ls has no flag -x; write -- before arguments that begin with -`},
+		{"ls --limit", `flag needs an argument: --limit`},
+		{"ls --limit -1", `--limit: "-1" is not a whole number, 0 (all) or more`},
+		{"ls --limit x", `--limit: "x" is not a whole number, 0 (all) or more`},
+		{"ls --status falied", `--status: "falied" is not one of pending, processing, retrying, complete, failed, cancelled (did you mean failed?)`},
+		{"ls --func a=b", `--func: name "a=b": use letters`},
+		{"ls --queue a/b", `--queue: queue "a/b": use letters`},
+		{"ls x", `ls takes no argument, not also "x"`},
+		{"get", `get needs one REF or more; see refq get --help`},
+		{"get xyz", `invalid ref_id: "xyz" is not of the form QUEUE:32-HEX-DIGITS`},
+		{"get --format huge " + someRef, `--format: "huge" is not one of minimal, standard, full`},
+		{"get " + someRef + " default:FF", `invalid ref_id: "default:FF"`},
+		{"wait " + someRef + " " + someRef, `wait takes one REF, not also`},
+		{"wait", `wait needs one REF`},
+		{"wait --timeout soon " + someRef, `--timeout: "soon" is not a duration like 1.5s, 5m or 168h, or a number of seconds`},
+		{"status", `status needs one REF`},
+		{"result", `result needs one REF`},
+		{"retry", `retry needs one REF or more`},
+		{"retry --wait -1s " + someRef, `--wait: "-1s" is not a duration`},
+		{"cancel default", `invalid ref_id`},
+		{"delete ../../etc:passwd", `invalid ref_id`},
+		{"version x", `version takes no argument`},
+		{"init x", `init takes no argument`},
+		{"worker x", `worker takes no argument`},
+		{"call", `call needs a FUNC and its arguments as one JSON text; see refq call --help`},
+		{"call a b c", `call takes a FUNC and its arguments as one JSON text, not also "c"`},
+		{"call a", `unknown function a: there is no config.yaml here to declare it (refq init writes one)`},
+		{"call ecko --config testdata/echo.yaml", `unknown function ecko (did you mean echo?): testdata/echo.yaml declares echo`},
+		{"call echo {n:1} --config testdata/echo.yaml", `arguments: invalid character 'n'`},
+		{"call echo {\"a\":1,\"a\":2} --config testdata/echo.yaml", `arguments: duplicate key "a"`},
+		{"call echo - --config testdata/echo.yaml", `arguments: empty, want one JSON value such as {}; write JSON, - for stdin or @FILE`},
+		{"call echo @nofile --config testdata/echo.yaml", `read arguments: open nofile: no such file or directory`},
+		{"call echo --config testdata/echo.yaml --ttl 0", `--ttl is 0s, must be at least 1s`},
+		{"call echo --config testdata/echo.yaml --max-retries 10001", `--max-retries is 10001, must be at most 10000`},
+		{"call echo --config testdata/echo.yaml --retry-delay x", `--retry-delay is "x", must be a duration`},
+		{"call echo --config testdata/echo.yaml --retry-backoff-factor 0.5", `--retry-backoff-factor is 0.5, must be`},
+		{"call echo --config testdata/echo.yaml --timeout x", `--timeout is "x", must be a duration`},
+		{"call echo --config testdata/echo.yaml --namespace a=b", `--namespace is "a=b", must be a name`},
+		{"ls --config nofile", `--config is "nofile", which does not exist`},
+		{"ls --log-level loud", `--log-level is "loud", must be debug, info, warn or error`},
+		{"ls --log-format xml", `--log-format is "xml", must be text or json`},
+		{"ls --redis http://x", `--redis: redis URL ***://x: unknown scheme`},
+	} {
+		code, stdout, stderr := runHere(t, "", strings.Fields(c.args)...)
+		require.Equal(t, exitUsage, code, "refq %s: %s", c.args, stderr)
+		require.Empty(t, stdout, "refq %s", c.args)
+		require.Equal(t, 1, strings.Count(stderr, "\n"), "refq %s: %s", c.args, stderr)
+		require.Contains(t, stderr, "refq: "+c.want, "refq %s", c.args)
+	}
+}
+
+func TestWithoutVerbTheHelpIsShownAsAnError(t *testing.T) {
+	t.Parallel()
+	code, stdout, stderr := runHere(t, "")
+	require.Equal(t, exitUsage, code)
+	require.Empty(t, stdout)
+	for _, verb := range []string{"demo", "init", "dev", "worker", "call", "get", "wait", "status", "result", "retry", "cancel",
+		"delete", "ls", "functions", "config", "version"} {
+		require.Contains(t, stderr, "\n  "+verb+" ")
+	}
+}
+
+func TestHelpFitsTheTerminal(t *testing.T) {
+	t.Parallel()
+	for _, verb := range []string{"", "demo", "init", "dev", "worker", "call", "get", "wait", "status", "result", "retry", "cancel",
+		"delete", "ls", "functions", "config", "version"} {
+		code, stdout, _ := runHere(t, "", append(strings.Fields(verb), "--help")...)
+		require.Equal(t, exitDone, code)
+		for line := range strings.Lines(stdout) {
+			require.LessOrEqual(t, utf8.RuneCountInString(line), 100, "refq %s --help: %s", verb, line)
+		}
+		_, viaVerb, _ := runHere(t, "", append([]string{"help"}, strings.Fields(verb)...)...)
+		require.Equal(t, stdout, viaVerb)
+	}
+}
+
+var errFull = errors.New("no space left on device")
+
+// brokenWriter is a disk that is full.
+type brokenWriter struct{}
+
+func (brokenWriter) Write([]byte) (int, error) { return 0, errFull }
+
+func TestAnAnswerThatCannotBeWrittenIsAnError(t *testing.T) {
+	t.Parallel()
+	var errs bytes.Buffer
+	code := run(t.Context(), []string{"version"}, strings.NewReader(""), brokenWriter{}, &errs, func(string) (string, bool) { return "", false })
+	require.Equal(t, exitOther, code)
+	require.Contains(t, errs.String(), errFull.Error())
+}

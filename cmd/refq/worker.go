@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/spf13/cobra"
+
+	"github.com/refq/refq/internal/config"
+	"github.com/refq/refq/internal/execfunc"
+	"github.com/refq/refq/refcache"
+	"github.com/refq/refq/worker"
+)
+
+func newWorker(a *app) *cobra.Command {
+	var queues, functions []string
+	cmd := &cobra.Command{
+		Use:   "worker",
+		Short: "Run the exec functions of config.yaml until SIGINT or SIGTERM",
+		Long: `Run the functions of config.yaml that have an exec command, until SIGINT or
+SIGTERM. Then attempts may finish within shutdown_timeout; what has not is handed
+back, which costs no retry. A second signal ends the worker at once.`,
+		Args: takes(0, 0, "no argument"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := a.load(); err != nil {
+				return err
+			}
+			commands, err := a.commands(queues, functions)
+			if err != nil {
+				return err
+			}
+			rdb, err := a.connectPatiently(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer rdb.Close()
+			return a.work(cmd.Context(), rdb, commands)
+		},
+	}
+	cmd.Flags().StringSliceVar(&queues, "queues", nil, "only functions of these queues, separated by commas")
+	cmd.Flags().StringSliceVar(&functions, "functions", nil, "only these functions, separated by commas")
+	return cmd
+}
+
+var errNoCommands = errors.New("nothing to run: no function has an exec command here (refq init writes a sample)")
+
+// commands returns the functions to run here: those with exec in the queues and of the names asked for, all if none
+// are. Their programs exist.
+func (a *app) commands(queues, names []string) ([]config.Function, error) {
+	if err := a.checkFilters(queues, names); err != nil {
+		return nil, err
+	}
+	var chosen []config.Function
+	var others []string
+	for _, fn := range a.cfg.Functions {
+		switch {
+		case len(queues) > 0 && !slices.Contains(queues, queueOf(fn)), len(names) > 0 && !slices.Contains(names, fn.Func.Name):
+		case len(fn.Exec) == 0:
+			others = append(others, fn.Func.Name)
+		default:
+			if err := a.command(fn).Check(); err != nil {
+				return nil, usagef("function %s: %w", fn.Func.Name, err)
+			}
+			chosen = append(chosen, fn)
+		}
+	}
+	if len(others) > 0 {
+		a.log.Info("functions without exec are left to Go workers", "functions", others)
+	}
+	switch {
+	case len(chosen) > 0:
+		return chosen, nil
+	case len(queues)+len(names) > 0:
+		return nil, usagef("nothing to run: none of the chosen functions has an exec command")
+	}
+	return nil, &usageError{errNoCommands}
+}
+
+// checkFilters refuses queues and functions that config.yaml does not know.
+func (a *app) checkFilters(queues, names []string) error {
+	for _, name := range names {
+		if _, err := a.cfg.Function(name); err != nil {
+			return usagef("--functions: %w", err)
+		}
+	}
+	var known []string
+	for _, fn := range a.cfg.Functions {
+		known = append(known, queueOf(fn))
+	}
+	slices.Sort(known)
+	known = slices.Compact(known)
+	for _, queue := range queues {
+		if !slices.Contains(known, queue) {
+			return usagef("--queues: no function is in queue %q%s; there are %s", queue, didYouMean("", queue, known), strings.Join(known, ", "))
+		}
+	}
+	return nil
+}
+
+func queueOf(fn config.Function) string {
+	policy, _ := fn.Func.Policy() // was checked when it was read
+	return policy.Queue
+}
+
+func (a *app) command(fn config.Function) execfunc.Command {
+	return execfunc.Command{Argv: fn.Exec, Dir: fn.Dir, Env: fn.Env, InheritEnv: fn.InheritEnv,
+		PermanentExitCodes: fn.PermanentExitCodes, MaxResult: a.cfg.MaxResult}
+}
+
+// connectPatiently is connect for a worker, which may start before its Redis: only a Redis that refuses is an error.
+func (a *app) connectPatiently(ctx context.Context) (redis.UniversalClient, error) {
+	rdb, err := refcache.Connect(a.cfg.Redis)
+	if err != nil {
+		return nil, &usageError{err}
+	}
+	switch err := a.ping(ctx, rdb); {
+	case refusesForGood(err):
+		return nil, errors.Join(err, rdb.Close())
+	case err != nil && ctx.Err() == nil:
+		a.notice("%v; the worker keeps trying", err)
+	}
+	return rdb, nil
+}
+
+// refusesForGood reports whether Redis answered, and waiting will not change the answer: such as a wrong password.
+func refusesForGood(err error) bool {
+	var refusal redis.Error
+	return errors.As(err, &refusal) && !redis.IsLoadingError(err) && !redis.IsClusterDownError(err) &&
+		!redis.IsMasterDownError(err) && !redis.IsTryAgainError(err) && !redis.IsMaxClientsError(err)
+}
+
+// work runs a worker for the functions until ctx ends.
+func (a *app) work(ctx context.Context, rdb redis.UniversalClient, functions []config.Function) error {
+	w := worker.New(rdb, worker.Config{Concurrency: a.cfg.Concurrency, ShutdownTimeout: a.cfg.ShutdownTimeout,
+		MaxResult: a.cfg.MaxResult, Logger: a.log})
+	for _, fn := range functions {
+		worker.Handle(w, fn.Func, a.command(fn).Run)
+	}
+	if err := w.Run(ctx); err != nil {
+		return fmt.Errorf("run the worker: %w", err)
+	}
+	return nil
+}
