@@ -56,20 +56,22 @@ func (p Policy) Delay(n int, u float64) time.Duration {
 		return 0 // and not 0 * Inf
 	}
 	d := float64(p.RetryDelay) * math.Pow(p.BackoffFactor, float64(max(0, n)))
-	return p.Jittered(time.Duration(min(d, longestDelay)), u)
+	// Beyond 2^53 ns a float64 is no longer exact.
+	return p.Jittered(max(p.RetryDelay, time.Duration(min(d, float64(longestDelay)))), u)
 }
 
 // Jittered caps a wait by RetryMaxDelay, then lengthens it by u (0 <= u < 1, the caller's random number) times
-// RetryJitter of itself. It never shortens it otherwise; a negative d is none.
+// RetryJitter of itself. It never shortens it otherwise, but to a century; a negative d is none.
 func (p Policy) Jittered(d time.Duration, u float64) time.Duration {
+	d = min(max(0, d), longestDelay)
 	if p.RetryMaxDelay > 0 {
 		d = min(d, p.RetryMaxDelay)
 	}
-	return time.Duration(min(math.Ceil(float64(max(0, d))*(1+u*p.RetryJitter)), longestDelay))
+	return d + time.Duration(math.Ceil(float64(d)*u*p.RetryJitter))
 }
 
 // longestDelay keeps due times within what Redis scripts count exactly, 2^53 ms; a century will do.
-const longestDelay = float64(100 * 365 * 24 * time.Hour)
+const longestDelay = 100 * 365 * 24 * time.Hour
 
 // CheckName reports whether s may name a function or a namespace. The error shows what is allowed.
 func CheckName(s string) error {
@@ -120,10 +122,15 @@ func (p Policy) checkFields() error {
 	case p.FailureTTL < time.Second:
 		return fmt.Errorf("failure_ttl is %v, must be at least 1s", p.FailureTTL)
 	}
-	for name, d := range map[string]time.Duration{"retry_delay": p.RetryDelay, "retry_max_delay": p.RetryMaxDelay,
-		"timeout": p.Timeout, "ttl": p.TTL, "failure_ttl": p.FailureTTL} {
-		if float64(d) > longestDelay {
-			return fmt.Errorf("%s is %v, must be at most 100 years", name, d)
+	for _, d := range []struct {
+		field string
+		value time.Duration
+	}{
+		{"retry_delay", p.RetryDelay}, {"retry_max_delay", p.RetryMaxDelay}, {"timeout", p.Timeout},
+		{"ttl", p.TTL}, {"failure_ttl", p.FailureTTL},
+	} {
+		if d.value > longestDelay {
+			return fmt.Errorf("%s is %v, must be at most 100 years", d.field, d.value)
 		}
 	}
 	return nil
