@@ -81,8 +81,10 @@ func (w *Worker) answerWith(asked context.Context, r *run, claim store.ClaimAnsw
 	if wanted {
 		finished = w.finish(r, outcome)
 	}
-	if asked.Err() != nil {
-		w.ringAnew(task, finished)
+	if asked.Err() != nil || finished.Status == refcache.Pending && again == 0 {
+		if w.ringAnew(task, finished) {
+			return doorbell.Answer{}
+		}
 	}
 	return answerFor(finished, again)
 }
@@ -99,11 +101,12 @@ func answerFor(f store.Finished, again time.Duration) doorbell.Answer {
 	return doorbell.Answer{}
 }
 
-// ringAnew makes up for an answer that asynq no longer waits for: the doorbell under way is asynq's to give up, in a
-// minute or two, so the task gets a new one.
-func (w *Worker) ringAnew(task store.Record, f store.Finished) {
+// ringAnew gives a task that waits a doorbell of its own, and reports whether it has one then. An answer that asynq no
+// longer waits for cannot do that: the doorbell under way is asynq's to give up, in a minute or two. Nor can it for a
+// task handed back: asynq archives whatever has used up its retries, even if this one does not count.
+func (w *Worker) ringAnew(task store.Record, f store.Finished) bool {
 	if f.Status != refcache.Retrying && f.Status != refcache.Pending {
-		return
+		return false
 	}
 	task, err := w.store.Renumber(w.live.base, task.Ref, task.Delivery)
 	if err == nil {
@@ -112,4 +115,5 @@ func (w *Worker) ringAnew(task store.Record, f store.Finished) {
 	if err != nil {
 		w.log.Warn("task waits for a sweep", "ref", task.Ref, "err", err)
 	}
+	return err == nil
 }

@@ -32,13 +32,11 @@ func (w *Worker) beatAll(ctx context.Context) {
 	s := store.New(rdb)
 	host, _ := os.Hostname()
 	text, _ := json.Marshal(about{host, os.Getpid(), w.Functions(), time.Now().UnixMilli()})
-	var wg sync.WaitGroup
-	for queue := range w.queues {
-		wg.Go(func() {
-			each(ctx, beatEvery, func() { w.beat(ctx, s, queue, string(text)) })
-		})
-	}
-	wg.Wait()
+	each(ctx, beatEvery, func() {
+		for queue := range w.queues {
+			w.beat(ctx, s, queue, string(text))
+		}
+	})
 }
 
 // ownConnection returns a client with one connection that reaches the same Redis as rdb, and a function to close it.

@@ -14,8 +14,8 @@ import (
 const (
 	// functionGrace is how long a function may clean up once its context has ended.
 	functionGrace = 5 * time.Second
-	// patience is how much longer the worker waits for what the function says after its grace.
-	patience = 500 * time.Millisecond
+	// mostPatience is how much longer the worker waits for what the function says after its grace.
+	mostPatience = 500 * time.Millisecond
 )
 
 // run is one attempt in this process.
@@ -38,6 +38,12 @@ func (r *run) grace(ctx context.Context) time.Duration {
 		return min(functionGrace, r.shutdownGrace)
 	}
 	return functionGrace
+}
+
+// patience is how long the worker waits for what the function says once ctx has ended.
+func (r *run) patience(ctx context.Context) time.Duration {
+	grace := r.grace(ctx)
+	return grace + min(mostPatience, grace/2)
 }
 
 // returned is what a function gave back.
@@ -80,13 +86,19 @@ func await(ctx context.Context, r *run, gave <-chan returned) returned {
 		return got
 	case <-ctx.Done():
 	}
-	late := time.NewTimer(r.grace(ctx) + min(patience, r.grace(ctx)/2))
+	late := time.NewTimer(r.patience(ctx))
 	defer late.Stop()
-	select {
-	case got := <-gave:
-		return got
-	case <-late.C:
-		return returned{err: context.Cause(ctx), cause: refcache.CauseError}
+	// A timeout is the attempt's own affair: the end of the worker, or of the task, may follow.
+	for over := r.ctx.Done(); ; {
+		select {
+		case got := <-gave:
+			return got
+		case <-over:
+			over = nil
+			late.Reset(r.patience(r.ctx))
+		case <-late.C:
+			return returned{err: context.Cause(ctx), cause: refcache.CauseError}
+		}
 	}
 }
 

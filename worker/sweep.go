@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/refcache"
 )
 
@@ -46,6 +47,10 @@ func (w *Worker) ringSilent(ctx context.Context, refs []refcache.Ref) error {
 	for _, ref := range refs {
 		task, err := w.store.Read(ctx, ref)
 		if errors.Is(err, refcache.ErrTaskNotFound) {
+			continue
+		}
+		if errors.Is(err, store.ErrUnreadable) { // it must not hold up the others
+			w.log.Warn("task cannot be looked after", "ref", ref, "err", err)
 			continue
 		}
 		if err != nil {

@@ -118,7 +118,8 @@ func newID() string {
 
 // Run takes and executes calls until ctx ends, then stops within Config.ShutdownTimeout: attempts that have not
 // finished by then are handed back, which costs them nothing. It returns nil after that, else the reason why it could
-// not start or stop. While Redis cannot be reached it keeps trying and says so in the log once a minute.
+// not start, or how many attempts it could not hand back, because Redis did not answer: those are recovered as those of
+// a killed worker are. While Redis cannot be reached it keeps trying and says so in the log once a minute.
 //
 // Functions run with the values of ctx, but not until its end. Call Run once.
 func (w *Worker) Run(ctx context.Context) error {
@@ -147,16 +148,15 @@ func (w *Worker) Run(ctx context.Context) error {
 	w.log.Info("worker started", "queues", w.Queues(), "functions", w.Functions(), "concurrency", w.cfg.Concurrency)
 
 	<-ctx.Done()
-	w.shutdown(listener, func() {
+	return w.shutdown(listener, func() {
 		end()
 		background.Wait()
 	})
-	return nil
 }
 
 // shutdown lets attempts finish, interrupts those that do not, hands them back and calls end last of all. It returns
 // when all of that is done or its time is up; a Redis that does not answer holds up only what it leaves behind.
-func (w *Worker) shutdown(listener *doorbell.Listener, end func()) {
+func (w *Worker) shutdown(listener *doorbell.Listener, end func()) error {
 	finish, all := w.cfg.shutdown()
 	deadline := time.NewTimer(all)
 	defer deadline.Stop()
@@ -176,10 +176,13 @@ func (w *Worker) shutdown(listener *doorbell.Listener, end func()) {
 	}()
 	select {
 	case <-stopped:
-		w.log.Info("worker stopped")
 	case <-deadline.C:
-		w.log.Warn("worker stopped before everything was answered for; other workers recover it", "running", w.live.count())
+		if left := w.live.count(); left > 0 {
+			return fmt.Errorf("worker: attempts not handed back within %v: %d; other workers recover them", all, left)
+		}
 	}
+	w.log.Info("worker stopped")
+	return nil
 }
 
 // Queues returns the names of the queues that the worker serves, sorted.

@@ -180,7 +180,7 @@ func TestLogIsAboutTheWorkerNotItsCalls(t *testing.T) {
 		require.Len(w, log.lines, 3, "%s", log.lines)
 		for i, text := range []string{"worker started", "worker stopping", "worker stopped"} {
 			require.Contains(w, log.lines[i], text)
-			require.Regexp(w, ` worker=\S+-\d+-[a-z0-9]{6} `, log.lines[i]+" ")
+			require.Regexp(w, ` worker=\S+-\d+-[a-z0-9]{6}\s`, log.lines[i])
 		}
 	})
 }

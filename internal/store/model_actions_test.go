@@ -29,13 +29,16 @@ func (w *modelWorld) actions() map[string]func(*rapid.T) {
 		"progress":         plain(w.progressAction),
 		"stale ring":       plain(w.staleRingAction),
 		"time passes":      plain(w.timeAction),
-		"workers live on":  plain(w.houseAction),
+		"workers live on":  plain(w.quietAction),
+		"worker hangs":     plain(w.hangAction),
 		"network":          plain(w.networkAction),
 		"copy":             plain(w.copyAction),
 		"claim":            plain(w.claimAction),
 		"function returns": plain(w.returnAction),
 	}
-	for name, times := range map[string]int{"call": 2, "claim": 6, "function returns": 6, "copy": 3, "network": 3, "progress": 2, "retry": 3, "retry fresh": 2} {
+	often := map[string]int{"call": 2, "claim": 6, "function returns": 6, "copy": 3, "network": 3, "progress": 2,
+		"worker hangs": 2, "retry": 3, "retry fresh": 2}
+	for name, times := range often {
 		for ; times > 1; times-- {
 			actions[name+" "+string(rune('0'+times))] = actions[name]
 		}
@@ -147,31 +150,48 @@ func (w *modelWorld) timeAction() {
 		6010 * time.Millisecond, time.Minute}).Draw(w.t, "time"))
 }
 
-// houseAction is a quiet time: workers beat and sweep, except perhaps one that hangs. What sweepers do about their
-// findings may come late, when the one that hung has come back.
-func (w *modelWorld) houseAction() {
-	ticks := rapid.SampledFrom([]int{1, 2, 5, 5}).Draw(w.t, "ticks")
-	hangs := rapid.IntRange(0, len(w.workers)).Draw(w.t, "hangs") - 1
-	w.calm, w.slow = true, rapid.Bool().Draw(w.t, "slow")
+// quietAction is a time in which nothing goes wrong.
+func (w *modelWorld) quietAction() {
+	w.quiet(rapid.SampledFrom([]int{1, 2, 5}).Draw(w.t, "ticks"), nil)
+}
+
+// hangAction lets a worker that runs something hang until it counts as dead. What the sweepers do about it may come
+// late: after it has come back.
+func (w *modelWorld) hangAction() {
+	wk := w.run().worker
+	w.say("%s hangs", wk.id)
+	w.slow = rapid.Bool().Draw(w.t, "sweepers are slow")
+	w.quiet(5, wk)
+	w.slow = false
+	if rapid.Bool().Draw(w.t, "comes back") {
+		w.say("%s comes back", wk.id)
+		wk.beat()
+	}
+	for _, l := range slices.Clone(w.late) {
+		if l.reply == nil && l.c != nil && l.c.kind == "redeliver" && rapid.Bool().Draw(w.t, "redelivery arrives") {
+			w.arrive(l)
+		}
+	}
+}
+
+func (w *modelWorld) quiet(ticks int, hangs *modelWorker) {
+	w.calm = true
 	for n := range ticks {
 		w.tick(n, hangs)
 	}
-	if hangs >= 0 && !w.workers[hangs].dead && rapid.Bool().Draw(w.t, "comes back") {
-		w.workers[hangs].beat()
-	}
-	w.calm, w.slow = false, false
+	w.calm = false
 }
 
 // modelTick is coarser than the second of real sweepers, to save time, and still less than a gap.
 const modelTick = 2 * time.Second
 
 // tick lets time pass in which workers do what they always do; one may hang.
-func (w *modelWorld) tick(n, hangs int) {
+func (w *modelWorld) tick(n int, hangs *modelWorker) {
 	w.pass(modelTick)
 	w.recoverBells()
 	swept := false
-	for seat, wk := range w.workers {
-		if wk.dead || seat == hangs {
+	for _, wk := range w.alive() {
+		if wk == hangs {
 			continue
 		}
 		if n%2 == 0 {

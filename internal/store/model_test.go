@@ -130,7 +130,7 @@ func (w *modelWorld) settle() {
 		if n > int(bound/modelTick) {
 			w.fail("not everything has ended %v after the last fault", bound)
 		}
-		w.tick(n, -1)
+		w.tick(n, nil)
 		for _, b := range w.ringing() {
 			modelCyclic(w.alive(), n).answer(b.ref, b)
 		}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -83,6 +84,14 @@ func (r Record) Error() string {
 	return r.LastError
 }
 
+// ErrUnreadable is what the errors about records are that are damaged, or newer than this code.
+var ErrUnreadable = errors.New("unreadable record")
+
+type unreadable struct{ error }
+
+func (e unreadable) Unwrap() error        { return e.error }
+func (e unreadable) Is(target error) bool { return target == ErrUnreadable }
+
 // parseRecord reads what the scripts' read() returns: Redis's time, then the values of fields.
 func parseRecord(ref refcache.Ref, reply any) (Record, error) {
 	values, ok := reply.([]any)
@@ -97,11 +106,11 @@ func parseRecord(ref refcache.Ref, reply any) (Record, error) {
 	}
 	p.values["now"], _ = values[0].(string)
 	if v := p.int("v", 1); v > recordVersion {
-		return Record{}, fmt.Errorf("record of %s has version %d: written by a newer refq, update this one", ref, v)
+		return Record{}, unreadable{fmt.Errorf("record of %s has version %d: written by a newer refq, update this one", ref, v)}
 	}
 	r := p.record(ref)
 	if p.err != nil {
-		return Record{}, fmt.Errorf("record of %s is damaged: %w", ref, p.err)
+		return Record{}, unreadable{fmt.Errorf("record of %s is damaged: %w", ref, p.err)}
 	}
 	return r, nil
 }

@@ -207,6 +207,23 @@ func TestNoHealthyHeadHidesALostTask(t *testing.T) {
 	})
 }
 
+// A backlog may grow faster than it is walked for hours.
+func TestGrowingTailDoesNotHideALostHead(t *testing.T) {
+	onBoth(t, func(q *queue) {
+		lost := q.old(q.pending(), time.Minute)
+		seen := 0
+		for range 8 {
+			for range 6 {
+				q.pending()
+			}
+			if slices.Contains(q.sweep(5).Silent, lost.ref) {
+				seen++
+			}
+		}
+		require.Greater(q, seen, 1, "looked at once, and then never again")
+	})
+}
+
 func TestSweepTrimsWhatIsNoLongerThere(t *testing.T) {
 	onBoth(t, func(q *queue) {
 		var keep []string

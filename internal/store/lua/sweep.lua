@@ -18,12 +18,18 @@ redis.call('HSET', state, 'tick', now, 'resumed', resumed)
 
 local batch = tonumber(ARGV[1])
 
--- page returns the next entries of a set below a score.
+-- page returns the next entries of a set below a score. A walk ends where the set ended when it began: a set that grows
+-- faster than it is walked would otherwise never be walked from its start again.
 local function page(set, below)
-  local key, field = prefix .. set, 'cursor:' .. set
-  local from = tonumber(redis.call('HGET', state, field) or 0)
+  local key, cursor, last_one = prefix .. set, 'cursor:' .. set, 'end:' .. set
+  local from, to = unpack(redis.call('HMGET', state, cursor, last_one))
+  from, to = tonumber(from) or 0, tonumber(to) or 0
+  if from == 0 then
+    to = redis.call('ZCOUNT', key, '-inf', below)
+  end
   local found = redis.call('ZRANGEBYSCORE', key, '-inf', below, 'LIMIT', from, batch)
-  redis.call('HSET', state, field, #found < batch and 0 or from + batch)
+  from = from + batch
+  redis.call('HSET', state, cursor, from < to and #found == batch and from or 0, last_one, to)
   return found
 end
 
