@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"fmt"
 
 	"github.com/refq/refq/internal/store"
@@ -43,15 +42,14 @@ func (p *Producer) RetryTask(ctx context.Context, ref refcache.Ref, options ...R
 	if err != nil {
 		return refcache.Response[json.RawMessage]{}, err
 	}
-	outcome, task, err := store.RetryNotFailed, seen, error(nil)
+	outcome, task := store.RetryNotFailed, seen
 	if seen.Status == refcache.Failed {
-		outcome, task, err = p.store.Retry(ctx, seen, rand.Text(), p.cfg.By, o.fresh)
+		if outcome, task, err = p.store.Retry(ctx, seen, rand.Text(), p.cfg.By, o.fresh); err != nil {
+			return refcache.Response[json.RawMessage]{}, err
+		}
 	}
-	if err == nil {
-		err = p.judgeRetry(ctx, outcome, task)
-	}
-	res, bad := response[json.RawMessage](snapshot{Record: task})
-	return res, errors.Join(err, bad)
+	res, _ := response[json.RawMessage](snapshot{Record: task}) // without a result there is nothing to misread
+	return res, p.judgeRetry(ctx, outcome, task)
 }
 
 func (p *Producer) judgeRetry(ctx context.Context, outcome store.RetryOutcome, task store.Record) error {

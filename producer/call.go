@@ -33,8 +33,8 @@ func Call[In, Out any](ctx context.Context, p *Producer, f refcache.Func[In, Out
 		return none, made.err
 	}
 	now := snapshot{made.Record, made.Result}
-	// An old result answers all calls but the one that asked for a new one.
-	served := made.Result != nil && !(made.Starts && c.submission.Refresh)
+	// An old result answers all calls but those that ask for a new one.
+	served := made.Result != nil && !c.submission.Refresh
 	if made.err == nil && patience > 0 && now.Status.InFlight() && !served {
 		// What is not final when patience ends is the answer: in flight.
 		now, err = p.await(ctx, w, now, patience)

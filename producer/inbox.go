@@ -21,10 +21,11 @@ type inbox struct {
 	rdb     redis.UniversalClient
 	channel string
 
-	open sync.Once
-	sub  *redis.PubSub // nil before the first waiter
+	open       sync.Once
+	delivering sync.WaitGroup
 
 	mu      sync.Mutex
+	sub     *redis.PubSub // nil before the first waiter
 	closed  bool
 	waiters map[refcache.Ref]map[*waiter]bool
 }
@@ -72,7 +73,8 @@ func (b *inbox) subscribe(ctx context.Context) {
 	defer cancel()
 	b.sub = b.rdb.Subscribe(ctx, b.channel)
 	_, _ = b.sub.Receive(ctx) // the confirmation; the subscription mends itself, and polling is behind it
-	go b.deliver(b.sub.Channel())
+	messages := b.sub.Channel()
+	b.delivering.Go(func() { b.deliver(messages) })
 }
 
 // deliver tells waiters until the subscription is closed.
@@ -106,14 +108,16 @@ func (b *inbox) tell(ref refcache.Ref, cycle int) {
 	}
 }
 
+// close ends the subscription, and returns when nothing of it runs any more.
 func (b *inbox) close() error {
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.closed = true
-	if b.sub == nil {
+	sub := b.sub
+	b.sub, b.closed = nil, true
+	b.mu.Unlock()
+	if sub == nil {
 		return nil
 	}
-	sub := b.sub
-	b.sub = nil
-	return sub.Close()
+	err := sub.Close()
+	b.delivering.Wait()
+	return err
 }

@@ -3,6 +3,7 @@ package producer
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"iter"
 	"slices"
 	"time"
@@ -69,6 +70,9 @@ func (p *Producer) sources(ctx context.Context, f Filter) ([]*source, error) {
 	}
 	statuses := refcache.Statuses
 	if f.Status != "" {
+		if !slices.Contains(statuses, f.Status) {
+			return nil, fmt.Errorf("list tasks: status %q: use one of %v", f.Status, statuses)
+		}
 		statuses = []refcache.Status{f.Status}
 	}
 	var sources []*source

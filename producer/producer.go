@@ -22,7 +22,7 @@ import (
 type Config struct {
 	// Namespace keeps calls of several applications apart: it is part of a call's identity. Default "default".
 	Namespace string
-	// MaxArgs is the largest argument in bytes of canonical JSON. Default 1 MiB.
+	// MaxArgs is the largest argument in bytes of JSON, both as it is given and in its canonical form. Default 1 MiB.
 	MaxArgs int
 	// By is who the events of a task name for what this producer does. Default user@host.
 	By string

@@ -30,10 +30,11 @@ func response[Out any](now snapshot) (refcache.Response[Out], error) {
 	if now.result == nil {
 		return r, nil
 	}
-	if err := codec.Decode(now.result, &r.Value); err != nil {
-		return r, fmt.Errorf("result of %s does not fit %T: %w", now.Ref, r.Value, err)
+	var value Out
+	if err := codec.Decode(now.result, &value); err != nil {
+		return r, fmt.Errorf("result of %s does not fit %T: %w", now.Ref, value, err)
 	}
-	r.HasValue = true
+	r.Value, r.HasValue = value, true
 	return r, nil
 }
 

@@ -90,7 +90,7 @@ type submitted struct {
 // one that should have may have died in between (R14).
 func (p *Producer) submitAndRing(ctx context.Context, c call) submitted {
 	if err := p.noteQueue(ctx, c.ref.Queue()); err != nil {
-		return submitted{err: err}
+		return submitted{err: fmt.Errorf("submit %s: %w", c.ref, err)}
 	}
 	s, err := p.store.Submit(ctx, c.ref, c.submission)
 	if err == nil && s.Status == refcache.Pending {

@@ -1,0 +1,108 @@
+package producer_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/refq/refq/producer"
+	"github.com/refq/refq/refcache"
+)
+
+func (w *world) list(f producer.Filter) []refcache.Ref {
+	w.Helper()
+	refs := []refcache.Ref{}
+	for info, err := range w.p.List(w.Context(), f) {
+		require.NoError(w, err)
+		refs = append(refs, info.RefID)
+	}
+	return refs
+}
+
+func TestListIsLatestFirstOverPagesAndQueues(t *testing.T) {
+	inWorld(t, func(w *world) {
+		media := echo
+		media.Queue = "media"
+		var made []refcache.Ref
+		for n := range 250 {
+			f := echo
+			if n%3 == 0 {
+				f = media
+			}
+			made = append(made, w.submit(f, fmt.Sprint(n)))
+			time.Sleep(time.Duration(n%2) * time.Millisecond) // every other one shares its instant
+		}
+		var listed []refcache.Ref
+		before := time.Now().Add(time.Second)
+		for info, err := range w.p.List(w.Context(), producer.Filter{}) {
+			require.NoError(w, err)
+			require.False(w, info.CreatedAt.After(before))
+			listed, before = append(listed, info.RefID), info.CreatedAt
+		}
+		require.ElementsMatch(w, made, listed)
+		require.Len(w, w.list(producer.Filter{Queue: "media"}), 84)
+		require.Empty(w, w.list(producer.Filter{Queue: "nobody"}))
+	})
+}
+
+func TestListFiltersByStatusAndFunction(t *testing.T) {
+	inWorld(t, func(w *world) {
+		s := script{errs: []error{errDown}}
+		slow := refcache.Func[string, string]{Name: "slow"}
+		held := script{hold: make(chan struct{})}
+		w.start(s.of(echo), held.of(slow))
+		failed, running := failNow(w, false), w.submit(slow, "x")
+		w.until(running, refcache.Processing)
+		cancelled := w.submit(refcache.Func[string, string]{Name: "nobody"}, "x")
+		require.NoError(w, w.p.Cancel(w.Context(), cancelled))
+
+		require.Equal(w, []refcache.Ref{failed}, w.list(producer.Filter{Status: refcache.Failed}))
+		require.Equal(w, []refcache.Ref{running}, w.list(producer.Filter{Status: refcache.Processing}))
+		require.Equal(w, []refcache.Ref{cancelled}, w.list(producer.Filter{Status: refcache.Cancelled}))
+		require.Equal(w, []refcache.Ref{running}, w.list(producer.Filter{Func: "slow"}))
+		require.Len(w, w.list(producer.Filter{}), 3)
+	})
+}
+
+func TestListStopsWhenItsReaderDoesAndLeavesOutWhatHasExpired(t *testing.T) {
+	inWorld(t, func(w *world) {
+		var s script
+		w.start(s.of(echo))
+		short := echo
+		short.TTL = time.Second
+		_, err := producer.Call(w.Context(), w.p, short, "short")
+		require.NoError(w, err)
+		res, err := producer.Call(w.Context(), w.p, echo, "long")
+		require.NoError(w, err)
+		time.Sleep(2 * time.Second)
+		require.Equal(w, []refcache.Ref{res.RefID}, w.list(producer.Filter{}))
+		for range w.p.List(w.Context(), producer.Filter{}) {
+			break
+		}
+	})
+}
+
+func TestListEndsAtTheFirstError(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.server.Close()
+		n := 0
+		for _, err := range w.p.List(w.Context(), producer.Filter{}) {
+			require.ErrorContains(w, err, "connection refused")
+			n++
+		}
+		require.Equal(w, 1, n)
+		_, bad := next(w.p.List(w.Context(), producer.Filter{Queue: "a/b"}))
+		require.ErrorContains(w, bad, `queue "a/b"`)
+		_, bad = next(w.p.List(w.Context(), producer.Filter{Queue: "default", Status: "done"}))
+		require.EqualError(w, bad, `list tasks: status "done": use one of [pending processing retrying complete failed cancelled]`)
+	})
+}
+
+func next(seq func(func(refcache.TaskInfo, error) bool)) (info refcache.TaskInfo, err error) {
+	for info, err = range seq {
+		break
+	}
+	return info, err
+}

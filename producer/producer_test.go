@@ -1,0 +1,194 @@
+package producer_test
+
+import (
+	"context"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+
+	"github.com/refq/refq/internal/memredis"
+	"github.com/refq/refq/producer"
+	"github.com/refq/refq/refcache"
+	"github.com/refq/refq/worker"
+)
+
+// watched notes what is done to a client that somebody lent.
+type watched struct {
+	redis.UniversalClient
+	hooks, closes atomic.Int32
+}
+
+func (c *watched) AddHook(h redis.Hook) {
+	c.hooks.Add(1)
+	c.UniversalClient.AddHook(h)
+}
+
+func (c *watched) Close() error {
+	c.closes.Add(1)
+	return c.UniversalClient.Close()
+}
+
+func TestProducerLeavesTheClientAsItIs(t *testing.T) {
+	inWorld(t, func(w *world) {
+		var s script
+		w.start(s.of(echo))
+		lent := &watched{UniversalClient: w.rdb}
+		p := producer.New(lent, producer.Config{})
+		_, err := producer.Call(w.Context(), p, echo, "hi")
+		require.NoError(w, err)
+		require.NoError(w, p.Close())
+		require.NoError(w, p.Close(), "closing twice does no harm")
+		require.Zero(w, lent.hooks.Load())
+		require.Zero(w, lent.closes.Load())
+		require.NoError(w, lent.Ping(w.Context()).Err())
+	})
+}
+
+func TestNewTalksToNobody(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.server.SetFaults(func(cmd []string) memredis.Fault {
+			require.Fail(w, "unexpected command", "%q", cmd)
+			return memredis.Pass
+		})
+		require.NoError(w, producer.New(w.rdb, producer.Config{}).Close())
+	})
+}
+
+func TestEventsNameUserAndHostUnlessToldOtherwise(t *testing.T) {
+	inWorld(t, func(w *world) {
+		host, err := os.Hostname()
+		require.NoError(w, err)
+		ref := w.submit(echo, "hi")
+		require.NoError(w, w.producer(producer.Config{}).Cancel(w.Context(), ref))
+		by := w.info(ref).Events[0].By
+		require.True(w, strings.HasSuffix(by, "@"+host), by)
+		require.NotEqual(w, "@"+host, by)
+	})
+}
+
+func TestCallsFailFastWhileRedisIsAway(t *testing.T) {
+	inWorld(t, func(w *world) {
+		ref := w.submit(echo, "hi")
+		w.server.Close()
+		for name, ask := range map[string]func() error{
+			"submit ": func() error { _, err := producer.Submit(w.Context(), w.p, echo, "hi"); return err },
+			"read ":   func() error { _, err := w.p.TaskInfo(w.Context(), ref); return err },
+		} {
+			began := time.Now()
+			err := ask()
+			require.ErrorContains(w, err, name+string(ref)+": ")
+			require.ErrorContains(w, err, "connection refused")
+			require.NotErrorIs(w, err, refcache.ErrNotQueued)
+			require.Less(w, time.Since(began), 5*time.Second)
+		}
+		// The first call of a process also subscribes and notes its queue.
+		began := time.Now()
+		res, err := producer.Call(w.Context(), w.producer(producer.Config{}), echo, "hi")
+		require.ErrorContains(w, err, "submit "+string(ref)+": ")
+		require.Zero(w, res)
+		require.Less(w, time.Since(began), 5*time.Second)
+	})
+}
+
+func TestCallThatLosesRedisWhileItWaitsSaysSo(t *testing.T) {
+	inWorld(t, func(w *world) {
+		f := echo
+		f.AsyncTimeout = 3 * time.Second
+		go func() {
+			time.Sleep(time.Second)
+			w.server.Close()
+		}()
+		began := time.Now()
+		res, err := w.call(f, "hi")
+		require.ErrorContains(w, err, "connection refused")
+		require.Equal(w, refcache.Pending, res.Status, "as it was last seen")
+		require.Less(w, time.Since(began), 9*time.Second)
+	})
+}
+
+func TestFirstCallerWhoIsInAHurryDoesNotSpoilItForTheOthers(t *testing.T) {
+	inWorld(t, func(w *world) {
+		s := script{hold: make(chan struct{})}
+		w.start(s.of(echo))
+		hurried, cancel := context.WithCancel(w.Context())
+		cancel()
+		_, err := producer.Call(hurried, w.p, echo, "hi")
+		require.ErrorIs(w, err, context.Canceled)
+
+		ended := w.waitFor(w.submit(echo, "hi"))
+		time.Sleep(7*time.Second + 3*time.Millisecond)
+		began := time.Now()
+		s.hold <- struct{}{}
+		require.NoError(w, <-ended)
+		require.Less(w, time.Since(began), 50*time.Millisecond, "told, not by looking")
+	})
+}
+
+func TestResultOfAnotherTypeIsAnErrorBesideTheRest(t *testing.T) {
+	inWorld(t, func(w *world) {
+		type page struct {
+			Title string
+			Words int
+		}
+		pages := refcache.Func[string, page]{Name: "page", AsyncTimeout: time.Minute}
+		w.start(func(wk *worker.Worker) {
+			worker.Handle(wk, pages, func(context.Context, string) (page, error) { return page{"refq", 7}, nil })
+		})
+		good, err := producer.Call(w.Context(), w.p, pages, "hi")
+		require.NoError(w, err)
+
+		type other struct {
+			Title string
+			Words []string
+		}
+		wrong := refcache.Func[string, other]{Name: "page"}
+		res, err := producer.GetAs(w.Context(), w.p, wrong, good.RefID)
+		require.ErrorContains(w, err, "result of "+string(good.RefID)+" does not fit producer_test.other: ")
+		require.Zero(w, res.Value, "not half of it either")
+		require.False(w, res.HasValue)
+		require.Equal(w, refcache.Complete, res.Status)
+		require.Equal(w, good.CompletedAt, res.CompletedAt)
+
+		_, err = producer.Wait(w.Context(), w.p, wrong, good.RefID)
+		require.ErrorContains(w, err, "does not fit")
+		raw, err := w.p.Get(w.Context(), good.RefID)
+		require.NoError(w, err)
+		require.JSONEq(w, `{"Title":"refq","Words":7}`, string(raw.Value))
+	})
+}
+
+func TestMessageTellsTheState(t *testing.T) {
+	inWorld(t, func(w *world) {
+		s := script{errs: []error{errDown, nil, worker.Permanent(errDown)}, hold: make(chan struct{})}
+		message := func(ref refcache.Ref, status refcache.Status) string {
+			w.Helper()
+			w.until(ref, status)
+			res, err := w.p.Get(w.Context(), ref)
+			require.NoError(w, err)
+			return res.Message
+		}
+		ref := w.submit(echo, "hi")
+		require.Equal(w, "waits for a worker", message(ref, refcache.Pending))
+		w.start(s.of(echo))
+		require.Equal(w, "attempt 1 is running", message(ref, refcache.Processing))
+		s.hold <- struct{}{}
+		require.Equal(w, "attempt 1 failed, retry 1 of 3 follows", message(ref, refcache.Retrying))
+		s.hold <- struct{}{}
+		require.Equal(w, "complete", message(ref, refcache.Complete))
+
+		budget := w.submit(echo, "ho")
+		s.hold <- struct{}{}
+		require.Equal(w, "failed, 3 of 3 retries left", message(budget, refcache.Failed))
+		exhausted := w.submit(once(echo), "hu")
+		s.hold <- struct{}{}
+		require.Equal(w, "failed, no retries left", message(exhausted, refcache.Failed))
+		cancelled := w.submit(echo, "ha")
+		require.NoError(w, w.p.Cancel(w.Context(), cancelled))
+		require.Equal(w, "cancelled", message(cancelled, refcache.Cancelled))
+	})
+}

@@ -1,0 +1,253 @@
+package producer_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/refq/refq/internal/memredis"
+	"github.com/refq/refq/producer"
+	"github.com/refq/refq/refcache"
+	"github.com/refq/refq/worker"
+)
+
+func TestWaiterIsToldOfEveryKindOfEnd(t *testing.T) {
+	inWorld(t, func(w *world) {
+		s := script{errs: []error{nil, worker.Permanent(errDown), nil}, hold: make(chan struct{})}
+		w.start(s.of(echo))
+		good := w.waitFor(w.submit(echo, "good"))
+		s.hold <- struct{}{}
+		require.NoError(w, <-good)
+
+		bad := w.waitFor(w.submit(echo, "bad"))
+		s.hold <- struct{}{}
+		require.Equal(w, refcache.Failed, taskError(w, <-bad).Status)
+
+		ref := w.submit(echo, "ugly")
+		ugly := w.waitFor(ref)
+		w.until(ref, refcache.Processing)
+		require.NoError(w, w.p.Cancel(w.Context(), ref))
+		err := <-ugly
+		require.Equal(w, refcache.Cancelled, taskError(w, err).Status)
+		require.ErrorContains(w, err, "was cancelled")
+	})
+}
+
+func TestToldWaiterDoesNotWaitForItsNextLook(t *testing.T) {
+	inWorld(t, func(w *world) {
+		s := script{hold: make(chan struct{})}
+		w.start(s.of(echo))
+		ended := w.waitFor(w.submit(echo, "hi"))
+		time.Sleep(7*time.Second + 3*time.Millisecond) // by now it looks every 2 s
+		began := time.Now()
+		s.hold <- struct{}{}
+		require.NoError(w, <-ended)
+		require.Less(w, time.Since(began), 50*time.Millisecond)
+	})
+}
+
+func TestWaiterWhoseMessagesAreLostLooksItself(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.server.SetFaults(func(cmd []string) memredis.Fault {
+			if strings.EqualFold(cmd[0], "SUBSCRIBE") && strings.HasPrefix(cmd[1], "refq:inbox:") {
+				return "NOPERM no channels for you"
+			}
+			return memredis.Pass
+		})
+		s := script{hold: make(chan struct{})}
+		w.start(s.of(echo))
+		ended := w.waitFor(w.submit(echo, "hi"))
+		time.Sleep(10 * time.Second)
+		began := time.Now()
+		s.hold <- struct{}{}
+		require.NoError(w, <-ended)
+		require.LessOrEqual(w, time.Since(began), 2100*time.Millisecond)
+	})
+}
+
+func TestWaiterStaysThroughAnotherCycle(t *testing.T) {
+	inWorld(t, func(w *world) {
+		s := script{hold: make(chan struct{})}
+		w.start(s.of(echo))
+		ref := w.submit(echo, "hi")
+		w.until(ref, refcache.Processing)
+		// Deaf to messages, the waiter sleeps through the end of the first cycle and sees only the second.
+		require.NoError(w, w.p.Close())
+		ended := w.waitFor(ref)
+		time.Sleep(10 * time.Second)
+		require.NoError(w, w.p.Cancel(w.Context(), ref))
+		require.Equal(w, ref, w.submit(echo, "hi"))
+		w.until(ref, refcache.Processing)
+		s.hold <- struct{}{}
+		require.NoError(w, <-ended)
+		require.Equal(w, 2, w.info(ref).Cycle)
+	})
+}
+
+func TestWaiterForADeletedTaskIsToldSo(t *testing.T) {
+	inWorld(t, func(w *world) {
+		ref := w.submit(echo, "hi")
+		ended := w.waitFor(ref)
+		time.Sleep(time.Second)
+		require.NoError(w, w.rdb.FlushAll(w.Context()).Err())
+		require.ErrorIs(w, <-ended, refcache.ErrTaskNotFound)
+	})
+}
+
+func TestWaitForWhatHasEndedDoesNotWait(t *testing.T) {
+	inWorld(t, func(w *world) {
+		s := script{errs: []error{nil, errDown}}
+		w.start(s.of(echo))
+		good, err := w.call(echo, "good")
+		require.NoError(w, err)
+		bad, err := w.call(once(echo), "bad")
+		require.Error(w, err)
+		cancelled := w.submit(echo, "ugly")
+		require.NoError(w, w.p.Cancel(w.Context(), cancelled))
+
+		began := time.Now()
+		out, err := producer.Wait(w.Context(), w.p, echo, good.RefID)
+		require.NoError(w, err)
+		require.Equal(w, "good!", out)
+		raw, err := w.p.Wait(w.Context(), good.RefID)
+		require.NoError(w, err)
+		require.JSONEq(w, `"good!"`, string(raw.Value))
+
+		out, err = producer.Wait(w.Context(), w.p, echo, bad.RefID)
+		require.Equal(w, "service is down", taskError(w, err).Error)
+		require.Empty(w, out)
+		raw, err = w.p.Wait(w.Context(), cancelled)
+		require.Equal(w, refcache.Cancelled, taskError(w, err).Status)
+		require.Equal(w, refcache.Cancelled, raw.Status)
+		require.Zero(w, time.Since(began))
+	})
+}
+
+func TestWaitEndsWithItsContext(t *testing.T) {
+	inWorld(t, func(w *world) {
+		ref := w.submit(echo, "hi")
+		reason := errors.New("closed the page")
+		ctx, cancel := context.WithTimeoutCause(w.Context(), 3*time.Second, reason)
+		defer cancel()
+		began := time.Now()
+		_, err := producer.Wait(ctx, w.p, echo, ref)
+		require.ErrorIs(w, err, reason)
+		require.Equal(w, 3*time.Second, time.Since(began))
+		require.Equal(w, refcache.Pending, w.info(ref).Status)
+	})
+}
+
+func TestWaiterLooksLessAndLessOften(t *testing.T) {
+	inWorld(t, func(w *world) {
+		ref := w.submit(echo, "hi")
+		var looks atomic.Int32
+		w.server.SetFaults(func(cmd []string) memredis.Fault {
+			if slices.Contains(cmd, "refq:{default}:t:"+ref.Hash()) {
+				looks.Add(1)
+			}
+			return memredis.Pass
+		})
+		ctx, cancel := context.WithTimeout(w.Context(), time.Minute)
+		defer cancel()
+		_, err := producer.Wait(ctx, w.p, echo, ref)
+		require.ErrorIs(w, err, context.DeadlineExceeded)
+		require.InDelta(w, 36, int(looks.Load()), 4, "after 0.1, 0.2, 0.4, 0.8, 1.6 s, then every 2 s")
+	})
+}
+
+func TestWaiterStaysThroughARetryByHand(t *testing.T) {
+	inWorld(t, func(w *world) {
+		s := script{errs: []error{errDown, nil}, hold: make(chan struct{})}
+		w.start(s.of(echo))
+		require.NoError(w, w.p.Close()) // deaf, it sees only what it looks at
+		ref := w.submit(once(echo), "hi")
+		ended := w.waitFor(ref)
+		time.Sleep(8*time.Second + 10*time.Millisecond)
+		s.hold <- struct{}{}
+		w.until(ref, refcache.Failed)
+		_, err := w.p.RetryTask(w.Context(), ref, producer.FreshBudget())
+		require.NoError(w, err)
+		time.Sleep(3 * time.Second)
+		require.Empty(w, ended, "the cycle that it waited for is over, and another has begun")
+		s.hold <- struct{}{}
+		require.NoError(w, <-ended)
+	})
+}
+
+func TestCloseLeavesWaitersToTheirLooks(t *testing.T) {
+	inWorld(t, func(w *world) {
+		s := script{hold: make(chan struct{})}
+		w.start(s.of(echo))
+		ended := w.waitFor(w.submit(echo, "hi"))
+		time.Sleep(10 * time.Second)
+		require.NoError(w, w.p.Close())
+		time.Sleep(5 * time.Second)
+		require.Empty(w, ended)
+		began := time.Now()
+		s.hold <- struct{}{}
+		require.NoError(w, <-ended)
+		require.LessOrEqual(w, time.Since(began), 2100*time.Millisecond)
+		require.NoError(w, w.p.Close(), "closing twice does no harm")
+	})
+}
+
+func TestWaiterForACancelledAndDeletedTaskIsToldThatItIsGone(t *testing.T) {
+	inWorld(t, func(w *world) {
+		require.NoError(w, w.p.Close()) // deaf
+		ref := w.submit(echo, "hi")
+		ended := w.waitFor(ref)
+		time.Sleep(8 * time.Second)
+		require.NoError(w, w.p.Cancel(w.Context(), ref))
+		require.NoError(w, w.p.Delete(w.Context(), ref))
+		err := <-ended
+		require.ErrorIs(w, err, refcache.ErrTaskNotFound)
+		require.ErrorContains(w, err, "deleted or lost meanwhile")
+	})
+}
+
+// A record has room for 64 inboxes; who finds none looks.
+func TestEveryOneOfManyProducersGetsItsAnswer(t *testing.T) {
+	inWorld(t, func(w *world) {
+		s := script{hold: make(chan struct{})}
+		w.start(s.of(echo))
+		ref := w.submit(echo, "hi")
+		ended := make(chan error, 70)
+		for range cap(ended) {
+			p := producer.New(w.rdb, producer.Config{})
+			defer p.Close()
+			go func() {
+				_, err := producer.Wait(w.Context(), p, echo, ref)
+				ended <- err
+			}()
+		}
+		time.Sleep(4 * time.Second)
+		s.hold <- struct{}{}
+		began := time.Now()
+		for range cap(ended) {
+			require.NoError(w, <-ended)
+		}
+		require.LessOrEqual(w, time.Since(began), 2100*time.Millisecond)
+	})
+}
+
+func TestWaiterOutlastsAnOutage(t *testing.T) {
+	inWorld(t, func(w *world) {
+		s := script{hold: make(chan struct{})}
+		w.start(s.of(echo))
+		ref := w.submit(echo, "hi")
+		ended := w.waitFor(ref)
+		time.Sleep(time.Second)
+		w.server.SetFaults(func([]string) memredis.Fault { return "LOADING Redis is loading the dataset in memory" })
+		time.Sleep(20 * time.Second)
+		require.Empty(w, ended)
+		w.server.SetFaults(nil)
+		s.hold <- struct{}{}
+		require.NoError(w, <-ended)
+	})
+}
