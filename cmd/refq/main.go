@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
@@ -26,19 +25,11 @@ func main() {
 	go func() {
 		<-signals
 		cancel()
-		asked := time.Now()
-		for range signals {
-			if time.Since(asked) > oneSignal {
-				os.Exit(exitOther) // whoever asks twice does not want to wait
-			}
-		}
+		<-signals
+		os.Exit(exitOther) // whoever asks twice does not want to wait
 	}()
 	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.LookupEnv))
 }
-
-// oneSignal is how far apart signals are that mean the same: timeout(1) and others send one to the process and another
-// to its group.
-const oneSignal = 100 * time.Millisecond
 
 // redisLog takes what go-redis would print.
 type redisLog struct{}

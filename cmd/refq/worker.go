@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -141,7 +140,8 @@ func (a *app) work(ctx context.Context, rdb redis.UniversalClient, functions []c
 		worker.Handle(w, fn.Func, a.command(fn).Run)
 	}
 	if err := w.Run(ctx); err != nil {
-		return fmt.Errorf("run the worker: %w", err)
+		a.complain(err) // here, since at the end of ctx an error is taken for the interruption itself
+		return exitStatus(exitOther)
 	}
 	return nil
 }
