@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/refcache"
 )
 
@@ -13,6 +14,8 @@ const (
 	// Messages may get lost, so waiters also look, less and less often.
 	firstLook = 100 * time.Millisecond
 	mostLook  = 2 * time.Second
+	// lookTimeout bounds one look: a silent Redis must not make a caller wait much longer than it wants.
+	lookTimeout = 2 * time.Second
 
 	forEver = time.Duration(1<<63 - 1)
 )
@@ -21,6 +24,13 @@ const (
 func (p *Producer) look(ctx context.Context, ref refcache.Ref, inbox string) (snapshot, error) {
 	record, result, err := p.store.Result(ctx, ref, inbox)
 	return snapshot{record, result}, err
+}
+
+// lookSoon is look for a waiter, within lookTimeout.
+func (p *Producer) lookSoon(ctx context.Context, ref refcache.Ref) (snapshot, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	return p.look(ctx, ref, p.inbox.channel)
 }
 
 // lookAt reads a task that somebody outside named.
@@ -54,8 +64,10 @@ func (p *Producer) await(ctx context.Context, w *waiter, now snapshot, patience 
 		case <-ctx.Done():
 			return now, fmt.Errorf("wait for call %s: %w", now.Ref, context.Cause(ctx))
 		}
-		seen, err := p.look(ctx, now.Ref, p.inbox.channel)
+		seen, err := p.lookSoon(ctx, now.Ref)
 		switch {
+		case errors.Is(err, store.ErrUnreadable):
+			return now, err // and will be at every look
 		case errors.Is(err, refcache.ErrTaskNotFound):
 			return now, fmt.Errorf("wait for call %s: it was deleted or lost meanwhile: %w", now.Ref, refcache.ErrTaskNotFound)
 		case err == nil:

@@ -52,8 +52,8 @@ func Cached[In, Out any](p *Producer, f refcache.Func[In, Out], options ...CallO
 }
 
 // Wait blocks until the task ends and returns its result. For a task that failed or was cancelled the error is a
-// *refcache.TaskError; refcache.ErrTaskNotFound when there is no such task, or none any more. The end of ctx ends the
-// waiting with its cause. f tells only the type of the result.
+// *refcache.TaskError; refcache.ErrTaskNotFound when there is no such task, or none any more. It waits through
+// outages of Redis; the end of ctx ends the waiting with its cause. f tells only the type of the result.
 func Wait[In, Out any](ctx context.Context, p *Producer, f refcache.Func[In, Out], ref refcache.Ref) (Out, error) {
 	res, err := wait[Out](ctx, p, ref)
 	return res.Value, err

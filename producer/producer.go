@@ -20,9 +20,10 @@ import (
 
 // Config sets up a Producer. The zero value works.
 type Config struct {
-	// Namespace keeps calls of several applications apart: it is part of a call's identity. Default "default".
+	// Namespace keeps calls of several applications apart: it is part of a call's identity. Default "default"; a bad name is refused by every call.
 	Namespace string
-	// MaxArgs is the largest argument in bytes of JSON, both as it is given and in its canonical form. Default 1 MiB.
+	// MaxArgs is the largest argument in bytes of JSON, both as it is given and in its canonical form. Default 1 MiB; negative: none
+	// is small enough.
 	MaxArgs int
 	// By is who the events of a task name for what this producer does. Default user@host.
 	By string

@@ -9,8 +9,8 @@ const NoRetries = -1
 
 // Func declares a function once for both sides: producers call it, workers handle it. In and Out travel as JSON.
 //
-// In every duration and number here zero means the default and a negative value means none: no limit, no wait,
-// no retries. A Func is a plain value: to call with another policy, change a copy.
+// In every duration and number here zero means the default. A negative value means none where that can be: no limit, no
+// wait, no retries; otherwise it is refused. A Func is a plain value: to call with another policy, change a copy.
 type Func[In, Out any] struct {
 	// Name is what both sides know the function by: letters, digits and ._/- (first a letter or digit), at most 128.
 	Name string
@@ -62,8 +62,8 @@ func (f Func[In, Out]) Policy() (Policy, error) {
 		Backoff:       f.Retry.Backoff,
 		Timeout:       wholeMillis(orDefault(f.Timeout, Defaults.Timeout)),
 		AsyncTimeout:  max(0, orDefault(f.AsyncTimeout, Defaults.AsyncTimeout)),
-		TTL:           wholeMillis(orDefault(f.TTL, Defaults.TTL)),
-		FailureTTL:    wholeMillis(orDefault(f.FailureTTL, Defaults.FailureTTL)),
+		TTL:           upToMillis(orDefault(f.TTL, Defaults.TTL)),
+		FailureTTL:    upToMillis(orDefault(f.FailureTTL, Defaults.FailureTTL)),
 	}
 	return p, p.check()
 }
@@ -76,10 +76,15 @@ func orDefault[T comparable](v, def T) T {
 	return v
 }
 
-// wholeMillis rounds up to the unit of the record, and makes a negative duration none.
+// wholeMillis is upToMillis of a duration that may be none.
 func wholeMillis(d time.Duration) time.Duration {
+	return upToMillis(max(0, d))
+}
+
+// upToMillis rounds up to the unit of the record.
+func upToMillis(d time.Duration) time.Duration {
 	if d <= 0 {
-		return 0
+		return d // to be refused
 	}
 	if rest := d % time.Millisecond; rest != 0 && d < maxDuration-time.Millisecond {
 		d += time.Millisecond - rest

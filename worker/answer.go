@@ -13,6 +13,8 @@ import (
 
 const (
 	claimAgain   = time.Second     // after a claim that could not be made
+	slotAgain    = 0               // another worker may take it at once
+	slotPatience = 2 * time.Second // with functions that should have returned
 	unknownAgain = 5 * time.Second // after a function that this worker does not know
 )
 
@@ -20,7 +22,7 @@ const (
 // tells asynq decides only how soon asynq rings again.
 func (w *Worker) answer(asked context.Context, ref refcache.Ref) doorbell.Answer {
 	if !w.takeSlot() {
-		return doorbell.Again(0, "worker is stopping", false)
+		return doorbell.Again(slotAgain, "no slot is free here", false)
 	}
 	r := w.live.add(ref, rand.Text())
 	defer w.drop(r) // also when somebody's code panics here: asynq would go on, and the attempt would look alive for ever
@@ -50,19 +52,23 @@ func (w *Worker) drop(r *run) {
 	}()
 }
 
-// takeSlot waits for a slot; false when the worker stops.
+// takeSlot waits for a slot; false when the worker stops, or when functions that ignore their ended context hold all
+// slots: another worker may have one.
 func (w *Worker) takeSlot() bool {
 	select {
 	case <-w.stopping: // also when a slot is free
 		return false
 	default:
 	}
+	enough := time.NewTimer(slotPatience)
+	defer enough.Stop()
 	select {
 	case w.slots <- struct{}{}:
 		return true
 	case <-w.stopping:
-		return false
+	case <-enough.C:
 	}
+	return false
 }
 
 // answerWith runs the attempt that was claimed and finishes it.
@@ -81,10 +87,8 @@ func (w *Worker) answerWith(asked context.Context, r *run, claim store.ClaimAnsw
 	if wanted {
 		finished = w.finish(r, outcome)
 	}
-	if asked.Err() != nil || finished.Status == refcache.Pending && again == 0 {
-		if w.ringAnew(task, finished) {
-			return doorbell.Answer{}
-		}
+	if asked.Err() != nil {
+		w.ringAnew(task, finished)
 	}
 	return answerFor(finished, again)
 }
@@ -101,12 +105,11 @@ func answerFor(f store.Finished, again time.Duration) doorbell.Answer {
 	return doorbell.Answer{}
 }
 
-// ringAnew gives a task that waits a doorbell of its own, and reports whether it has one then. An answer that asynq no
-// longer waits for cannot do that: the doorbell under way is asynq's to give up, in a minute or two. Nor can it for a
-// task handed back: asynq archives whatever has used up its retries, even if this one does not count.
-func (w *Worker) ringAnew(task store.Record, f store.Finished) bool {
+// ringAnew makes up for an answer that asynq no longer waits for: the doorbell under way is asynq's to give up, in a
+// minute or two, so a task that waits gets a new one.
+func (w *Worker) ringAnew(task store.Record, f store.Finished) {
 	if f.Status != refcache.Retrying && f.Status != refcache.Pending {
-		return false
+		return
 	}
 	task, err := w.store.Renumber(w.live.base, task.Ref, task.Delivery)
 	if err == nil {
@@ -115,5 +118,4 @@ func (w *Worker) ringAnew(task store.Record, f store.Finished) bool {
 	if err != nil {
 		w.log.Warn("task waits for a sweep", "ref", task.Ref, "err", err)
 	}
-	return err == nil
 }

@@ -68,7 +68,9 @@ func each(ctx context.Context, every time.Duration, f func()) {
 
 // beat tells Redis what runs here, ends what should not, and gives back claims that nobody here knows of.
 func (w *Worker) beat(ctx context.Context, s *store.Store, queue, text string) {
-	void, unknown, err := s.Beat(ctx, queue, w.id, text, w.live.claims(queue))
+	answered, cancel := context.WithTimeout(ctx, beatEvery)
+	defer cancel()
+	void, unknown, err := s.Beat(answered, queue, w.id, text, w.live.claims(queue))
 	if w.contact.report(ctx, err); err != nil {
 		return
 	}
@@ -86,7 +88,7 @@ func (w *Worker) beat(ctx context.Context, s *store.Store, queue, text string) {
 func (w *Worker) redeliver(ctx context.Context, o store.Orphan) {
 	taken, task, err := w.store.Redeliver(ctx, o.Claim, o.Worker, w.id)
 	if err == nil && taken {
-		w.log.Warn("attempt was lost, task is redelivered", "ref", o.Ref, "func", task.Policy.Name, "lost_by", o.Worker)
+		w.log.Warn("attempt was lost", "ref", o.Ref, "func", task.Policy.Name, "lost_by", o.Worker, "status", task.Status)
 		err = w.bell.Ring(ctx, task, doorbell.AtOnce)
 	}
 	if err != nil && ctx.Err() == nil {

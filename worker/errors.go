@@ -44,6 +44,9 @@ var (
 )
 
 // TimeoutError is the cause when an attempt took longer than its function's Timeout.
-type TimeoutError struct{ Limit time.Duration }
+type TimeoutError struct {
+	Limit time.Duration // the Timeout
+}
 
+// Error says that and after how long the attempt timed out.
 func (e *TimeoutError) Error() string { return fmt.Sprintf("timed out after %v", e.Limit) }

@@ -63,7 +63,8 @@ type host struct {
 	rdb  redis.UniversalClient
 	stop func() // the worker, gracefully, once
 
-	leaves bool // the test expects that it cannot hand back all of its attempts
+	leaves    bool // the test expects that it cannot hand back all of its attempts
+	impatient bool // its client sends nothing twice
 
 	lagging   atomic.Int64 // nanoseconds
 	mu        sync.Mutex
@@ -104,6 +105,9 @@ func (w *world) startOn(h *host, c worker.Config, register []func(*worker.Worker
 	model := w.server.Client()
 	defer model.Close()
 	options := *model.(*redis.Client).Options()
+	if h.impatient {
+		options.MaxRetries = -1
+	}
 	h.rdb = redis.NewClient(h.plugged(options))
 	w.Cleanup(func() { _ = h.rdb.Close() }) // some tests have closed it
 

@@ -190,17 +190,18 @@ func TestReportOfAVoidAttemptEndsIt(t *testing.T) {
 
 func TestReportsAfterTheOutcomeAreDropped(t *testing.T) {
 	inWorld(t, func(w *world) {
-		chatty := func(ctx context.Context, _ string) (string, error) {
-			for range 300 {
+		count := w.count("progress")
+		late := func(ctx context.Context, _ string) (string, error) {
+			time.Sleep(10 * time.Second) // timed out, and the grace is over
+			for range 10 {
 				worker.ReportProgress(ctx, 1, 2, "still here")
 				time.Sleep(100 * time.Millisecond)
 			}
 			return "", nil
 		}
-		w.start(worker.Config{}, handles(work, chatty))
+		w.start(worker.Config{}, handles(work, late))
 		_, err := w.call(short(), "in")
 		failed(w, err)
-		count := w.count("progress")
 		time.Sleep(5 * time.Second)
 		require.Zero(w, count.Load())
 	})

@@ -93,13 +93,12 @@ func TestOutcomeWaitsForRedisAsLongAsItTakes(t *testing.T) {
 	})
 }
 
-// A server that is full for a while refuses with ERR, as it does a broken record: only the latter is hopeless.
+// A server that is full refuses with ERR, as it does a broken record, but only the latter is hopeless.
 func TestOutcomeIsNotGivenUpWhileTheServerIsFull(t *testing.T) {
 	inWorld(t, func(w *world) {
-		end := time.Now().Add(30 * time.Second)
-		w.until(end, "finish", "ERR max number of clients reached")
+		w.first(25, "finish", "ERR max number of clients reached")
 		fn := failing(0)
-		w.start(worker.Config{}, handles(work, fn.run))
+		w.startOn(&host{impatient: true}, worker.Config{}, []func(*worker.Worker){handles(work, fn.run)})
 		res, err := w.call(work, "in")
 		require.NoError(w, err)
 		require.Equal(w, 1, fn.count())

@@ -29,7 +29,9 @@ func (w *Worker) sweep(ctx context.Context, queue string) error {
 		return err
 	}
 	for _, orphan := range found.Orphans {
-		w.redeliver(ctx, orphan)
+		if orphan.Worker != w.id { // its own attempts live, whatever has held up its beats
+			w.redeliver(ctx, orphan)
+		}
 	}
 	for _, idle := range found.Idle {
 		if err := w.store.DropWorker(ctx, queue, idle, w.id); err != nil {

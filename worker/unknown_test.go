@@ -46,6 +46,21 @@ func TestUnknownFunctionIsHandedBackEvery5s(t *testing.T) {
 	})
 }
 
+// Without retries asynq keeps no doorbell that was answered so: a sweep finds out.
+func TestUnknownFunctionWithoutRetriesComesBackToo(t *testing.T) {
+	inWorld(t, func(w *world) {
+		old := w.start(worker.Config{}, handleOther)
+		f := work
+		f.Retry.MaxRetries = refcache.NoRetries
+		ref := w.submit(f, "in")
+		time.Sleep(20 * time.Second)
+		require.GreaterOrEqual(w, w.info(ref).EventsTotal, 3)
+		old.stop()
+		w.start(worker.Config{}, handles(work, failing(0).run))
+		w.await(ref, refcache.Complete)
+	})
+}
+
 func TestUnknownFunctionRunsWhenAWorkerKnowsIt(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.start(worker.Config{}, handleOther)

@@ -25,7 +25,7 @@ import (
 
 // Config sets up a Worker. The zero value works.
 type Config struct {
-	// Concurrency is how many functions run at once. Default 10.
+	// Concurrency is how many functions run at once. Default 10; Run refuses a negative one, as it does MaxResult.
 	Concurrency int
 	// ShutdownTimeout bounds the time from the end of Run's context to its return: attempts may finish in the first
 	// three quarters of it, then they are interrupted and handed back. Default 8 s; negative: interrupt at once, and
@@ -171,8 +171,8 @@ func (w *Worker) shutdown(listener *doorbell.Listener, end func()) error {
 		listener.Stop()
 		listener.Shutdown()
 		<-w.live.drained()
-		w.leave(w.live.base)
-		end()
+		end() // before it leaves: a beat would bring it back
+		w.leave(context.WithoutCancel(w.live.base))
 	}()
 	select {
 	case <-stopped:

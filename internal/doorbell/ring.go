@@ -56,14 +56,14 @@ func (b *Bell) Ring(ctx context.Context, r store.Record, patience time.Duration)
 		if !errors.Is(err, asynq.ErrTaskIDConflict) {
 			return fmt.Errorf("ring for %s: %w", r.Ref, err)
 		}
-		state, err := b.look(ctx, r)
+		bell, err := b.look(ctx, r)
 		if err != nil {
 			return err
 		}
-		if state == absent {
+		if bell.state == absent {
 			continue // answered meanwhile: its id is free again
 		}
-		if !silentIn(state, r, patience) {
+		if !bell.silent(r, patience) {
 			return nil
 		}
 		r, err = b.store.Renumber(ctx, r.Ref, r.Delivery)
@@ -82,29 +82,46 @@ func (b *Bell) RingIfSilent(ctx context.Context, r store.Record) (rang bool, err
 	if !owed(r) {
 		return false, nil
 	}
-	state, err := b.look(ctx, r)
-	if err != nil || !silentIn(state, r, Patient) {
+	found, err := b.look(ctx, r)
+	if err != nil || !found.silent(r, Patient) {
 		return false, err
 	}
 	return true, b.Ring(ctx, r, Patient)
 }
 
+// enqueue puts a doorbell into asynq, with one retry more than the task has: at the end of its retries asynq archives
+// also what is not counted, such as a task that was handed back.
 func (b *Bell) enqueue(ctx context.Context, r store.Record) error {
 	task := asynq.NewTask(r.Policy.Name, []byte(r.Ref))
 	_, err := b.client.EnqueueContext(ctx, task, asynq.TaskID(taskID(r.Ref, r.Delivery)), asynq.Queue(r.Ref.Queue()),
-		asynq.MaxRetry(r.Policy.MaxRetries), asynq.Timeout(forEver))
+		asynq.MaxRetry(r.Policy.MaxRetries+1), asynq.Timeout(forEver))
 	return err
+}
+
+// found is a task's doorbell as asynq has it.
+type found struct {
+	state asynq.TaskState
+	due   time.Time // of one that waits for its time
 }
 
 // absent stands beside asynq's states, which start at 1.
 const absent = asynq.TaskState(0)
 
-// silentIn reports whether a doorbell in that state will not ring. asynq answers one in the archive, or completed,
-// no more (R3).
-func silentIn(state asynq.TaskState, r store.Record, patience time.Duration) bool {
-	switch state {
-	case asynq.TaskStatePending, asynq.TaskStateScheduled, asynq.TaskStateRetry:
+// mostDelay is how much later than the task a doorbell may be due: a little more than an unknown function is put off.
+const mostDelay = 10 * time.Second
+
+// silent reports whether the doorbell will not ring in time. asynq answers one in the archive, or completed, no more
+// (R3); one that is due much later is left from an earlier life of the ref_id, whose record is gone.
+func (f found) silent(r store.Record, patience time.Duration) bool {
+	switch f.state {
+	case asynq.TaskStatePending:
 		return false
+	case asynq.TaskStateScheduled, asynq.TaskStateRetry:
+		ready := time.Now()
+		if r.Status == refcache.Retrying {
+			ready = r.NextRetryAt
+		}
+		return f.due.After(ready.Add(mostDelay))
 	case asynq.TaskStateActive:
 		return patience == AtOnce || readyFor(r) >= patience
 	}
@@ -122,21 +139,21 @@ func readyFor(r store.Record) time.Duration {
 	return r.ReadAt.Sub(since)
 }
 
-// look reads the state of the task's doorbell.
-func (b *Bell) look(ctx context.Context, r store.Record) (asynq.TaskState, error) {
+// look reads the task's doorbell.
+func (b *Bell) look(ctx context.Context, r store.Record) (found, error) {
 	queue := r.Ref.Queue()
 	info, err := b.inspector.GetTaskInfo(queue, taskID(r.Ref, r.Delivery))
 	switch {
 	case errors.Is(err, asynq.ErrQueueNotFound):
 		// A client notes its queue only once (R4): after a flush asynq's tools would not find it, nor any task in it.
 		if err := b.rdb.SAdd(ctx, "asynq:queues", queue).Err(); err != nil {
-			return 0, fmt.Errorf("note asynq's queue %s: %w", queue, err)
+			return found{}, fmt.Errorf("note asynq's queue %s: %w", queue, err)
 		}
-		return absent, nil
+		return found{state: absent}, nil
 	case errors.Is(err, asynq.ErrTaskNotFound):
-		return absent, nil
+		return found{state: absent}, nil
 	case err != nil:
-		return 0, fmt.Errorf("look for the doorbell of %s: %w", r.Ref, err)
+		return found{}, fmt.Errorf("look for the doorbell of %s: %w", r.Ref, err)
 	}
-	return info.State, nil
+	return found{info.State, info.NextProcessAt}, nil
 }

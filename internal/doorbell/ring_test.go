@@ -23,7 +23,7 @@ func TestDoorbellTellsAsynqWhatItsToolsShow(t *testing.T) {
 		require.Equal(h, string(r.Ref), d.ID)
 		require.Equal(h, "thumb/small", d.Type)
 		require.Equal(h, string(r.Ref), string(d.Payload))
-		require.Equal(h, 7, d.MaxRetry)
+		require.Equal(h, 8, d.MaxRetry, "one more than the task: asynq must not give up first")
 		require.Equal(h, asynq.TaskStatePending, d.State)
 		require.Greater(h, d.Timeout, 365*24*time.Hour, "the worker ends attempts, not asynq")
 		require.True(h, d.Deadline.IsZero())
@@ -217,5 +217,31 @@ func TestWhoHasJustChangedTheTaskDoesNotWaitForAnActiveDoorbell(t *testing.T) {
 		h.ring(h.read(r.Ref), doorbell.AtOnce) // it is due only in a minute
 		require.Equal(h, 2, h.read(r.Ref).Delivery)
 		require.NotNil(h, h.doorbell(r, 2))
+	})
+}
+
+// asynq looks at its own count of retries before it asks whether an answer counts.
+func TestUncountedAnswerToATaskWithoutRetriesRingsAgain(t *testing.T) {
+	inBubble(t, func(h *house) {
+		r := h.submit(0)
+		h.ring(r, doorbell.AtOnce)
+		h.answered(doorbell.Again(0, "handed back", false))
+		h.holds(r, asynq.TaskStateRetry)
+	})
+}
+
+// The record of a task is deleted while its doorbell waits for a retry that is far away. The same call made again has
+// the same first id, and must not wait as long.
+func TestDoorbellOfADeletedTaskDoesNotHoldUpItsSuccessor(t *testing.T) {
+	inBubble(t, func(h *house) {
+		r := h.submit(3)
+		h.ring(r, doorbell.AtOnce)
+		h.answered(doorbell.Again(time.Hour, "retry", true))
+		require.NoError(h, h.rdb.Del(h.Context(), "refq:{"+r.Ref.Queue()+"}:t:"+r.Ref.Hash()).Err())
+
+		again := h.submitAs(r.Ref, 3)
+		require.Equal(h, 1, again.Delivery)
+		h.ring(again, doorbell.AtOnce)
+		h.holds(r, asynq.TaskStateRetry, asynq.TaskStatePending)
 	})
 }

@@ -14,13 +14,13 @@ import (
 
 // Each test here is the shortest sequence that goes wrong without the rule of that number in docs/design.md section 5.
 
-// A task that allows no retry is handed back. asynq, whose budget of retries is used up, archives the doorbell instead
-// of ringing again: it is there, and will never ring.
+// A worker's last answer said that the task had failed, but a person retried it before the answer came: the doorbell is
+// in asynq's archive, and will never ring.
 func TestR3ArchivedDoorbellIsNone(t *testing.T) {
 	inBubble(t, func(h *house) {
 		r := h.submit(0)
 		h.ring(r, doorbell.AtOnce)
-		h.answered(doorbell.Again(0, "handed back", false))
+		h.answered(doorbell.Archive("failed"))
 		h.holds(r, asynq.TaskStateArchived)
 		rang, err := h.bell.RingIfSilent(h.Context(), h.read(r.Ref))
 		require.NoError(h, err)

@@ -56,10 +56,14 @@ func (h *house) submit(maxRetries int) store.Record {
 	h.Helper()
 	hash := make([]byte, 16)
 	_, _ = rand.Read(hash) // never fails
+	return h.submitAs(refcache.Ref(queue+":"+hex.EncodeToString(hash)), maxRetries)
+}
+
+func (h *house) submitAs(ref refcache.Ref, maxRetries int) store.Record {
+	h.Helper()
 	p := refcache.Defaults
 	p.Name, p.Queue, p.MaxRetries = "thumb/small", queue, maxRetries
-	s, err := h.store.Submit(h.Context(), refcache.Ref(queue+":"+hex.EncodeToString(hash)),
-		store.Submission{Request: rand.Text(), Namespace: "default", Policy: p, Args: []byte("null")})
+	s, err := h.store.Submit(h.Context(), ref, store.Submission{Request: rand.Text(), Namespace: "default", Policy: p, Args: []byte("null")})
 	require.NoError(h, err)
 	return s.Record
 }
@@ -135,12 +139,12 @@ var states = map[string]struct {
 		return func() {}
 	}},
 	"scheduled": {asynq.TaskStateScheduled, func(h *house, r store.Record) func() {
-		h.enqueue(r, asynq.ProcessIn(time.Hour))
+		h.enqueue(r, asynq.ProcessIn(5*time.Second))
 		return func() {}
 	}},
 	"retry": {asynq.TaskStateRetry, func(h *house, r store.Record) func() {
 		h.ring(r, doorbell.Patient)
-		h.answered(doorbell.Again(time.Hour, "later", false))
+		h.answered(doorbell.Again(5*time.Second, "later", false))
 		return func() {}
 	}},
 	"active": {asynq.TaskStateActive, (*house).hang},

@@ -56,7 +56,10 @@ func (s *Store) recordAndResult(ref refcache.Ref, answer reply) (Record, []byte,
 		return record, nil, err
 	}
 	result, err := s.zip.unpack([]byte(answer.text(1)), answer.text(2))
-	return record, result, wrap(err, "read", ref)
+	if err != nil {
+		err = unreadable{wrap(err, "read", ref)}
+	}
+	return record, result, err
 }
 
 // Result reads a task with its result, nil when there is none, and adds inbox, unless empty, to those who are told of

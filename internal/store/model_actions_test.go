@@ -120,9 +120,16 @@ func (w *modelWorld) progressAction() {
 	w.post(w.progress(r, int64(rapid.IntRange(1, 9).Draw(w.t, "progress"))))
 }
 
+// dieAction kills a worker. asynq gives its doorbells to others after a while, or never: it is known to lose some.
 func (w *modelWorld) dieAction() {
 	wk := w.worker()
 	w.say("%s dies", wk.id)
+	stuck := w.draw("asynq", "will find out", "will never find out") == "will never find out"
+	for _, b := range w.bells {
+		if b.state == "active" && b.by != nil && b.by.worker == wk {
+			b.stuck = stuck
+		}
+	}
 	wk.die()
 }
 

@@ -85,7 +85,8 @@ func (w *modelWorld) look() modelSight {
 		records[ref] = pipe.HGetAll(w.ctx, modelPrefix+"t:"+ref.Hash())
 		expiries[ref] = pipe.PTTL(w.ctx, modelPrefix+"t:"+ref.Hash())
 	}
-	sets, claims := map[string]*redis.ZSliceCmd{"workers": pipe.ZRangeWithScores(w.ctx, modelPrefix+"workers", 0, -1)}, map[string]*redis.MapStringStringCmd{}
+	sets := map[string]*redis.ZSliceCmd{"workers": pipe.ZRangeWithScores(w.ctx, modelPrefix+"workers", 0, -1)}
+	claims := map[string]*redis.MapStringStringCmd{}
 	for _, index := range modelIndexes {
 		sets[string(index)] = pipe.ZRangeWithScores(w.ctx, modelPrefix+string(index), 0, -1)
 	}
@@ -172,11 +173,11 @@ func (w *modelWorld) readTask(fields map[string]string, expiry time.Duration) *m
 
 func (w *modelWorld) readAttempt(text string) modelAttempt {
 	var e struct {
-		Cycle, Attempt    int
-		Cause             refcache.Cause
-		Error, Worker     string
-		Started_at, Delay int64
-		Timestamp         int64
+		Cycle, Attempt   int
+		Cause            refcache.Cause
+		Error, Worker    string
+		Started          int64 `json:"started_at"`
+		Timestamp, Delay int64
 	}
 	w.must(json.Unmarshal([]byte(text), &e))
 	if e.Error == "" {
@@ -185,7 +186,7 @@ func (w *modelWorld) readAttempt(text string) modelAttempt {
 	if e.Cause != refcache.CauseError {
 		e.Error = ""
 	}
-	return modelAttempt{e.Cycle, e.Attempt, e.Cause, e.Error, e.Worker, e.Started_at, e.Timestamp, e.Delay}
+	return modelAttempt{e.Cycle, e.Attempt, e.Cause, e.Error, e.Worker, e.Started, e.Timestamp, e.Delay}
 }
 
 // compare looks at Redis, checks that it is as the oracle says, and returns what it saw before and now.

@@ -61,7 +61,7 @@ func (wk *modelWorker) answer(ref refcache.Ref, b *modelBell) {
 	w.tokens++
 	r := &modelRun{worker: wk, ref: ref, token: fmt.Sprintf("t%d", w.tokens), bell: b}
 	if b != nil {
-		b.state, b.by, b.since = "active", r, time.Now()
+		b.state, b.by, b.since, b.stuck = "active", r, time.Now(), false
 	}
 	wk.runs = append(wk.runs, r)
 	w.post(w.claim(r))

@@ -28,6 +28,7 @@ const (
 	overdueTooLong = 2 * time.Second
 	completions    = 10_000 // entries of the index of complete tasks
 	mostWaiters    = 64
+	newerLater     = 5 * time.Second // until the next look at a record that this code cannot read
 )
 
 var (
@@ -78,6 +79,8 @@ func constants(name string) string {
 	limit("OVERDUE_TOO_LONG", overdueTooLong.Milliseconds())
 	limit("COMPLETIONS", completions)
 	limit("WAITERS", mostWaiters)
+	limit("RECORD_VERSION", recordVersion)
+	limit("NEWER_LATER", newerLater.Milliseconds())
 	return b.String()
 }
 

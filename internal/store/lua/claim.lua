@@ -1,14 +1,17 @@
 -- claim starts an attempt.
 -- ARGV[1] token   ARGV[2] worker
--- Returns {'run', record, arguments}, {'later', ms} for a retry that is not due, or {'ack'} when there is nothing to do.
+-- Returns {'run', record, arguments}, {'later', ms} for a retry that is not due or a record newer than the caller, or {'ack'} when there is nothing to do.
 -- A resend by the holder of the token gets the first answer again; a copy that comes after the attempt's end gets 'ack'.
 
-local status, token, last_token, due = get('status', 'token', 'last_token', 'next_retry_at')
+local status, token, last_token, due, version = get('status', 'token', 'last_token', 'next_retry_at', 'v')
 if status == 'processing' and token == ARGV[1] then
   return {'run', read(), redis.call('HGET', record, 'args')}
 end
 if not FROM[status] or last_token == ARGV[1] then
   return {'ack'}
+end
+if tonumber(version or 1) > RECORD_VERSION then
+  return {'later', NEWER_LATER} -- a newer worker can read it; claimed here, it would be lost
 end
 if status == 'retrying' and tonumber(due) > now then
   return {'later', tonumber(due) - now}

@@ -27,7 +27,12 @@ local function page(set, below)
   if from == 0 then
     to = redis.call('ZCOUNT', key, '-inf', below)
   end
-  local found = redis.call('ZRANGEBYSCORE', key, '-inf', below, 'LIMIT', from, batch)
+  local found
+  if below == '+inf' then
+    found = redis.call('ZRANGE', key, from, from + batch - 1) -- a LIMIT would walk to its offset
+  else
+    found = redis.call('ZRANGEBYSCORE', key, '-inf', below, 'LIMIT', from, batch)
+  end
   from = from + batch
   redis.call('HSET', state, cursor, from < to and #found == batch and from or 0, last_one, to)
   return found
