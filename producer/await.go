@@ -14,8 +14,9 @@ const (
 	// Messages may get lost, so waiters also look, less and less often.
 	firstLook = 100 * time.Millisecond
 	mostLook  = 2 * time.Second
-	// lookTimeout bounds one look: a silent Redis must not make a caller wait much longer than it wants.
-	lookTimeout = 2 * time.Second
+	// lookTimeout bounds one look: a silent Redis must not make a caller wait much longer than
+	// it wants. One that refuses connections says so within it.
+	lookTimeout = 3 * time.Second
 
 	forEver = time.Duration(1<<63 - 1)
 )

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -83,13 +84,29 @@ func TestSlowCallAnswersThatItIsInFlight(t *testing.T) {
 
 func TestNegativeAsyncTimeoutDoesNotWait(t *testing.T) {
 	inWorld(t, func(w *world) {
+		var subscriptions atomic.Int32
+		w.server.SetFaults(func(cmd []string) memredis.Fault {
+			if cmd[0] == "SUBSCRIBE" {
+				subscriptions.Add(1)
+			}
+			return memredis.Pass
+		})
 		f := echo
 		f.AsyncTimeout = -1
 		began := time.Now()
 		res, err := producer.Call(w.Context(), w.p, f, "hi")
 		require.NoError(w, err)
 		require.Equal(w, refcache.Pending, res.Status)
+		require.True(w, res.IsAsync)
 		require.Zero(w, time.Since(began))
+		require.Zero(w, subscriptions.Load(), "there is nothing to hear")
+
+		var s script
+		w.start(s.of(echo))
+		w.until(res.RefID, refcache.Complete)
+		res, err = producer.Call(w.Context(), w.p, f, "hi")
+		require.NoError(w, err)
+		require.Equal(w, "hi!", res.Value)
 	})
 }
 

@@ -71,6 +71,6 @@ func eta(r store.Record) *time.Duration {
 		return nil
 	}
 	taken := float64(r.ReadAt.Sub(r.StartedAt))
-	remaining := float64(max(0, p.Total-p.Current))
+	remaining := float64(p.Total - p.Current) // below 0 when it has done more than it thought
 	return new(time.Duration(max(0, taken*remaining/float64(p.Current))))
 }

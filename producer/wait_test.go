@@ -52,6 +52,21 @@ func TestToldWaiterDoesNotWaitForItsNextLook(t *testing.T) {
 	})
 }
 
+func TestWaiterIsToldFromTheFirstMomentOn(t *testing.T) {
+	inWorld(t, func(w *world) {
+		s := script{hold: make(chan struct{})}
+		w.start(s.of(echo))
+		ref := w.submit(echo, "hi")
+		w.until(ref, refcache.Processing)
+		ended := w.waitFor(ref)
+		time.Sleep(20 * time.Millisecond)
+		began := time.Now()
+		s.hold <- struct{}{}
+		require.NoError(w, <-ended)
+		require.Less(w, time.Since(began), 20*time.Millisecond, "before its first look")
+	})
+}
+
 func TestWaiterWhoseMessagesAreLostLooksItself(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.server.SetFaults(func(cmd []string) memredis.Fault {

@@ -62,8 +62,8 @@ func (f Func[In, Out]) Policy() (Policy, error) {
 		Backoff:       f.Retry.Backoff,
 		Timeout:       wholeMillis(orDefault(f.Timeout, Defaults.Timeout)),
 		AsyncTimeout:  max(0, orDefault(f.AsyncTimeout, Defaults.AsyncTimeout)),
-		TTL:           upToMillis(orDefault(f.TTL, Defaults.TTL)),
-		FailureTTL:    upToMillis(orDefault(f.FailureTTL, Defaults.FailureTTL)),
+		TTL:           wholeMillis(orDefault(f.TTL, Defaults.TTL)),
+		FailureTTL:    wholeMillis(orDefault(f.FailureTTL, Defaults.FailureTTL)),
 	}
 	return p, p.check()
 }
@@ -76,15 +76,10 @@ func orDefault[T comparable](v, def T) T {
 	return v
 }
 
-// wholeMillis is upToMillis of a duration that may be none.
+// wholeMillis rounds up to the unit of the record, and makes a negative duration none.
 func wholeMillis(d time.Duration) time.Duration {
-	return upToMillis(max(0, d))
-}
-
-// upToMillis rounds up to the unit of the record.
-func upToMillis(d time.Duration) time.Duration {
 	if d <= 0 {
-		return d // to be refused
+		return 0
 	}
 	if rest := d % time.Millisecond; rest != 0 && d < maxDuration-time.Millisecond {
 		d += time.Millisecond - rest

@@ -58,7 +58,7 @@ func TestBadDeclarationsAreRefusedByFieldAndValue(t *testing.T) {
 		`retry_jitter is NaN,`:                 {Name: "f", Retry: refcache.RetryPolicy{Jitter: math.NaN()}},
 		`function f: backoff: name "a b"`:      {Name: "f", Retry: refcache.RetryPolicy{Backoff: "a b"}},
 		`function f: ttl is 999ms, must be at`: {Name: "f", TTL: 999 * time.Millisecond},
-		`function f: ttl is -1ns, must be at`:  {Name: "f", TTL: -1},
+		`function f: ttl is 0s, must be at`:    {Name: "f", TTL: -1},
 		`function f: failure_ttl is 1ms,`:      {Name: "f", FailureTTL: 1},
 		`function f: timeout is `:              {Name: "f", Timeout: math.MaxInt64},
 	} {

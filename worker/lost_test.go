@@ -170,3 +170,23 @@ func TestSlowAnswersCostNoAttempt(t *testing.T) {
 		h.lag(0)
 	})
 }
+
+// Nor may a beat that was sent before the claim arrived make its token look void.
+func TestSlowClaimsCostNoAttempt(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.delay("claim", 1500*time.Millisecond)
+		slow := &runs{fn: func(ctx context.Context, _ int) (string, error) {
+			time.Sleep(time.Second)
+			return "", ctx.Err()
+		}}
+		w.start(worker.Config{}, handles(work, slow.run))
+		for i := range 6 {
+			res, err := w.call(work, fmt.Sprint(i))
+			require.NoError(w, err)
+			require.Equal(w, refcache.Complete, res.Status)
+			require.Equal(w, 1, res.Attempt)
+			require.Zero(w, res.LostCount)
+		}
+		require.Equal(w, 6, slow.count())
+	})
+}
