@@ -177,3 +177,17 @@ func TestProgressIsKeptForTheAttemptThatRuns(t *testing.T) {
 		require.Equal(q, before, q.dump())
 	})
 }
+
+// In a rolling update there are records that only the newer workers can read.
+func TestRecordNewerThanTheWorkerIsLeftToOthers(t *testing.T) {
+	onBoth(t, func(q *queue) {
+		k := q.pending()
+		q.set(k.ref, "v", "2")
+		before := q.hash(k.ref)
+		answer, err := q.Claim(q.Context(), k.ref, "t1", "w1")
+		require.NoError(q, err)
+		require.False(q, answer.Run)
+		require.Equal(q, 5*time.Second, answer.Later)
+		require.Equal(q, before, q.hash(k.ref))
+	})
+}
