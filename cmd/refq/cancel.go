@@ -3,6 +3,7 @@ package main
 import (
 	"github.com/spf13/cobra"
 
+	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 )
 
@@ -14,16 +15,7 @@ func newCancel(a *app) *cobra.Command {
 still returns is dropped.`,
 		Args: takes(1, -1, "one REF or more"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			refs, err := parseRefs(args)
-			if err != nil {
-				return err
-			}
-			p, end, err := a.newProducer(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer end()
-			return a.forEach(cmd.Context(), refs, func(ref refcache.Ref) error {
+			return a.onEach(cmd.Context(), args, func(p *producer.Producer, ref refcache.Ref) error {
 				if err := p.Cancel(cmd.Context(), ref); err != nil {
 					return err
 				}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 )
 
@@ -14,16 +15,7 @@ func newDelete(a *app) *cobra.Command {
 		Short: "Remove calls that have ended, with results and history",
 		Args:  takes(1, -1, "one REF or more"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			refs, err := parseRefs(args)
-			if err != nil {
-				return err
-			}
-			p, end, err := a.newProducer(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer end()
-			return a.forEach(cmd.Context(), refs, func(ref refcache.Ref) error {
+			return a.onEach(cmd.Context(), args, func(p *producer.Producer, ref refcache.Ref) error {
 				if err := p.Delete(cmd.Context(), ref); err != nil {
 					return err
 				}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"runtime/debug"
 
+	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 )
 
@@ -81,6 +82,20 @@ func (e *usageError) Unwrap() error { return e.error }
 
 func usagef(format string, args ...any) error {
 	return &usageError{fmt.Errorf(format, args...)}
+}
+
+// onEach does one thing to each of the tasks that were named.
+func (a *app) onEach(ctx context.Context, args []string, do func(*producer.Producer, refcache.Ref) error) error {
+	refs, err := parseRefs(args)
+	if err != nil {
+		return err
+	}
+	p, end, err := a.newProducer(ctx)
+	if err != nil {
+		return err
+	}
+	defer end()
+	return a.forEach(ctx, refs, func(ref refcache.Ref) error { return do(p, ref) })
 }
 
 // forEach does something for each of several refs. An error of one is said and does not keep the others from it. The
