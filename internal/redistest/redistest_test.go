@@ -34,3 +34,14 @@ func connect(t *testing.T, addr string) redis.UniversalClient {
 	t.Cleanup(func() { _ = rdb.Close() })
 	return rdb
 }
+
+func TestAKilledServerComesBackWithWhatItWrote(t *testing.T) {
+	t.Parallel()
+	s := redistest.New(t, "--appendonly", "yes", "--appendfsync", "always")
+	rdb := connect(t, s.Addr)
+	require.NoError(t, rdb.Set(t.Context(), "key", "kept", 0).Err())
+	s.Kill()
+	require.Error(t, connect(t, s.Addr+"?max_retries=-1").Ping(t.Context()).Err())
+	s.Start()
+	require.Equal(t, "kept", rdb.Get(t.Context(), "key").Val())
+}

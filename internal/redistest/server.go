@@ -1,6 +1,10 @@
 package redistest
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/refq/refq/internal/redisserver"
+)
 
 // Server is a redis-server for one test. Its methods must not be called concurrently.
 type Server struct {
@@ -8,8 +12,7 @@ type Server struct {
 	Addr string
 
 	tb   testing.TB
-	args []string
-	runs *process // nil: it is stopped
+	runs *redisserver.Server
 }
 
 // New starts a redis-server for this test alone, with these arguments, in a folder of its own. It ends with the test.
@@ -17,33 +20,35 @@ type Server struct {
 func New(tb testing.TB, args ...string) *Server {
 	tb.Helper()
 	require(tb)
-	s := &Server{tb: tb, args: append(args, "--dir", tb.TempDir())}
-	var err error
-	if s.runs, err = launchAnywhere(s.args...); err != nil {
+	runs, err := redisserver.Start(append(args, "--dir", tb.TempDir())...)
+	if err != nil {
 		tb.Fatalf("start redis-server: %v", err)
 	}
-	s.Addr = s.runs.addr
+	s := &Server{Addr: runs.Addr, tb: tb, runs: runs}
 	tb.Cleanup(s.Stop)
 	return s
 }
 
-// Stop ends the server as a service manager would, and returns when it has ended. It may be stopped already.
+// Stop ends the server as a service manager would, and returns when it has ended. It may be down already.
 func (s *Server) Stop() {
 	s.tb.Helper()
-	if s.runs == nil {
-		return
-	}
-	if err := s.runs.end(); err != nil {
+	if err := s.runs.Stop(); err != nil {
 		s.tb.Errorf("stop redis-server: %v", err)
 	}
-	s.runs = nil
 }
 
-// Start starts the server again after Stop, with what it kept.
+// Kill ends the server by SIGKILL, and returns when it has ended.
+func (s *Server) Kill() {
+	s.tb.Helper()
+	if err := s.runs.Kill(); err != nil {
+		s.tb.Errorf("kill redis-server: %v", err)
+	}
+}
+
+// Start starts the server again after Stop or Kill, with what it kept.
 func (s *Server) Start() {
 	s.tb.Helper()
-	var err error
-	if s.runs, err = launch(s.Addr, s.args...); err != nil {
+	if err := s.runs.Restart(); err != nil {
 		s.tb.Fatalf("start redis-server again: %v", err)
 	}
 }
