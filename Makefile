@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint gofmt vet staticcheck tidy cover fuzz build
+.PHONY: help demo test chaos chaos-full lint gofmt vet staticcheck tidy cover fuzz build
 
 # The race detector needs cgo and a C compiler.
 CC_FOUND := $(shell command -v $$(go env CC) 2>/dev/null)
@@ -10,7 +10,7 @@ FUZZTIME ?= 30s
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: ## the whole story in one process: no Redis, nothing to install
 	go run ./cmd/refq demo
@@ -18,6 +18,12 @@ demo: ## the whole story in one process: no Redis, nothing to install
 test: ## all tests, with the race detector where that can be had
 	@test -n "$(RACE)" || echo "without the race detector: it needs cgo and a C compiler"
 	go test $(RACE) ./...
+
+chaos: ## breaks things for 2 minutes and accounts for every call; needs redis-server
+	go run ./internal/chaos
+
+chaos-full: ## the same for an hour: what docs/reliability.md shows
+	go run ./internal/chaos -full
 
 lint: gofmt vet staticcheck tidy ## gofmt, vet on three systems, staticcheck, go mod tidy
 

@@ -24,6 +24,7 @@ var arrows = map[string][]string{
 	"internal/redisserver":  {},
 	"internal/redistest":    {"internal/redisserver"},
 	"internal/e2e":          {},
+	"internal/chaos":        {"refcache", "producer", "worker", "internal/redisserver"},
 	"refcache/refcachetest": {"refcache", "internal/memredis"},
 	"worker/workertest":     {"refcache", "refcache/refcachetest", "producer", "worker"},
 	"internal/config":       {"refcache"},

@@ -75,8 +75,11 @@ func (s *Server) Stop() error {
 	return errors.Join(s.life.Close(), cmd.Wait())
 }
 
-// Kill ends the server by SIGKILL, and returns when it has ended.
+// Kill ends the server by SIGKILL, and returns when it has ended. It may be down already.
 func (s *Server) Kill() error {
+	if s.cmd == nil {
+		return nil
+	}
 	return errors.Join(s.Signal("KILL"), s.Stop())
 }
 

@@ -1,0 +1,267 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/refq/refq/internal/redisserver"
+	"github.com/refq/refq/producer"
+	"github.com/refq/refq/refcache"
+)
+
+// stage is where one scenario plays: a Redis, the processes that use it, and a folder with their journals and logs.
+type stage struct {
+	dir      string
+	full     bool
+	seed     uint64
+	random   *rand.Rand
+	brief    brief
+	redis    *redisserver.Server // nil: replicas
+	replicas *replicas
+
+	client   redis.UniversalClient // the director's own
+	producer *producer.Producer
+
+	mu        sync.Mutex
+	processes []*process
+}
+
+// process is a worker or producer that the director started.
+type process struct {
+	role   string
+	cmd    *exec.Cmd
+	exited chan struct{}
+	doomed bool // its death is planned
+}
+
+// newStage starts a Redis that keeps what it has acknowledged, whenever it is killed.
+func newStage(dir string, full bool, seed uint64, p policy) (*stage, error) {
+	server, err := redisserver.Start("--appendonly", "yes", "--appendfsync", "always", "--save", "", "--dir", dir)
+	if err != nil {
+		return nil, err
+	}
+	s, err := newStageAt("redis://"+server.Addr, dir, full, seed, p)
+	if err != nil {
+		return nil, errors.Join(err, server.Kill())
+	}
+	s.redis = server
+	return s, nil
+}
+
+// newStageAt is a stage on a Redis that somebody else starts and ends.
+func newStageAt(url, dir string, full bool, seed uint64, p policy) (*stage, error) {
+	client, err := refcache.Connect(url)
+	if err != nil {
+		return nil, err
+	}
+	return &stage{
+		dir: dir, full: full, seed: seed, random: rand.New(rand.NewPCG(seed, 0)), client: client,
+		producer: producer.New(client, producer.Config{}),
+		brief:    brief{Redis: url, Dir: dir, Policy: p, Concurrency: 10},
+	}, nil
+}
+
+// either chooses by how thorough the run is.
+func either[T any](s *stage, quick, full T) T {
+	if s.full {
+		return full
+	}
+	return quick
+}
+
+// pause lets some time pass, as much as chance says.
+func (s *stage) pause(least, most time.Duration) {
+	time.Sleep(least + time.Duration(s.random.Int64N(int64(most-least)+1)))
+}
+
+// start starts a process, whose log goes to a file.
+func (s *stage) start(role string, b brief) (*process, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	text, err := json.Marshal(b)
+	if err != nil {
+		return nil, err
+	}
+	log, err := os.CreateTemp(s.dir, role+"-*.log")
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	p := &process{role: role, cmd: exec.Command(self), exited: make(chan struct{})}
+	p.cmd.Env = append(os.Environ(), roleVariable+"="+role, briefVariable+"="+string(text))
+	p.cmd.Stdout, p.cmd.Stderr = log, log
+	if err := p.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start %s: %w", role, err)
+	}
+	go func() {
+		_ = p.cmd.Wait() // how it ended is in ProcessState
+		close(p.exited)
+	}()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.processes = append(s.processes, p)
+	return p, nil
+}
+
+// startWorker starts a worker and returns when it beats.
+func (s *stage) startWorker(ctx context.Context) (*process, error) {
+	p, err := s.start(workerRole, s.brief)
+	if err != nil {
+		return nil, err
+	}
+	return p, s.until(ctx, fmt.Sprintf("worker %d beats", p.pid()), func() (bool, error) {
+		select {
+		case <-p.exited:
+			return false, fmt.Errorf("worker %d ended: %s", p.pid(), p.cmd.ProcessState)
+		default:
+		}
+		workers, err := s.client.ZRange(ctx, "refq:{"+queue+"}:workers", 0, -1).Result()
+		for _, id := range workers {
+			if pidOf(id) == p.pid() {
+				return true, nil
+			}
+		}
+		return false, err
+	})
+}
+
+func (s *stage) startWorkers(ctx context.Context, n int) (workers []*process, err error) {
+	for range n {
+		w, err := s.startWorker(ctx)
+		if err != nil {
+			return nil, err
+		}
+		workers = append(workers, w)
+	}
+	return workers, nil
+}
+
+// startProducer starts a producer that makes calls.
+func (s *stage) startProducer(l load) (*process, error) {
+	b := s.brief
+	l.Seed = s.seed // the same numbers make the same jobs
+	b.Load = l
+	return s.start(producerRole, b)
+}
+
+// pidOf reads the process out of a worker's id, host-pid-random.
+func pidOf(worker string) (pid int) {
+	words := strings.Split(worker, "-")
+	if len(words) >= 3 {
+		_, _ = fmt.Sscan(words[len(words)-2], &pid)
+	}
+	return pid
+}
+
+func (p *process) pid() int { return p.cmd.Process.Pid }
+
+// kill ends the process without a warning, and returns when it is gone. It answers when that was decided.
+func (p *process) kill() time.Time {
+	p.doomed = true
+	at := time.Now()
+	_ = p.cmd.Process.Kill() // it may have ended
+	<-p.exited
+	return at
+}
+
+func (p *process) signal(signal syscall.Signal) error {
+	return p.cmd.Process.Signal(signal)
+}
+
+// stop asks the process to stop, and waits until it has.
+func (p *process) stop(within time.Duration) error {
+	p.doomed = true
+	if err := p.signal(syscall.SIGTERM); err != nil {
+		return fmt.Errorf("stop %s %d: %w", p.role, p.pid(), err)
+	}
+	return p.end(within)
+}
+
+// end waits until the process has ended of its own accord.
+func (p *process) end(within time.Duration) error {
+	p.doomed = true
+	select {
+	case <-p.exited:
+	case <-time.After(within):
+		return fmt.Errorf("%s %d did not end within %v", p.role, p.pid(), within)
+	}
+	if code := p.cmd.ProcessState.ExitCode(); code != 0 {
+		return fmt.Errorf("%s %d: %s", p.role, p.pid(), p.cmd.ProcessState)
+	}
+	return nil
+}
+
+// until waits for a condition; what names it.
+func (s *stage) until(ctx context.Context, what string, is func() (bool, error)) error {
+	for {
+		ok, err := is()
+		if ok {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(fmt.Errorf("waiting until %s: %w", what, context.Cause(ctx)), err)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// close ends everything, and says which process had ended without having been told to.
+func (s *stage) close() error {
+	var errs []error
+	for _, p := range s.processes {
+		select {
+		case <-p.exited:
+			if !p.doomed {
+				errs = append(errs, fmt.Errorf("%s %d ended unasked: %s", p.role, p.pid(), p.cmd.ProcessState))
+			}
+		default:
+			p.kill()
+		}
+	}
+	_ = s.producer.Close()
+	_ = s.client.Close()
+	if s.redis != nil {
+		errs = append(errs, s.redis.Kill())
+	}
+	if s.replicas != nil {
+		errs = append(errs, s.replicas.end())
+	}
+	return errors.Join(errs...)
+}
+
+// panics looks for what no log may hold.
+func (s *stage) panics() error {
+	logs, err := filepath.Glob(filepath.Join(s.dir, "*.log"))
+	if err != nil {
+		return err
+	}
+	for _, name := range logs {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		for _, mark := range []string{"panic:", "DATA RACE", "fatal error:"} {
+			if strings.Contains(string(text), mark) {
+				return fmt.Errorf("%s has a %q", filepath.Base(name), mark)
+			}
+		}
+	}
+	return nil
+}
