@@ -4,7 +4,7 @@
 // loopback interface, does them harm, and accounts for every call at the end. It is not part of the released binary.
 //
 //	go run ./internal/chaos          every scenario in its short form
-//	go run ./internal/chaos -full    in the form whose figures stand in docs/reliability.md
+//	go run ./internal/chaos -full    in the long form
 //	go run ./internal/chaos kill     one scenario
 package main
 
@@ -22,6 +22,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 func main() {
@@ -42,6 +44,7 @@ type options struct {
 	full     bool
 	seed     uint64
 	parallel int
+	document string // file to put the table into; empty: none
 	chosen   []scenario
 }
 
@@ -51,6 +54,7 @@ func parse(args []string) (options, error) {
 	flags.BoolVar(&o.full, "full", false, "the long form of each scenario, one after the other")
 	flags.Uint64Var(&o.seed, "seed", rand.Uint64()>>32, "what the run's chance is made from")
 	flags.IntVar(&o.parallel, "parallel", 3, "how many scenarios play at a time; with -full it is 1")
+	flags.StringVar(&o.document, "document", "", "put the table into this file as well")
 	if err := flags.Parse(args); err != nil {
 		return o, err
 	}
@@ -83,6 +87,7 @@ func direct(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	redis.SetLogger(silence{})
 	fmt.Fprintf(out, "seed %d\n", o.seed)
 	played := make([]performance, len(o.chosen))
 	places := make(chan struct{}, o.parallel)
@@ -97,11 +102,19 @@ func direct(ctx context.Context, args []string, out io.Writer) error {
 	}
 	all.Wait()
 	printTable(out, played)
+	if o.document != "" {
+		err = document(ctx, o.document, o, played)
+	}
 	for _, p := range played {
 		err = errors.Join(err, p.failure())
 	}
 	return err
 }
+
+// silence takes what go-redis would print of outages that are made on purpose.
+type silence struct{}
+
+func (silence) Printf(context.Context, string, ...any) {}
 
 // performance is how a scenario went.
 type performance struct {
