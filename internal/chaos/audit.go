@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -47,6 +48,11 @@ func (s *stage) books() (map[refcache.Ref]*book, error) {
 
 // settle stops the producers, waits for the end of every call and checks them all.
 func (s *stage) settle(ctx context.Context, producers ...*process) (map[refcache.Ref]*book, account, error) {
+	return s.settleAfter(ctx, nil, producers)
+}
+
+// settleAfter is settle after spans in which Redis itself lost writes.
+func (s *stage) settleAfter(ctx context.Context, lossy []span, producers []*process) (map[refcache.Ref]*book, account, error) {
 	for _, p := range producers {
 		if err := p.stop(patience); err != nil {
 			return nil, account{}, err
@@ -56,7 +62,7 @@ func (s *stage) settle(ctx context.Context, producers ...*process) (map[refcache
 	if err != nil {
 		return nil, account{}, err
 	}
-	a, err := s.audit(ctx, books)
+	a, err := s.audit(ctx, books, lossy)
 	return books, a, err
 }
 
@@ -73,15 +79,18 @@ func count(lines []line, k kind) (n int) {
 type account struct {
 	calls, complete, failed, cancelled int
 	executions, retries, lost, backs   int
-	gone                               int // had been accepted, and have no record
-	gaveUp                             int // told to their callers as vanished
+	gone                               int // have no record, and their callers no answer
+	vanished                           int // callers who were told that their call had vanished
+	rolledBack                         int // calls that do not add up, and were under way while writes got lost
 	wrong                              []string
 	infos                              map[refcache.Ref]refcache.TaskInfo
 }
 
 // audit waits until every call has ended and checks each: that it has one outcome, the right one, that its callers were
 // told that, and that its executions are accounted for in attempts, budget and history.
-func (s *stage) audit(ctx context.Context, all map[refcache.Ref]*book) (account, error) {
+//
+// Calls that were under way in one of the spans are forgiven what does not add up: Redis itself lost writes then.
+func (s *stage) audit(ctx context.Context, all map[refcache.Ref]*book, lossy []span) (account, error) {
 	a := account{infos: map[refcache.Ref]refcache.TaskInfo{}}
 	var mu sync.Mutex
 	var readers sync.WaitGroup
@@ -95,7 +104,7 @@ func (s *stage) audit(ctx context.Context, all map[refcache.Ref]*book) (account,
 				if err != nil && !errors.Is(err, refcache.ErrTaskNotFound) {
 					failure = errors.Join(failure, err)
 				} else {
-					a.add(b, info, stored, err == nil)
+					a.add(b, info, stored, err == nil, lossy)
 				}
 				mu.Unlock()
 			}
@@ -120,12 +129,19 @@ func (s *stage) outcome(ctx context.Context, ref refcache.Ref) (refcache.TaskInf
 	return info, value, err
 }
 
-func (a *account) add(b *book, info refcache.TaskInfo, stored answer, there bool) {
+func (a *account) add(b *book, info refcache.TaskInfo, stored answer, there bool, lossy []span) {
 	a.calls++
 	a.executions += count(b.works, started)
-	a.gaveUp += count(b.answers, vanished)
+	a.vanished += count(b.answers, vanished)
 	if !there {
-		a.gone++
+		switch {
+		case count(b.answers, answered) == 0:
+			a.gone++
+		case b.during(lossy):
+			a.rolledBack++
+		default:
+			a.wrong = append(a.wrong, fmt.Sprintf("%s: answered, and has no record", b.ref))
+		}
 		return
 	}
 	a.infos[b.ref] = info
@@ -141,9 +157,29 @@ func (a *account) add(b *book, info refcache.TaskInfo, stored answer, there bool
 	case refcache.Cancelled:
 		a.cancelled++
 	}
-	for _, problem := range b.problems(info, stored, backs) {
+	problems := b.problems(info, stored, backs)
+	if len(problems) > 0 && b.during(lossy) {
+		a.rolledBack++
+		return
+	}
+	for _, problem := range problems {
 		a.wrong = append(a.wrong, fmt.Sprintf("%s: %s", b.ref, problem))
 	}
+}
+
+// span is from when till when something went on.
+type span struct{ from, till time.Time }
+
+// during reports whether anything is written of the call that happened in one of the spans.
+func (b *book) during(spans []span) bool {
+	for _, s := range spans {
+		for _, l := range slices.Concat(b.works, b.answers) {
+			if l.time().After(s.from) && l.time().Before(s.till) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func handedBack(info refcache.TaskInfo) (n int) {
@@ -231,7 +267,7 @@ func (b *book) ranAt(at time.Time, pid int) bool {
 
 // showAccount adds what must be true after every scenario.
 func (r *report) showAccount(a account) {
-	r.show(a.gone == 0 && a.gaveUp == 0, "%d calls, %d lost", a.calls, a.gone+a.gaveUp)
+	r.show(a.gone == 0 && a.vanished == 0, "%d calls, %d lost", a.calls, a.gone+a.vanished)
 	r.show(len(a.wrong) == 0, "%d complete, %d failed, %d cancelled in %d executions; %d do not add up%s",
 		a.complete, a.failed, a.cancelled, a.executions, len(a.wrong), examples(a.wrong))
 }

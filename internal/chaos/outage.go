@@ -4,7 +4,7 @@ package main
 
 import (
 	"context"
-	"fmt"
+	"regexp"
 	"strings"
 	"time"
 
@@ -137,6 +137,9 @@ func outlivedOutage(books map[refcache.Ref]*book, a account) (n int) {
 	return n
 }
 
+// refs are what differs between like errors: ref_ids and ports.
+var refs = regexp.MustCompile(queue + `:[0-9a-f]{32}|127\.0\.0\.1:[0-9]+(->127\.0\.0\.1:[0-9]+)?`)
+
 // refusals tells what producers heard while Redis was away, and how often.
 func (s *stage) refusals() (n int, examples []string, err error) {
 	seen := map[string]bool{}
@@ -145,7 +148,7 @@ func (s *stage) refusals() (n int, examples []string, err error) {
 			return
 		}
 		n++
-		if text := fmt.Sprintf("%.160s", l.Text); !seen[text] && len(examples) < 3 {
+		if text := refs.ReplaceAllString(l.Text, "REF"); !seen[text] && len(examples) < 3 {
 			seen[text] = true
 			examples = append(examples, text)
 		}

@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -37,8 +38,19 @@ func (r *report) showTimes(what string, times []time.Duration, most50, most99 ti
 	slices.Sort(times)
 	p50, p99 := percentile(times, 50), percentile(times, 99)
 	ok := p50 <= most50 && p99 <= most99
+	if len(times) <= few {
+		var all []string
+		for _, t := range times {
+			all = append(all, round(t).String())
+		}
+		r.show(ok, "%s: %s", what, strings.Join(all, ", "))
+		return
+	}
 	r.show(ok, "%s (%d): p50 %s, p99 %s, most %s", what, len(times), round(p50), round(p99), round(times[len(times)-1]))
 }
+
+// few times are listed rather than summed up.
+const few = 5
 
 // percentile is the smallest of sorted times that p percent do not exceed.
 func percentile(sorted []time.Duration, p int) time.Duration {
