@@ -22,6 +22,7 @@ var arrows = map[string][]string{
 	"worker":                {"refcache", "internal/codec", "internal/store", "internal/doorbell"},
 	"internal/memredis":     {"refcache"},
 	"internal/redistest":    {},
+	"internal/netproxy":     {},
 	"internal/e2e":          {},
 	"refcache/refcachetest": {"refcache", "internal/memredis"},
 	"worker/workertest":     {"refcache", "refcache/refcachetest", "producer", "worker"},

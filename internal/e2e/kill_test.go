@@ -3,11 +3,13 @@
 package e2e
 
 import (
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/refq/refq/internal/netproxy"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 )
@@ -45,9 +47,19 @@ func TestTheCallOfAKilledProducerRuns(t *testing.T) {
 	s := newSite(t, nil)
 	s.worker()
 	p := s.producer()
-	wire := newWire(t, s.redis, "asynq:")
-	caller := s.start("call", "f", "{}", "--redis", wire.url)
-	await(t, "the producer turns to asynq", wire.silent)
+	proxy, silent := newProxy(t, s.redis), make(chan bool, 1)
+	proxy.SetFaults(func(cmd []string) netproxy.Fault {
+		if !strings.Contains(strings.Join(cmd, " "), "asynq:") {
+			return netproxy.Pass
+		}
+		select {
+		case silent <- true:
+		default: // it tries again
+		}
+		return netproxy.Stall
+	})
+	caller := s.start("call", "f", "{}", "--redis", "redis://"+proxy.Addr())
+	await(t, "the producer turns to asynq", silent)
 	caller.kill()
 
 	ref := only(t, p, s.queue)
