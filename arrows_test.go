@@ -23,6 +23,7 @@ var arrows = map[string][]string{
 	"internal/memredis":     {"refcache"},
 	"internal/redisserver":  {},
 	"internal/redistest":    {"internal/redisserver"},
+	"internal/netproxy":     {},
 	"internal/e2e":          {},
 	"internal/chaos":        {"refcache", "producer", "worker", "internal/redisserver"},
 	"refcache/refcachetest": {"refcache", "internal/memredis"},
