@@ -40,9 +40,17 @@ func (w *Worker) sweep(ctx context.Context, queue string) error {
 			return err
 		}
 		if rang == 0 || !found.More {
-			return w.store.AddQueue(ctx, queue) // again each time: a flush loses it
+			return w.noteQueue(ctx, queue)
 		}
 	}
+}
+
+// noteQueue says that the queue is used, again each time: a flush loses it.
+func (w *Worker) noteQueue(ctx context.Context, queue string) error {
+	if err := w.store.AddQueue(ctx, queue); err != nil {
+		return err
+	}
+	return w.bell.NoteQueue(ctx, queue)
 }
 
 // takeOver redelivers what dead workers ran, and forgets those that run nothing.

@@ -3,7 +3,6 @@ package doorbell
 import (
 	"context"
 	_ "embed"
-	"fmt"
 	"strconv"
 	"time"
 
@@ -70,10 +69,6 @@ func (f found) silent(ready time.Time, patience time.Duration) bool {
 // look reads doorbells of a queue. Of the pending ones it makes sure that they are in the queue, if that has no more
 // than listed entries.
 func (b *Bell) look(ctx context.Context, queue string, ids []string, listed int) ([]found, error) {
-	// A client notes its queue only once (R4): after a flush asynq's tools would not find it, nor any task in it.
-	if err := b.rdb.SAdd(ctx, "asynq:queues", queue).Err(); err != nil {
-		return nil, fmt.Errorf("note asynq's queue %s: %w", queue, err)
-	}
 	args := make([]any, 1, 1+len(ids))
 	args[0] = listed
 	for _, id := range ids {

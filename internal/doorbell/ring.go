@@ -144,6 +144,15 @@ func (b *Bell) ringAnew(ctx context.Context, t store.Waiting, s state) error {
 	return b.Ring(ctx, r, Patient)
 }
 
+// NoteQueue tells asynq's tools of a queue. A client does that only once (R4): after a flush, or when somebody deletes the
+// queue there, they would show neither the queue nor anything in it.
+func (b *Bell) NoteQueue(ctx context.Context, queue string) error {
+	if err := b.rdb.SAdd(ctx, "asynq:queues", queue).Err(); err != nil {
+		return fmt.Errorf("note asynq's queue %s: %w", queue, err)
+	}
+	return nil
+}
+
 // enqueue puts a doorbell into asynq, with one retry more than the task has: at the end of its retries asynq archives
 // also what is not counted, such as a task that was handed back.
 func (b *Bell) enqueue(ctx context.Context, r store.Record) error {

@@ -180,7 +180,7 @@ func TestRingTriesAgainWhenTheDoorbellIsGoneMeanwhile(t *testing.T) {
 			require.NoError(h, asynq.NewInspectorFromRedisClient(other).DeleteTask(queue, string(r.Ref)))
 		})
 		h.server.SetFaults(func(cmd []string) memredis.Fault {
-			if cmd[0] == "SADD" { // Ring is about to look
+			if cmd[0] == "EVALSHA" && cmd[3] == asynqKey { // Ring is about to look
 				h.server.SetFaults(nil)
 				once()
 			}

@@ -38,7 +38,8 @@ func TestR4QueueThatAsynqDoesNotKnowIsNoted(t *testing.T) {
 		_, err := h.asynq.GetTaskInfo(queue, string(r.Ref))
 		require.ErrorIs(h, err, asynq.ErrQueueNotFound)
 
-		h.ring(r, doorbell.AtOnce) // by somebody else, who finds the id taken
+		h.ring(r, doorbell.AtOnce)
+		require.NoError(h, h.bell.NoteQueue(h.Context(), queue))
 		h.holds(r, asynq.TaskStatePending)
 		require.Equal(h, 1, h.read(r.Ref).Delivery, "the doorbell was there all along")
 		info, err := h.asynq.GetQueueInfo(queue)
