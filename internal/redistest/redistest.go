@@ -45,7 +45,7 @@ var shared = sync.OnceValues(func() (*process, error) {
 type process struct {
 	addr string
 	cmd  *exec.Cmd
-	life io.Closer // while it is open, the server runs
+	life io.WriteCloser // while it is open, the server runs
 }
 
 // launchAnywhere tries a few ports: another process may take one between its choice and its use.
@@ -62,9 +62,9 @@ func launchAnywhere(args ...string) (p *process, err error) {
 	return nil, err
 }
 
-// keeper runs redis-server until its own standard input ends; the death of the test binary ends that, too. It closes
-// its output so that the server's death ends the log.
-const keeper = `redis-server "$@" & exec >&-; read -r _; kill $!; wait`
+// keeper runs redis-server until its own standard input ends; the death of the test binary ends that, too. A line that
+// comes before is the signal that the server gets. It closes its output so that the server's death ends the log.
+const keeper = `redis-server "$@" & exec >&-; read -r signal; kill $signal $!; wait`
 
 func launch(addr string, args ...string) (*process, error) {
 	_, port, _ := net.SplitHostPort(addr)
@@ -92,6 +92,12 @@ func launch(addr string, args ...string) (*process, error) {
 // end ends the server as its service manager would, and returns when it has ended.
 func (p *process) end() error {
 	return errors.Join(p.life.Close(), p.cmd.Wait())
+}
+
+// kill ends the server without a warning, and returns when it has ended.
+func (p *process) kill() error {
+	_, err := io.WriteString(p.life, "-9\n")
+	return errors.Join(err, p.end())
 }
 
 func freeAddr() (string, error) {

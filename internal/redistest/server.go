@@ -39,7 +39,16 @@ func (s *Server) Stop() {
 	s.runs = nil
 }
 
-// Start starts the server again after Stop, with what it kept.
+// Kill ends the server as a loss of power would, and returns when it has ended.
+func (s *Server) Kill() {
+	s.tb.Helper()
+	if err := s.runs.kill(); err != nil {
+		s.tb.Errorf("kill redis-server: %v", err)
+	}
+	s.runs = nil
+}
+
+// Start starts the server again after Stop or Kill, with what it kept.
 func (s *Server) Start() {
 	s.tb.Helper()
 	var err error
