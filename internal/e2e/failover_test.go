@@ -15,7 +15,7 @@ import (
 func TestAFailoverLosesLastWritesAndEndsEveryCall(t *testing.T) {
 	t.Parallel()
 	r := newReplicated(t)
-	s := newSiteAt(t, r.url, keys{"retry_delay": "1s", "retry_jitter": 0}, nil)
+	s := newSiteAt(t, r.url, keys{"retry_delay": "60s"}, nil)
 	s.worker()
 	calls, commands := map[string]*process{}, map[string]*actor{}
 	for _, name := range []string{`"runs"`, `"ends"`, `"fails"`} {
