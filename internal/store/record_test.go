@@ -222,7 +222,7 @@ func TestIndexOfAnotherTypeIsAnErrorThatNamesTheQueue(t *testing.T) {
 		require.ErrorContains(q, q.DropWorker(q.Context(), q.name, "w1", "w2"), "drop worker w1 of queue "+q.name)
 		require.ErrorContains(q, second(q.Running(q.Context(), q.name)), "list workers of queue "+q.name)
 		require.NoError(q, q.rdb.Set(q.Context(), q.index(refcache.Pending), "x", 0).Err())
-		require.ErrorContains(q, second(q.Sweep(q.Context(), q.name, 10)), "sweep queue "+q.name)
+		require.ErrorContains(q, second(q.Sweep(q.Context(), q.name, 10, false)), "sweep queue "+q.name)
 	})
 }
 

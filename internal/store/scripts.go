@@ -23,6 +23,7 @@ const (
 	historyLength = 100
 
 	sweepEvery     = 900 * time.Millisecond // a little less than the sweepers' second, so that none finds it just too early
+	sweepTidy      = 100                    // entries looked at in a sweep that only tidies
 	sweepGap       = 3 * time.Second        // longer without a sweep: Redis was away, nobody is dead yet
 	pendingTooLong = 5 * time.Second
 	overdueTooLong = 2 * time.Second
@@ -74,6 +75,7 @@ func constants(name string) string {
 	limit("DEAD_AFTER", DeadAfter.Milliseconds())
 	limit("HISTORY", historyLength)
 	limit("SWEEP_EVERY", sweepEvery.Milliseconds())
+	limit("SWEEP_TIDY", sweepTidy)
 	limit("SWEEP_GAP", sweepGap.Milliseconds())
 	limit("PENDING_TOO_LONG", pendingTooLong.Milliseconds())
 	limit("OVERDUE_TOO_LONG", overdueTooLong.Milliseconds())
