@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/refq/refq/internal/store"
@@ -44,15 +45,38 @@ func (w *Worker) sweep(ctx context.Context, queue string) error {
 	return w.store.AddQueue(ctx, queue) // again each time: a flush loses it
 }
 
+// rarely lets something be said at most once a minute: what only a person can mend would fill the log.
+type rarely struct {
+	mu   sync.Mutex
+	said time.Time
+}
+
+func (r *rarely) due() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Now()
+	if now.Sub(r.said) < time.Minute {
+		return false
+	}
+	r.said = now
+	return true
+}
+
 // ringSilent rings for those of the tasks that no doorbell is for.
 func (w *Worker) ringSilent(ctx context.Context, refs []refcache.Ref) error {
+	var unreadable error
+	defer func() {
+		if unreadable != nil && w.complaints.due() {
+			w.log.Warn("there are tasks that cannot be looked after, such as this one", "err", unreadable)
+		}
+	}()
 	for _, ref := range refs {
 		task, err := w.store.Read(ctx, ref)
 		if errors.Is(err, refcache.ErrTaskNotFound) {
 			continue
 		}
 		if errors.Is(err, store.ErrUnreadable) { // it must not hold up the others
-			w.log.Warn("task cannot be looked after", "ref", ref, "err", err)
+			unreadable = err
 			continue
 		}
 		if err != nil {
