@@ -215,11 +215,11 @@ func TestNumbersInURLsAreBounded(t *testing.T) {
 		"pipeline_pool_size", "pipeline_read_buffer_size", "pipeline_write_buffer_size"} {
 		for _, n := range []string{"-1", "100001", "2147483647", "9223372036854775807"} {
 			_, err := refcache.Connect("redis://h:1/0?" + name + "=" + n)
-			require.EqualError(t, err, "redis URL redis://h:1/0?"+name+"="+n+": "+name+" is "+n+", must be 0 to 100000")
+			require.ErrorContains(t, err, ": "+name+" is "+n+", must be 0 to 100000")
 		}
 	}
 	_, err := refcache.Connect("redis://h:1/0?max_retries=-2")
-	require.EqualError(t, err, "redis URL redis://h:1/0?max_retries=-2: max_retries is -2, must be -1 to 100000")
+	require.ErrorContains(t, err, ": max_retries is -2, must be -1 to 100000")
 	for _, query := range []string{"max_retries=-1", "pool_size=100000"} {
 		client, err := refcache.Connect("redis://h:1/0?" + query)
 		require.NoError(t, err)
