@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/refq/refq/internal/store"
@@ -84,9 +85,12 @@ func (p *Producer) Cancel(ctx context.Context, ref refcache.Ref) error {
 }
 
 // Delete removes a task that has ended: its result, its history, everything. The error is refcache.ErrTaskNotFound, or
-// refcache.ErrInFlight.
+// refcache.ErrInFlight. A record that is damaged is removed whatever it says: errors about it name this way out.
 func (p *Producer) Delete(ctx context.Context, ref refcache.Ref) error {
 	seen, err := p.see(ctx, ref)
+	if errors.Is(err, store.ErrDamaged) {
+		return p.deleteDamaged(ctx, ref)
+	}
 	if err != nil {
 		return err
 	}
@@ -98,6 +102,14 @@ func (p *Producer) Delete(ctx context.Context, ref refcache.Ref) error {
 		return fmt.Errorf("delete %s: %w", ref, refcache.ErrInFlight)
 	}
 	return nil
+}
+
+func (p *Producer) deleteDamaged(ctx context.Context, ref refcache.Ref) error {
+	gone, err := p.store.DeleteDamaged(ctx, ref)
+	if err == nil && !gone {
+		return fmt.Errorf("delete %s: its record was damaged and is no longer: look again", ref)
+	}
+	return err
 }
 
 // see reads the task that a person wants to change: the change is made only to what was seen.

@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"os"
 	"sync"
@@ -96,7 +97,9 @@ func (w *Worker) redeliver(ctx context.Context, o store.Orphan) {
 		w.log.Warn("attempt was lost", "ref", o.Ref, "func", task.Policy.Name, "lost_by", o.Worker, "status", task.Status)
 		err = w.bell.Ring(ctx, task, doorbell.AtOnce)
 	}
-	if err != nil && ctx.Err() == nil {
+	if errors.Is(err, store.ErrDamaged) {
+		w.log.Warn("damaged record: its attempt is given up", "ref", o.Ref, "lost_by", o.Worker, "err", err)
+	} else if err != nil && ctx.Err() == nil {
 		w.log.Warn("redelivery is left to a later sweep", "ref", o.Ref, "err", err)
 	}
 }

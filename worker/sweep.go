@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/refq/refq/internal/store"
@@ -68,6 +69,23 @@ func (w *Worker) takeOver(ctx context.Context, queue string, found store.Swept) 
 	return nil
 }
 
+// rarely lets something be said at most once a minute: what only a person can mend would fill the log.
+type rarely struct {
+	mu   sync.Mutex
+	said time.Time
+}
+
+func (r *rarely) due() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Now()
+	if now.Sub(r.said) < time.Minute {
+		return false
+	}
+	r.said = now
+	return true
+}
+
 // ringSilent rings for those of the tasks that no doorbell is for. A task that cannot be read must not hold up the
 // others.
 func (w *Worker) ringSilent(ctx context.Context, queue string, tasks []store.Waiting) (rang int, err error) {
@@ -76,7 +94,9 @@ func (w *Worker) ringSilent(ctx context.Context, queue string, tasks []store.Wai
 		w.log.Warn("tasks had no doorbell, rang", "queue", queue, "tasks", rang)
 	}
 	if errors.Is(err, store.ErrUnreadable) {
-		w.log.Warn("task cannot be looked after", "err", err)
+		if w.complaints.due() {
+			w.log.Warn("there are tasks that cannot be looked after, such as this one", "err", err)
+		}
 		return rang, nil
 	}
 	return rang, err

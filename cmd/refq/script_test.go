@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"flag"
 	"net"
 	"os"
@@ -10,9 +11,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/refq/refq/internal/memredis"
+	"github.com/refq/refq/refcache"
 )
 
 func TestMain(m *testing.M) {
@@ -39,6 +42,7 @@ func TestScripts(t *testing.T) {
 			"exits":  exits,
 			"ref":    findRef,
 			"normal": normalise,
+			"damage": damage,
 		},
 	})
 }
@@ -54,6 +58,7 @@ func setUpScript(env *testscript.Env) error {
 		return err
 	}
 	env.Setenv("ADDR", server.Addr())
+	env.Values[serverKey{}] = server.Addr()
 	env.Setenv("REFQ_REDIS", "redis://"+server.Addr()+"/0")
 	env.Setenv("NOBODY", nobody)
 	env.Setenv("TZ", "UTC")
@@ -85,6 +90,26 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	if got != want {
 		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+// serverKey is what scripts' environments know their Redis by.
+type serverKey struct{}
+
+// damage changes a record behind refq's back: damage REF [FIELD [TEXT]] writes a text to a field, deletes the field, or
+// puts something else in place of the record.
+func damage(ts *testscript.TestScript, _ bool, args []string) {
+	rdb := redis.NewClient(&redis.Options{Addr: ts.Value(serverKey{}).(string)})
+	defer rdb.Close()
+	ref, ctx := refcache.Ref(args[0]), context.Background()
+	key := "refq:{" + ref.Queue() + "}:t:" + ref.Hash()
+	switch len(args) {
+	case 1:
+		ts.Check(rdb.Set(ctx, key, "no hash", 0).Err())
+	case 2:
+		ts.Check(rdb.HDel(ctx, key, args[1]).Err())
+	default:
+		ts.Check(rdb.HSet(ctx, key, args[1], args[2]).Err())
 	}
 }
 

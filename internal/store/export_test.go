@@ -19,3 +19,10 @@ func Transitions() []Transition {
 
 // Fields are what readers of a record ask for.
 var Fields = fields
+
+// What a record must look like.
+var (
+	WholeFields   = wholeFields
+	DecimalFields = decimalFields
+	NeededFields  = neededFields
+)

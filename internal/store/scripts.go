@@ -4,6 +4,7 @@ import (
 	"context"
 	"embed"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -66,8 +67,12 @@ func constants(name string) string {
 	limit := func(name string, value int64) { define(name, fmt.Sprint(value)) }
 
 	define("FROM", luaFrom(name))
-	define("FIELDS", "{'"+strings.Join(fields, "', '")+"'}")
-	define("POLICY", "{'"+strings.Join(policyFields, "', '")+"'}")
+	define("FIELDS", luaList(fields))
+	define("POLICY", luaList(policyFields))
+	define("CHECKED", luaList(slices.Concat([]string{"status"}, wholeFields, decimalFields)))
+	define("WHOLE", luaList(wholeFields))
+	define("DECIMAL", luaList(decimalFields))
+	define("NEEDED", luaNeeded())
 	d := refcache.Defaults
 	define("DEFAULT", fmt.Sprintf("{ns = '%s', max_retries = %d, ttl = %d, failure_ttl = %d}",
 		refcache.DefaultNamespace, d.MaxRetries, d.TTL.Milliseconds(), d.FailureTTL.Milliseconds()))
@@ -82,8 +87,13 @@ func constants(name string) string {
 	limit("COMPLETIONS", completions)
 	limit("WAITERS", mostWaiters)
 	limit("RECORD_VERSION", recordVersion)
+	limit("MOST_DIGITS", mostDigits)
 	limit("NEWER_LATER", newerLater.Milliseconds())
 	return b.String()
+}
+
+func luaList(texts []string) string {
+	return "{'" + strings.Join(texts, "', '") + "'}"
 }
 
 // onTask runs a script about one task.
