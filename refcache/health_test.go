@@ -103,6 +103,7 @@ func TestFactsAboutRedisAreJudged(t *testing.T) {
 			"look at Redis's load, SLOWLOG and the network"},
 		{"latency", func(s *server) { s.Latency = nil }, unknown, "could not be measured, see permissions", ""},
 
+		{"clock", func(s *server) { s.ClockSkew = new(-time.Millisecond) }, ok, "this host's clock and Redis's agree within 1ms", ""},
 		{"clock", func(s *server) { s.ClockSkew = new(time.Second) }, ok, "this host's clock is 1s ahead of Redis's", ""},
 		{"clock", func(s *server) { s.ClockSkew = new(90 * time.Second) }, warning,
 			"this host's clock is 1m30s ahead of Redis's: a worker here may start retries that much late", "synchronise the clocks (NTP)"},
@@ -139,11 +140,13 @@ func TestRefusalsNameWhatToPermit(t *testing.T) {
 		fact, remedy string
 	}{
 		{refused{{Keys: "refq:{a}:*", Commands: []string{"ZADD"}}, {Keys: "asynq:{a}:*", Commands: []string{"ZADD", "INCR"}}},
-			"not permitted: ZADD on refq:{a}:*, ZADD, INCR on asynq:{a}:*", "ACL SETUSER app +incr +zadd"},
+			"not permitted: ZADD on refq:{a}:*; ZADD, INCR on asynq:{a}:*", "ACL SETUSER app +incr +zadd"},
 		{refused{{Keys: "refq:{a}:*", Commands: many}},
 			"not permitted: A, B, C and 6 more on refq:{a}:*", "ACL SETUSER app +@all -@dangerous +info"},
 		{refused{{Keys: "refq:{a}:*"}, {Keys: "asynq:queues"}, {Channels: "refq:inbox:*"}, {Channels: "refq:worker:*"}},
 			"not permitted: keys refq:{a}:*, asynq:queues; channels refq:inbox:*, refq:worker:*", "ACL SETUSER app &refq:* ~asynq:* ~refq:*"},
+		{refused{{Keys: "a", Commands: many[:1]}, {Keys: "b", Commands: many[:1]}, {Keys: "c", Commands: many[:2]}, {Keys: "d", Commands: many[:1]}, {Keys: "e", Commands: many[:1]}},
+			"not permitted: A on a; A on b; A, B on c; and 2 more", "ACL SETUSER app +a +b"},
 		{refused{{Commands: []string{"EVALSHA"}}, {Commands: []string{"SUBSCRIBE"}}},
 			"not permitted: EVALSHA, SUBSCRIBE (look again then: without scripts no more could be tried)", "ACL SETUSER app +evalsha +subscribe"},
 		{refused{{Keys: "refq:{a}:*", Reason: "OOM command not allowed"}},
@@ -202,6 +205,9 @@ func TestFactsAboutQueuesAndWorkersAreJudged(t *testing.T) {
 			h.Queues = append(h.Queues, refcache.QueueHealth{Name: "b", Pending: 2, OldestPending: 90 * time.Second})
 			h.Queues[0].Pending, h.Queues[0].OldestPending = 5, time.Second
 		}, warning, "pending for 1m30s in queue b; pending there: 2", busy},
+
+		{"oldest_pending", func(h *health) { h.Queues[0].Pending, h.Queues[0].OldestPending = 1, 71*time.Hour }, warning,
+			"pending for 3 days in queue media; pending there: 1", busy},
 
 		{"overdue", func(h *health) { h.Queues[0].Retrying = 4 }, ok, "no retry is late", ""},
 		{"overdue", func(h *health) { h.Queues[0].Overdue, h.Queues[0].OldestOverdue = 4, 75*time.Second }, warning,

@@ -101,6 +101,9 @@ func judgeClock(s ServerHealth) Finding {
 		return LevelWarning.of("synchronise the clocks (NTP)",
 			"this host's clock is %s %s Redis's: a worker here may start retries that much late", roughly(apart), word)
 	}
+	if apart <= time.Millisecond {
+		return fine("this host's clock and Redis's agree within 1ms")
+	}
 	return fine("this host's clock is %s %s Redis's", roughly(apart), word)
 }
 
@@ -108,6 +111,8 @@ func judgeClock(s ServerHealth) Finding {
 func roughly(d time.Duration) string {
 	unit := time.Second
 	switch {
+	case d >= 48*time.Hour:
+		return fmt.Sprintf("%.0f days", d.Hours()/24)
 	case d < 10*time.Millisecond:
 		unit = 10 * time.Microsecond
 	case d < time.Second:
@@ -148,8 +153,9 @@ func (h Health) permissions() Finding {
 	if len(channels) > 0 {
 		facts = append(facts, "channels "+named(channels))
 	}
-	if len(partly) > 0 {
-		facts = append(facts, named(partly))
+	facts = append(facts, partly...)
+	if more := len(facts) - mostNamed; more > 1 {
+		facts = append(facts[:mostNamed], fmt.Sprintf("and %d more", more))
 	}
 	untried := ""
 	if slices.Contains(bare, "EVAL") || slices.Contains(bare, "EVALSHA") {

@@ -120,7 +120,7 @@ var variable = []struct {
 	{regexp.MustCompile(`\d\d:\d\d:\d\d\.\d{3}`), `HH:MM:SS.mmm`},
 	{regexp.MustCompile(`\d\d:\d\d:\d\d`), `HH:MM:SS`},
 	{regexp.MustCompile(`[\d.]+[mµ]?s( a trip)`), `TRIP$1`},
-	{regexp.MustCompile(`clock is \S+ (ahead of|behind)`), `clock is TRIP ahead of`},
+	{regexp.MustCompile(`this host's clock .*`), `CLOCK`},
 	{regexp.MustCompile(`[ ]+\n`), "\n"},
 }
 
