@@ -144,6 +144,8 @@ var variable = []struct {
 	{regexp.MustCompile(`\d{4}-\d\d-\d\d`), `DAY`},
 	{regexp.MustCompile(`\d\d:\d\d:\d\d\.\d{3}`), `HH:MM:SS.mmm`},
 	{regexp.MustCompile(`\d\d:\d\d:\d\d`), `HH:MM:SS`},
+	{regexp.MustCompile(`[\d.]+[mµ]?s( a trip)`), `TRIP$1`},
+	{regexp.MustCompile(`this host's clock .*`), `CLOCK`},
 	{regexp.MustCompile(`[ ]+\n`), "\n"},
 }
 

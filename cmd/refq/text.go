@@ -61,6 +61,27 @@ func cut(s string, columns int) string {
 	return runewidth.Truncate(s, columns, "…")
 }
 
+// wrap breaks a text between words into lines of so many columns; too few: not at all.
+func wrap(s string, columns int) []string {
+	const least = 20
+	if columns < least {
+		return []string{s}
+	}
+	lines := []string{""}
+	for word := range strings.FieldsSeq(s) {
+		line := &lines[len(lines)-1]
+		switch {
+		case *line == "":
+			*line = word
+		case runewidth.StringWidth(*line)+1+runewidth.StringWidth(word) <= columns:
+			*line += " " + word
+		default:
+			lines = append(lines, word)
+		}
+	}
+	return lines
+}
+
 // short tells a duration to people, roughly.
 func short(d time.Duration) string {
 	switch d = max(0, d); {

@@ -51,6 +51,7 @@ func TestWrongUsageExits2WithOneSentence(t *testing.T) {
 		{"cancel default", `invalid ref_id`},
 		{"delete ../../etc:passwd", `invalid ref_id`},
 		{"version x", `version takes no argument`},
+		{"doctor x", `doctor takes no argument`},
 		{"init x", `init takes no argument`},
 		{"worker x", `worker takes no argument`},
 		{"call", `call needs a FUNC and its arguments as one JSON text; see refq call --help`},
@@ -86,7 +87,7 @@ func TestWithoutVerbTheHelpIsShownAsAnError(t *testing.T) {
 	require.Equal(t, exitUsage, code)
 	require.Empty(t, stdout)
 	for _, verb := range []string{"demo", "init", "dev", "worker", "call", "get", "wait", "status", "result", "retry", "cancel",
-		"delete", "ls", "functions", "config", "version"} {
+		"delete", "ls", "doctor", "functions", "config", "version"} {
 		require.Contains(t, stderr, "\n  "+verb+" ")
 	}
 }
@@ -94,7 +95,7 @@ func TestWithoutVerbTheHelpIsShownAsAnError(t *testing.T) {
 func TestHelpFitsTheTerminal(t *testing.T) {
 	t.Parallel()
 	for _, verb := range []string{"", "demo", "init", "dev", "worker", "call", "get", "wait", "status", "result", "retry", "cancel",
-		"delete", "ls", "functions", "config", "version"} {
+		"delete", "ls", "doctor", "functions", "config", "version"} {
 		code, stdout, _ := runHere(t, "", append(strings.Fields(verb), "--help")...)
 		require.Equal(t, exitDone, code)
 		for line := range strings.Lines(stdout) {

@@ -47,6 +47,8 @@ var (
 	beatScript       = script("beat")
 	dropWorkerScript = script("drop_worker")
 	sweepScript      = script("sweep")
+	overviewScript   = script("overview")
+	permittedScript  = redis.NewScript(source("permitted"))
 )
 
 func script(name string) *redis.Script {
