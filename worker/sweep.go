@@ -5,7 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/refcache"
 )
 
@@ -51,7 +50,7 @@ func (w *Worker) ringSilent(ctx context.Context, refs []refcache.Ref) error {
 		if errors.Is(err, refcache.ErrTaskNotFound) {
 			continue
 		}
-		if errors.Is(err, store.ErrUnreadable) { // it must not hold up the others
+		if errors.Is(err, refcache.ErrUnreadable) { // it must not hold up the others
 			w.log.Warn("task cannot be looked after", "ref", ref, "err", err)
 			continue
 		}

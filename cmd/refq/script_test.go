@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"flag"
 	"net"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/refq/refq/internal/memredis"
@@ -39,6 +41,7 @@ func TestScripts(t *testing.T) {
 			"exits":  exits,
 			"ref":    findRef,
 			"normal": normalise,
+			"redis":  tellRedis,
 		},
 	})
 }
@@ -99,6 +102,17 @@ func findRef(ts *testscript.TestScript, _ bool, names []string) {
 	for i, name := range names {
 		ts.Setenv(name, refs[i])
 	}
+}
+
+// tellRedis sends a command to the script's Redis: redis COMMAND [ARGS...].
+func tellRedis(ts *testscript.TestScript, _ bool, args []string) {
+	rdb := redis.NewClient(&redis.Options{Addr: ts.Getenv("ADDR")})
+	defer rdb.Close()
+	words := make([]any, len(args))
+	for i, arg := range args {
+		words[i] = arg
+	}
+	ts.Check(rdb.Do(context.Background(), words...).Err())
 }
 
 // variable is what differs between runs, with the word that stands for it in golden files.

@@ -2,7 +2,6 @@ package store
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -84,13 +83,11 @@ func (r Record) Error() string {
 	return r.LastError
 }
 
-// ErrUnreadable is what the errors about records are that are damaged, or newer than this code.
-var ErrUnreadable = errors.New("unreadable record")
-
+// unreadable makes an error refcache.ErrUnreadable: that of a record that is damaged, or newer than this code.
 type unreadable struct{ error }
 
 func (e unreadable) Unwrap() error        { return e.error }
-func (e unreadable) Is(target error) bool { return target == ErrUnreadable }
+func (e unreadable) Is(target error) bool { return target == refcache.ErrUnreadable }
 
 // parseRecord reads what the scripts' read() returns: Redis's time, then the values of fields.
 func parseRecord(ref refcache.Ref, reply any) (Record, error) {

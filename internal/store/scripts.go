@@ -42,6 +42,7 @@ var (
 	deleteScript     = script("delete")
 	progressScript   = script("progress")
 	readScript       = script("read")
+	pageScript       = script("page")
 	beatScript       = script("beat")
 	dropWorkerScript = script("drop_worker")
 	sweepScript      = script("sweep")
@@ -65,6 +66,7 @@ func constants(name string) string {
 	limit := func(name string, value int64) { define(name, fmt.Sprint(value)) }
 
 	define("FROM", luaFrom(name))
+	define("STATUS", luaStatuses())
 	define("FIELDS", "{'"+strings.Join(fields, "', '")+"'}")
 	define("POLICY", "{'"+strings.Join(policyFields, "', '")+"'}")
 	d := refcache.Defaults

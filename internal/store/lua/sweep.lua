@@ -59,9 +59,9 @@ for _, set in ipairs({'pending', 'retrying', 'complete', 'failed', 'cancelled'})
   for _, member in ipairs(page(set, set == 'retrying' and now - OVERDUE_TOO_LONG or '+inf')) do
     -- pcall: what is no record, whoever put it there, must not end every sweep of the queue.
     local status, updated, created = unpack(redis.pcall('HMGET', prefix .. 't:' .. member, 'status', 'updated_at', 'created_at'))
-    if status ~= set then
-      redis.call('ZREM', prefix .. set, member) -- it has expired, or lives on elsewhere since
-    elseif set == 'retrying' or (set == 'pending' and now - (tonumber(updated or created) or 0) > PENDING_TOO_LONG) then
+    if status == false or (STATUS[status] and status ~= set) then
+      redis.call('ZREM', prefix .. set, member) -- it has expired, or lives on elsewhere since; what is damaged stays listed
+    elseif status == set and (set == 'retrying' or (set == 'pending' and now - (tonumber(updated or created) or 0) > PENDING_TOO_LONG)) then
       silent[#silent + 1] = member
     end
   end
