@@ -15,6 +15,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/refq/refq/internal/memredis"
+	"github.com/refq/refq/refcache"
 )
 
 func TestMain(m *testing.M) {
@@ -104,13 +105,16 @@ func findRef(ts *testscript.TestScript, _ bool, names []string) {
 	}
 }
 
-// tellRedis sends a command to the script's Redis: redis COMMAND [ARGS...].
+// tellRedis sends a command to the script's Redis: redis COMMAND [ARGS...]. A ref_id stands for the key of its record.
 func tellRedis(ts *testscript.TestScript, _ bool, args []string) {
 	rdb := redis.NewClient(&redis.Options{Addr: ts.Getenv("ADDR")})
 	defer rdb.Close()
 	words := make([]any, len(args))
 	for i, arg := range args {
 		words[i] = arg
+		if ref, err := refcache.ParseRef(arg); err == nil {
+			words[i] = "refq:{" + ref.Queue() + "}:t:" + ref.Hash()
+		}
 	}
 	ts.Check(rdb.Do(context.Background(), words...).Err())
 }
