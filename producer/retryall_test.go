@@ -120,7 +120,7 @@ func TestTaskThatFailsAgainMeanwhileIsNotRetriedTwice(t *testing.T) {
 	inWorld(t, func(w *world) {
 		s := script{errs: []error{worker.Permanent(errDown)}}
 		w.start(s.of(echo))
-		failed := w.failures(echo, 60)
+		failed := w.failures(echo, 110)
 		var seen []refcache.Ref
 		for r, err := range w.p.RetryAll(w.Context(), producer.Filter{}, producer.FreshBudget()) {
 			require.NoError(w, err)
@@ -136,7 +136,7 @@ func TestTaskThatFailsAgainMeanwhileIsNotRetriedTwice(t *testing.T) {
 		for _, ref := range failed {
 			require.Equal(w, 1, w.until(ref, refcache.Failed).EventsTotal)
 		}
-		require.EqualValues(w, 120, s.runs.Load())
+		require.EqualValues(w, 220, s.runs.Load())
 	})
 }
 
@@ -146,7 +146,7 @@ func TestTaskThatIsMetAgainIsLeftAlone(t *testing.T) {
 	inWorld(t, func(w *world) {
 		s := script{errs: []error{worker.Permanent(errDown)}}
 		w.start(s.of(echo))
-		failed := w.failures(echo, 40)
+		failed := w.failures(echo, 110) // more than a page
 		var seen []refcache.Ref
 		for r, err := range w.p.RetryAll(w.Context(), producer.Filter{}, producer.FreshBudget()) {
 			require.NoError(w, err)

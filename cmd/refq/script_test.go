@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"regexp"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -43,6 +44,7 @@ func TestScripts(t *testing.T) {
 			"ref":    findRef,
 			"normal": normalise,
 			"redis":  tellRedis,
+			"slow":   slowDown,
 		},
 	})
 }
@@ -53,6 +55,7 @@ func setUpScript(env *testscript.Env) error {
 		return err
 	}
 	env.Defer(server.Close)
+	env.Values["server"] = server
 	nobody, err := freeAddr()
 	if err != nil {
 		return err
@@ -117,6 +120,18 @@ func tellRedis(ts *testscript.TestScript, _ bool, args []string) {
 		}
 	}
 	ts.Check(rdb.Do(context.Background(), words...).Err())
+}
+
+// slowDown makes the script's Redis take its time: slow DURATION. 0 ends it.
+func slowDown(ts *testscript.TestScript, _ bool, args []string) {
+	d, err := time.ParseDuration(args[0])
+	ts.Check(err)
+	ts.Value("server").(*memredis.Server).SetFaults(func(cmd []string) memredis.Fault {
+		if strings.HasPrefix(cmd[0], "EVAL") {
+			time.Sleep(d)
+		}
+		return memredis.Pass
+	})
 }
 
 // variable is what differs between runs, with the word that stands for it in golden files.
