@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/refcache"
 )
 
@@ -67,7 +66,7 @@ func (p *Producer) await(ctx context.Context, w *waiter, now snapshot, patience 
 		}
 		seen, err := p.lookSoon(ctx, now.Ref)
 		switch {
-		case errors.Is(err, store.ErrUnreadable):
+		case errors.Is(err, refcache.ErrUnreadable):
 			return now, err // and will be at every look
 		case errors.Is(err, refcache.ErrTaskNotFound):
 			return now, fmt.Errorf("wait for call %s: it was deleted or lost meanwhile: %w", now.Ref, refcache.ErrTaskNotFound)

@@ -11,14 +11,21 @@ import (
 	"github.com/refq/refq/refcache"
 )
 
-// RetryOption changes what RetryTask does.
+// RetryOption changes what RetryTask and RetryAll do.
 type RetryOption func(*retryOptions)
 
 type retryOptions struct{ fresh bool }
 
-// FreshBudget makes RetryTask start a new cycle with the whole of max_retries, also for an exhausted task.
+// FreshBudget makes RetryTask and RetryAll start a new cycle with the whole of max_retries, also for an exhausted task.
 func FreshBudget() RetryOption {
 	return func(o *retryOptions) { o.fresh = true }
+}
+
+func chosen(options []RetryOption) (o retryOptions) {
+	for _, set := range options {
+		set(&o)
+	}
+	return o
 }
 
 // TaskInfo reads everything that is known of a task but its arguments and result. The error is
@@ -35,22 +42,17 @@ func (p *Producer) TaskInfo(ctx context.Context, ref refcache.Ref) (refcache.Tas
 // refcache.ErrNotFailed when the task is in any other status, also because somebody else was quicker, or
 // refcache.ErrRetriesExhausted; refcache.ErrNotQueued means that it was accepted, as for [Submit].
 func (p *Producer) RetryTask(ctx context.Context, ref refcache.Ref, options ...RetryOption) (refcache.Response[json.RawMessage], error) {
-	var o retryOptions
-	for _, set := range options {
-		set(&o)
-	}
 	seen, err := p.see(ctx, ref)
 	if err != nil {
 		return refcache.Response[json.RawMessage]{}, err
 	}
 	outcome, task := store.RetryNotFailed, seen
 	if seen.Status == refcache.Failed {
-		if outcome, task, err = p.store.Retry(ctx, seen, rand.Text(), p.cfg.By, o.fresh); err != nil {
+		if outcome, task, err = p.store.Retry(ctx, seen, rand.Text(), p.cfg.By, chosen(options).fresh); err != nil {
 			return refcache.Response[json.RawMessage]{}, err
 		}
 	}
-	res, _ := response[json.RawMessage](snapshot{Record: task}) // without a result there is nothing to misread
-	return res, p.judgeRetry(ctx, outcome, task)
+	return stands(task), p.judgeRetry(ctx, outcome, task)
 }
 
 func (p *Producer) judgeRetry(ctx context.Context, outcome store.RetryOutcome, task store.Record) error {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/refq/refq/internal/store"
+	"github.com/refq/refq/refcache"
 )
 
 const (
@@ -93,7 +94,7 @@ func (w *Worker) ringSilent(ctx context.Context, queue string, tasks []store.Wai
 	if rang > 0 {
 		w.log.Warn("tasks had no doorbell, rang", "queue", queue, "tasks", rang)
 	}
-	if errors.Is(err, store.ErrUnreadable) {
+	if errors.Is(err, refcache.ErrUnreadable) {
 		if w.complaints.due() {
 			w.log.Warn("there are tasks that cannot be looked after, such as this one", "err", err)
 		}

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"regexp"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -43,6 +44,8 @@ func TestScripts(t *testing.T) {
 			"ref":    findRef,
 			"normal": normalise,
 			"damage": damage,
+			"redis":  tellRedis,
+			"slow":   slowDown,
 		},
 	})
 }
@@ -53,6 +56,7 @@ func setUpScript(env *testscript.Env) error {
 		return err
 	}
 	env.Defer(server.Close)
+	env.Values["server"] = server
 	nobody, err := freeAddr()
 	if err != nil {
 		return err
@@ -124,6 +128,32 @@ func findRef(ts *testscript.TestScript, _ bool, names []string) {
 	for i, name := range names {
 		ts.Setenv(name, refs[i])
 	}
+}
+
+// tellRedis sends a command to the script's Redis: redis COMMAND [ARGS...]. A ref_id stands for the key of its record.
+func tellRedis(ts *testscript.TestScript, _ bool, args []string) {
+	rdb := redis.NewClient(&redis.Options{Addr: ts.Getenv("ADDR")})
+	defer rdb.Close()
+	words := make([]any, len(args))
+	for i, arg := range args {
+		words[i] = arg
+		if ref, err := refcache.ParseRef(arg); err == nil {
+			words[i] = "refq:{" + ref.Queue() + "}:t:" + ref.Hash()
+		}
+	}
+	ts.Check(rdb.Do(context.Background(), words...).Err())
+}
+
+// slowDown makes the script's Redis take its time: slow DURATION. 0 ends it.
+func slowDown(ts *testscript.TestScript, _ bool, args []string) {
+	d, err := time.ParseDuration(args[0])
+	ts.Check(err)
+	ts.Value("server").(*memredis.Server).SetFaults(func(cmd []string) memredis.Fault {
+		if strings.HasPrefix(cmd[0], "EVAL") {
+			time.Sleep(d)
+		}
+		return memredis.Pass
+	})
 }
 
 // variable is what differs between runs, with the word that stands for it in golden files.

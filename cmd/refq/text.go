@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -127,10 +128,19 @@ func ahead(t time.Time) string {
 	return "due now"
 }
 
-// plural counts things: "1 retry", "2 retries".
+// plural counts things: "1 retry", "2,000 retries".
 func plural(n int, one, many string) string {
 	if n == 1 {
 		return "1 " + one
 	}
-	return fmt.Sprintf("%d %s", n, many)
+	return number(n) + " " + many
+}
+
+// number writes a whole number, not negative, for people: 1,234.
+func number(n int) string {
+	digits := strconv.Itoa(n)
+	for i := len(digits) - 3; i > 0; i -= 3 {
+		digits = digits[:i] + "," + digits[i:]
+	}
+	return digits
 }

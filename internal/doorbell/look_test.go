@@ -138,7 +138,7 @@ func TestSweepRingsForManyAtOnce(t *testing.T) {
 		require.NoError(h, h.rdb.HSet(h.Context(), key(0), "max_retries", "many").Err())
 		require.NoError(h, h.rdb.Del(h.Context(), key(1)).Err())
 		rang, err := h.bell.RingSilent(h.Context(), queue, waiting)
-		require.ErrorIs(h, err, store.ErrUnreadable)
+		require.ErrorIs(h, err, refcache.ErrUnreadable)
 		require.Equal(h, 99, rang)
 		info, err := h.asynq.GetQueueInfo(queue)
 		require.NoError(h, err)

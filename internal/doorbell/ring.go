@@ -101,7 +101,7 @@ func (b *Bell) RingSilent(ctx context.Context, queue string, tasks []store.Waiti
 	goOn := func() bool { // one task that cannot be read must not hold up the others; if Redis is away, nothing can be done
 		mu.Lock()
 		defer mu.Unlock()
-		return err == nil || errors.Is(err, store.ErrUnreadable)
+		return err == nil || errors.Is(err, refcache.ErrUnreadable)
 	}
 	for i, bell := range bells {
 		if !bell.silent(tasks[i].Ready, Patient) {

@@ -43,11 +43,11 @@ func luaNeeded() string {
 	return "{" + b.String() + "}"
 }
 
-// ErrUnreadable is what the errors about records are that are damaged, or newer than this code.
-var ErrUnreadable = errors.New("unreadable record")
-
-// ErrDamaged is what those of them are that are damaged: nothing is done with such a record but to delete it.
+// ErrDamaged is what those errors refcache.ErrUnreadable are that are about damaged records: nothing is done with such a record but to delete it.
 var ErrDamaged = errors.New("damaged record")
+
+// errNoHash is said in the same words by the scripts.
+var errNoHash = errors.New("its key holds no hash")
 
 // unreadable is an error about a record.
 type unreadable struct {
@@ -57,7 +57,7 @@ type unreadable struct {
 
 func (e unreadable) Unwrap() error { return e.error }
 func (e unreadable) Is(target error) bool {
-	return target == ErrUnreadable || target == ErrDamaged && e.damaged
+	return target == refcache.ErrUnreadable || target == ErrDamaged && e.damaged
 }
 
 func newer(ref refcache.Ref, version int) error {

@@ -97,7 +97,7 @@ func TestNoCommandTouchesADamagedRecordAndEachNamesTheDamage(t *testing.T) {
 					continue
 				}
 				require.ErrorIs(q, err, store.ErrDamaged, "%s of %s", command, d)
-				require.ErrorIs(q, err, store.ErrUnreadable)
+				require.ErrorIs(q, err, refcache.ErrUnreadable)
 				require.ErrorContains(q, err, fmt.Sprintf("record of %s is damaged: %s", k.ref, d.complaint), "%s of %s", command, d)
 				require.ErrorContains(q, err, fmt.Sprintf("; refq delete %s removes it", k.ref))
 				require.Less(q, len(err.Error()), 600)
@@ -258,7 +258,7 @@ func TestNewerRecordIsNotStartedAnew(t *testing.T) {
 			c := q.submission()
 			c.RetryFailed, c.Refresh = true, true
 			_, err := q.Submit(q.Context(), k.ref, c)
-			require.ErrorIs(q, err, store.ErrUnreadable)
+			require.ErrorIs(q, err, refcache.ErrUnreadable)
 			require.NotErrorIs(q, err, store.ErrDamaged)
 			gone, err := q.DeleteDamaged(q.Context(), k.ref)
 			require.NoError(q, err)

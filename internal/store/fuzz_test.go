@@ -31,7 +31,7 @@ func FuzzRecord(f *testing.F) {
 		reply[1+int(field/2)%len(fields)] = more
 		r, err := parseRecord(ref, reply)
 		if err != nil {
-			require.ErrorIs(t, err, ErrUnreadable)
+			require.ErrorIs(t, err, refcache.ErrUnreadable)
 			require.ErrorContains(t, err, string(ref))
 			require.Less(t, len(err.Error()), 600)
 			return

@@ -44,6 +44,7 @@ var (
 	deleteScript     = script("delete")
 	progressScript   = script("progress")
 	readScript       = script("read")
+	pageScript       = script("page")
 	beatScript       = script("beat")
 	dropWorkerScript = script("drop_worker")
 	sweepScript      = script("sweep")
@@ -69,6 +70,7 @@ func constants(name string) string {
 	limit := func(name string, value int64) { define(name, fmt.Sprint(value)) }
 
 	define("FROM", luaFrom(name))
+	define("STATUS", luaStatuses())
 	define("FIELDS", luaList(fields))
 	define("POLICY", luaList(policyFields))
 	define("CHECKED", luaList(slices.Concat([]string{"status"}, wholeFields, decimalFields)))

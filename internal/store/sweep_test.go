@@ -316,3 +316,15 @@ func TestKeyThatIsNoRecordStopsNoSweep(t *testing.T) {
 		require.Equal(q, []refcache.Ref{bare, lost.ref}, refs(q.sweep(10)))
 	})
 }
+
+// What is listed is what a person can look after.
+func TestSweepLeavesDamagedFailuresListed(t *testing.T) {
+	onBoth(t, func(q *queue) {
+		number, status, noHash := q.failed(), q.failed(), q.failed()
+		q.set(number.ref, "cycle", "x")
+		q.set(status.ref, "status", "over")
+		require.NoError(q, q.rdb.Set(q.Context(), q.record(noHash.ref), "no hash", 0).Err())
+		require.Empty(q, q.sweep(10).Silent)
+		require.ElementsMatch(q, []refcache.Ref{number.ref, status.ref, noHash.ref}, q.walk(refcache.Failed, 10))
+	})
+}

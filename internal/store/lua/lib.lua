@@ -2,7 +2,7 @@
 --   KEYS[1]  the queue's key prefix, refq:{queue}:
 --   KEYS[2]  the task's record, <prefix>t:<hash>; absent in scripts about the whole queue
 -- All keys of a queue share its hash tag, so a script may touch any of them.
--- Prepended by Go: FROM (statuses that this script may leave), FIELDS, POLICY, DEFAULT, and the limits in capitals.
+-- Prepended by Go: FROM (statuses that this script may leave), STATUS (all of them), FIELDS, POLICY, DEFAULT, and the limits in capitals.
 
 local prefix, record = KEYS[1], KEYS[2]
 local hash = record and string.sub(record, -32)
