@@ -66,7 +66,7 @@ func Listen(rdb redis.UniversalClient, c Config, h Handler) (*Listener, error) {
 	for _, q := range c.Queues {
 		queues[q] = 1
 	}
-	server := asynq.NewServerFromRedisClient(newDeaf(rdb), asynq.Config{
+	server := asynq.NewServerFromRedisClient(newServerClient(rdb), asynq.Config{
 		Concurrency:              c.Concurrency,
 		Queues:                   queues,
 		TaskCheckInterval:        pollEvery,
@@ -88,23 +88,6 @@ func Listen(rdb redis.UniversalClient, c Config, h Handler) (*Listener, error) {
 		return nil, fmt.Errorf("listen to asynq: %w", err)
 	}
 	return &Listener{server}, nil
-}
-
-// deaf is rdb for asynq's server, but cannot subscribe. asynq would only wait for cancellations that nobody sends, and
-// its subscriber brings the process down when the client is closed while a slow Redis holds up the shutdown.
-type deaf struct {
-	redis.UniversalClient
-	closed *redis.Client
-}
-
-func newDeaf(rdb redis.UniversalClient) deaf {
-	closed := redis.NewClient(&redis.Options{Addr: "127.0.0.1:0"}) // never dialled; a name would be looked up
-	_ = closed.Close()
-	return deaf{rdb, closed}
-}
-
-func (d deaf) Subscribe(ctx context.Context, channels ...string) *redis.PubSub {
-	return d.closed.Subscribe(ctx, channels...)
 }
 
 // Stop ends the taking of doorbells; those taken are still answered.
