@@ -41,15 +41,12 @@ func TestTheCallOfAKilledWorkerRunsElsewhereAndCostsNoRetry(t *testing.T) {
 	require.Equal(t, refcache.EventRedelivered, info.Events[0].Kind)
 }
 
-// The producer dies when its call is on record and asynq does not yet know of it.
-func TestTheCallOfAKilledProducerRuns(t *testing.T) {
-	t.Parallel()
-	s := newSite(t, nil)
-	s.worker()
-	p := s.producer()
-	proxy, silent := newProxy(t, s.redis), make(chan bool, 1)
-	proxy.SetFaults(func(cmd []string) netproxy.Fault {
-		if !strings.Contains(strings.Join(cmd, " "), "asynq:") {
+// silentOn has every connection over which a command of that kind is sent go silent before it arrives. It tells when
+// that has first happened.
+func silentOn(way *netproxy.Proxy, kind func(cmd []string) bool) <-chan bool {
+	silent := make(chan bool, 1)
+	way.SetFaults(func(cmd []string) netproxy.Fault {
+		if !kind(cmd) {
 			return netproxy.Pass
 		}
 		select {
@@ -58,14 +55,105 @@ func TestTheCallOfAKilledProducerRuns(t *testing.T) {
 		}
 		return netproxy.Stall
 	})
-	caller := s.start("call", "f", "{}", "--redis", "redis://"+proxy.Addr())
+	return silent
+}
+
+// The producer dies when its call is on record and asynq does not yet know of it.
+func TestTheCallOfAKilledProducerRuns(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, nil)
+	s.worker()
+	p := s.producer()
+	way := newProxy(t, s.redis)
+	silent := silentOn(way, func(cmd []string) bool { return strings.Contains(strings.Join(cmd, " "), "asynq:") })
+	caller := s.start("call", "f", "{}", "--redis", "redis://"+way.Addr())
 	await(t, "the producer turns to asynq", silent)
 	caller.kill()
 
 	ref := only(t, p, s.queue)
 	require.Equal(t, refcache.Pending, s.info(ref).Status)
-	s.next().succeed("1")
+	command := s.next()
+	took := time.Since(s.info(ref).CreatedAt)
+	t.Logf("submit to start: %v", took.Round(time.Millisecond))
+	require.LessOrEqual(t, took, 10*time.Second)
+	command.succeed("1")
 	require.Equal(t, "1", string(s.wait(ref).answer(0).Value))
+	s.untouched(ref, 1)
+}
+
+// untouched checks that a call ended after so many executions, none of which was lost, and without a retry.
+func (s *site) untouched(ref refcache.Ref, executions int) {
+	s.t.Helper()
+	info := s.info(ref)
+	require.Equal(s.t, refcache.Complete, info.Status)
+	require.Zero(s.t, info.RetryCount)
+	require.Zero(s.t, info.AttemptsTotal)
+	require.EqualValues(s.t, executions, s.commands.Load())
+}
+
+// The worker dies when the result is on record and asynq does not yet know of it: asynq rings again, for nothing.
+func TestAFinishedCallOfAKilledWorkerDoesNotRunAgain(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, nil)
+	rdb, way := connect(t, s.redis), newProxy(t, s.redis)
+	silent := silentOn(way, func(cmd []string) bool { return scriptOf(rdb, cmd) == "ack" })
+	victim := s.start("worker", "--redis", "redis://"+way.Addr())
+	ref := s.submit("{}")
+	s.next().succeed("1")
+	await(t, "the worker answers asynq", silent)
+	done := s.info(ref)
+	victim.kill()
+	require.Equal(t, []string{string(ref)}, rdb.LRange(t.Context(), "asynq:{"+s.queue+"}:active", 0, -1).Val())
+
+	age(t, rdb, ref)
+	s.worker()
+	start := time.Now()
+	require.Eventually(t, func() bool { return rdb.Exists(t.Context(), "asynq:{"+s.queue+"}:t:"+string(ref)).Val() == 0 },
+		soon, 10*time.Millisecond)
+	t.Logf("asynq's look to the answer: %v", time.Since(start).Round(time.Millisecond))
+	require.Equal(t, done, s.info(ref))
+	s.untouched(ref, 1)
+}
+
+// The worker dies while a retry waits for its time, in asynq or, when the worker could not tell asynq, on record only.
+func TestTheRetryOfAKilledWorkerRunsElsewhere(t *testing.T) {
+	for name, told := range map[string]bool{"asynq knows": true, "asynq does not know": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t, keys{"retry_delay": "2s", "retry_jitter": 0})
+			rdb, way := connect(t, s.redis), newProxy(t, s.redis)
+			silent := silentOn(way, func(cmd []string) bool { return !told && scriptOf(rdb, cmd) == "ack" })
+			victim := s.start("worker", "--redis", "redis://"+way.Addr())
+			call := s.call("{}")
+			first := s.next()
+			first.fail(1, "")
+			ref := first.ref()
+			if told {
+				require.Eventually(t, func() bool { return rdb.ZCard(t.Context(), "asynq:{"+s.queue+"}:retry").Val() == 1 },
+					soon, 5*time.Millisecond)
+			} else {
+				await(t, "the worker answers asynq", silent)
+			}
+			victim.kill()
+			waits := s.info(ref)
+			require.Equal(t, refcache.Retrying, waits.Status)
+
+			if !told {
+				age(t, rdb, ref)
+			}
+			s.worker()
+			s.next().succeed("1")
+			require.Equal(t, 1, call.answer(0).RetryCount)
+			info := s.info(ref)
+			late := info.StartedAt.Sub(*waits.NextRetryAt)
+			t.Logf("due to start: %v", late.Round(time.Millisecond))
+			require.GreaterOrEqual(t, late, time.Duration(0))
+			require.LessOrEqual(t, late, 6*time.Second)
+			require.Zero(t, info.LostCount)
+			require.Equal(t, 1, info.AttemptsTotal)
+			require.EqualValues(t, 2, s.commands.Load())
+		})
+	}
 }
 
 // only is the ref_id of the only call in a queue.

@@ -50,7 +50,7 @@ var refq = sync.OnceValues(func() (path string, err error) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build refq: %w\n%s", err, out)
 	}
-	return path, readSources("../../cmd", "../../internal", "../../worker")
+	return path, readSources("../../cmd", "../../internal")
 })
 
 func raceDetector() bool {

@@ -1,0 +1,224 @@
+//go:build unix
+
+package e2e
+
+import (
+	"context"
+	"crypto/rand"
+	"log/slog"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+
+	"github.com/refq/refq/internal/netproxy"
+	"github.com/refq/refq/producer"
+	"github.com/refq/refq/refcache"
+	"github.com/refq/refq/worker"
+)
+
+// lab has workers and producers in this process, each with a way of its own to a real Redis: what is lost there is one
+// certain message.
+type lab struct {
+	*testing.T
+	redis string // URL
+	work  refcache.Func[string, string]
+
+	// On a way where nothing is lost:
+	rdb redis.UniversalClient
+	p   *producer.Producer
+}
+
+func newLab(t *testing.T) *lab {
+	t.Helper()
+	return newLabAt(t, sharedRedis(t))
+}
+
+func newLabAt(t *testing.T, url string) *lab {
+	t.Helper()
+	l := &lab{T: t, redis: url, rdb: connect(t, url)}
+	l.work = refcache.Func[string, string]{Name: "work", Queue: "q" + strings.ToLower(rand.Text()[:10]), AsyncTimeout: soon}
+	l.p = l.producer(nil)
+	return l
+}
+
+// url is that of Redis by that way; nil is the way where nothing is lost.
+func (l *lab) url(way *netproxy.Proxy) string {
+	if way == nil {
+		return l.redis
+	}
+	return "redis://" + way.Addr()
+}
+
+func (l *lab) way() *netproxy.Proxy {
+	l.Helper()
+	return newProxy(l.T, l.redis)
+}
+
+func (l *lab) producer(way *netproxy.Proxy) *producer.Producer {
+	l.Helper()
+	p := producer.New(connect(l.T, l.url(way)), producer.Config{By: "ann@desk"})
+	l.Cleanup(func() { _ = p.Close() })
+	return p
+}
+
+// worker runs a worker until the test ends, and tells what it logs.
+func (l *lab) worker(way *netproxy.Proxy, fn func(ctx context.Context, in string) (string, error)) (log *output) {
+	l.Helper()
+	log = &output{}
+	w := worker.New(connect(l.T, l.url(way)), worker.Config{Logger: slog.New(slog.NewTextHandler(log, nil)), ShutdownTimeout: -1})
+	worker.Handle(w, l.work, fn)
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- w.Run(ctx) }()
+	l.Cleanup(func() {
+		stop()
+		<-ended // it may have had to leave attempts behind
+		if l.Failed() {
+			l.Logf("worker: %s", log)
+		}
+	})
+	return log
+}
+
+func (l *lab) submit(p *producer.Producer, in string) refcache.Ref {
+	l.Helper()
+	ref, err := producer.Submit(l.Context(), p, l.work, in)
+	require.NoError(l, err)
+	return ref
+}
+
+func (l *lab) info(ref refcache.Ref) refcache.TaskInfo {
+	l.Helper()
+	info, err := l.p.TaskInfo(l.Context(), ref)
+	require.NoError(l, err)
+	return info
+}
+
+// becomes waits until the task is in the status.
+func (l *lab) becomes(ref refcache.Ref, status refcache.Status) refcache.TaskInfo {
+	l.Helper()
+	l.until("the task is "+string(status), func() bool { return l.info(ref).Status == status })
+	return l.info(ref)
+}
+
+func (l *lab) until(what string, holds func() bool) {
+	l.Helper()
+	require.Eventually(l, holds, soon, 5*time.Millisecond, "until %s", what)
+}
+
+// doorbells is how many asynq holds in a state: active, pending, retry or scheduled.
+func (l *lab) doorbells(state string) int {
+	l.Helper()
+	key := "asynq:{" + l.work.Queue + "}:" + state
+	if state == "active" || state == "pending" {
+		return int(l.rdb.LLen(l.Context(), key).Val())
+	}
+	return int(l.rdb.ZCard(l.Context(), key).Val())
+}
+
+// silent waits until asynq holds no doorbell that may still ring: nothing more will happen to any task.
+func (l *lab) silent() {
+	l.Helper()
+	l.until("no doorbell is left", func() bool {
+		return l.doorbells("pending")+l.doorbells("active")+l.doorbells("retry")+l.doorbells("scheduled") == 0
+	})
+}
+
+// ages makes asynq take the worker that holds the task's first doorbell for dead, at its next look: at the start of a
+// worker.
+func (l *lab) ages(ref refcache.Ref) {
+	l.Helper()
+	age(l.T, l.rdb, ref)
+}
+
+func age(t *testing.T, rdb redis.UniversalClient, ref refcache.Ref) {
+	t.Helper()
+	lease := redis.Z{Score: float64(time.Now().Add(-time.Minute).Unix()), Member: string(ref)}
+	changed := rdb.ZAddArgs(t.Context(), "asynq:{"+ref.Queue()+"}:lease", redis.ZAddArgs{XX: true, Ch: true, Members: []redis.Z{lease}})
+	require.EqualValues(t, 1, changed.Val(), changed.Err())
+}
+
+// loses has a fault befall the first times runs of a script that come that way, and counts all of them.
+func (l *lab) loses(way *netproxy.Proxy, times int64, script string, fault netproxy.Fault) *atomic.Int64 {
+	var count atomic.Int64
+	way.SetFaults(func(cmd []string) netproxy.Fault {
+		if scriptOf(l.rdb, cmd) == script && count.Add(1) <= times {
+			return fault
+		}
+		return netproxy.Pass
+	})
+	return &count
+}
+
+// scriptOf names the script that a command runs, if it is one that tests know: by its keys and arguments. An EVALSHA of
+// a script that Redis has not met runs nothing.
+func scriptOf(rdb redis.UniversalClient, cmd []string) string {
+	switch cmd[0] {
+	case "EVAL":
+	case "EVALSHA":
+		if met := rdb.ScriptExists(context.Background(), cmd[1]).Val(); !slices.Contains(met, true) {
+			return ""
+		}
+	default:
+		return ""
+	}
+	n, err := strconv.Atoi(cmd[2])
+	if err != nil || len(cmd) < 3+n {
+		return ""
+	}
+	return scriptName(cmd[3:3+n], cmd[3+n:])
+}
+
+func scriptName(keys, args []string) string {
+	has := func(suffix string) bool {
+		return slices.ContainsFunc(keys, func(key string) bool { return strings.HasSuffix(key, suffix) })
+	}
+	switch {
+	case has("}:paused"):
+		return "dequeue"
+	case has("}:active") && has("}:lease"):
+		return "ack"
+	case len(keys) == 2 && has("}:pending"):
+		return "enqueue"
+	case len(keys) != 2 || !strings.HasPrefix(keys[0], "refq:") || len(args) < 2:
+		return ""
+	case slices.Contains([]string{"complete", "error", "release"}, args[1]):
+		return "finish"
+	case len(args) >= 7:
+		return "submit"
+	case len(args) == 3 && strings.Trim(args[0], "0123456789") == "":
+		return "cancel"
+	case len(args) == 2 && len(args[0]) == 26 && strings.Contains(args[1], "-"):
+		return "claim"
+	}
+	return ""
+}
+
+// counted is a function that counts its executions for each argument, and answers "did " and the argument.
+type counted struct {
+	mu   sync.Mutex
+	runs map[string]int
+}
+
+func (c *counted) run(_ context.Context, in string) (string, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.runs == nil {
+		c.runs = map[string]int{}
+	}
+	c.runs[in]++
+	return "did " + in, nil
+}
+
+func (c *counted) count(in string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.runs[in]
+}
