@@ -68,11 +68,15 @@ func (l *lab) producer(way *netproxy.Proxy) *producer.Producer {
 	return p
 }
 
+const labConcurrency = 50
+
 // worker runs a worker until the test ends, and tells what it logs.
 func (l *lab) worker(way *netproxy.Proxy, fn func(ctx context.Context, in string) (string, error)) (log *output) {
 	l.Helper()
 	log = &output{}
-	w := worker.New(connect(l.T, l.url(way)), worker.Config{Logger: slog.New(slog.NewTextHandler(log, nil)), ShutdownTimeout: -1})
+	w := worker.New(connect(l.T, l.url(way)), worker.Config{
+		Concurrency: labConcurrency, ShutdownTimeout: -1, Logger: slog.New(slog.NewTextHandler(log, nil)),
+	})
 	worker.Handle(w, l.work, fn)
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
