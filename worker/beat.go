@@ -14,7 +14,12 @@ import (
 	"github.com/refq/refq/internal/store"
 )
 
-const beatEvery = 2 * time.Second
+const (
+	beatEvery = 2 * time.Second
+	// beatTimeout leaves time for a second beat before the worker counts as dead. It is longer than two round trips to a
+	// Redis that takes a second for each: after a timeout the next beat has to connect first.
+	beatTimeout = store.DeadAfter / 2
+)
 
 // about is what a worker says of itself.
 type about struct {
@@ -68,7 +73,7 @@ func each(ctx context.Context, every time.Duration, f func()) {
 
 // beat tells Redis what runs here, ends what should not, and gives back claims that nobody here knows of.
 func (w *Worker) beat(ctx context.Context, s *store.Store, queue, text string) {
-	answered, cancel := context.WithTimeout(ctx, beatEvery)
+	answered, cancel := context.WithTimeout(ctx, beatTimeout)
 	defer cancel()
 	void, unknown, err := s.Beat(answered, queue, w.id, text, w.live.claims(queue))
 	if w.contact.report(ctx, err); err != nil {
