@@ -61,8 +61,8 @@ func TestConnectionsCutHalfWayThroughRepliesLoseNoCall(t *testing.T) {
 	l, fn := newLab(t), &counted{}
 	way := l.way()
 	var cuts atomic.Int64
-	way.SetFaults(func(cmd []string) netproxy.Fault {
-		if rand.IntN(15) > 0 || scriptOf(l.rdb, cmd) == "dequeue" { // which asynq makes up for, but in a minute
+	way.SetFaults(func([]string) netproxy.Fault {
+		if rand.IntN(15) > 0 {
 			return netproxy.Pass
 		}
 		cuts.Add(1)
@@ -85,7 +85,7 @@ func TestConnectionsCutHalfWayThroughRepliesLoseNoCall(t *testing.T) {
 		})
 	}
 	callers.Wait()
-	l.took("start to the last answer", start, 15*time.Second)
+	l.took("start to the last answer", start, 20*time.Second)
 	t.Logf("%d cuts, %d calls", cuts.Load(), calls.Load())
 	l.ranOnce(fn, calls.Load())
 }
