@@ -33,11 +33,11 @@ func (c *counted) working(a time.Duration) func(context.Context, string) (string
 }
 
 // A worker that another one, without such trouble, would take for dead loses the attempt.
-func TestCallsEndAlthoughEachReplyTakesASecond(t *testing.T) {
+func TestCallsEndAlthoughEachReplyTakesOverASecond(t *testing.T) {
 	t.Parallel()
 	l, fn := newLab(t), &counted{}
 	way := l.way()
-	way.SetDelay(time.Second)
+	way.SetDelay(1100 * time.Millisecond)
 	log := l.worker(way, fn.working(6500*time.Millisecond))
 	start := time.Now()
 	slow := l.producer(way)
