@@ -145,7 +145,8 @@ func (l *lab) ages(ref refcache.Ref) {
 func age(t *testing.T, rdb redis.UniversalClient, ref refcache.Ref) {
 	t.Helper()
 	lease := redis.Z{Score: float64(time.Now().Add(-time.Minute).Unix()), Member: string(ref)}
-	changed := rdb.ZAddArgs(t.Context(), "asynq:{"+ref.Queue()+"}:lease", redis.ZAddArgs{XX: true, Ch: true, Members: []redis.Z{lease}})
+	leases := "asynq:{" + ref.Queue() + "}:lease"
+	changed := rdb.ZAddArgs(t.Context(), leases, redis.ZAddArgs{XX: true, Ch: true, Members: []redis.Z{lease}})
 	require.EqualValues(t, 1, changed.Val(), changed.Err())
 }
 
