@@ -226,10 +226,10 @@ func TestRetryAllGoesOnPastWhatCannotBeRead(t *testing.T) {
 		require.Len(w, infos, 5)
 		require.Empty(w, infos[failed[0]].Unreadable)
 		require.Equal(w, refcache.TaskInfo{RefID: failed[1], Func: "echo", Queue: "default", Status: refcache.Failed,
-			LastError: errDown.Error(), Unreadable: "record of " + string(failed[1]) + ` is damaged: cycle is "x", not a whole number`},
+			LastError: errDown.Error(), Unreadable: "record of " + string(failed[1]) + ` is damaged: cycle is "x", not a whole number; refq delete ` + string(failed[1]) + " removes it"},
 			infos[failed[1]])
 		require.Equal(w, refcache.TaskInfo{RefID: failed[3], Queue: "default", Status: refcache.Failed,
-			Unreadable: "record of " + string(failed[3]) + " is damaged: its key holds no hash"}, infos[failed[3]])
+			Unreadable: "record of " + string(failed[3]) + " is damaged: its key holds no hash; refq delete " + string(failed[3]) + " removes it"}, infos[failed[3]])
 		require.NotContains(w, w.list(producer.Filter{Func: "other"}), failed[1], "it is known not to be of that function")
 
 		accepted, refused := w.retryAll(producer.Filter{})

@@ -159,8 +159,10 @@ func TestScriptsAndReadersAgreeOnWhatIsDamaged(t *testing.T) {
 				k := q.retrying(0)
 				q.set(k.ref, field, text)
 				_, script := q.Read(q.Context(), k.ref)
-				_, reader := q.ReadAll(q.Context(), []refcache.Ref{k.ref})
-				require.Equal(q, script == nil, reader == nil, "%s is %q: %v, %v", field, text, script, reader)
+				found, err := q.ReadAll(q.Context(), []store.Entry{{Ref: k.ref}})
+				require.NoError(q, err)
+				require.Len(q, found, 1)
+				require.Equal(q, script == nil, found[0].Err == nil, "%s is %q: %v, %v", field, text, script, found[0].Err)
 				require.NoError(q, q.rdb.Del(q.Context(), q.record(k.ref)).Err())
 			}
 		}

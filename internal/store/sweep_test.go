@@ -23,8 +23,8 @@ func (q *queue) sweep(batch int) store.Swept {
 	return found
 }
 
-// refs are the tasks that a sweep has found waiting for too long.
-func refs(found store.Swept) (refs []refcache.Ref) {
+// waiting are the tasks that a sweep has found waiting for too long.
+func waiting(found store.Swept) (refs []refcache.Ref) {
 	for _, task := range found.Silent {
 		refs = append(refs, task.Ref)
 	}
@@ -147,7 +147,7 @@ func TestSweepNamesTasksThatHaveWaitedForTooLong(t *testing.T) {
 		q.retrying(time.Hour)
 		q.processing()
 		q.complete()
-		require.Empty(q, refs(q.sweep(100)))
+		require.Empty(q, waiting(q.sweep(100)))
 
 		overdue := q.retrying(0)
 		q.due(overdue.ref, 3*time.Second)
@@ -156,7 +156,7 @@ func TestSweepNamesTasksThatHaveWaitedForTooLong(t *testing.T) {
 			q.old(q.end(q.processing(), store.Released("", "w1")), 6*time.Second).ref,
 			overdue.ref,
 		}
-		require.ElementsMatch(q, want, refs(q.sweep(100)))
+		require.ElementsMatch(q, want, waiting(q.sweep(100)))
 	})
 }
 
@@ -192,8 +192,8 @@ func TestWhoSweepsMayGoOnAtOnce(t *testing.T) {
 		require.NoError(q, err)
 		require.True(q, second.Mine)
 		require.False(q, second.More)
-		require.Len(q, append(refs(first), refs(second)...), 5)
-		require.NotSubset(q, refs(first), refs(second))
+		require.Len(q, append(waiting(first), waiting(second)...), 5)
+		require.NotSubset(q, waiting(first), waiting(second))
 	})
 }
 
@@ -203,11 +203,11 @@ func TestDoorbellsHaveTheirTimeToRing(t *testing.T) {
 		q, _ := bubble(t)
 		waits, retries := q.pending(), q.retrying(3*time.Second)
 		time.Sleep(4999 * time.Millisecond)
-		require.Empty(t, refs(q.sweep(10)))
+		require.Empty(t, waiting(q.sweep(10)))
 		time.Sleep(time.Millisecond)
-		require.Equal(t, []refcache.Ref{retries.ref}, refs(q.sweep(10)), "overdue by two seconds")
+		require.Equal(t, []refcache.Ref{retries.ref}, waiting(q.sweep(10)), "overdue by two seconds")
 		time.Sleep(time.Millisecond)
-		require.ElementsMatch(t, []refcache.Ref{waits.ref, retries.ref}, refs(q.sweep(10)), "pending for more than five")
+		require.ElementsMatch(t, []refcache.Ref{waits.ref, retries.ref}, waiting(q.sweep(10)), "pending for more than five")
 	})
 }
 
@@ -217,7 +217,7 @@ func TestOldTaskThatHasJustBecomePendingIsNotSilent(t *testing.T) {
 		k := q.failed()
 		q.set(k.ref, "created_at", q.ago(time.Hour))
 		q.retry(q.read(k.ref), "r1", true)
-		require.Empty(q, refs(q.sweep(10)))
+		require.Empty(q, waiting(q.sweep(10)))
 	})
 }
 
@@ -236,7 +236,7 @@ func TestNoHealthyHeadHidesALostTask(t *testing.T) {
 
 		var found []refcache.Ref
 		for range 4 {
-			silent := refs(q.sweep(10))
+			silent := waiting(q.sweep(10))
 			require.LessOrEqual(q, len(silent), 20)
 			found = append(found, silent...)
 		}
@@ -245,7 +245,7 @@ func TestNoHealthyHeadHidesALostTask(t *testing.T) {
 
 		found = nil
 		for range 4 { // and again: the walk begins anew
-			found = append(found, refs(q.sweep(10))...)
+			found = append(found, waiting(q.sweep(10))...)
 		}
 		require.Contains(q, found, pending.ref)
 		require.Contains(q, found, retrying.ref)
@@ -261,7 +261,7 @@ func TestGrowingTailDoesNotHideALostHead(t *testing.T) {
 			for range 6 {
 				q.pending()
 			}
-			if slices.Contains(refs(q.sweep(5)), lost.ref) {
+			if slices.Contains(waiting(q.sweep(5)), lost.ref) {
 				seen++
 			}
 		}
@@ -313,7 +313,7 @@ func TestKeyThatIsNoRecordStopsNoSweep(t *testing.T) {
 		}
 		q.score("pending", bare.Hash(), time.UnixMilli(2))
 		lost := q.old(q.pending(), time.Minute)
-		require.Equal(q, []refcache.Ref{bare, lost.ref}, refs(q.sweep(10)))
+		require.Equal(q, []refcache.Ref{bare, lost.ref}, waiting(q.sweep(10)))
 	})
 }
 
