@@ -20,10 +20,8 @@ import (
 const (
 	// AtOnce is for those who just changed the task: they know that the answer under way was to an older state.
 	AtOnce = time.Duration(0)
-	// Patient is for those who come by (R7): whoever was handed the doorbell claims the task at once, or asks for the
-	// doorbell again within a few seconds. asynq itself gives up on a doorbell only after up to 2 min, and hands one to
-	// nobody when its reply to a worker is lost. A doorbell too many does no harm.
-	Patient = 6 * time.Second
+	// Patient is for those who come by: asynq itself gives up on a dead worker's doorbell after up to 2 min (R7).
+	Patient = 2 * time.Minute
 )
 
 const (

@@ -22,7 +22,7 @@ type modelBell struct {
 
 const (
 	modelAtOnce  = time.Duration(0)
-	modelPatient = 6 * time.Second
+	modelPatient = 2 * time.Minute
 )
 
 func (b *modelBell) String() string {
