@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/refcache"
 )
 

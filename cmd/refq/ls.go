@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -136,7 +137,7 @@ func listedAt(i refcache.TaskInfo) string {
 // listedDetail is what a person wants to know of a task in its status.
 func listedDetail(i refcache.TaskInfo) string {
 	if i.Unreadable != "" {
-		return "unreadable: " + oneLine(i.Unreadable)
+		return oneLine(strings.TrimPrefix(i.Unreadable, "record of "+string(i.RefID)+" is ")) // the row names it
 	}
 	switch i.Status {
 	case refcache.Processing:

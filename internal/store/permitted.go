@@ -26,9 +26,9 @@ func Needs(queue string) []Need {
 		{Keys: queuesKey, Key: queuesKey, Shared: true, Commands: []string{"SADD $ x", "SMEMBERS $"}},
 		{Keys: prefix(queue) + "*", Key: prefix(queue) + "t:probe", Commands: []string{
 			"TIME", "EXISTS $", "GET $", "SET $ x", "PERSIST $", "PEXPIRE $ 1000",
-			"HDEL $ f", "HGET $ f", "HGETALL $", "HINCRBY $ f 1", "HKEYS $", "HLEN $", "HMGET $ f", "HSET $ f x",
+			"HDEL $ f", "HEXISTS $ f", "HGET $ f", "HGETALL $", "HINCRBY $ f 1", "HKEYS $", "HLEN $", "HMGET $ f", "HSET $ f x",
 			"ZADD $ 1 x", "ZCARD $", "ZCOUNT $ 0 1", "ZRANGE $ 0 1", "ZRANGEBYSCORE $ 0 1", "ZREM $ x",
-			"ZREMRANGEBYRANK $ 0 1", "ZREVRANGEBYSCORE $ 1 0", "ZSCORE $ x",
+			"ZREMRANGEBYRANK $ 0 1", "ZREVRANGE $ 0 1", "ZSCORE $ x",
 		}},
 	}
 }
