@@ -20,6 +20,8 @@ var sources embed.FS
 const (
 	// DeadAfter is how long a worker may be silent before its attempts are given to others.
 	DeadAfter = 6 * time.Second
+	// SuspectFrom is how often a task's worker was lost when the task itself may be what brings workers down.
+	SuspectFrom = 2
 	// historyLength is how many attempts and how many events a record keeps.
 	historyLength = 100
 
@@ -30,6 +32,7 @@ const (
 	overdueTooLong = 2 * time.Second
 	completions    = 10_000 // entries of the index of complete tasks
 	mostWaiters    = 64
+	suspectLater   = time.Second     // until the next look at a suspect beside which another runs
 	newerLater     = 5 * time.Second // until the next look at a record that this code cannot read
 )
 
@@ -92,6 +95,8 @@ func constants(name string) string {
 	limit("WAITERS", mostWaiters)
 	limit("RECORD_VERSION", recordVersion)
 	limit("MOST_DIGITS", mostDigits)
+	limit("SUSPECT_FROM", SuspectFrom)
+	limit("SUSPECT_LATER", suspectLater.Milliseconds())
 	limit("NEWER_LATER", newerLater.Milliseconds())
 	return b.String()
 }
