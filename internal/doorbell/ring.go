@@ -35,11 +35,13 @@ type Bell struct {
 	store     *store.Store
 	client    *asynq.Client
 	inspector *asynq.Inspector
+	chimes    chimes
 }
 
 // New returns a Bell that uses rdb, which the caller closes.
 func New(rdb redis.UniversalClient, s *store.Store) *Bell {
-	return &Bell{rdb, s, asynq.NewClientFromRedisClient(rdb), asynq.NewInspectorFromRedisClient(rdb)}
+	return &Bell{rdb: rdb, store: s, client: asynq.NewClientFromRedisClient(rdb), inspector: asynq.NewInspectorFromRedisClient(rdb),
+		chimes: chimes{rdb: rdb, queues: map[string]*chimesOwed{}}}
 }
 
 // Ring makes sure that asynq holds a doorbell for a task that should run; it does nothing for any other. r is the task
@@ -51,6 +53,7 @@ func (b *Bell) Ring(ctx context.Context, r store.Record, patience time.Duration)
 		}
 		err := b.enqueue(ctx, r)
 		if err == nil {
+			b.chimes.add(ctx, r.Ref.Queue())
 			return nil
 		}
 		if !errors.Is(err, asynq.ErrTaskIDConflict) {
