@@ -7,6 +7,8 @@ import (
 	"sync"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/refq/refq/internal/store"
 )
 
 // A chime tells one idle worker that asynq's list of doorbells has something for it. Chimes may get lost: idle workers
@@ -26,7 +28,7 @@ var (
 func idleKey(queue string) string { return "refq:{" + queue + "}:idle" }
 
 // chimeChannel is where a worker hears that a queue, named by the message, has a doorbell for it.
-func chimeChannel(worker string) string { return "refq:chime:" + worker }
+func chimeChannel(worker string) string { return store.WorkerChannel(worker) + ":chime" }
 
 // chime wakes up to n idle workers of a queue.
 func chime(ctx context.Context, rdb redis.Scripter, queue string, n int) error {

@@ -9,6 +9,6 @@ while told < tonumber(ARGV[1]) and tries > 0 do
     break
   end
   tries = tries - 1
-  told = told + redis.call('PUBLISH', 'refq:chime:' .. worker, ARGV[2])
+  told = told + redis.call('PUBLISH', 'refq:worker:' .. worker .. ':chime', ARGV[2])
 end
 return told

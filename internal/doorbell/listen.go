@@ -124,7 +124,7 @@ func (l *line) handler(h Handler) asynq.Handler {
 		if !l.takeSlot() {
 			return &again{"no slot is free here", 0, false}
 		}
-		ref, err := refcache.ParseRef(string(t.Payload()))
+		ref, err := taskOf(l.fetcher.queue, t.Payload())
 		if err != nil {
 			<-l.slots
 			return fmt.Errorf("not a task of refq: %w: %w", err, asynq.SkipRetry)
@@ -175,6 +175,16 @@ func (l *Listener) Stop() {
 		_ = l.chimes.Close() // what it was for is over
 		l.heard.Wait()
 	})
+}
+
+// taskOf reads which task a doorbell in a queue is about. One about another queue's would be claimed where this worker
+// neither beats nor sweeps, so it is none.
+func taskOf(queue string, payload []byte) (refcache.Ref, error) {
+	ref, err := refcache.ParseRef(string(payload))
+	if err == nil && ref.Queue() != queue {
+		return "", fmt.Errorf("%s belongs to queue %s, and this is %s", ref, ref.Queue(), queue)
+	}
+	return ref, err
 }
 
 // Shutdown stops, waits up to ShutdownTimeout for answers, and gives the other doorbells back to asynq.
