@@ -27,7 +27,7 @@ func (w *Worker) answer(asked context.Context, ref refcache.Ref) doorbell.Answer
 	}
 	r := w.live.add(ref, rand.Text())
 	defer w.drop(r) // also when somebody's code panics here: asynq would go on, and the attempt would look alive for ever
-	claim, err := w.store.Claim(asked, ref, r.token, w.id)
+	claim, err := w.claim(asked, r)
 	switch {
 	case errors.Is(err, store.ErrDamaged): // nothing was written; the archive shows people what to do
 		w.log.Warn("damaged record: task is not run", "ref", ref, "err", err)
@@ -35,7 +35,7 @@ func (w *Worker) answer(asked context.Context, ref refcache.Ref) doorbell.Answer
 	case err != nil:
 		return doorbell.Again(claimAgain, err.Error(), false)
 	case claim.Later > 0:
-		return doorbell.Again(claim.Later, "retry is not due yet", false)
+		return doorbell.Again(claim.Later, "it is not to be run yet", false)
 	case !claim.Run:
 		return doorbell.Answer{}
 	}
@@ -43,17 +43,40 @@ func (w *Worker) answer(asked context.Context, ref refcache.Ref) doorbell.Answer
 	return w.answerWith(asked, r, claim)
 }
 
+// claim claims an attempt, but one of a suspect only if no other suspect runs here: whichever of them brings this process
+// down, the other must not be lost once more.
+func (w *Worker) claim(ctx context.Context, r *run) (store.ClaimAnswer, error) {
+	select {
+	case w.suspect <- struct{}{}:
+	default:
+		return w.store.ClaimUnsuspected(ctx, r.ref, r.token, w.id)
+	}
+	answer, err := w.store.Claim(ctx, r.ref, r.token, w.id)
+	r.suspect = answer.Run && answer.Record.LostCount >= store.SuspectFrom
+	if !r.suspect {
+		<-w.suspect
+	}
+	return answer, err
+}
+
 // drop forgets the attempt, and frees its slot once the function has really returned.
 func (w *Worker) drop(r *run) {
 	w.live.remove(r)
 	if r.returned == nil {
-		<-w.slots
+		w.free(r)
 		return
 	}
 	go func() { // usually returns at once
 		<-r.returned
-		<-w.slots
+		w.free(r)
 	}()
+}
+
+func (w *Worker) free(r *run) {
+	if r.suspect {
+		<-w.suspect
+	}
+	<-w.slots
 }
 
 func (w *Worker) isStopping() bool {

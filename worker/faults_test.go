@@ -84,7 +84,7 @@ func scriptName(keys, args []string) string {
 		return "read"
 	case len(args) == 2 && isNumber(args[0]):
 		return "delete"
-	case len(args) == 2:
+	case len(args) == 2, len(args) == 3 && args[2] == "1":
 		return "claim"
 	case isNumber(args[0]):
 		return "cancel"

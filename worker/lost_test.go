@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -64,6 +65,37 @@ func TestTaskLostTooOftenFails(t *testing.T) {
 		require.Contains(w, info.Error, "was lost while it ran this attempt")
 		require.True(w, info.CanRetry, "no retry was used up")
 		require.Len(w, info.RetryHistory, 4)
+	})
+}
+
+// One of them may bring the process down each time; those that ran beside it would be lost as often.
+func TestTasksThatLostWorkersRunOneAtATime(t *testing.T) {
+	inWorld(t, func(w *world) {
+		var running, most, beside atomic.Int32
+		fn := func(_ context.Context, in string) (string, error) {
+			if in == "unsuspected" {
+				beside.Add(running.Load())
+				return "", nil
+			}
+			most.Store(max(most.Load(), running.Add(1)))
+			time.Sleep(3 * time.Second)
+			running.Add(-1)
+			return "", nil
+		}
+		var suspects []refcache.Ref
+		for _, in := range []string{"a", "b", "c"} {
+			ref := w.submit(work, in)
+			require.NoError(w, w.rdb.HSet(w.Context(), "refq:{"+ref.Queue()+"}:t:"+ref.Hash(), "lost_count", 2).Err())
+			suspects = append(suspects, ref)
+		}
+		w.start(worker.Config{Concurrency: 10}, handles(work, fn))
+		time.Sleep(2 * time.Second)
+		w.await(w.submit(work, "unsuspected"), refcache.Complete)
+		for _, ref := range suspects {
+			w.await(ref, refcache.Complete)
+		}
+		require.EqualValues(w, 1, most.Load())
+		require.EqualValues(w, 1, beside.Load(), "others run as ever")
 	})
 }
 

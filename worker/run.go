@@ -25,6 +25,7 @@ type run struct {
 	ctx     context.Context // ends with ErrVoid or ErrShutdown
 	cancel  context.CancelCauseFunc
 	claimed bool // guarded by live.mu
+	suspect bool // its task has lost workers before
 
 	returned      chan struct{} // closed when the function has returned; nil before it was called
 	running       Running

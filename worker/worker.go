@@ -88,6 +88,7 @@ type Worker struct {
 
 	ran      atomic.Bool
 	slots    chan struct{} // one for each function that really runs
+	suspect  chan struct{} // the one suspect that runs, or may be claimed
 	live     live
 	stopping chan struct{} // closed when no more attempts are to be started
 	contact  contact
@@ -102,7 +103,7 @@ func New(rdb redis.UniversalClient, c Config) *Worker {
 	w := &Worker{
 		rdb: rdb, cfg: c, id: newID(), store: s, bell: doorbell.New(rdb, s),
 		handlers: map[function]handler{}, queues: map[string]bool{},
-		slots: make(chan struct{}, max(1, c.Concurrency)), stopping: make(chan struct{}),
+		slots: make(chan struct{}, max(1, c.Concurrency)), suspect: make(chan struct{}, 1), stopping: make(chan struct{}),
 	}
 	w.log = c.Logger.With("worker", w.id)
 	w.contact.log = w.log

@@ -57,7 +57,8 @@ func poison(ctx context.Context, s *stage) (r report, err error) {
 		executions += count(books[ref].works, started)
 	}
 	r.showAccount(a)
-	r.show(fell == len(poisons) && executions == len(poisons)*(refcache.MaxLost+1),
+	// One that was claimed beside another may have died before it began.
+	r.show(fell == len(poisons) && executions <= len(poisons)*(refcache.MaxLost+1),
 		"%d of %d poisonous calls failed as lost, after %d executions", fell, len(poisons), executions)
 	r.show(a.failed == fell && deaths > 0, "%d workers died, %d other calls were hit and none failed", deaths, others(a, poisons))
 	return r, nil

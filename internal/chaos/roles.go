@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"runtime"
@@ -45,6 +46,10 @@ func play(ctx context.Context, role string) error {
 	if err != nil {
 		return err
 	}
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin) // which is open for as long as the director lives
+		os.Exit(1)
+	}()
 	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, nil)))
 	if role == workerRole {
 		return work(ctx, b, j)

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -44,6 +45,7 @@ type stage struct {
 type process struct {
 	role   string
 	cmd    *exec.Cmd
+	life   io.Closer // while it is open the process runs: it must not outlive the director
 	exited chan struct{}
 	doomed bool // its death is planned
 }
@@ -106,6 +108,9 @@ func (s *stage) start(role string, b brief) (*process, error) {
 	p := &process{role: role, cmd: exec.Command(self), exited: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), roleVariable+"="+role, briefVariable+"="+string(text))
 	p.cmd.Stdout, p.cmd.Stderr = log, log
+	if p.life, err = p.cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
 	if err := p.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", role, err)
 	}

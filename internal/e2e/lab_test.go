@@ -210,7 +210,7 @@ func scriptName(keys, args []string) string {
 		return "submit"
 	case len(args) == 3 && strings.Trim(args[0], "0123456789") == "":
 		return "cancel"
-	case len(args) == 2 && len(args[0]) == 26 && strings.Contains(args[1], "-"):
+	case len(args[0]) == 26 && strings.Contains(args[1], "-") && (len(args) == 2 || len(args) == 3 && args[2] == "1"):
 		return "claim"
 	}
 	return ""

@@ -22,7 +22,16 @@ type ClaimAnswer struct {
 // Claim starts an attempt under a new token. It is sent once: after an error nobody knows whether the attempt has
 // started, and a beat that does not name the token finds out.
 func (s *Store) Claim(ctx context.Context, ref refcache.Ref, token, worker string) (ClaimAnswer, error) {
-	values, err := s.onTaskOnce(ctx, claimScript, ref, token, worker).Slice()
+	return s.claim(ctx, ref, token, worker)
+}
+
+// ClaimUnsuspected is Claim for a worker that runs a suspect: a task whose workers were lost SuspectFrom times is put off.
+func (s *Store) ClaimUnsuspected(ctx context.Context, ref refcache.Ref, token, worker string) (ClaimAnswer, error) {
+	return s.claim(ctx, ref, token, worker, "1")
+}
+
+func (s *Store) claim(ctx context.Context, ref refcache.Ref, args ...any) (ClaimAnswer, error) {
+	values, err := s.onTaskOnce(ctx, claimScript, ref, args...).Slice()
 	if err != nil {
 		return ClaimAnswer{}, wrap(err, "claim", ref)
 	}

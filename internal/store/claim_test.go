@@ -191,3 +191,23 @@ func TestRecordNewerThanTheWorkerIsLeftToOthers(t *testing.T) {
 		require.Equal(q, before, q.hash(k.ref))
 	})
 }
+
+func TestSuspectIsNotClaimedBesideAnother(t *testing.T) {
+	onBoth(t, func(q *queue) {
+		for lost, later := range []time.Duration{0, 0, time.Second, time.Second} {
+			k := q.pending()
+			q.set(k.ref, "lost_count", lost)
+			before := q.hash(k.ref)
+			answer, err := q.ClaimUnsuspected(q.Context(), k.ref, "t1", "w1")
+			require.NoError(q, err)
+			require.Equal(q, later, answer.Later)
+			require.Equal(q, later == 0, answer.Run)
+			if later > 0 {
+				require.Equal(q, before, q.hash(k.ref))
+				answer, err = q.Claim(q.Context(), k.ref, "t1", "w1")
+				require.NoError(q, err)
+				require.True(q, answer.Run)
+			}
+		}
+	})
+}

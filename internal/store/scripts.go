@@ -20,6 +20,8 @@ var sources embed.FS
 const (
 	// DeadAfter is how long a worker may be silent before its attempts are given to others.
 	DeadAfter = 6 * time.Second
+	// SuspectFrom is how often a task's worker was lost when the task itself may be what brings workers down.
+	SuspectFrom = 2
 	// historyLength is how many attempts and how many events a record keeps.
 	historyLength = 100
 
@@ -31,6 +33,7 @@ const (
 	completions    = 10_000 // entries of the index of complete tasks
 	mostWaiters    = 64
 	pushMost       = 8 << 10         // bytes of a stored result that go along with the message of its task's end
+	suspectLater   = time.Second     // until the next look at a suspect beside which another runs
 	newerLater     = 5 * time.Second // until the next look at a record that this code cannot read
 )
 
@@ -94,6 +97,8 @@ func constants(name string) string {
 	limit("PUSH_MOST", pushMost)
 	limit("RECORD_VERSION", recordVersion)
 	limit("MOST_DIGITS", mostDigits)
+	limit("SUSPECT_FROM", SuspectFrom)
+	limit("SUSPECT_LATER", suspectLater.Milliseconds())
 	limit("NEWER_LATER", newerLater.Milliseconds())
 	return b.String()
 }

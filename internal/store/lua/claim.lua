@@ -1,5 +1,5 @@
 -- claim starts an attempt.
--- ARGV[1] token   ARGV[2] worker
+-- ARGV[1] token   ARGV[2] worker   ARGV[3] '1' if the worker runs a suspect already, which may bring it down; else absent
 -- Returns {'run', record, arguments}, {'later', ms} for a retry that is not due or a record newer than the caller, or {'ack'} when there is nothing to do.
 -- A damaged record is an error, and stays as it is: whoever ran it could not finish it.
 -- A resend by the holder of the token gets the first answer again; a copy that comes after the attempt's end gets 'ack'.
@@ -8,7 +8,7 @@ local damaged = damage()
 if damaged then
   return damaged
 end
-local status, token, last_token, due = get('status', 'token', 'last_token', 'next_retry_at')
+local status, token, last_token, due, lost = get('status', 'token', 'last_token', 'next_retry_at', 'lost_count')
 if status == 'processing' and token == ARGV[1] then
   return {'run', read(), redis.call('HGET', record, 'args')}
 end
@@ -20,6 +20,9 @@ if newer() then
 end
 if status == 'retrying' and tonumber(due) > now then
   return {'later', tonumber(due) - now}
+end
+if ARGV[3] and tonumber(lost or 0) >= SUSPECT_FROM then
+  return {'later', SUSPECT_LATER}
 end
 
 leave(status)
