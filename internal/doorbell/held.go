@@ -6,7 +6,7 @@ import (
 )
 
 // heldMost is how long a slot is held for a doorbell that asynq has not let anybody answer, for reasons of its own.
-const heldMost = 5 * time.Second
+const heldMost = 500 * time.Millisecond
 
 // held are the slots taken for doorbells that are on their way through asynq. One is as good as another.
 type held struct {
