@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -44,45 +45,47 @@ func goIdle(ctx context.Context, rdb redis.Scripter, queue, worker string) (bool
 	return idleScript.Run(ctx, rdb, keys, worker).Bool()
 }
 
-// chimes sends the chimes of one process: those that are due while one is under way go together.
+// chimes sends the chimes of one process. The first goes out at once; those that follow are sent together, at most every
+// chimeEvery for a queue.
 type chimes struct {
 	rdb redis.Scripter
 
-	mu     sync.Mutex
-	queues map[string]*chimesOwed
+	mu   sync.Mutex
+	owed map[string]int // by queue, while one is under way or has just been sent
 }
 
-// chimesOwed is how many chimes are to be sent, and whether somebody is at it.
-type chimesOwed struct {
-	n    int
-	busy bool
-}
+const (
+	chimeEvery = time.Millisecond
+	// mostChimes is how many workers are woken at a time: whoever finds much to do goes on by itself.
+	mostChimes = 64
+)
 
-// mostChimes is how many workers are woken at a time: whoever finds much to do goes on by itself.
-const mostChimes = 64
-
-// add sends a chime, or leaves it to who is sending one just now. A chime that cannot be sent is dropped: idle workers
-// look by themselves.
+// add sends a chime, or leaves it to be sent with others. One that cannot be sent is dropped: idle workers look by
+// themselves, too.
 func (c *chimes) add(ctx context.Context, queue string) {
 	c.mu.Lock()
-	q := c.queues[queue]
-	if q == nil {
-		q = &chimesOwed{}
-		c.queues[queue] = q
-	}
-	q.n++
-	if q.busy {
+	if n, busy := c.owed[queue]; busy {
+		c.owed[queue] = n + 1
 		c.mu.Unlock()
 		return
 	}
-	q.busy = true
-	for q.n > 0 {
-		n := min(q.n, mostChimes)
-		q.n = 0
-		c.mu.Unlock()
-		_ = chime(ctx, c.rdb, queue, n)
-		c.mu.Lock()
-	}
-	q.busy = false
+	c.owed[queue] = 0
 	c.mu.Unlock()
+	_ = chime(ctx, c.rdb, queue, 1)
+	time.AfterFunc(chimeEvery, func() { c.flush(context.WithoutCancel(ctx), queue) })
+}
+
+// flush sends what has come together meanwhile, and goes on for as long as there is more.
+func (c *chimes) flush(ctx context.Context, queue string) {
+	c.mu.Lock()
+	n := c.owed[queue]
+	if n == 0 {
+		delete(c.owed, queue)
+		c.mu.Unlock()
+		return
+	}
+	c.owed[queue] = 0
+	c.mu.Unlock()
+	_ = chime(ctx, c.rdb, queue, min(n, mostChimes))
+	time.AfterFunc(chimeEvery, func() { c.flush(ctx, queue) })
 }

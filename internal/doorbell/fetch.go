@@ -48,7 +48,6 @@ type fetcher struct {
 	tickets int           // how many may fetch at once
 	free    chan struct{} // tickets that nobody holds
 	streak  int           // doorbells found since the list was last empty
-	waiting bool          // the last ticket's holder waits for a chime
 }
 
 // question is asynq's dequeue script, as it was first asked.
@@ -155,15 +154,14 @@ func (f *fetcher) hasFoundNothing(ctx context.Context) {
 		f.mu.Unlock()
 		return
 	}
-	f.waiting = true
 	f.mu.Unlock()
 	idle, err := goIdle(ctx, f.rdb, f.queue, f.id)
-	if idle || err != nil {
+	switch {
+	case err != nil:
+		f.pause(fetchAgain)
+	case idle:
 		f.pause(holdLeast + rand.N(holdMost-holdLeast))
 	}
-	f.mu.Lock()
-	f.waiting = false
-	f.mu.Unlock()
 	f.free <- struct{}{}
 }
 
@@ -178,24 +176,16 @@ func (f *fetcher) pause(most time.Duration) {
 	}
 }
 
-// chimed wakes who waits. False: nobody waits here and all slots are taken, so another worker should be told.
+// chimed wakes who waits, or is about to. False: no slot is free here, or nothing is fetched any more, so another worker
+// should be told as well.
 func (f *fetcher) chimed() bool {
 	select {
 	case <-f.stop:
 		return false
-	default:
-	}
-	f.mu.Lock()
-	waiting := f.waiting
-	f.mu.Unlock()
-	if !waiting && len(f.slots) == cap(f.slots) {
-		return false
-	}
-	select {
 	case f.wake <- struct{}{}:
 	default: // a chime is waiting already
 	}
-	return true
+	return len(f.slots) < cap(f.slots)
 }
 
 // give hands over what was found when asynq asks.

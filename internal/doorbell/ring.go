@@ -44,7 +44,7 @@ type Bell struct {
 
 // New returns a Bell that uses rdb, which the caller closes.
 func New(rdb redis.UniversalClient, s *store.Store) *Bell {
-	return &Bell{rdb, s, asynq.NewClientFromRedisClient(rdb), chimes{rdb: rdb, queues: map[string]*chimesOwed{}}}
+	return &Bell{rdb, s, asynq.NewClientFromRedisClient(rdb), chimes{rdb: rdb, owed: map[string]int{}}}
 }
 
 // Ring makes sure that asynq holds a doorbell for a task that should run; it does nothing for any other. r is the task

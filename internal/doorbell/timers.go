@@ -12,6 +12,9 @@ import (
 // mostTimers bounds what a worker keeps in memory of doorbells that were put off; asynq's forwarder rings for the rest.
 const mostTimers = 10_000
 
+// mostUnwritten is how many answers may be on their way to Redis before it is checked whether they still are.
+const mostUnwritten = 1000
+
 // timers ring again on time for what was put off here: asynq's own unit is the second.
 type timers struct {
 	rdb       redis.UniversalClient
@@ -34,8 +37,20 @@ func newTimers(rdb redis.UniversalClient, queue string) *timers {
 func (t *timers) expect(id string, delay time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if len(t.due) >= mostUnwritten {
+		t.forget()
+	}
 	if len(t.due)+len(t.timers) < mostTimers && !t.over {
 		t.due[id] = time.Now().Add(delay)
+	}
+}
+
+// forget drops what asynq has not written, and will not: it had a minute.
+func (t *timers) forget() {
+	for id, due := range t.due {
+		if time.Since(due) > time.Minute {
+			delete(t.due, id)
+		}
 	}
 }
 
