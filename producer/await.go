@@ -43,7 +43,7 @@ func (p *Producer) lookAt(ctx context.Context, ref refcache.Ref) (snapshot, erro
 }
 
 // await waits until the task in flight that now shows has ended, or patience has: it returns the task as it last was,
-// and an error when ctx ended or Redis did not tell. It waits for the end of now's cycle; if another has begun
+// and an error when ctx ended or Redis did not tell. What came with the message of the end is the answer. It waits for the end of now's cycle; if another has begun
 // meanwhile, for the end of that one.
 func (p *Producer) await(ctx context.Context, w *waiter, now snapshot, patience time.Duration) (snapshot, error) {
 	enough := time.NewTimer(patience)
@@ -53,9 +53,9 @@ func (p *Producer) await(ctx context.Context, w *waiter, now snapshot, patience 
 	last := false
 	for wait := firstLook; ; {
 		select {
-		case cycle := <-w.ends:
-			if cycle < now.Cycle {
-				continue // of an earlier life
+		case end := <-w.ends:
+			if end.Whole && isEndOf(end.Record, now.Record) {
+				return snapshot{end.Record, end.Result}, nil
 			}
 		case <-pause.C:
 			wait = min(2*wait, mostLook)
@@ -82,6 +82,12 @@ func (p *Producer) await(ctx context.Context, w *waiter, now snapshot, patience 
 			return now, nil
 		}
 	}
+}
+
+// isEndOf reports whether a message is of the end that a waiter who has seen a task waits for, or of a later one. It may
+// be late, and of an earlier life or try: each new one has a later delivery.
+func isEndOf(told, seen store.Record) bool {
+	return told.Status.IsFinal() && told.CreatedAt.Equal(seen.CreatedAt) && told.Delivery >= seen.Delivery
 }
 
 // isPast reports whether an end is older than what was seen in flight: a replica without the last writes has taken over,

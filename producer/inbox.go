@@ -2,8 +2,6 @@ package producer
 
 import (
 	"context"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -19,6 +17,7 @@ const subscribeTimeout = time.Second
 // inbox hears of the ends of tasks, over one subscription for all waiters of the process. It is opened by the first.
 type inbox struct {
 	rdb     redis.UniversalClient
+	store   *store.Store
 	channel string
 
 	open       sync.Once
@@ -34,17 +33,17 @@ type inbox struct {
 type waiter struct {
 	box  *inbox
 	ref  refcache.Ref
-	ends chan int // cycles that have ended; the latest is enough
+	ends chan store.End // the latest is enough
 }
 
-func newInbox(rdb redis.UniversalClient, id string) *inbox {
-	return &inbox{rdb: rdb, channel: store.InboxChannel(id), waiters: map[refcache.Ref]map[*waiter]bool{}}
+func newInbox(rdb redis.UniversalClient, s *store.Store, id string) *inbox {
+	return &inbox{rdb: rdb, store: s, channel: store.InboxChannel(id), waiters: map[refcache.Ref]map[*waiter]bool{}}
 }
 
 // wait registers a waiter, before anything is submitted or read, so that no end is missed from then on.
 func (b *inbox) wait(ctx context.Context, ref refcache.Ref) *waiter {
 	b.open.Do(func() { b.subscribe(ctx) })
-	w := &waiter{b, ref, make(chan int, 1)}
+	w := &waiter{b, ref, make(chan store.End, 1)}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.waiters[ref] == nil {
@@ -80,31 +79,21 @@ func (b *inbox) subscribe(ctx context.Context) {
 // deliver tells waiters until the subscription is closed.
 func (b *inbox) deliver(messages <-chan *redis.Message) {
 	for m := range messages {
-		if ref, cycle, ok := parseEnd(m.Payload); ok {
-			b.tell(ref, cycle)
+		if end, ok := b.store.ParseEnd(m.Payload); ok {
+			b.tell(end)
 		}
 	}
 }
 
-// parseEnd reads "<ref_id> <cycle> <status>".
-func parseEnd(message string) (refcache.Ref, int, bool) {
-	words := strings.Fields(message)
-	if len(words) < 2 {
-		return "", 0, false
-	}
-	cycle, err := strconv.Atoi(words[1])
-	return refcache.Ref(words[0]), cycle, err == nil
-}
-
-func (b *inbox) tell(ref refcache.Ref, cycle int) {
+func (b *inbox) tell(end store.End) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for w := range b.waiters[ref] {
+	for w := range b.waiters[end.Ref] {
 		select {
 		case <-w.ends: // an older one that was not looked at yet
 		default:
 		}
-		w.ends <- cycle
+		w.ends <- end
 	}
 }
 

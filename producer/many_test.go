@@ -120,7 +120,9 @@ func TestThousandsOfFailuresAreListedAndRetried(t *testing.T) {
 	require.Equal(t, n, m.list())
 	before := m.commands()["evalsha"]
 	require.Equal(t, n, m.retry())
-	require.InDelta(t, 2*n, m.commands()["evalsha"]-before, n/20, "one command for the record and one for the doorbell")
+	sent := m.commands()["evalsha"] - before
+	require.GreaterOrEqual(t, sent, 2*n, "one command for the record and one for the doorbell")
+	require.LessOrEqual(t, sent, 3*n+n/20, "and at most one more that wakes a worker; those that come together share it")
 	require.Zero(t, m.list())
 	require.EqualValues(t, n, m.rdb.ZCard(t.Context(), "refq:{default}:pending").Val())
 	require.EqualValues(t, n, m.rdb.LLen(t.Context(), "asynq:{default}:pending").Val())

@@ -50,7 +50,7 @@ func New(rdb redis.UniversalClient, c Config) *Producer {
 		c.By = userAtHost()
 	}
 	s := store.New(rdb)
-	return &Producer{cfg: c, store: s, bell: doorbell.New(rdb, s), inbox: newInbox(rdb, rand.Text()), queues: map[string]bool{}}
+	return &Producer{cfg: c, store: s, bell: doorbell.New(rdb, s), inbox: newInbox(rdb, s, rand.Text()), queues: map[string]bool{}}
 }
 
 // Close ends the subscription of the waiters. Calls that still wait go on by polling.

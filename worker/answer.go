@@ -15,15 +15,15 @@ import (
 const (
 	claimAgain   = time.Second     // after a claim that could not be made
 	slotAgain    = 0               // another worker may take it at once
-	slotPatience = 2 * time.Second // with functions that should have returned
 	unknownAgain = 5 * time.Second // after a function that this worker does not know
 )
 
 // answer looks at the task that a doorbell is about: it claims, runs and finishes an attempt if one is due. What it
-// tells asynq decides only how soon asynq rings again.
+// tells asynq decides only how soon asynq rings again. A slot is taken for it.
 func (w *Worker) answer(asked context.Context, ref refcache.Ref) doorbell.Answer {
-	if !w.takeSlot() {
-		return doorbell.Again(slotAgain, "no slot is free here", false)
+	if w.isStopping() {
+		<-w.slots
+		return doorbell.Again(slotAgain, "the worker stops", false)
 	}
 	r := w.live.add(ref, rand.Text())
 	defer w.drop(r) // also when somebody's code panics here: asynq would go on, and the attempt would look alive for ever
@@ -79,23 +79,13 @@ func (w *Worker) free(r *run) {
 	<-w.slots
 }
 
-// takeSlot waits for a slot; false when the worker stops, or when functions that ignore their ended context hold all
-// slots: another worker may have one.
-func (w *Worker) takeSlot() bool {
+func (w *Worker) isStopping() bool {
 	select {
-	case <-w.stopping: // also when a slot is free
-		return false
-	default:
-	}
-	enough := time.NewTimer(slotPatience)
-	defer enough.Stop()
-	select {
-	case w.slots <- struct{}{}:
-		return true
 	case <-w.stopping:
-	case <-enough.C:
+		return true
+	default:
+		return false
 	}
-	return false
 }
 
 // answerWith runs the attempt that was claimed and finishes it.

@@ -139,15 +139,13 @@ func (w *Worker) Run(ctx context.Context) error {
 	defer end()
 	w.live.base = base
 
-	background := w.startBackground(base)
 	_, timeout := w.cfg.shutdown()
-	listener, err := doorbell.Listen(w.rdb, doorbell.Config{Queues: w.Queues(), Concurrency: w.cfg.Concurrency,
+	listener, err := doorbell.Listen(w.rdb, doorbell.Config{Worker: w.id, Queues: w.Queues(), Slots: w.slots,
 		ShutdownTimeout: timeout, Logger: w.log}, w.answer)
 	if err != nil {
-		end()
-		background.Wait()
 		return fmt.Errorf("worker: %w", err)
 	}
+	background := w.startBackground(base)
 	w.log.Info("worker started", "queues", w.Queues(), "functions", w.Functions(), "concurrency", w.cfg.Concurrency)
 
 	<-ctx.Done()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/hibiken/asynq"
@@ -14,7 +15,8 @@ import (
 	"github.com/refq/refq/refcache"
 )
 
-// Handler answers a doorbell. ctx ends when asynq no longer waits for the answer; what runs must not depend on it.
+// Handler answers a doorbell. A slot is taken for it, which it frees. ctx ends when asynq no longer waits for the answer;
+// what runs must not depend on it.
 type Handler func(ctx context.Context, ref refcache.Ref) Answer
 
 // Answer is what asynq is told about a doorbell. The zero Answer acknowledges it. Answers decide how soon things
@@ -43,52 +45,136 @@ func (a *again) Error() string { return a.reason }
 
 // Config is what a Listener needs to know.
 type Config struct {
+	Worker          string // its id
 	Queues          []string
-	Concurrency     int
+	Slots           chan struct{} // to send to it takes a slot, to receive frees one
 	ShutdownTimeout time.Duration
 	Logger          *slog.Logger // what asynq logs goes there at level debug
 }
 
 const (
-	pollEvery    = 200 * time.Millisecond // an idle queue, on average
-	forwardEvery = 500 * time.Millisecond // doorbells that are due
+	// pollEvery is how often asynq would look, should it no longer ask in the way that fetcher knows.
+	pollEvery = 200 * time.Millisecond
+	// forwardEvery is how often asynq looks for doorbells that are due: those whose worker has died. The others are
+	// rung on time by who answered them.
+	forwardEvery = 2 * time.Second
+	// janitorEvery is how often asynq tidies what we do not have: completed doorbells that are kept.
+	janitorEvery = time.Minute
+	// slotPatience is how long a doorbell waits for a slot that was not taken for it beforehand.
+	slotPatience = 2 * time.Second
 )
 
 // Listener answers doorbells until it is shut down.
 type Listener struct {
-	server *asynq.Server
+	lines  map[string]*line // by queue
+	chimes *redis.PubSub
+	heard  sync.WaitGroup
+	once   sync.Once // of Stop
 }
 
-// Listen starts answering the doorbells of queues with h, at most Concurrency at once. It uses rdb, which the caller
-// closes after Shutdown.
+// line is the connection to one of asynq's queues. Each has a server of its own, so that none waits for another.
+type line struct {
+	server  *asynq.Server
+	fetcher *fetcher
+	timers  *timers
+	slots   chan struct{}
+}
+
+// Listen starts answering the doorbells of queues with h, as many at once as there are slots. It uses rdb, which the
+// caller closes after Shutdown.
 func Listen(rdb redis.UniversalClient, c Config, h Handler) (*Listener, error) {
-	queues := make(map[string]int, len(c.Queues))
-	for _, q := range c.Queues {
-		queues[q] = 1
+	l := &Listener{lines: map[string]*line{}, chimes: rdb.Subscribe(context.Background(), chimeChannel(c.Worker))}
+	for _, queue := range c.Queues {
+		line, err := connect(rdb, c, queue, h)
+		if err != nil {
+			l.Shutdown()
+			return nil, fmt.Errorf("listen to asynq's queue %s: %w", queue, err)
+		}
+		l.lines[queue] = line
 	}
-	server := asynq.NewServerFromRedisClient(newServerClient(rdb), asynq.Config{
-		Concurrency:              c.Concurrency,
-		Queues:                   queues,
+	messages := l.chimes.Channel()
+	l.heard.Go(func() { l.hear(messages) })
+	return l, nil
+}
+
+func connect(rdb redis.UniversalClient, c Config, queue string, h Handler) (*line, error) {
+	l := &line{fetcher: newFetcher(rdb, queue, c.Worker, c.Slots), timers: newTimers(rdb, queue), slots: c.Slots}
+	l.server = asynq.NewServerFromRedisClient(newServerClient(rdb, l), asynq.Config{
+		Concurrency:              cap(c.Slots) + mostFetchers, // an answer under way to Redis holds no slot
+		Queues:                   map[string]int{queue: 1},
 		TaskCheckInterval:        pollEvery,
 		DelayedTaskCheckInterval: forwardEvery,
+		JanitorInterval:          janitorEvery,
 		ShutdownTimeout:          c.ShutdownTimeout,
 		RetryDelayFunc:           retryDelay,
 		IsFailure:                isFailure,
 		Logger:                   logger{c.Logger},
 		LogLevel:                 asynq.DebugLevel,
 	})
-	err := server.Start(asynq.HandlerFunc(func(ctx context.Context, t *asynq.Task) error {
-		queue, _ := asynq.GetQueueName(ctx)
-		ref, err := taskOf(queue, t.Payload())
+	if err := l.server.Start(l.handler(h)); err != nil {
+		return nil, err
+	}
+	go l.fetcher.run(context.Background()) // ends with Stop
+	return l, nil
+}
+
+// handler is h as asynq calls it.
+func (l *line) handler(h Handler) asynq.Handler {
+	return asynq.HandlerFunc(func(ctx context.Context, t *asynq.Task) error {
+		if !l.takeSlot() {
+			return &again{"no slot is free here", 0, false}
+		}
+		ref, err := taskOf(l.fetcher.queue, t.Payload())
 		if err != nil {
+			<-l.slots
 			return fmt.Errorf("not a task of refq: %w: %w", err, asynq.SkipRetry)
 		}
-		return h(ctx, ref).err
-	}))
-	if err != nil {
-		return nil, fmt.Errorf("listen to asynq: %w", err)
+		answer := h(ctx, ref).err
+		var later *again
+		if id, ok := asynq.GetTaskID(ctx); ok && errors.As(answer, &later) {
+			l.timers.expect(id, later.delay)
+		}
+		return answer
+	})
+}
+
+// takeSlot takes the slot that the fetcher holds for a doorbell, or any other.
+func (l *line) takeSlot() bool {
+	if l.fetcher.held.take() {
+		return true
 	}
-	return &Listener{server}, nil
+	enough := time.NewTimer(slotPatience)
+	defer enough.Stop()
+	select {
+	case l.slots <- struct{}{}:
+		return true
+	case <-enough.C:
+		return false
+	}
+}
+
+// hear wakes the fetcher of each queue that a chime names. If this worker is busy, another is told.
+func (l *Listener) hear(chimes <-chan *redis.Message) {
+	for m := range chimes {
+		if line := l.lines[m.Payload]; line != nil && !line.fetcher.chimed() {
+			_ = chime(context.Background(), line.fetcher.rdb, m.Payload, 1) // idle workers look by themselves, too
+		}
+	}
+}
+
+// Stop ends the taking of doorbells; those taken are still answered. It returns when none is under way from Redis.
+func (l *Listener) Stop() {
+	l.once.Do(func() {
+		for _, line := range l.lines {
+			close(line.fetcher.stop)
+		}
+		for _, line := range l.lines {
+			<-line.fetcher.fetched
+			line.server.Stop()
+		}
+		_ = l.chimes.Close() // what it was for is over
+		l.heard.Wait()
+	})
 }
 
 // taskOf reads which task a doorbell in a queue is about. One about another queue's would be claimed where this worker
@@ -101,11 +187,19 @@ func taskOf(queue string, payload []byte) (refcache.Ref, error) {
 	return ref, err
 }
 
-// Stop ends the taking of doorbells; those taken are still answered.
-func (l *Listener) Stop() { l.server.Stop() }
-
 // Shutdown stops, waits up to ShutdownTimeout for answers, and gives the other doorbells back to asynq.
-func (l *Listener) Shutdown() { l.server.Shutdown() }
+func (l *Listener) Shutdown() {
+	l.Stop()
+	var all sync.WaitGroup
+	for _, line := range l.lines {
+		all.Go(func() {
+			close(line.fetcher.given)
+			line.server.Shutdown()
+			line.timers.stop()
+		})
+	}
+	all.Wait()
+}
 
 // retryDelay is called by asynq outside its own recover, also for doorbells whose worker died: it must not panic.
 func retryDelay(_ int, err error, _ *asynq.Task) time.Duration {
@@ -146,8 +240,8 @@ func (l logger) Fatal(args ...any) { l.log(args) }
 
 func (l logger) log(args []any) {
 	text := fmt.Sprint(args...)
-	if strings.HasPrefix(text, "cannot subscribe to cancelation channel") {
-		return // it is deaf on purpose
+	if strings.HasPrefix(text, "cannot subscribe to cancelation channel") || strings.Contains(text, errNothingYet.Error()) {
+		return // it is deaf on purpose, and kept waiting
 	}
 	l.to.Debug("asynq: " + text)
 }

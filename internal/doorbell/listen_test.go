@@ -2,7 +2,6 @@ package doorbell_test
 
 import (
 	"context"
-	"log/slog"
 	"testing"
 	"time"
 
@@ -30,7 +29,7 @@ func TestDoorbellReachesTheHandlerOnceAndIsGone(t *testing.T) {
 	})
 }
 
-func TestIdleListenerAnswersWithin400ms(t *testing.T) {
+func TestIdleListenerAnswersAtOnce(t *testing.T) {
 	inBubble(t, func(h *house) {
 		heard := make(chan time.Time, 9)
 		stop := h.listen(func(context.Context, refcache.Ref) doorbell.Answer {
@@ -42,7 +41,7 @@ func TestIdleListenerAnswersWithin400ms(t *testing.T) {
 			time.Sleep(time.Second + time.Duration(n)*7*time.Millisecond)
 			rang := time.Now()
 			h.ring(h.submit(3), doorbell.AtOnce)
-			require.LessOrEqual(h, (<-heard).Sub(rang), 400*time.Millisecond)
+			require.LessOrEqual(h, (<-heard).Sub(rang), time.Millisecond)
 		}
 	})
 }
@@ -67,7 +66,7 @@ func TestDoorbellAskedForAgainIsNeverEarly(t *testing.T) {
 			require.Len(h, heard, 2)
 			waited := -(<-heard).Sub(<-heard)
 			require.GreaterOrEqual(h, waited, delay)
-			require.LessOrEqual(h, waited, delay+2*time.Second)
+			require.LessOrEqual(h, waited, delay+time.Millisecond)
 		}
 	})
 }
@@ -144,12 +143,10 @@ func TestShutdownGivesUnansweredDoorbellsBack(t *testing.T) {
 
 func TestStoppedListenerTakesNoMoreDoorbells(t *testing.T) {
 	inBubble(t, func(h *house) {
-		l, err := doorbell.Listen(h.rdb, doorbell.Config{Queues: []string{queue}, Concurrency: 2, ShutdownTimeout: time.Second,
-			Logger: slog.New(slog.DiscardHandler)}, func(_ context.Context, ref refcache.Ref) doorbell.Answer {
+		l := h.listener("one", 2, func(_ context.Context, ref refcache.Ref) doorbell.Answer {
 			h.Errorf("answered %s", ref)
 			return doorbell.Answer{}
 		})
-		require.NoError(h, err)
 		l.Stop()
 		r := h.submit(3)
 		h.ring(r, doorbell.AtOnce)

@@ -39,11 +39,12 @@ type Bell struct {
 	rdb    redis.UniversalClient
 	store  *store.Store
 	client *asynq.Client
+	chimes chimes
 }
 
 // New returns a Bell that uses rdb, which the caller closes.
 func New(rdb redis.UniversalClient, s *store.Store) *Bell {
-	return &Bell{rdb, s, asynq.NewClientFromRedisClient(rdb)}
+	return &Bell{rdb, s, asynq.NewClientFromRedisClient(rdb), chimes{rdb: rdb, owed: map[string]int{}}}
 }
 
 // Ring makes sure that asynq holds a doorbell for a task that should run; it does nothing for any other. r is the task
@@ -55,6 +56,7 @@ func (b *Bell) Ring(ctx context.Context, r store.Record, patience time.Duration)
 		}
 		err := b.enqueue(ctx, r)
 		if err == nil {
+			b.chimes.add(ctx, r.Ref.Queue())
 			return nil
 		}
 		if !errors.Is(err, asynq.ErrTaskIDConflict) {

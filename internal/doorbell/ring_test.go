@@ -230,7 +230,7 @@ func TestUncountedAnswerToATaskWithoutRetriesRingsAgain(t *testing.T) {
 	inBubble(t, func(h *house) {
 		r := h.submit(0)
 		h.ring(r, doorbell.AtOnce)
-		h.answered(doorbell.Again(0, "handed back", false))
+		h.answered(doorbell.Again(5*time.Second, "handed back", false))
 		h.holds(r, asynq.TaskStateRetry)
 	})
 }

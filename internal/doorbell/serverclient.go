@@ -5,11 +5,13 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
 
-// serverClient is a Redis client as asynq's server gets it. It mends two things.
+// serverClient is a Redis client as asynq's server gets it. It lets the fetcher answer asynq's dequeues, and mends two
+// things.
 //
 // It cannot subscribe: asynq would only wait for cancellations that nobody sends, and its subscriber brings the process
 // down when the client is closed while a slow Redis holds up the shutdown.
@@ -19,12 +21,13 @@ import (
 type serverClient struct {
 	redis.UniversalClient
 	closed *redis.Client
+	line   *line
 }
 
-func newServerClient(rdb redis.UniversalClient) serverClient {
+func newServerClient(rdb redis.UniversalClient, l *line) serverClient {
 	closed := redis.NewClient(&redis.Options{Addr: "127.0.0.1:0"}) // never dialled; a name would be looked up
 	_ = closed.Close()
-	return serverClient{rdb, closed}
+	return serverClient{rdb, closed, l}
 }
 
 func (c serverClient) Subscribe(ctx context.Context, channels ...string) *redis.PubSub {
@@ -32,15 +35,52 @@ func (c serverClient) Subscribe(ctx context.Context, channels ...string) *redis.
 }
 
 func (c serverClient) EvalSha(ctx context.Context, sha string, keys []string, args ...any) *redis.Cmd {
+	if isDequeue(keys, args) {
+		return c.line.fetcher.ask(ctx, question{sha: sha, keys: keys, lease: args[0].(int64), rest: args[1:], at: time.Now()})
+	}
 	ctx, cancel := revived(ctx, keys)
 	defer cancel()
-	return settled(c.UniversalClient.EvalSha(ctx, sha, keys, args...), keys)
+	return c.seen(ctx, c.UniversalClient.EvalSha(ctx, sha, keys, args...), keys, args)
 }
 
 func (c serverClient) Eval(ctx context.Context, script string, keys []string, args ...any) *redis.Cmd {
+	if isDequeue(keys, args) {
+		return c.line.fetcher.ask(ctx, question{text: script, keys: keys, lease: args[0].(int64), rest: args[1:], at: time.Now()})
+	}
 	ctx, cancel := revived(ctx, keys)
 	defer cancel()
-	return settled(c.UniversalClient.Eval(ctx, script, keys, args...), keys)
+	return c.seen(ctx, c.UniversalClient.Eval(ctx, script, keys, args...), keys, args)
+}
+
+// seen does what follows from what asynq has just done.
+func (c serverClient) seen(ctx context.Context, cmd *redis.Cmd, keys []string, args []any) *redis.Cmd {
+	settle(cmd, keys)
+	if cmd.Err() != nil {
+		return cmd
+	}
+	if moved, err := cmd.Int(); err == nil && moved > 0 && isForward(keys) {
+		c.line.fetcher.chimed()
+		_ = chime(ctx, c.UniversalClient, c.line.fetcher.queue, moved) // idle workers look by themselves, too
+	}
+	if id, ok := putOff(keys, args); ok {
+		c.line.timers.start(id)
+	}
+	return cmd
+}
+
+// isForward reports whether a script with these keys is the one that moves doorbells that are due into asynq's list.
+func isForward(keys []string) bool {
+	return len(keys) == 2 && strings.HasSuffix(keys[1], "}:pending") &&
+		(strings.HasSuffix(keys[0], "}:retry") || strings.HasSuffix(keys[0], "}:scheduled"))
+}
+
+// putOff returns the id of the doorbell that a script with these keys and arguments puts off, if it is the one that does.
+func putOff(keys []string, args []any) (id string, ok bool) {
+	if !movesActive(keys) || len(keys) < 4 || !strings.HasSuffix(keys[3], "}:retry") || len(args) == 0 {
+		return "", false
+	}
+	id, ok = args[0].(string)
+	return id, ok
 }
 
 // movesActive reports whether a script takes a doorbell out of asynq's active ones, by its keys.
@@ -61,11 +101,10 @@ func revived(ctx context.Context, keys []string) (context.Context, context.Cance
 	return context.WithDeadline(context.WithoutCancel(ctx), deadline)
 }
 
-// settled takes an answer whose doorbell is not active for acknowledged. It was, most likely by a copy of this answer
+// settle takes an answer whose doorbell is not active for acknowledged. It was, most likely by a copy of this answer
 // whose reply was lost; asynq would repeat it, and might so answer the next ring of the same doorbell.
-func settled(cmd *redis.Cmd, keys []string) *redis.Cmd {
+func settle(cmd *redis.Cmd, keys []string) {
 	if err := cmd.Err(); err != nil && err.Error() == "NOT FOUND" && movesActive(keys) {
 		cmd.SetErr(nil)
 	}
-	return cmd
 }

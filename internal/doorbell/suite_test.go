@@ -115,10 +115,20 @@ func (h *house) holds(r store.Record, states ...asynq.TaskState) {
 // listen answers doorbells with a handler until stop is called.
 func (h *house) listen(handler doorbell.Handler) (stop func()) {
 	h.Helper()
-	l, err := doorbell.Listen(h.rdb, doorbell.Config{Queues: []string{queue}, Concurrency: 1, ShutdownTimeout: time.Second,
-		Logger: slog.New(slog.DiscardHandler)}, handler)
+	return h.listener("one", 1, handler).Shutdown
+}
+
+// listener answers so many doorbells at once.
+func (h *house) listener(worker string, slots int, handler doorbell.Handler) *doorbell.Listener {
+	h.Helper()
+	c := doorbell.Config{Worker: worker, Queues: []string{queue}, Slots: make(chan struct{}, slots), ShutdownTimeout: time.Second,
+		Logger: slog.New(slog.DiscardHandler)}
+	l, err := doorbell.Listen(h.rdb, c, func(ctx context.Context, ref refcache.Ref) doorbell.Answer {
+		defer func() { <-c.Slots }()
+		return handler(ctx, ref)
+	})
 	require.NoError(h, err)
-	return l.Shutdown
+	return l
 }
 
 // answered has the doorbells that are due answered once, all alike.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -87,5 +88,20 @@ func FuzzUnpack(f *testing.F) {
 		back, err := zip.unpack(again, name)
 		require.NoError(t, err)
 		require.True(t, bytes.Equal(stored, back))
+	})
+}
+
+// FuzzEnd: whatever is published to an inbox, it is the end of a task, whole or not, or passed over.
+func FuzzEnd(f *testing.F) {
+	const head = "media:0123456789abcdef0123456789abcdef 1 complete"
+	for _, seed := range []string{head, head + "\n", "", " ", "a b", head + "\n-", head + "\n" + strings.Repeat("-", len(fields)+3),
+		head + "\n99999999999999999999:x", head + "\n-1:x", "\xff 2 x\n1:\x00"} {
+		f.Add(seed)
+	}
+	s := New(nil)
+	f.Fuzz(func(t *testing.T, message string) {
+		end, ok := s.ParseEnd(message)
+		require.False(t, strings.ContainsAny(string(end.Ref), " \n\t"))
+		require.False(t, end.Whole && (!ok || end.Record.Ref != end.Ref))
 	})
 }

@@ -32,6 +32,7 @@ const (
 	overdueTooLong = 2 * time.Second
 	completions    = 10_000 // entries of the index of complete tasks
 	mostWaiters    = 64
+	pushMost       = 8 << 10         // bytes of a stored result that go along with the message of its task's end
 	suspectLater   = time.Second     // until the next look at a suspect beside which another runs
 	newerLater     = 5 * time.Second // until the next look at a record that this code cannot read
 )
@@ -93,6 +94,7 @@ func constants(name string) string {
 	limit("OVERDUE_TOO_LONG", overdueTooLong.Milliseconds())
 	limit("COMPLETIONS", completions)
 	limit("WAITERS", mostWaiters)
+	limit("PUSH_MOST", pushMost)
 	limit("RECORD_VERSION", recordVersion)
 	limit("MOST_DIGITS", mostDigits)
 	limit("SUSPECT_FROM", SuspectFrom)

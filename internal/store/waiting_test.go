@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"crypto/rand"
 	"fmt"
 	"strings"
 	"testing"
@@ -23,7 +24,7 @@ func (q *queue) hear(channel string) *redis.PubSub {
 	return sub
 }
 
-// heard returns the messages that have come on a channel.
+// heard returns the first lines of the messages that have come on a channel.
 func (q *queue) heard(sub *redis.PubSub, channel string) []string {
 	q.Helper()
 	require.NoError(q, q.rdb.Publish(q.Context(), channel, "the last").Err())
@@ -34,7 +35,8 @@ func (q *queue) heard(sub *redis.PubSub, channel string) []string {
 		if m.Payload == "the last" {
 			return messages
 		}
-		messages = append(messages, m.Payload)
+		line, _, _ := strings.Cut(m.Payload, "\n")
+		messages = append(messages, line)
 	}
 }
 
@@ -165,4 +167,55 @@ func TestWorkerIsToldWhichAttemptWasCancelled(t *testing.T) {
 		q.cancel(q.pending())
 		require.Equal(q, []string{k.token}, q.heard(sub, store.WorkerChannel(worker)))
 	})
+}
+
+// A waiter that was told needs no second look.
+func TestTheEndIsToldWithItsRecordAndResult(t *testing.T) {
+	onBoth(t, func(q *queue) {
+		inbox := store.InboxChannel(q.name)
+		sub := q.hear(inbox)
+		end := func(o store.Outcome) (store.End, store.Record, []byte) {
+			k := q.processing()
+			q.wait(k, inbox)
+			q.end(k, o)
+			m, err := sub.ReceiveMessage(q.Context())
+			require.NoError(q, err)
+			told, ok := q.ParseEnd(m.Payload)
+			require.True(q, ok)
+			require.Equal(q, k.ref, told.Ref)
+			record, result, err := q.Result(q.Context(), k.ref, "")
+			require.NoError(q, err)
+			record.ReadAt = told.Record.ReadAt
+			return told, record, result
+		}
+		long := []byte(strings.Repeat("a", 5000))    // packs well
+		random := []byte(rand.Text() + string(long)) // not as it is stored, so it is short enough
+		for _, o := range []store.Outcome{q.Completed(nil), q.Completed([]byte("{}\n1:2-")), q.Completed(random), store.Errored(permanent())} {
+			told, record, result := end(o)
+			require.True(q, told.Whole)
+			require.Equal(q, record, told.Record)
+			require.Equal(q, result, told.Result)
+		}
+		told, _, _ := end(q.Completed(incompressible(9 << 10)))
+		require.False(q, told.Whole, "a long result is read by who wants it")
+	})
+}
+
+func incompressible(n int) []byte {
+	b := make([]byte, n)
+	_, _ = rand.Read(b) // never fails
+	return b
+}
+
+func TestWhatIsNoEndIsNotTakenForOne(t *testing.T) {
+	s := store.New(nil)
+	for _, message := range []string{"", "a", "a 1", "a b c d", "\n-"} {
+		_, ok := s.ParseEnd(message)
+		require.False(t, ok, "%q", message)
+	}
+	for _, message := range []string{"a 1 complete", "a 1 complete\n", "a 1 complete\n9:x", "a 1 complete\n-1:x", "a 1 complete\n-", "a 1 complete\n" + strings.Repeat("-", 99)} {
+		end, ok := s.ParseEnd(message)
+		require.True(t, ok, "%q", message)
+		require.False(t, end.Whole, "%q", message)
+	}
 }

@@ -125,6 +125,25 @@ local function new_delivery()
   redis.call('HSET', record, 'delivery', number('delivery', 1) + 1)
 end
 
+-- tell publishes the end of the task to those who wait for it: "<ref_id> <cycle> <status>" and, behind a line feed, the
+-- record, the result if it is not long, and its encoding; each value as its length, a colon and its bytes, or "-".
+local function tell(inboxes, cycle, status)
+  local values = read()
+  local count = #FIELDS + 1
+  local result, encoding = get('result', 'result_encoding')
+  local words = {string.match(prefix, '{(.*)}') .. ':' .. hash .. ' ' .. cycle .. ' ' .. status .. '\n'}
+  if not result or #result <= PUSH_MOST then
+    values[count + 1], values[count + 2] = result, encoding
+    for i = 1, count + 2 do
+      words[i + 1] = values[i] and #values[i] .. ':' .. values[i] or '-'
+    end
+  end
+  local message = table.concat(words)
+  for inbox in string.gmatch(inboxes, '[^,]+') do
+    redis.call('PUBLISH', inbox, message)
+  end
+end
+
 -- end_task makes the task final, as a whole: record, index, expiry, waiters.
 local function end_task(status)
   local waiters, cycle = get('waiters', 'cycle')
@@ -141,9 +160,8 @@ local function end_task(status)
   if status == 'complete' then
     redis.call('ZREMRANGEBYRANK', prefix .. 'complete', 0, -1 - COMPLETIONS)
   end
-  local message = string.match(prefix, '{(.*)}') .. ':' .. hash .. ' ' .. (cycle or 1) .. ' ' .. status
-  for inbox in string.gmatch(waiters or '', '[^,]+') do
-    redis.call('PUBLISH', inbox, message)
+  if waiters then
+    tell(waiters, cycle or 1, status)
   end
 end
 

@@ -1,0 +1,91 @@
+package doorbell
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/refq/refq/internal/store"
+)
+
+// A chime tells one idle worker that asynq's list of doorbells has something for it. Chimes may get lost: idle workers
+// look by themselves, too, each holdMost.
+
+//go:embed chime.lua
+var chimeText string
+
+//go:embed idle.lua
+var idleText string
+
+var (
+	chimeScript = redis.NewScript(chimeText)
+	idleScript  = redis.NewScript(idleText)
+)
+
+func idleKey(queue string) string { return "refq:{" + queue + "}:idle" }
+
+// chimeChannel is where a worker hears that a queue, named by the message, has a doorbell for it.
+func chimeChannel(worker string) string { return store.WorkerChannel(worker) + ":chime" }
+
+// chime wakes up to n idle workers of a queue.
+func chime(ctx context.Context, rdb redis.Scripter, queue string, n int) error {
+	if err := chimeScript.Run(ctx, rdb, []string{idleKey(queue)}, n, queue).Err(); err != nil {
+		return fmt.Errorf("wake workers of queue %s: %w", queue, err)
+	}
+	return nil
+}
+
+// goIdle notes that a worker waits to be woken; false when there is something to do after all.
+func goIdle(ctx context.Context, rdb redis.Scripter, queue, worker string) (bool, error) {
+	keys := []string{idleKey(queue), "asynq:{" + queue + "}:pending", "asynq:{" + queue + "}:paused"}
+	return idleScript.Run(ctx, rdb, keys, worker).Bool()
+}
+
+// chimes sends the chimes of one process. The first goes out at once; those that follow are sent together, at most every
+// chimeEvery for a queue.
+type chimes struct {
+	rdb redis.Scripter
+
+	mu   sync.Mutex
+	owed map[string]int // by queue, while one is under way or has just been sent
+}
+
+const (
+	chimeEvery = time.Millisecond
+	// mostChimes is how many workers are woken at a time: whoever finds much to do goes on by itself.
+	mostChimes = 64
+)
+
+// add sends a chime, or leaves it to be sent with others. One that cannot be sent is dropped: idle workers look by
+// themselves, too.
+func (c *chimes) add(ctx context.Context, queue string) {
+	c.mu.Lock()
+	if n, busy := c.owed[queue]; busy {
+		c.owed[queue] = n + 1
+		c.mu.Unlock()
+		return
+	}
+	c.owed[queue] = 0
+	c.mu.Unlock()
+	_ = chime(ctx, c.rdb, queue, 1)
+	time.AfterFunc(chimeEvery, func() { c.flush(context.WithoutCancel(ctx), queue) })
+}
+
+// flush sends what has come together meanwhile, and goes on for as long as there is more.
+func (c *chimes) flush(ctx context.Context, queue string) {
+	c.mu.Lock()
+	n := c.owed[queue]
+	if n == 0 {
+		delete(c.owed, queue)
+		c.mu.Unlock()
+		return
+	}
+	c.owed[queue] = 0
+	c.mu.Unlock()
+	_ = chime(ctx, c.rdb, queue, min(n, mostChimes))
+	time.AfterFunc(chimeEvery, func() { c.flush(ctx, queue) })
+}

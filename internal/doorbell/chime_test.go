@@ -1,0 +1,124 @@
+package doorbell_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/refq/refq/internal/doorbell"
+	"github.com/refq/refq/internal/memredis"
+	"github.com/refq/refq/refcache"
+)
+
+// dequeues counts asynq's dequeue scripts from now on.
+func (h *house) dequeues() *atomic.Int32 {
+	var count atomic.Int32
+	h.server.SetFaults(func(cmd []string) memredis.Fault {
+		if strings.HasPrefix(cmd[0], "EVAL") && strings.Contains(strings.Join(cmd[2:], " "), "}:paused asynq:") {
+			count.Add(1)
+		}
+		return memredis.Pass
+	})
+	return &count
+}
+
+// crew is many listeners, and who of them has heard what.
+type crew struct {
+	heard   chan string
+	release chan bool
+	stops   []func()
+}
+
+// crew starts so many listeners with a slot each, whose handlers take until they are released.
+func (h *house) crew(n int) *crew {
+	c := &crew{heard: make(chan string, 99), release: make(chan bool)}
+	for i := range n {
+		name := fmt.Sprint("worker", i)
+		c.stops = append(c.stops, h.listener(name, 1, func(context.Context, refcache.Ref) doorbell.Answer {
+			c.heard <- name
+			<-c.release
+			return doorbell.Answer{}
+		}).Shutdown)
+	}
+	time.Sleep(10 * time.Second) // until all are idle
+	return c
+}
+
+func (c *crew) stop() {
+	close(c.release)
+	for _, stop := range c.stops {
+		stop()
+	}
+}
+
+func TestOneRingWakesOneOfManyIdleWorkers(t *testing.T) {
+	inBubble(t, func(h *house) {
+		c := h.crew(20)
+		count := h.dequeues()
+		h.ring(h.submit(3), doorbell.AtOnce)
+		time.Sleep(10 * time.Millisecond)
+		require.Len(h, c.heard, 1)
+		require.LessOrEqual(h, count.Load(), int32(2), "nobody else has looked")
+		c.stop()
+	})
+}
+
+func TestManyRingsWakeAsMany(t *testing.T) {
+	inBubble(t, func(h *house) {
+		c := h.crew(20)
+		for range 15 {
+			h.ring(h.submit(3), doorbell.AtOnce)
+		}
+		time.Sleep(10 * time.Millisecond)
+		require.Len(h, c.heard, 15)
+		c.stop()
+	})
+}
+
+// To others it may still look idle.
+func TestABusyWorkerPassesTheChimeOn(t *testing.T) {
+	inBubble(t, func(h *house) {
+		c := h.crew(8)
+		var busy []any
+		for range 4 {
+			h.ring(h.submit(3), doorbell.AtOnce)
+			busy = append(busy, <-c.heard)
+		}
+		h.rdb.SAdd(h.Context(), "refq:{"+queue+"}:idle", busy...)
+		for range 4 {
+			h.ring(h.submit(3), doorbell.AtOnce)
+		}
+		time.Sleep(10 * time.Millisecond)
+		require.Len(h, c.heard, 4)
+		c.stop()
+	})
+}
+
+// The pinned version of asynq asks in the way that the fetcher knows; else it would poll five times a second.
+func TestAnIdleListenerHardlyEverAsks(t *testing.T) {
+	inBubble(t, func(h *house) {
+		stop := h.listen(func(context.Context, refcache.Ref) doorbell.Answer { return doorbell.Answer{} })
+		time.Sleep(10 * time.Second)
+		count := h.dequeues()
+		time.Sleep(time.Minute)
+		require.InDelta(h, 24, count.Load(), 8)
+		stop()
+	})
+}
+
+// Chimes may get lost.
+func TestAnIdleListenerLooksByItself(t *testing.T) {
+	inBubble(t, func(h *house) {
+		c := h.crew(1)
+		h.rdb.Del(h.Context(), "refq:{"+queue+"}:idle")
+		h.ring(h.submit(3), doorbell.AtOnce)
+		time.Sleep(3100 * time.Millisecond)
+		require.Len(h, c.heard, 1)
+		c.stop()
+	})
+}

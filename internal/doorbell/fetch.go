@@ -1,0 +1,236 @@
+package doorbell
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+const (
+	// mostFetchers is how many dequeues of a queue are under way at once, at most: over a network each takes a round trip.
+	mostFetchers = 16
+	// holdMost is how long an idle worker waits for a chime before it looks by itself, and holdLeast the least.
+	holdMost  = 3 * time.Second
+	holdLeast = 2 * time.Second
+	// askMost is how long asynq waits for an answer, at most: it counts the lease of what it gets from when it asked.
+	askMost = 5 * time.Second
+	// fetchAgain is the wait after a dequeue that failed: Redis is away.
+	fetchAgain = 200 * time.Millisecond
+)
+
+// fetcher takes doorbells out of asynq's list ahead of asynq's own dequeue, which is serial and polls. asynq's server
+// still asks, by its own script; it gets the answer when there is one. So a doorbell is taken the moment it is put in,
+// several at a time when there are many, and never more than there are free slots.
+type fetcher struct {
+	rdb   redis.UniversalClient
+	queue string
+	id    string // of the worker
+	slots chan struct{}
+
+	asked    chan struct{} // closed when asynq has asked for the first time
+	askOnce  sync.Once
+	question question // what asynq asks, once asked is closed
+
+	held    held            // slots of doorbells that were handed to asynq and are not answered yet
+	found   chan *redis.Cmd // answers with a doorbell, or with an error that asynq must see
+	wake    chan struct{}
+	stop    chan struct{} // closed: fetch no more
+	fetched chan struct{} // closed: nothing more will be found
+	given   chan struct{} // closed: nobody takes what is found
+
+	mu      sync.Mutex
+	tickets int           // how many may fetch at once
+	free    chan struct{} // tickets that nobody holds
+	streak  int           // doorbells found since the list was last empty
+}
+
+// question is asynq's dequeue script, as it was first asked.
+type question struct {
+	sha   string
+	text  string // empty until asynq has sent it
+	keys  []string
+	lease int64 // when the lease would end, in Unix seconds
+	at    time.Time
+	rest  []any
+}
+
+func newFetcher(rdb redis.UniversalClient, queue, worker string, slots chan struct{}) *fetcher {
+	return &fetcher{
+		rdb: rdb, queue: queue, id: worker, slots: slots, asked: make(chan struct{}), found: make(chan *redis.Cmd),
+		wake: make(chan struct{}, 1), stop: make(chan struct{}), fetched: make(chan struct{}), given: make(chan struct{}),
+		free: make(chan struct{}, mostFetchers),
+	}
+}
+
+// run fetches until stop is closed.
+func (f *fetcher) run(ctx context.Context) {
+	defer close(f.fetched)
+	select {
+	case <-f.asked:
+	case <-f.stop:
+		return
+	}
+	f.tickets = 1
+	f.free <- struct{}{}
+	var all sync.WaitGroup
+	for range min(mostFetchers, cap(f.slots)) {
+		all.Go(func() { f.fetchAll(ctx) })
+	}
+	all.Wait()
+	_ = f.rdb.SRem(ctx, idleKey(f.queue), f.id).Err() // else it is found out when it does not hear a chime
+}
+
+func (f *fetcher) fetchAll(ctx context.Context) {
+	for {
+		select {
+		case <-f.free:
+		case <-f.stop:
+			return
+		}
+		select {
+		case f.slots <- struct{}{}:
+		case <-f.stop:
+			return
+		}
+		cmd := f.dequeue(ctx)
+		switch err := cmd.Err(); {
+		case err == nil:
+			f.hasFound()
+			f.give(cmd)
+		case redis.HasErrorPrefix(err, "NOSCRIPT"):
+			<-f.slots
+			f.free <- struct{}{}
+			f.give(cmd) // asynq then sends the script
+		case errors.Is(err, redis.Nil):
+			<-f.slots
+			f.hasFoundNothing(ctx)
+		default:
+			<-f.slots
+			f.pause(fetchAgain)
+			f.free <- struct{}{}
+		}
+	}
+}
+
+// dequeue asks Redis what asynq asks. It is never given up half-way: a doorbell whose answer nobody hears is lost for
+// minutes.
+func (f *fetcher) dequeue(ctx context.Context) *redis.Cmd {
+	f.mu.Lock()
+	q := f.question
+	f.mu.Unlock()
+	lease := q.lease + int64(time.Since(q.at)/time.Second)
+	args := append([]any{lease}, q.rest...)
+	cmd := f.rdb.EvalSha(ctx, q.sha, q.keys, args...)
+	if redis.HasErrorPrefix(cmd.Err(), "NOSCRIPT") && q.text != "" {
+		return f.rdb.Eval(ctx, q.text, q.keys, args...)
+	}
+	return cmd
+}
+
+// hasFound passes the ticket on, and makes another when one after the other finds something.
+func (f *fetcher) hasFound() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.streak++
+	f.free <- struct{}{}
+	if f.streak > f.tickets && f.tickets < cap(f.free) {
+		f.tickets++
+		f.free <- struct{}{}
+	}
+}
+
+// hasFoundNothing gives the ticket up. The last ticket's holder waits until there may be something again.
+func (f *fetcher) hasFoundNothing(ctx context.Context) {
+	f.mu.Lock()
+	f.streak = 0
+	if f.tickets > 1 {
+		f.tickets--
+		f.mu.Unlock()
+		return
+	}
+	f.mu.Unlock()
+	idle, err := goIdle(ctx, f.rdb, f.queue, f.id)
+	switch {
+	case err != nil:
+		f.pause(fetchAgain)
+	case idle:
+		f.pause(holdLeast + rand.N(holdMost-holdLeast))
+	}
+	f.free <- struct{}{}
+}
+
+// pause waits for a chime, at most for a while.
+func (f *fetcher) pause(most time.Duration) {
+	enough := time.NewTimer(most)
+	defer enough.Stop()
+	select {
+	case <-f.wake:
+	case <-enough.C:
+	case <-f.stop:
+	}
+}
+
+// chimed wakes who waits, or is about to. False: no slot is free here, or nothing is fetched any more, so another worker
+// should be told as well.
+func (f *fetcher) chimed() bool {
+	select {
+	case <-f.stop:
+		return false
+	case f.wake <- struct{}{}:
+	default: // a chime is waiting already
+	}
+	return len(f.slots) < cap(f.slots)
+}
+
+// give hands over what was found when asynq asks.
+func (f *fetcher) give(cmd *redis.Cmd) {
+	select {
+	case f.found <- cmd:
+	case <-f.given: // asynq's server is gone; its lease ends, and then the doorbell rings again
+	}
+}
+
+// errNothingYet has asynq ask again at once, where an empty list would have it sleep.
+var errNothingYet = errors.New("no doorbell yet")
+
+// ask answers asynq's dequeue, as soon as there is something.
+func (f *fetcher) ask(ctx context.Context, q question) *redis.Cmd {
+	f.mu.Lock()
+	q.text = cmp.Or(q.text, f.question.text)
+	f.question = q
+	f.mu.Unlock()
+	f.askOnce.Do(func() { close(f.asked) })
+	enough := time.NewTimer(askMost)
+	defer enough.Stop()
+	answer := redis.NewCmd(ctx)
+	select {
+	case cmd := <-f.found:
+		if cmd.Err() == nil {
+			f.held.add(f.slots)
+		}
+		return cmd
+	case <-enough.C:
+		answer.SetErr(errNothingYet)
+	case <-f.fetched:
+		answer.SetErr(redis.Nil)
+	case <-f.given:
+		answer.SetErr(redis.Nil)
+	}
+	return answer
+}
+
+// isDequeue reports whether a script with these keys and arguments is the one by which asynq takes a doorbell.
+func isDequeue(keys []string, args []any) bool {
+	if len(keys) != 4 || len(args) != 2 {
+		return false
+	}
+	_, lease := args[0].(int64)
+	return lease && strings.HasSuffix(keys[0], "}:pending") && strings.HasSuffix(keys[1], "}:paused") &&
+		strings.HasSuffix(keys[2], "}:active") && strings.HasSuffix(keys[3], "}:lease")
+}

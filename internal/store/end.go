@@ -1,0 +1,54 @@
+package store
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/refq/refq/refcache"
+)
+
+// End is what a waiter hears when a task has ended.
+type End struct {
+	Ref    refcache.Ref
+	Whole  bool // Record and Result are known: they came along
+	Record Record
+	Result []byte // nil when there is none
+}
+
+// ParseEnd reads the message of a task's end. False: it is none. What is damaged or too long to have come along is not
+// Whole: the record tells.
+func (s *Store) ParseEnd(message string) (End, bool) {
+	line, packed, _ := strings.Cut(message, "\n")
+	words := strings.Fields(line)
+	if len(words) != 3 {
+		return End{}, false
+	}
+	e := End{Ref: refcache.Ref(words[0])}
+	values, ok := unpackValues(packed, len(fields)+3)
+	if !ok {
+		return e, true
+	}
+	last := len(fields) + 1
+	var err error
+	e.Record, e.Result, err = s.recordAndResult(e.Ref, reply{values[:last], values[last], values[last+1]})
+	e.Whole = err == nil
+	return e, true
+}
+
+// unpackValues reads n values, each as its length, a colon and its bytes, or "-" for none.
+func unpackValues(packed string, n int) ([]any, bool) {
+	values := make([]any, 0, n)
+	for range n {
+		if rest, none := strings.CutPrefix(packed, "-"); none {
+			values, packed = append(values, nil), rest
+			continue
+		}
+		digits, rest, found := strings.Cut(packed, ":")
+		size, err := strconv.Atoi(digits)
+		if !found || err != nil || size < 0 || size > len(rest) {
+			return nil, false
+		}
+		values, packed = append(values, rest[:size]), rest[size:]
+	}
+	return values, packed == ""
+}
