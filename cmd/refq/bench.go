@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -34,10 +35,10 @@ touched, and what is written is removed; still, the Redis must be empty, unless
 	o, quick := bench.Defaults, false
 	flags := cmd.Flags()
 	benchFlags(flags, &o)
-	flags.BoolVar(&quick, "quick", false, "15 s, with sizes of its own; fails if counted figures are too high")
+	flags.BoolVar(&quick, "quick", false, "15 s, with sizes of its own; fails if a counted figure is too high")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if quick {
-			if given := firstGiven(flags, "quick", "anyway"); given != "" {
+			if given := notBesideQuick(flags); given != "" {
 				return usagef("--quick has sizes of its own: leave out --%s", given)
 			}
 			anyway := o.Anyway
@@ -101,15 +102,15 @@ func numbers(text string) ([]int, error) {
 	return all, nil
 }
 
-// firstGiven names a flag of this verb that was given, other than some.
-func firstGiven(flags *pflag.FlagSet, but ...string) (name string) {
+// besideQuick are the flags that may stand beside --quick.
+var besideQuick = []string{"quick", "anyway", "output", "redis", "config", "log-level", "log-format"}
+
+// notBesideQuick names a flag that was given and is not one of them.
+func notBesideQuick(flags *pflag.FlagSet) (name string) {
 	flags.Visit(func(f *pflag.Flag) {
-		for _, other := range append(but, "output", "redis", "config", "log-level", "log-format") {
-			if f.Name == other {
-				return
-			}
+		if !slices.Contains(besideQuick, f.Name) {
+			name = f.Name
 		}
-		name = f.Name
 	})
 	return name
 }
@@ -140,7 +141,7 @@ func (a *app) bench(ctx context.Context, o bench.Options, quick bool) error {
 	case err != nil:
 		return err
 	case quick:
-		return exceeded(tables)
+		return a.withinLimits(tables)
 	case !a.asJSON:
 		return a.printLegend()
 	}
@@ -156,13 +157,16 @@ func (a *app) printRows(t bench.Table) error {
 	return nil
 }
 
-// exceeded is the error when counted figures are higher than they may be.
-func exceeded(tables []bench.Table) error {
-	var errs []error
-	for _, text := range bench.Exceeded(tables) {
-		errs = append(errs, errors.New(text))
+// withinLimits fails when counted figures are higher than they may be.
+func (a *app) withinLimits(tables []bench.Table) error {
+	if texts := bench.Exceeded(tables); len(texts) > 0 {
+		return errors.New(strings.Join(texts, "\n"))
 	}
-	return errors.Join(errs...)
+	if a.asJSON {
+		return nil
+	}
+	_, err := fmt.Fprintln(a.stdout, "All counted figures are within their limits.")
+	return err
 }
 
 // benchProgress shows on a terminal which round is being played.

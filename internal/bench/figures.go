@@ -47,17 +47,6 @@ func (r reading) with(took []time.Duration) reading {
 	return r
 }
 
-// only keeps some of the figures: others mean nothing there.
-func (r reading) only(wanted ...Measure) reading {
-	kept := reading{}
-	for _, m := range wanted {
-		if value, ok := r[m]; ok {
-			kept[m] = value
-		}
-	}
-	return kept
-}
-
 // quantile is the smallest of the sorted values that so great a share of them does not exceed.
 func quantile(sorted []time.Duration, share float64) time.Duration {
 	if len(sorted) == 0 {

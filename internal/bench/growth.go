@@ -14,7 +14,7 @@ import (
 
 var growth = scenario{
 	name:  "growth",
-	about: "Growth: the closed loop on a Redis with stored results and pending calls of others, against an empty one.",
+	about: "Growth: the closed loop among stored results and others' pending calls, against an empty Redis.",
 	cases: func(o Options) []trial {
 		n := o.Callers[0]
 		return []trial{{thousands(o.Stored) + "+" + thousands(o.Pending), []side{

@@ -10,7 +10,7 @@ import (
 
 var hits = scenario{
 	name:  "hits",
-	about: "Hits: calls whose results are stored, against plain GETs of as many bytes through the same client.",
+	about: "Hits: calls whose results are stored, against GETs of as many bytes through the same client.",
 	cases: func(o Options) (all []trial) {
 		for _, n := range o.Callers {
 			all = append(all, trial{fmt.Sprintf("%d callers", n), []side{

@@ -10,7 +10,7 @@ import (
 
 var idle = scenario{
 	name:  "idle",
-	about: "Idle latency: one call at a time, with pauses, so that workers have nothing to do: call to result.",
+	about: "Idle latency: one call at a time, with pauses, so that workers are idle: call to result.",
 	cases: func(o Options) []trial {
 		t := trial{"", []side{{refqSide, refqIdle}}}
 		return []trial{t.besides(o, asynqIdle)}

@@ -11,7 +11,7 @@ import (
 
 var open = scenario{
 	name:  "open",
-	about: "Open loop: all calls are submitted (latency: of each Submit), then a worker starts and drains them.",
+	about: "Open loop: all calls are submitted (latency: of each Submit), then a worker drains them.",
 	cases: func(o Options) []trial {
 		submit := trial{"submit", []side{{refqSide, refqSubmit}}}
 		drain := trial{"drain", []side{{refqSide, refqDrain}}}

@@ -8,7 +8,7 @@ import (
 
 var twoQueues = scenario{
 	name:  "two-queues",
-	about: "Two queues: the closed loop in queue B, on a worker that serves an idle queue A too, against B alone.",
+	about: "Two queues: the closed loop in queue B beside an idle queue A on the same worker, and alone.",
 	cases: func(o Options) []trial {
 		return []trial{{"", []side{
 			{"beside A", func(ctx context.Context, g *ground) (reading, error) { return busyBeside(ctx, g, "a-idle") }},

@@ -14,7 +14,7 @@ import (
 
 var waiters = scenario{
 	name:  "waiters",
-	about: "Waiters: one producer that waits for many pending calls: subscriptions, Go memory, and what it sends meanwhile.",
+	about: "Waiters: one producer waits for many pending calls: subscriptions, Go memory, what it sends.",
 	cases: func(o Options) []trial {
 		return []trial{{fmt.Sprint(o.Waiters), []side{{refqSide, refqWaiters}}}}
 	},

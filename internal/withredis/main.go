@@ -13,7 +13,7 @@ import (
 )
 
 func main() {
-	signal.Ignore(os.Interrupt) // the command is told as well, and ends first
+	signal.Notify(make(chan os.Signal, 1), os.Interrupt) // the command hears it too: this ends when that has ended
 	err := run(os.Args[1:])
 	var ended *exec.ExitError
 	if errors.As(err, &ended) { // it has said why
