@@ -13,7 +13,7 @@ var closed = scenario{
 	about: "Closed loop: callers wait for each result before they make the next call.",
 	cases: func(o Options) (all []trial) {
 		for _, n := range o.Callers {
-			t := trial{fmt.Sprintf("%d callers", n), []side{{refqSide, func(ctx context.Context, g *ground) (reading, error) {
+			t := trial{callers(n), []side{{refqSide, func(ctx context.Context, g *ground) (reading, error) {
 				return refqClosed(ctx, g, n)
 			}}}}
 			all = append(all, t.besides(o, func(ctx context.Context, g *ground) (reading, error) {
@@ -22,6 +22,14 @@ var closed = scenario{
 		}
 		return all
 	},
+}
+
+// callers names a case.
+func callers(n int) string {
+	if n == 1 {
+		return "1 caller"
+	}
+	return fmt.Sprintf("%d callers", n)
 }
 
 func refqClosed(ctx context.Context, g *ground, callers int) (r reading, err error) {

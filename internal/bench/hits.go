@@ -13,7 +13,7 @@ var hits = scenario{
 	about: "Hits: calls whose results are stored, against GETs of as many bytes through the same client.",
 	cases: func(o Options) (all []trial) {
 		for _, n := range o.Callers {
-			all = append(all, trial{fmt.Sprintf("%d callers", n), []side{
+			all = append(all, trial{callers(n), []side{
 				{refqSide, func(ctx context.Context, g *ground) (reading, error) { return refqHits(ctx, g, n) }},
 				{"GET", func(ctx context.Context, g *ground) (reading, error) { return plainGets(ctx, g, n) }},
 			}})
