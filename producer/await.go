@@ -67,10 +67,12 @@ func (p *Producer) await(ctx context.Context, w *waiter, now snapshot, patience 
 		}
 		seen, err := p.lookSoon(ctx, now.Ref)
 		switch {
-		case errors.Is(err, store.ErrUnreadable):
+		case errors.Is(err, refcache.ErrUnreadable):
 			return now, err // and will be at every look
 		case errors.Is(err, refcache.ErrTaskNotFound):
 			return now, fmt.Errorf("wait for call %s: it was deleted or lost meanwhile: %w", now.Ref, refcache.ErrTaskNotFound)
+		case err == nil && isPast(seen.Record, now.Record):
+			return now, fmt.Errorf("wait for call %s: Redis has lost its last writes, and what was waited for with them; call again", now.Ref)
 		case err == nil:
 			now = seen
 		case last:
@@ -80,4 +82,10 @@ func (p *Producer) await(ctx context.Context, w *waiter, now snapshot, patience 
 			return now, nil
 		}
 	}
+}
+
+// isPast reports whether an end is older than what was seen in flight: a replica without the last writes has taken over,
+// and the end that it shows is not the one that is waited for. Deliveries never go back otherwise (R13).
+func isPast(seen, before store.Record) bool {
+	return seen.Status.IsFinal() && seen.CreatedAt.Equal(before.CreatedAt) && seen.Delivery < before.Delivery
 }

@@ -4,20 +4,28 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/refcache"
 )
 
-// RetryOption changes what RetryTask does.
+// RetryOption changes what RetryTask and RetryAll do.
 type RetryOption func(*retryOptions)
 
 type retryOptions struct{ fresh bool }
 
-// FreshBudget makes RetryTask start a new cycle with the whole of max_retries, also for an exhausted task.
+// FreshBudget makes RetryTask and RetryAll start a new cycle with the whole of max_retries, also for an exhausted task.
 func FreshBudget() RetryOption {
 	return func(o *retryOptions) { o.fresh = true }
+}
+
+func chosen(options []RetryOption) (o retryOptions) {
+	for _, set := range options {
+		set(&o)
+	}
+	return o
 }
 
 // TaskInfo reads everything that is known of a task but its arguments and result. The error is
@@ -34,22 +42,17 @@ func (p *Producer) TaskInfo(ctx context.Context, ref refcache.Ref) (refcache.Tas
 // refcache.ErrNotFailed when the task is in any other status, also because somebody else was quicker, or
 // refcache.ErrRetriesExhausted; refcache.ErrNotQueued means that it was accepted, as for [Submit].
 func (p *Producer) RetryTask(ctx context.Context, ref refcache.Ref, options ...RetryOption) (refcache.Response[json.RawMessage], error) {
-	var o retryOptions
-	for _, set := range options {
-		set(&o)
-	}
 	seen, err := p.see(ctx, ref)
 	if err != nil {
 		return refcache.Response[json.RawMessage]{}, err
 	}
 	outcome, task := store.RetryNotFailed, seen
 	if seen.Status == refcache.Failed {
-		if outcome, task, err = p.store.Retry(ctx, seen, rand.Text(), p.cfg.By, o.fresh); err != nil {
+		if outcome, task, err = p.store.Retry(ctx, seen, rand.Text(), p.cfg.By, chosen(options).fresh); err != nil {
 			return refcache.Response[json.RawMessage]{}, err
 		}
 	}
-	res, _ := response[json.RawMessage](snapshot{Record: task}) // without a result there is nothing to misread
-	return res, p.judgeRetry(ctx, outcome, task)
+	return stands(task), p.judgeRetry(ctx, outcome, task)
 }
 
 func (p *Producer) judgeRetry(ctx context.Context, outcome store.RetryOutcome, task store.Record) error {
@@ -84,9 +87,12 @@ func (p *Producer) Cancel(ctx context.Context, ref refcache.Ref) error {
 }
 
 // Delete removes a task that has ended: its result, its history, everything. The error is refcache.ErrTaskNotFound, or
-// refcache.ErrInFlight.
+// refcache.ErrInFlight. A record that is damaged is removed whatever it says: errors about it name this way out.
 func (p *Producer) Delete(ctx context.Context, ref refcache.Ref) error {
 	seen, err := p.see(ctx, ref)
+	if errors.Is(err, store.ErrDamaged) {
+		return p.deleteDamaged(ctx, ref)
+	}
 	if err != nil {
 		return err
 	}
@@ -98,6 +104,14 @@ func (p *Producer) Delete(ctx context.Context, ref refcache.Ref) error {
 		return fmt.Errorf("delete %s: %w", ref, refcache.ErrInFlight)
 	}
 	return nil
+}
+
+func (p *Producer) deleteDamaged(ctx context.Context, ref refcache.Ref) error {
+	gone, err := p.store.DeleteDamaged(ctx, ref)
+	if err == nil && !gone {
+		return fmt.Errorf("delete %s: its record was damaged and is no longer: look again", ref)
+	}
+	return err
 }
 
 // see reads the task that a person wants to change: the change is made only to what was seen.

@@ -263,7 +263,7 @@ func TestArgumentsThatCannotBeCalledWithLeaveNothingBehind(t *testing.T) {
 		small := w.producer(producer.Config{MaxArgs: 10})
 		raw := refcache.Func[json.RawMessage, string]{Name: "raw"}
 		for text, want := range map[string]string{
-			`"12345678901"`:          "arguments have 13 bytes, more than max_args 10",
+			`"12345678901"`:          "arguments are too large: 13 bytes, more than max_args 10",
 			`1e40`:                   "",
 			`{"a":1,"a":2}`:          "more than max_args",
 			`{"a":`:                  "raw",

@@ -1,50 +1,81 @@
 package producer
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"iter"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/refcache"
 )
 
-// Filter says which tasks to list. The zero Filter lists all.
+// Filter says which tasks are meant. The zero Filter means all.
 type Filter struct {
 	Status refcache.Status // empty: any
 	Func   string          // empty: any
 	Queue  string          // empty: all queues
+	Error  string          // a piece of the last error, letter by letter; empty: any error, and none
+	Since  time.Duration   // how long ago, by Redis's clock and what List goes by, at most; 0: however long, and negative is refused
 }
 
 const pageSize = 100
 
 // List walks through the tasks that pass the filter, latest first: by the end of ended ones, the due time of retrying
 // ones, the start of processing ones, the creation of pending ones. It reads as it goes, so a task that changes
-// meanwhile may be passed over or appear twice. Of the complete tasks of a queue the last 10,000 are listed. The infos
-// have no history. The walk ends at the first error.
+// meanwhile may be passed over or appear twice; a task that stays as it is appears once, whatever others do. Of the
+// complete tasks of a queue the last 10,000 are listed. The infos have no history. The walk ends at the first error.
+//
+// A task whose record cannot be read ends nothing: its info says why in Unreadable. It passes Func, Error and Since
+// unless it is known that it should not.
 func (p *Producer) List(ctx context.Context, f Filter) iter.Seq2[refcache.TaskInfo, error] {
 	return func(yield func(refcache.TaskInfo, error) bool) {
+		for found, err := range p.walk(ctx, f) {
+			if err != nil {
+				yield(refcache.TaskInfo{}, err)
+				return
+			}
+			if !yield(listed(found), nil) {
+				return
+			}
+		}
+	}
+}
+
+func listed(found store.Found) refcache.TaskInfo {
+	if found.Err == nil {
+		return found.Info()
+	}
+	return refcache.TaskInfo{RefID: found.Ref, Queue: found.Ref.Queue(), Status: found.Status, Func: found.Policy.Name,
+		LastError: found.LastError, Unreadable: found.Err.Error()}
+}
+
+// walk is List for those who need the records. The Status of an unreadable one is that of the index that has it.
+func (p *Producer) walk(ctx context.Context, f Filter) iter.Seq2[store.Found, error] {
+	return func(yield func(store.Found, error) bool) {
 		sources, err := p.sources(ctx, f)
 		for err == nil {
 			var next *source
 			if next, err = latest(ctx, sources); next == nil || err != nil {
 				break
 			}
-			task := next.take()
-			if f.Func != "" && f.Func != task.Policy.Name {
-				continue
-			}
-			if !yield(task.Info(), nil) {
+			if task := next.take(); f.passes(task) && !yield(task, nil) {
 				return
 			}
 		}
 		if err != nil {
-			yield(refcache.TaskInfo{}, err)
+			yield(store.Found{}, err)
 		}
 	}
+}
+
+// passes tells of function and error; the rest is the sources' business. What is unknown may be what is looked for.
+func (f Filter) passes(task store.Found) bool {
+	unknown := func(text string) bool { return task.Err != nil && text == "" }
+	return (f.Func == "" || f.Func == task.Policy.Name || unknown(task.Policy.Name)) &&
+		(strings.Contains(task.LastError, f.Error) || unknown(task.LastError))
 }
 
 // source yields the tasks of a queue in a status, latest first.
@@ -52,22 +83,14 @@ type source struct {
 	store  *store.Store
 	queue  string
 	status refcache.Status
+	since  time.Time
 
-	read []store.Record
+	read []store.Found
 	from store.Position
 	end  bool
 }
 
 func (p *Producer) sources(ctx context.Context, f Filter) ([]*source, error) {
-	queues := []string{f.Queue}
-	if f.Queue == "" {
-		var err error
-		if queues, err = p.store.Queues(ctx); err != nil {
-			return nil, err
-		}
-	} else if err := refcache.CheckQueue(f.Queue); err != nil {
-		return nil, err
-	}
 	statuses := refcache.Statuses
 	if f.Status != "" {
 		if !slices.Contains(statuses, f.Status) {
@@ -75,13 +98,40 @@ func (p *Producer) sources(ctx context.Context, f Filter) ([]*source, error) {
 		}
 		statuses = []refcache.Status{f.Status}
 	}
+	queues, err := p.queuesOf(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	since, err := p.since(ctx, f)
+	if err != nil {
+		return nil, err
+	}
 	var sources []*source
 	for _, queue := range queues {
 		for _, status := range statuses {
-			sources = append(sources, &source{store: p.store, queue: queue, status: status})
+			sources = append(sources, &source{store: p.store, queue: queue, status: status, since: since})
 		}
 	}
 	return sources, nil
+}
+
+func (p *Producer) queuesOf(ctx context.Context, f Filter) ([]string, error) {
+	if f.Queue == "" {
+		return p.store.Queues(ctx)
+	}
+	return []string{f.Queue}, refcache.CheckQueue(f.Queue)
+}
+
+// since is the earliest time that passes; zero: any does.
+func (p *Producer) since(ctx context.Context, f Filter) (time.Time, error) {
+	switch {
+	case f.Since < 0:
+		return time.Time{}, fmt.Errorf("list tasks: since %v ago: must not be negative", f.Since)
+	case f.Since == 0:
+		return time.Time{}, nil
+	}
+	now, err := p.store.Now(ctx)
+	return now.Add(-f.Since), err
 }
 
 // latest returns the source whose next task is the latest of all; nil when there is none.
@@ -91,15 +141,16 @@ func latest(ctx context.Context, sources []*source) (*source, error) {
 		if err := s.fill(ctx); err != nil {
 			return nil, err
 		}
-		if len(s.read) > 0 && (best == nil || at(s.read[0]).After(at(best.read[0]))) {
+		if len(s.read) > 0 && (best == nil || s.read[0].At.After(best.read[0].At)) {
 			best = s
 		}
 	}
 	return best, nil
 }
 
-func (s *source) take() store.Record {
+func (s *source) take() store.Found {
 	task := s.read[0]
+	task.Status = s.status // an unreadable one may not tell it
 	s.read = s.read[1:]
 	return task
 }
@@ -107,39 +158,37 @@ func (s *source) take() store.Record {
 // fill makes sure that there is a next task, if any is left.
 func (s *source) fill(ctx context.Context) error {
 	for len(s.read) == 0 && !s.end {
-		refs, err := s.page(ctx)
+		entries, err := s.page(ctx)
 		if err != nil {
 			return err
 		}
-		if s.read, err = s.store.ReadAll(ctx, refs); err != nil {
+		if s.read, err = s.store.ReadAll(ctx, entries); err != nil {
 			return err
 		}
-		// What has moved on since belongs to another source.
-		s.read = slices.DeleteFunc(s.read, func(r store.Record) bool { return r.Status != s.status })
-		slices.SortStableFunc(s.read, func(a, b store.Record) int { return cmp.Compare(at(b).UnixMilli(), at(a).UnixMilli()) })
+		s.read = slices.DeleteFunc(s.read, func(t store.Found) bool { return !s.owns(t) })
+		slices.SortStableFunc(s.read, func(a, b store.Found) int { return b.At.Compare(a.At) }) // what runs has no order yet
 	}
 	return nil
 }
 
-func (s *source) page(ctx context.Context) (refs []refcache.Ref, err error) {
+func (s *source) page(ctx context.Context) (entries []store.Entry, err error) {
 	if s.status == refcache.Processing {
 		s.end = true
 		return s.store.Running(ctx, s.queue)
 	}
-	refs, s.from, err = s.store.Page(ctx, s.queue, s.status, s.from, pageSize)
-	s.end = len(refs) < pageSize
-	return refs, err
+	entries, s.from, err = s.store.Page(ctx, s.queue, s.status, s.from, pageSize)
+	s.end = len(entries) < pageSize || entries[len(entries)-1].At.Before(s.since)
+	return entries, err
 }
 
-// at is what tasks are listed by.
-func at(r store.Record) time.Time {
-	switch r.Status {
-	case refcache.Pending:
-		return r.CreatedAt
-	case refcache.Processing:
-		return r.StartedAt
-	case refcache.Retrying:
-		return r.NextRetryAt
+// owns tells whether a task that was found belongs to this source: it may have moved on since, or be too old. What an
+// unreadable one does not tell counts for it.
+func (s *source) owns(t store.Found) bool {
+	if t.Err != nil && t.Status == "" {
+		t.Status = s.status
 	}
-	return r.CompletedAt
+	if t.Err != nil && t.At.IsZero() {
+		t.At = s.since
+	}
+	return t.Status == s.status && !t.At.Before(s.since)
 }

@@ -29,7 +29,7 @@ func Refresh() CallOption {
 // same ref_id, and nothing runs twice.
 //
 // If the error is refcache.ErrNotQueued the call is on record, and the Ref valid: calling again, or a worker that
-// sweeps, queues it. Any other error means that it is not known whether the call was made; submitting again is safe.
+// sweeps, queues it. refcache.ErrArgsTooLarge means that nothing was done. Any other error means that it is not known whether the call was made; submitting again is safe.
 func Submit[In, Out any](ctx context.Context, p *Producer, f refcache.Func[In, Out], in In, options ...CallOption) (refcache.Ref, error) {
 	c, err := prepare(p, f, in, options)
 	if err != nil {
@@ -77,7 +77,8 @@ func prepare[In, Out any](p *Producer, f refcache.Func[In, Out], in In, options 
 }
 
 func tooLarge(name string, size, most int) error {
-	return fmt.Errorf("call %s: arguments have %d bytes, more than max_args %d; pass a reference to large data", name, size, most)
+	return fmt.Errorf("call %s: %w: %d bytes, more than max_args %d; pass a reference to large data",
+		name, refcache.ErrArgsTooLarge, size, most)
 }
 
 // submitted is what became of a submission. With a record, err says that it could not be queued.

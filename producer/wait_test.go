@@ -9,9 +9,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"github.com/refq/refq/internal/memredis"
+	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 	"github.com/refq/refq/worker"
@@ -265,4 +267,52 @@ func TestWaiterOutlastsAnOutage(t *testing.T) {
 		s.hold <- struct{}{}
 		require.NoError(w, <-ended)
 	})
+}
+
+// A failover may take a refresh, or a retry by hand, back. The end that the record then shows is an earlier one, and no
+// answer.
+func TestWaiterDoesNotTakeAnEarlierEndForItsOwn(t *testing.T) {
+	for name, again := range map[string]func(w *world, ref refcache.Ref) error{
+		"refresh": func(w *world, _ refcache.Ref) error {
+			_, err := w.call(echo, "hi", producer.Refresh())
+			return err
+		},
+		"retry": func(w *world, ref refcache.Ref) error {
+			_, failed := w.p.RetryTask(w.Context(), ref)
+			_, err := producer.Wait(w.Context(), w.p, echo, ref)
+			return errors.Join(failed, err)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				ref := w.submit(echo, "hi")
+				s := store.New(w.rdb)
+				outcome := s.Completed([]byte(`"old"`))
+				if name == "retry" {
+					outcome = store.Errored(store.Failure{Error: "old", Permanent: true})
+				}
+				_, err := s.Claim(w.Context(), ref, "t1", "w1")
+				require.NoError(w, err)
+				_, err = s.Finish(w.Context(), ref, "t1", outcome)
+				require.NoError(w, err)
+				key := "refq:{default}:t:" + ref.Hash()
+				earlier := w.rdb.HGetAll(w.Context(), key).Val()
+				ended := make(chan error, 1)
+				go func() { ended <- again(w, ref) }()
+				time.Sleep(time.Second)
+				_, err = w.rdb.TxPipelined(w.Context(), func(p redis.Pipeliner) error {
+					p.Del(w.Context(), key)
+					p.HSet(w.Context(), key, earlier)
+					return nil
+				})
+				require.NoError(w, err)
+				select {
+				case err := <-ended:
+					require.ErrorContains(w, err, "lost its last writes")
+				case <-time.After(3 * time.Second):
+					require.Fail(w, "it still waits")
+				}
+			})
+		})
+	}
 }

@@ -104,8 +104,32 @@ func standaloneOptions(u redisURL, params url.Values) (*redis.Options, error) {
 		return nil, fmt.Errorf("database %d: must not be negative", o.DB)
 	}
 
+	if err := checkNumbers(o); err != nil {
+		return nil, err
+	}
 	fillIn(o)
 	return o, nil
+}
+
+// checkNumbers refuses what the client would panic at, or run out of memory; or what makes it send no command at all.
+func checkNumbers(o *redis.Options) error {
+	const most = 100_000
+	for _, p := range []struct {
+		name  string
+		n     int
+		least int
+	}{
+		{"max_retries", o.MaxRetries, -1}, // none
+		{"pool_size", o.PoolSize, 0}, {"min_idle_conns", o.MinIdleConns, 0}, {"max_idle_conns", o.MaxIdleConns, 0},
+		{"max_active_conns", o.MaxActiveConns, 0}, {"max_concurrent_dials", o.MaxConcurrentDials, 0},
+		{"pipeline_pool_size", o.PipelinePoolSize, 0},
+		{"pipeline_read_buffer_size", o.PipelineReadBufferSize, 0}, {"pipeline_write_buffer_size", o.PipelineWriteBufferSize, 0},
+	} {
+		if p.n < p.least || p.n > most {
+			return fmt.Errorf("%s is %d, must be %d to %d", p.name, p.n, p.least, most)
+		}
+	}
+	return nil
 }
 
 // fillIn gives the options our settings where the URL says nothing.

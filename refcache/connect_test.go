@@ -209,6 +209,44 @@ func TestRedactedURLShowsAllButPasswords(t *testing.T) {
 	}
 }
 
+func TestNumbersInURLsAreBounded(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"pool_size", "min_idle_conns", "max_idle_conns", "max_active_conns", "max_concurrent_dials",
+		"pipeline_pool_size", "pipeline_read_buffer_size", "pipeline_write_buffer_size"} {
+		for _, n := range []string{"-1", "100001", "2147483647", "9223372036854775807"} {
+			_, err := refcache.Connect("redis://h:1/0?" + name + "=" + n)
+			require.ErrorContains(t, err, ": "+name+" is "+n+", must be 0 to 100000")
+		}
+	}
+	_, err := refcache.Connect("redis://h:1/0?max_retries=-2")
+	require.ErrorContains(t, err, ": max_retries is -2, must be -1 to 100000")
+	for _, query := range []string{"max_retries=-1", "pool_size=100000"} {
+		client, err := refcache.Connect("redis://h:1/0?" + query)
+		require.NoError(t, err)
+		require.NoError(t, client.Close())
+	}
+}
+
+func FuzzConnect(f *testing.F) {
+	for _, url := range []string{"redis://h:1/0", "rediss://me:secret@h/1?read_timeout=10s", "unix:///run/redis.sock?db=2", "h:1", "h:1,h:2", "h:1,",
+		"redis-sentinel://a:1,b:2/0?master=m&tls=true", "redis://[::1]:1/0?pool_size=-1", "redis://h:1/0?max_retries=99999999999999999999",
+		"redis://h:1/0?protocol=9&pipeline=on&pipeline=on", "://", "redis://%zz@h", "redis://h:1/\x00", "\xff", "redis://h:99999999/0"} {
+		f.Add(url)
+	}
+	f.Fuzz(func(t *testing.T, url string) {
+		if strings.Contains(url, "idle") || strings.Contains(url, "%") && strings.Contains(url, "?") {
+			t.Skip() // min_idle_conns, in any spelling, would dial
+		}
+		client, err := refcache.Connect(url)
+		if err == nil {
+			require.NoError(t, client.Close())
+			return
+		}
+		require.Regexp(t, `^redis URL `, err.Error())
+		require.NotContains(t, err.Error(), "\n")
+	})
+}
+
 // The password is planted between two marks, so that not even one end of it may show.
 func FuzzRedactURL(f *testing.F) {
 	for _, inner := range []string{"", "plain", "/?#@:", "%", "%zz", "://", "a&b=c", "a,b:1", "\n", "é", ";", "=", "]", "@h:1/0?master="} {

@@ -17,8 +17,12 @@ var (
 	ErrNotCancellable = errors.New("task has already ended")
 	// ErrInFlight: the task must end before it can be deleted.
 	ErrInFlight = errors.New("task is in flight: cancel it first")
+	// ErrArgsTooLarge: the arguments of a call exceed max_args; nothing was written.
+	ErrArgsTooLarge = errors.New("arguments are too large")
 	// ErrInvalidRef: the text is no ref_id.
 	ErrInvalidRef = errors.New("invalid ref_id")
+	// ErrUnreadable: the task's record is damaged, or was written by a newer refq.
+	ErrUnreadable = errors.New("unreadable record")
 	// ErrNotQueued: the call is on record, but no worker could be told of it.
 	ErrNotQueued = errors.New("stored, not queued; calling again or a worker's sweep queues it")
 )

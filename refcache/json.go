@@ -109,6 +109,7 @@ type taskInfoJSON struct {
 	AttemptsTotal      int           `json:"attempts_total"`
 	Events             []eventJSON   `json:"events"`
 	EventsTotal        int           `json:"events_total"`
+	Unreadable         *string       `json:"unreadable"`
 }
 
 type attemptJSON struct {
@@ -140,7 +141,7 @@ func (i TaskInfo) MarshalJSON() ([]byte, error) {
 		RetryCount: i.RetryCount, MaxRetries: i.MaxRetries, LostCount: i.LostCount, CanRetry: i.CanRetry,
 		Exhausted: i.Exhausted, RetryDelay: i.RetryDelay.Seconds(), RetryBackoffFactor: i.RetryBackoffFactor,
 		RetryHistory: make([]attemptJSON, len(i.RetryHistory)), AttemptsTotal: i.AttemptsTotal,
-		Events: make([]eventJSON, len(i.Events)), EventsTotal: i.EventsTotal}
+		Events: make([]eventJSON, len(i.Events)), EventsTotal: i.EventsTotal, Unreadable: stringPtr(i.Unreadable)}
 	if i.Timeout > 0 {
 		out.Timeout = seconds(&i.Timeout)
 	}

@@ -85,7 +85,7 @@ func TestTaskInfoHasAllOfItsFields(t *testing.T) {
 		"status":"pending","note":null,"cycle":1,"attempt":0,"worker":null,"progress":null,"created_at":"2026-02-03T11:00:00.007Z",
 		"started_at":null,"completed_at":null,"expires_at":null,"next_retry_at":null,"error":null,"last_error":null,"error_cause":null,
 		"retry_count":0,"max_retries":3,"lost_count":0,"can_retry":false,"exhausted":false,"retry_delay_seconds":1,
-		"retry_backoff_factor":2,"timeout_seconds":null,"retry_history":[],"attempts_total":0,"events":[],"events_total":0}`,
+		"retry_backoff_factor":2,"timeout_seconds":null,"retry_history":[],"attempts_total":0,"events":[],"events_total":0,"unreadable":null}`,
 		refcache.TaskInfo{RefID: ref, Func: "f", Version: 1, Namespace: "default", Queue: "media", Status: refcache.Pending,
 			Cycle: 1, CreatedAt: noon, MaxRetries: 3, RetryDelay: time.Second, RetryBackoffFactor: 2})
 
@@ -96,14 +96,16 @@ func TestTaskInfoHasAllOfItsFields(t *testing.T) {
 		"can_retry":false,"exhausted":true,"retry_delay_seconds":0.25,"retry_backoff_factor":1.5,"timeout_seconds":30,
 		"retry_history":[{"cycle":2,"attempt":3,"error":"e","cause":"timeout","timestamp":"2026-02-03T11:01:30.007Z",
 		"started_at":"2026-02-03T11:00:00.007Z","duration_seconds":90,"delay_seconds":0.25,"worker":"w"}],"attempts_total":101,
-		"events":[{"at":"2026-02-03T11:00:00.007Z","kind":"fresh","by":"ann@desk"}],"events_total":1}`,
+		"events":[{"at":"2026-02-03T11:00:00.007Z","kind":"fresh","by":"ann@desk"}],"events_total":1,
+		"unreadable":"damaged"}`,
 		refcache.TaskInfo{RefID: ref, Func: "f", Version: 2, Namespace: "shop", Queue: "media", Status: refcache.Failed,
 			Note: "n", Cycle: 2, Attempt: 3, Worker: "w", CreatedAt: noon, StartedAt: &noon, CompletedAt: &later, ExpiresAt: &later,
 			Error: "e", LastError: "e", ErrorCause: refcache.CauseTimeout, RetryCount: 3, MaxRetries: 3, LostCount: 1,
 			Exhausted: true, RetryDelay: 250 * time.Millisecond, RetryBackoffFactor: 1.5, Timeout: 30 * time.Second,
 			RetryHistory: []refcache.Attempt{{Cycle: 2, Attempt: 3, Error: "e", Cause: refcache.CauseTimeout, Timestamp: later,
 				StartedAt: noon, Duration: 90 * time.Second, Delay: 250 * time.Millisecond, Worker: "w"}},
-			AttemptsTotal: 101, Events: []refcache.Event{{At: noon, Kind: refcache.EventFresh, By: "ann@desk"}}, EventsTotal: 1})
+			AttemptsTotal: 101, Events: []refcache.Event{{At: noon, Kind: refcache.EventFresh, By: "ann@desk"}}, EventsTotal: 1,
+			Unreadable: "damaged"})
 }
 
 func TestTaskErrorsSayWhatBecameOfWhichCall(t *testing.T) {

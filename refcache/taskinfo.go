@@ -38,6 +38,10 @@ type TaskInfo struct {
 	AttemptsTotal int       // how many there have been
 	Events        []Event   // what people and workers did to the task, oldest first, the last 100
 	EventsTotal   int
+
+	// Unreadable says why the record cannot be read, in a list; usually empty. No more is known of such a task than RefID,
+	// Queue, the Status that it is listed under and, if they can be read, Func and LastError.
+	Unreadable string
 }
 
 // Cause says how an attempt came to fail.

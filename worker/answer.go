@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"time"
 
@@ -28,6 +29,9 @@ func (w *Worker) answer(asked context.Context, ref refcache.Ref) doorbell.Answer
 	defer w.drop(r) // also when somebody's code panics here: asynq would go on, and the attempt would look alive for ever
 	claim, err := w.store.Claim(asked, ref, r.token, w.id)
 	switch {
+	case errors.Is(err, store.ErrDamaged): // nothing was written; the archive shows people what to do
+		w.log.Warn("damaged record: task is not run", "ref", ref, "err", err)
+		return doorbell.Archive(err.Error())
 	case err != nil:
 		return doorbell.Again(claimAgain, err.Error(), false)
 	case claim.Later > 0:

@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"os"
 	"sync"
@@ -21,14 +22,6 @@ const (
 	beatTimeout = store.DeadAfter / 2
 )
 
-// about is what a worker says of itself.
-type about struct {
-	Host      string   `json:"host"`
-	PID       int      `json:"pid"`
-	Functions []string `json:"functions"`
-	Since     int64    `json:"since"` // Unix ms of its own clock
-}
-
 // beatAll beats in every queue until ctx ends, over a connection of its own where that can be had: a pool that is used
 // up must not make the worker look dead.
 func (w *Worker) beatAll(ctx context.Context) {
@@ -36,7 +29,7 @@ func (w *Worker) beatAll(ctx context.Context) {
 	defer closeOwn()
 	s := store.New(rdb)
 	host, _ := os.Hostname()
-	text, _ := json.Marshal(about{host, os.Getpid(), w.Functions(), time.Now().UnixMilli()})
+	text, _ := json.Marshal(store.About{Host: host, PID: os.Getpid(), Functions: w.Functions(), Since: time.Now().UnixMilli()})
 	each(ctx, beatEvery, func() {
 		for queue := range w.queues {
 			w.beat(ctx, s, queue, string(text))
@@ -96,7 +89,9 @@ func (w *Worker) redeliver(ctx context.Context, o store.Orphan) {
 		w.log.Warn("attempt was lost", "ref", o.Ref, "func", task.Policy.Name, "lost_by", o.Worker, "status", task.Status)
 		err = w.bell.Ring(ctx, task, doorbell.AtOnce)
 	}
-	if err != nil && ctx.Err() == nil {
+	if errors.Is(err, store.ErrDamaged) {
+		w.log.Warn("damaged record: its attempt is given up", "ref", o.Ref, "lost_by", o.Worker, "err", err)
+	} else if err != nil && ctx.Err() == nil {
 		w.log.Warn("redelivery is left to a later sweep", "ref", o.Ref, "err", err)
 	}
 }

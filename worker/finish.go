@@ -15,7 +15,7 @@ const (
 	finishFirst = 50 * time.Millisecond
 	finishMost  = 2 * time.Second
 	// refusals is how often a finish that Redis itself refuses is tried: for half a minute, because a failover heals and
-	// a damaged record does not.
+	// a broken key does not.
 	refusals = 20
 )
 
@@ -29,6 +29,9 @@ func (w *Worker) finish(r *run, o store.Outcome) store.Finished {
 		case err == nil && f.Current:
 			return f
 		case err == nil:
+			return store.Finished{}
+		case errors.Is(err, store.ErrDamaged):
+			w.log.Error("outcome given up", "ref", r.ref, "err", err)
 			return store.Finished{}
 		case isRefusal(err):
 			refused++

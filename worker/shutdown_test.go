@@ -111,6 +111,35 @@ func handsOver(t *testing.T, f refcache.Func[string, string]) {
 	})
 }
 
+// The record says pending, and asynq thinks that the doorbell is being answered.
+func TestHandedBackCallThatAsynqWasNotToldOfRunsElsewhere(t *testing.T) {
+	inWorld(t, func(w *world) {
+		begun := make(chan bool, 1)
+		held := func(ctx context.Context, _ string) (string, error) {
+			begun <- true
+			return untilEnd(ctx, 1)
+		}
+		w.faults(func(_ string, cmd []string) memredis.Fault {
+			if line := strings.Join(cmd, " "); strings.Contains(line, "}:active ") && strings.Contains(line, "}:retry ") {
+				return "ERR no answer is taken"
+			}
+			return memredis.Pass
+		})
+		h := w.start(worker.Config{ShutdownTimeout: 2 * time.Second}, handles(work, held))
+		ref := w.submit(work, "in")
+		<-begun
+		h.stop()
+		handedBack := time.Now()
+		w.faults(nil)
+		require.Equal(w, refcache.Pending, w.info(ref).Status)
+		other := failing(0)
+		w.start(worker.Config{}, handles(work, other.run))
+		w.await(ref, refcache.Complete)
+		require.Less(w, other.at(1).Sub(handedBack), 12*time.Second)
+		require.Equal(w, 1, other.count())
+	})
+}
+
 func TestShutdownTimeoutBoundsFunctionsThatIgnoreTheirContext(t *testing.T) {
 	inWorld(t, func(w *world) {
 		h := w.start(worker.Config{ShutdownTimeout: 4 * time.Second}, handles(work, sleeping(time.Minute)))

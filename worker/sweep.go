@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/refq/refq/internal/store"
@@ -11,7 +12,9 @@ import (
 
 const (
 	sweepEvery = time.Second
-	sweepBatch = 100
+	// sweepBatch tasks that wait are looked at in each sweep, whether there is anything to mend or not. Both looks, at
+	// the records and at the doorbells, are scripts and hold up Redis, for some ms each.
+	sweepBatch = 1000
 )
 
 // sweepQueue mends what was lost in a queue, until ctx ends: attempts of dead workers, doorbells that no longer ring.
@@ -23,11 +26,37 @@ func (w *Worker) sweepQueue(ctx context.Context, queue string) {
 	})
 }
 
+// sweep looks at a part of the queue, and goes on for as long as it finds doorbells missing: where one got lost, many may
+// have been.
 func (w *Worker) sweep(ctx context.Context, queue string) error {
-	found, err := w.store.Sweep(ctx, queue, sweepBatch)
-	if err != nil || !found.Mine {
+	for goOn := false; ; goOn = true {
+		found, err := w.store.Sweep(ctx, queue, sweepBatch, goOn)
+		if err != nil || !found.Mine {
+			return err
+		}
+		if err := w.takeOver(ctx, queue, found); err != nil {
+			return err
+		}
+		rang, err := w.ringSilent(ctx, queue, found.Silent)
+		if err != nil {
+			return err
+		}
+		if rang == 0 || !found.More {
+			return w.noteQueue(ctx, queue)
+		}
+	}
+}
+
+// noteQueue says that the queue is used, again each time: a flush loses it.
+func (w *Worker) noteQueue(ctx context.Context, queue string) error {
+	if err := w.store.AddQueue(ctx, queue); err != nil {
 		return err
 	}
+	return w.bell.NoteQueue(ctx, queue)
+}
+
+// takeOver redelivers what dead workers ran, and forgets those that run nothing.
+func (w *Worker) takeOver(ctx context.Context, queue string, found store.Swept) error {
 	for _, orphan := range found.Orphans {
 		if orphan.Worker != w.id { // its own attempts live, whatever has held up its beats
 			w.redeliver(ctx, orphan)
@@ -38,33 +67,38 @@ func (w *Worker) sweep(ctx context.Context, queue string) error {
 			return err
 		}
 	}
-	if err := w.ringSilent(ctx, found.Silent); err != nil {
-		return err
-	}
-	return w.store.AddQueue(ctx, queue) // again each time: a flush loses it
+	return nil
 }
 
-// ringSilent rings for those of the tasks that no doorbell is for.
-func (w *Worker) ringSilent(ctx context.Context, refs []refcache.Ref) error {
-	for _, ref := range refs {
-		task, err := w.store.Read(ctx, ref)
-		if errors.Is(err, refcache.ErrTaskNotFound) {
-			continue
-		}
-		if errors.Is(err, store.ErrUnreadable) { // it must not hold up the others
-			w.log.Warn("task cannot be looked after", "ref", ref, "err", err)
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		rang, err := w.bell.RingIfSilent(ctx, task)
-		if err != nil {
-			return err
-		}
-		if rang {
-			w.log.Warn("task had no doorbell, rang", "ref", ref, "func", task.Policy.Name, "status", task.Status)
-		}
+// rarely lets something be said at most once a minute: what only a person can mend would fill the log.
+type rarely struct {
+	mu   sync.Mutex
+	said time.Time
+}
+
+func (r *rarely) due() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Now()
+	if now.Sub(r.said) < time.Minute {
+		return false
 	}
-	return nil
+	r.said = now
+	return true
+}
+
+// ringSilent rings for those of the tasks that no doorbell is for. A task that cannot be read must not hold up the
+// others.
+func (w *Worker) ringSilent(ctx context.Context, queue string, tasks []store.Waiting) (rang int, err error) {
+	rang, err = w.bell.RingSilent(ctx, queue, tasks)
+	if rang > 0 {
+		w.log.Warn("tasks had no doorbell, rang", "queue", queue, "tasks", rang)
+	}
+	if errors.Is(err, refcache.ErrUnreadable) {
+		if w.complaints.due() {
+			w.log.Warn("there are tasks that cannot be looked after, such as this one", "err", err)
+		}
+		return rang, nil
+	}
+	return rang, err
 }

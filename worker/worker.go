@@ -91,6 +91,8 @@ type Worker struct {
 	live     live
 	stopping chan struct{} // closed when no more attempts are to be started
 	contact  contact
+
+	complaints rarely // of records that cannot be read
 }
 
 // New returns a Worker that uses rdb, which the caller closes after Run has returned.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -147,11 +148,14 @@ func (a *app) arguments(args []string) (json.RawMessage, error) {
 	switch {
 	case len(args) == 0:
 	case args[0] == "-":
-		text, err = io.ReadAll(a.stdin)
+		text, err = a.readArguments(a.stdin)
 	case strings.HasPrefix(args[0], "@"):
-		text, err = os.ReadFile(args[0][1:])
+		text, err = a.readFile(args[0][1:])
 	default:
 		text = []byte(args[0])
+	}
+	if errors.Is(err, refcache.ErrArgsTooLarge) {
+		return nil, err
 	}
 	if err != nil {
 		return nil, usagef("read arguments: %w", err)
@@ -160,4 +164,23 @@ func (a *app) arguments(args []string) (json.RawMessage, error) {
 		return nil, usagef("%w; write JSON, - for stdin or @FILE", err)
 	}
 	return text, nil
+}
+
+func (a *app) readFile(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return a.readArguments(f)
+}
+
+// readArguments reads no further than it takes to know that the text is too long.
+func (a *app) readArguments(r io.Reader) ([]byte, error) {
+	const space = 4 << 10 // around the JSON, where it does not count
+	text, err := io.ReadAll(io.LimitReader(r, int64(a.cfg.MaxArgs)+space+1))
+	if err == nil && len(text) > a.cfg.MaxArgs+space {
+		return nil, fmt.Errorf("%w: more than max_args %d bytes; pass a reference to large data", refcache.ErrArgsTooLarge, a.cfg.MaxArgs)
+	}
+	return text, err
 }

@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,13 +19,14 @@ func newLs(a *app) *cobra.Command {
 		Use:   "ls",
 		Short: "List calls, newest first",
 		Long: `List calls, newest first: by the end of ended ones, the start of processing ones,
-the next attempt of retrying ones, the creation of pending ones.`,
+the next attempt of retrying ones, the creation of pending ones. --since goes by
+the same. A call that cannot be read is listed with the cause, and the exit code
+is 1 then.`,
 		Args: takes(0, 0, "no argument"),
 	}
 	flags := cmd.Flags()
 	status := flags.String("status", "", "only calls in this status")
-	function := flags.String("func", "", "only calls of this function")
-	queue := flags.String("queue", "", "only calls in this queue")
+	chosen := addFilterFlags(flags)
 	limit := 50
 	flags.Var(setter{"50", "number", func(value string) (err error) {
 		if limit, err = strconv.Atoi(value); err != nil || limit < 0 {
@@ -32,35 +35,18 @@ the next attempt of retrying ones, the creation of pending ones.`,
 		return nil
 	}}, "limit", "how many at most; 0: all")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		filter, err := listFilter(*status, *function, *queue)
+		filter, err := chosen.filter()
 		if err != nil {
 			return err
+		}
+		if *status != "" {
+			if filter.Status, err = oneOf("status", *status, refcache.Statuses...); err != nil {
+				return err
+			}
 		}
 		return a.ls(cmd.Context(), filter, limit)
 	}
 	return cmd
-}
-
-func listFilter(status, function, queue string) (producer.Filter, error) {
-	f := producer.Filter{Func: function, Queue: queue}
-	if status != "" {
-		s, err := oneOf("status", status, refcache.Statuses...)
-		if err != nil {
-			return f, err
-		}
-		f.Status = s
-	}
-	if function != "" {
-		if err := refcache.CheckName(function); err != nil {
-			return f, usagef("--func: %w", err)
-		}
-	}
-	if queue != "" {
-		if err := refcache.CheckQueue(queue); err != nil {
-			return f, usagef("--queue: %w", err)
-		}
-	}
-	return f, nil
 }
 
 func (a *app) ls(ctx context.Context, filter producer.Filter, limit int) error {
@@ -69,48 +55,75 @@ func (a *app) ls(ctx context.Context, filter producer.Filter, limit int) error {
 		return err
 	}
 	defer end()
-	rows := table{}
-	rows.header("STATUS", "REF", "FUNCTION", "WHEN", "DETAIL")
-	n, more := 0, false
+	l := lister{app: a}
+	l.rows.header("STATUS", "REF", "FUNCTION", "WHEN", "DETAIL")
 	for info, err := range p.List(ctx, filter) {
 		if err != nil {
-			return err
+			return errors.Join(l.print(), err) // what was found is shown all the same
 		}
-		if more = limit > 0 && n == limit; more {
+		if l.more = limit > 0 && l.n == limit; l.more {
 			break
 		}
-		n++
-		if a.asJSON {
-			if err := a.printObject(info); err != nil {
-				return err
-			}
-			continue
+		if err := l.add(info); err != nil {
+			return err
 		}
-		rows.add([]string{statusColours[info.Status], "", "", faint}, string(info.Status), string(info.RefID),
-			printable(info.Func), listedAt(info), listedDetail(info))
 	}
-	if n > 0 && !a.asJSON {
-		out := page{screen: a.stdout}
-		rows.addTo(&out)
-		err = out.print()
+	if err := l.print(); err != nil {
+		return err
 	}
-	a.lsNotice(n, more)
-	return err
+	return l.conclude()
 }
 
-func (a *app) lsNotice(n int, more bool) {
-	switch {
-	case a.asJSON:
-	case n == 0:
-		a.notice("no calls")
-	case more:
-		a.notice("there are more: --limit 0 lists all")
+// lister is what ls has found so far.
+type lister struct {
+	*app
+	rows          table
+	n, unreadable int
+	more          bool
+}
+
+func (l *lister) add(info refcache.TaskInfo) error {
+	l.n++
+	if info.Unreadable != "" {
+		l.unreadable++
 	}
+	if l.asJSON {
+		return l.printObject(info)
+	}
+	l.rows.add([]string{statusColours[info.Status], "", "", faint}, string(info.Status), string(info.RefID),
+		printable(info.Func), listedAt(info), listedDetail(info))
+	return nil
+}
+
+func (l *lister) print() error {
+	if l.n == 0 || l.asJSON {
+		return nil
+	}
+	out := page{screen: l.stdout}
+	l.rows.addTo(&out)
+	return out.print()
+}
+
+func (l *lister) conclude() error {
+	switch {
+	case l.asJSON:
+	case l.n == 0:
+		l.notice("no calls")
+	case l.more:
+		l.notice("there are more: --limit 0 lists all")
+	}
+	if l.unreadable > 0 {
+		l.notice("%s cannot be read", plural(l.unreadable, "call", "calls"))
+		return exitStatus(exitOther)
+	}
+	return nil
 }
 
 // listedAt tells the time by which a task is listed.
 func listedAt(i refcache.TaskInfo) string {
 	switch {
+	case i.Unreadable != "":
+		return "-"
 	case i.Status == refcache.Processing && i.StartedAt != nil:
 		return ago(*i.StartedAt)
 	case i.Status == refcache.Retrying && i.NextRetryAt != nil:
@@ -123,6 +136,9 @@ func listedAt(i refcache.TaskInfo) string {
 
 // listedDetail is what a person wants to know of a task in its status.
 func listedDetail(i refcache.TaskInfo) string {
+	if i.Unreadable != "" {
+		return oneLine(strings.TrimPrefix(i.Unreadable, "record of "+string(i.RefID)+" is ")) // the row names it
+	}
 	switch i.Status {
 	case refcache.Processing:
 		text := fmt.Sprintf("attempt %d", i.Attempt)

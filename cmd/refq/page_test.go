@@ -97,3 +97,21 @@ func TestDurationsAreShort(t *testing.T) {
 		require.Equal(t, want, exact(d))
 	}
 }
+
+func TestLongLinesBreakBetweenWords(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		text    string
+		columns int
+		want    []string
+	}{
+		{"one two", 0, []string{"one two"}},
+		{"no room for the words", 19, []string{"no room for the words"}},
+		{"exactly twenty wide, and more", 20, []string{"exactly twenty wide,", "and more"}},
+		{"a word of-more-than-twenty-columns stays whole", 20, []string{"a word", "of-more-than-twenty-columns", "stays whole"}},
+		{"漢字は二桁 漢字は二桁 x", 20, []string{"漢字は二桁", "漢字は二桁 x"}},
+		{"", 20, []string{""}},
+	} {
+		require.Equal(t, c.want, wrap(c.text, c.columns), c.text)
+	}
+}

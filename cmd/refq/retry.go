@@ -14,17 +14,28 @@ import (
 
 func newRetry(a *app) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "retry REF...",
+		Use:   "retry REF... | --all",
 		Short: "Run failed calls again",
 		Long: `Run failed calls again, each with one of the retries that it has left. A call
 that has none needs --fresh. With --wait the exit code tells the status of the
-calls, else 0 means that all were accepted.`,
-		Args: takes(1, -1, "one REF or more"),
+calls, else 0 means that all were accepted.
+
+--all takes all failed calls, however many; it counts them, asks, and tells what
+became of each. Interrupted, it leaves the rest as it is: run it again.`,
 	}
 	var wait time.Duration
 	fresh := cmd.Flags().Bool("fresh", false, "start a new cycle, with all of max_retries")
 	durationFlag(cmd.Flags(), &wait, "wait", "wait so long for the end; 0: not at all")
+	bulky := addRetryAllFlags(cmd)
+	cmd.Args = bulky.check
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if bulky.all {
+			filter, err := bulky.chosen.filter()
+			if err != nil {
+				return err
+			}
+			return bulk{app: a, filter: filter, fresh: *fresh, dryRun: bulky.dryRun, yes: bulky.yes}.run(cmd.Context())
+		}
 		refs, err := parseRefs(args)
 		if err != nil {
 			return err
@@ -105,10 +116,13 @@ func (r retrier) conclude(ctx context.Context, res response, patience time.Durat
 		return r.answer(res, refcache.Standard)
 	}
 	p := page{screen: r.stdout}
-	more := "  a new cycle"
-	if !r.fresh {
-		more = fmt.Sprintf("  retry %d of %d", res.RetryCount, res.MaxRetries)
-	}
-	p.headline(res.Status, res.RefID, more)
+	p.headline(res.Status, res.RefID, retriedHow(res, r.fresh))
 	return p.print()
+}
+
+func retriedHow(res response, fresh bool) string {
+	if fresh {
+		return "  a new cycle"
+	}
+	return fmt.Sprintf("  retry %d of %d", res.RetryCount, res.MaxRetries)
 }

@@ -1,18 +1,22 @@
 package main
 
 import (
+	"context"
 	"flag"
 	"net"
 	"os"
 	"os/exec"
 	"regexp"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/refq/refq/internal/memredis"
+	"github.com/refq/refq/refcache"
 )
 
 func TestMain(m *testing.M) {
@@ -39,6 +43,9 @@ func TestScripts(t *testing.T) {
 			"exits":  exits,
 			"ref":    findRef,
 			"normal": normalise,
+			"damage": damage,
+			"redis":  tellRedis,
+			"slow":   slowDown,
 		},
 	})
 }
@@ -49,11 +56,13 @@ func setUpScript(env *testscript.Env) error {
 		return err
 	}
 	env.Defer(server.Close)
+	env.Values["server"] = server
 	nobody, err := freeAddr()
 	if err != nil {
 		return err
 	}
 	env.Setenv("ADDR", server.Addr())
+	env.Values[serverKey{}] = server.Addr()
 	env.Setenv("REFQ_REDIS", "redis://"+server.Addr()+"/0")
 	env.Setenv("NOBODY", nobody)
 	env.Setenv("TZ", "UTC")
@@ -88,6 +97,26 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
+// serverKey is what scripts' environments know their Redis by.
+type serverKey struct{}
+
+// damage changes a record behind refq's back: damage REF [FIELD [TEXT]] writes a text to a field, deletes the field, or
+// puts something else in place of the record.
+func damage(ts *testscript.TestScript, _ bool, args []string) {
+	rdb := redis.NewClient(&redis.Options{Addr: ts.Value(serverKey{}).(string)})
+	defer rdb.Close()
+	ref, ctx := refcache.Ref(args[0]), context.Background()
+	key := "refq:{" + ref.Queue() + "}:t:" + ref.Hash()
+	switch len(args) {
+	case 1:
+		ts.Check(rdb.Set(ctx, key, "no hash", 0).Err())
+	case 2:
+		ts.Check(rdb.HDel(ctx, key, args[1]).Err())
+	default:
+		ts.Check(rdb.HSet(ctx, key, args[1], args[2]).Err())
+	}
+}
+
 var refForm = regexp.MustCompile(`[A-Za-z0-9._-]+:[0-9a-f]{32}`)
 
 // findRef sets variables to the first ref_ids on stdout: ref NAME...
@@ -99,6 +128,32 @@ func findRef(ts *testscript.TestScript, _ bool, names []string) {
 	for i, name := range names {
 		ts.Setenv(name, refs[i])
 	}
+}
+
+// tellRedis sends a command to the script's Redis: redis COMMAND [ARGS...]. A ref_id stands for the key of its record.
+func tellRedis(ts *testscript.TestScript, _ bool, args []string) {
+	rdb := redis.NewClient(&redis.Options{Addr: ts.Getenv("ADDR")})
+	defer rdb.Close()
+	words := make([]any, len(args))
+	for i, arg := range args {
+		words[i] = arg
+		if ref, err := refcache.ParseRef(arg); err == nil {
+			words[i] = "refq:{" + ref.Queue() + "}:t:" + ref.Hash()
+		}
+	}
+	ts.Check(rdb.Do(context.Background(), words...).Err())
+}
+
+// slowDown makes the script's Redis take its time: slow DURATION. 0 ends it.
+func slowDown(ts *testscript.TestScript, _ bool, args []string) {
+	d, err := time.ParseDuration(args[0])
+	ts.Check(err)
+	ts.Value("server").(*memredis.Server).SetFaults(func(cmd []string) memredis.Fault {
+		if strings.HasPrefix(cmd[0], "EVAL") {
+			time.Sleep(d)
+		}
+		return memredis.Pass
+	})
 }
 
 // variable is what differs between runs, with the word that stands for it in golden files.
@@ -119,6 +174,8 @@ var variable = []struct {
 	{regexp.MustCompile(`\d{4}-\d\d-\d\d`), `DAY`},
 	{regexp.MustCompile(`\d\d:\d\d:\d\d\.\d{3}`), `HH:MM:SS.mmm`},
 	{regexp.MustCompile(`\d\d:\d\d:\d\d`), `HH:MM:SS`},
+	{regexp.MustCompile(`[\d.]+[mµ]?s( a trip)`), `TRIP$1`},
+	{regexp.MustCompile(`this host's clock .*`), `CLOCK`},
 	{regexp.MustCompile(`[ ]+\n`), "\n"},
 }
 

@@ -6,14 +6,15 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
 // terminal is a program for scripts: "terminal [-when TEXT ACTION] PROGRAM [ARGS...]" runs a program on a terminal of
-// 100 columns and prints what it prints. When TEXT appears, it does ACTION: ^C, or writing to the file of that name. It
-// exits as the program does.
+// 100 columns and prints what it prints. When TEXT appears, it does ACTION: ^C, typing what follows "type:", or writing
+// to the file of that name. It exits as the program does.
 func terminal() {
 	args, text, action := os.Args[1:], "", ""
 	if args[0] == "-when" {
@@ -79,6 +80,8 @@ func display(keyboard io.ReadWriter, text, action string) {
 		}
 		if action == "^C" {
 			keyboard.Write([]byte{3})
+		} else if line, ok := strings.CutPrefix(action, "type:"); ok {
+			fmt.Fprintln(keyboard, line)
 		} else if err := os.WriteFile(action, []byte("\n"), 0); err != nil {
 			fatal(err)
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -61,6 +62,27 @@ func cut(s string, columns int) string {
 	return runewidth.Truncate(s, columns, "…")
 }
 
+// wrap breaks a text between words into lines of so many columns; too few: not at all.
+func wrap(s string, columns int) []string {
+	const least = 20
+	if columns < least {
+		return []string{s}
+	}
+	lines := []string{""}
+	for word := range strings.FieldsSeq(s) {
+		line := &lines[len(lines)-1]
+		switch {
+		case *line == "":
+			*line = word
+		case runewidth.StringWidth(*line)+1+runewidth.StringWidth(word) <= columns:
+			*line += " " + word
+		default:
+			lines = append(lines, word)
+		}
+	}
+	return lines
+}
+
 // short tells a duration to people, roughly.
 func short(d time.Duration) string {
 	switch d = max(0, d); {
@@ -106,10 +128,19 @@ func ahead(t time.Time) string {
 	return "due now"
 }
 
-// plural counts things: "1 retry", "2 retries".
+// plural counts things: "1 retry", "2,000 retries".
 func plural(n int, one, many string) string {
 	if n == 1 {
 		return "1 " + one
 	}
-	return fmt.Sprintf("%d %s", n, many)
+	return number(n) + " " + many
+}
+
+// number writes a whole number, not negative, for people: 1,234.
+func number(n int) string {
+	digits := strconv.Itoa(n)
+	for i := len(digits) - 3; i > 0; i -= 3 {
+		digits = digits[:i] + "," + digits[i:]
+	}
+	return digits
 }

@@ -46,8 +46,15 @@ func TestWrongUsageExits2WithOneSentence(t *testing.T) {
 		{"wait --timeout soon " + someRef, `--timeout: "soon" is not a duration like 1.5s, 5m or 168h, or a number of seconds`},
 		{"status", `status needs one REF`},
 		{"result", `result needs one REF`},
-		{"retry", `retry needs one REF or more`},
+		{"retry", `retry needs one REF or more, or --all`},
 		{"retry --wait -1s " + someRef, `--wait: "-1s" is not a duration`},
+		{"retry --all " + someRef, `retry takes no REF beside --all, not also`},
+		{"retry --all", `retry --all asks first, and there is no terminal to ask on: add --yes, or --dry-run to count only`},
+		{"retry --all --wait 1s", `--wait is for calls that are named, not for --all`},
+		{"retry --func echo " + someRef, `--func needs --all`},
+		{"retry --yes " + someRef, `--yes needs --all`},
+		{"retry --all --yes --func a=b", `--func: name "a=b": use letters`},
+		{"retry --all --yes --since x", `--since: "x" is not a duration like`},
 		{"cancel default", `invalid ref_id`},
 		{"delete ../../etc:passwd", `invalid ref_id`},
 		{"version x", `version takes no argument`},
@@ -62,6 +69,7 @@ func TestWrongUsageExits2WithOneSentence(t *testing.T) {
 		{"bench --baseline bullmq", `--baseline is "bullmq", must be asynq`},
 		{"bench --only closd", `--only: "closd" is not one of idle, closed, open, hits, retries, growth, idle-cost, two-queues, waiters (did you mean closed?)`},
 		{"bench --quick --rounds 2", `--quick has sizes of its own: leave out --rounds`},
+		{"doctor x", `doctor takes no argument`},
 		{"init x", `init takes no argument`},
 		{"worker x", `worker takes no argument`},
 		{"call", `call needs a FUNC and its arguments as one JSON text; see refq call --help`},
@@ -97,7 +105,7 @@ func TestWithoutVerbTheHelpIsShownAsAnError(t *testing.T) {
 	require.Equal(t, exitUsage, code)
 	require.Empty(t, stdout)
 	for _, verb := range []string{"demo", "init", "dev", "worker", "call", "get", "wait", "status", "result", "retry", "cancel",
-		"delete", "ls", "functions", "config", "bench", "version"} {
+		"delete", "ls", "doctor", "functions", "config", "bench", "version"} {
 		require.Contains(t, stderr, "\n  "+verb+" ")
 	}
 }
@@ -105,7 +113,7 @@ func TestWithoutVerbTheHelpIsShownAsAnError(t *testing.T) {
 func TestHelpFitsTheTerminal(t *testing.T) {
 	t.Parallel()
 	for _, verb := range []string{"", "demo", "init", "dev", "worker", "call", "get", "wait", "status", "result", "retry", "cancel",
-		"delete", "ls", "functions", "config", "bench", "version"} {
+		"delete", "ls", "doctor", "functions", "config", "bench", "version"} {
 		code, stdout, _ := runHere(t, "", append(strings.Fields(verb), "--help")...)
 		require.Equal(t, exitDone, code)
 		for line := range strings.Lines(stdout) {

@@ -242,3 +242,40 @@ func BenchmarkDecode(b *testing.B) {
 		}
 	}
 }
+
+// FuzzDecode: whatever is stored as arguments or a result, it fits or is refused; what fits is written and read again the same.
+func FuzzDecode(f *testing.F) {
+	for _, seed := range []string{`{"n":1,"s":"x","list":[{"n":2}],"any":{"k":[1.5,null]}}`, `{"n":1,"N":2}`, `{"n":1e400}`, `{"s":"\ud800"}`, "{\"s\":\"\xff\"}", `[]`, ``, `null`,
+		`{} {}`, `{"n":9223372036854775808}`, strings.Repeat(`{"next":`, 2000), strings.Repeat("[", 20_000), `{"b":"aGk=","d":"2026-11-25T00:00:00Z"}`} {
+		f.Add([]byte(seed))
+	}
+	type value struct {
+		N    int64     `json:"n"`
+		S    string    `json:"s"`
+		List []value   `json:"list"`
+		Next *value    `json:"next"`
+		Any  any       `json:"any"`
+		B    []byte    `json:"b"`
+		D    time.Time `json:"d"`
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var raw json.RawMessage
+		if codec.Decode(data, &raw) == nil {
+			require.True(t, json.Valid(raw))
+		}
+		var v, again value
+		if err := codec.Decode(data, &v); err != nil {
+			require.ErrorContains(t, err, "decode into ")
+			return
+		}
+		require.True(t, json.Valid(data))
+		written, err := codec.Encode(v)
+		if err != nil {
+			return // a time of a year beyond 9999
+		}
+		require.NoError(t, codec.Decode(written, &again))
+		rewritten, err := codec.Encode(again)
+		require.NoError(t, err)
+		require.Equal(t, string(written), string(rewritten))
+	})
+}

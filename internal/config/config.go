@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -156,7 +157,7 @@ func (o Options) path() (path, namedBy string) {
 
 func (o Options) readFile(c *Config) error {
 	path, namedBy := o.path()
-	text, err := os.ReadFile(path)
+	text, err := readAtMost(path, mostFile)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && namedBy == "":
 		return nil
@@ -171,6 +172,23 @@ func (o Options) readFile(c *Config) error {
 	}
 	c.Path = path
 	return c.readYAML(path, folder, text)
+}
+
+// mostFile is far more than any configuration needs, in bytes.
+const mostFile = 1 << 20
+
+// readAtMost refuses a longer file without reading all of it, which may have no end.
+func readAtMost(path string, most int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, most+1))
+	if err == nil && int64(len(text)) > most {
+		return nil, fmt.Errorf("%s has more than %d bytes: is it the right file?", path, most)
+	}
+	return text, err
 }
 
 func (o Options) readEnv(c *Config) error {

@@ -25,10 +25,15 @@ type document struct {
 func parse(path string, text []byte) (entry, error) {
 	doc := &document{path, map[*ast.AliasNode]ast.Node{}}
 	root := entry{doc: doc, key: "file", line: 1}
+	brackets := nesting(0)
 	for i, line := range bytes.Split(text, []byte("\n")) {
 		if !utf8.Valid(line) {
 			root.line = i + 1
 			return root, root.fail(errors.New("the file is not UTF-8 text"))
+		}
+		if max(brackets.open(line), indentation(line)) > maxDepth {
+			root.line = i + 1
+			return root, root.fail(fmt.Errorf("nested deeper than %d", maxDepth))
 		}
 	}
 	// Equal keys are ours to refuse: the parser's message would lack the names around them.
@@ -45,6 +50,32 @@ func parse(path string, text []byte) (entry, error) {
 		root.node, err = doc.resolve(documents[0].Body)
 	}
 	return root, err
+}
+
+// maxDepth bounds nesting: the parser takes time in the order of its square, minutes for a hundred thousand brackets.
+const maxDepth = 200
+
+// nesting counts the brackets that are open, those in texts and comments as well.
+type nesting int
+
+// open reads on, and returns the most that were open in the line.
+func (n *nesting) open(line []byte) int {
+	most := *n
+	for _, c := range line {
+		switch c {
+		case '[', '{':
+			*n++
+		case ']', '}':
+			*n = max(0, *n-1)
+		}
+		most = max(most, *n)
+	}
+	return int(most)
+}
+
+// indentation is what a line begins with: white space, and the marks of lists and complex keys.
+func indentation(line []byte) int {
+	return len(line) - len(bytes.TrimLeft(line, " \t-?:"))
 }
 
 // isDirective is true for "%YAML 1.2", which the parser takes for a document.

@@ -78,7 +78,8 @@ func Listen(rdb redis.UniversalClient, c Config, h Handler) (*Listener, error) {
 		LogLevel:                 asynq.DebugLevel,
 	})
 	err := server.Start(asynq.HandlerFunc(func(ctx context.Context, t *asynq.Task) error {
-		ref, err := refcache.ParseRef(string(t.Payload()))
+		queue, _ := asynq.GetQueueName(ctx)
+		ref, err := taskOf(queue, t.Payload())
 		if err != nil {
 			return fmt.Errorf("not a task of refq: %w: %w", err, asynq.SkipRetry)
 		}
@@ -88,6 +89,16 @@ func Listen(rdb redis.UniversalClient, c Config, h Handler) (*Listener, error) {
 		return nil, fmt.Errorf("listen to asynq: %w", err)
 	}
 	return &Listener{server}, nil
+}
+
+// taskOf reads which task a doorbell in a queue is about. One about another queue's would be claimed where this worker
+// neither beats nor sweeps, so it is none.
+func taskOf(queue string, payload []byte) (refcache.Ref, error) {
+	ref, err := refcache.ParseRef(string(payload))
+	if err == nil && ref.Queue() != queue {
+		return "", fmt.Errorf("%s belongs to queue %s, and this is %s", ref, ref.Queue(), queue)
+	}
+	return ref, err
 }
 
 // Stop ends the taking of doorbells; those taken are still answered.

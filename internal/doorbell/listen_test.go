@@ -2,7 +2,6 @@ package doorbell_test
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"testing"
 	"time"
@@ -99,28 +98,6 @@ func TestArchivedDoorbellShowsItsReason(t *testing.T) {
 		d := h.doorbell(r, 1)
 		require.Equal(h, asynq.TaskStateArchived, d.State)
 		require.Contains(h, d.LastErr, "attempt failed")
-	})
-}
-
-func TestTasksOfOthersAreArchivedUnanswered(t *testing.T) {
-	inBubble(t, func(h *house) {
-		client := asynq.NewClientFromRedisClient(h.rdb)
-		for n, payload := range []string{"", `{"user":1}`, "media:xyz", "0123456789abcdef0123456789abcdef"} {
-			_, err := client.Enqueue(asynq.NewTask("email", []byte(payload)), asynq.Queue(queue), asynq.TaskID(fmt.Sprint(n)))
-			require.NoError(h, err)
-		}
-		stop := h.listen(func(_ context.Context, ref refcache.Ref) doorbell.Answer {
-			h.Errorf("answered %s", ref)
-			return doorbell.Answer{}
-		})
-		time.Sleep(10 * time.Second)
-		stop()
-		archived, err := h.asynq.ListArchivedTasks(queue)
-		require.NoError(h, err)
-		require.Len(h, archived, 4)
-		for _, d := range archived {
-			require.Contains(h, d.LastErr, "not a task of refq: invalid ref_id")
-		}
 	})
 }
 

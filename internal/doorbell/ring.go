@@ -1,9 +1,11 @@
 package doorbell
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/hibiken/asynq"
@@ -25,21 +27,23 @@ const (
 const (
 	// forEver keeps asynq from ending an attempt: its unit is the second, and the worker ends attempts itself.
 	forEver = 10 * 365 * 24 * time.Hour
-	// mostTurns bounds how often Ring follows others who change the same task.
-	mostTurns = 20
+	// mostTurns bounds how often Ring follows others who change the same task, and passes over doorbells of earlier lives
+	// of the ref_id in asynq's archive.
+	mostTurns = 200
+	// ringers is how many doorbells a sweep rings at once: it shares its connections with what else the worker does.
+	ringers = 8
 )
 
 // Bell rings for tasks. It is safe for concurrent use.
 type Bell struct {
-	rdb       redis.UniversalClient
-	store     *store.Store
-	client    *asynq.Client
-	inspector *asynq.Inspector
+	rdb    redis.UniversalClient
+	store  *store.Store
+	client *asynq.Client
 }
 
 // New returns a Bell that uses rdb, which the caller closes.
 func New(rdb redis.UniversalClient, s *store.Store) *Bell {
-	return &Bell{rdb, s, asynq.NewClientFromRedisClient(rdb), asynq.NewInspectorFromRedisClient(rdb)}
+	return &Bell{rdb, s, asynq.NewClientFromRedisClient(rdb)}
 }
 
 // Ring makes sure that asynq holds a doorbell for a task that should run; it does nothing for any other. r is the task
@@ -56,14 +60,14 @@ func (b *Bell) Ring(ctx context.Context, r store.Record, patience time.Duration)
 		if !errors.Is(err, asynq.ErrTaskIDConflict) {
 			return fmt.Errorf("ring for %s: %w", r.Ref, err)
 		}
-		bell, err := b.look(ctx, r)
+		bells, err := b.look(ctx, r.Ref.Queue(), []string{taskID(r.Ref, r.Delivery)}, 0)
 		if err != nil {
-			return err
+			return fmt.Errorf("look for the doorbell of %s: %w", r.Ref, err)
 		}
-		if bell.state == absent {
+		if bells[0].state == absent {
 			continue // answered meanwhile: its id is free again
 		}
-		if !bell.silent(r, patience) {
+		if !bells[0].silent(ready(r), patience) {
 			return nil
 		}
 		r, err = b.store.Renumber(ctx, r.Ref, r.Delivery)
@@ -77,16 +81,76 @@ func (b *Bell) Ring(ctx context.Context, r store.Record, patience time.Duration)
 	return fmt.Errorf("ring for %s: others kept changing the task", r.Ref)
 }
 
-// RingIfSilent is Ring for those who come by many tasks, of which most have a doorbell: it looks first.
-func (b *Bell) RingIfSilent(ctx context.Context, r store.Record) (rang bool, err error) {
-	if !owed(r) {
-		return false, nil
+// RingSilent rings for those of a queue's tasks that no doorbell is for, most have one. It answers how many those were;
+// what could not be rung for is in err, and for the next sweep.
+func (b *Bell) RingSilent(ctx context.Context, queue string, tasks []store.Waiting) (rang int, err error) {
+	if len(tasks) == 0 {
+		return 0, nil
 	}
-	found, err := b.look(ctx, r)
-	if err != nil || !found.silent(r, Patient) {
-		return false, err
+	ids := make([]string, len(tasks))
+	for i, t := range tasks {
+		ids[i] = taskID(t.Ref, t.Delivery)
 	}
-	return true, b.Ring(ctx, r, Patient)
+	bells, err := b.look(ctx, queue, ids, thorough)
+	if err != nil {
+		return 0, fmt.Errorf("look for the doorbells of queue %s: %w", queue, err)
+	}
+	var ringing sync.WaitGroup
+	var mu sync.Mutex
+	places := make(chan bool, ringers)
+	goOn := func() bool { // one task that cannot be read must not hold up the others; if Redis is away, nothing can be done
+		mu.Lock()
+		defer mu.Unlock()
+		return err == nil || errors.Is(err, refcache.ErrUnreadable)
+	}
+	for i, bell := range bells {
+		if !bell.silent(tasks[i].Ready, Patient) {
+			continue
+		}
+		places <- true
+		if !goOn() {
+			break
+		}
+		ringing.Go(func() {
+			defer func() { <-places }()
+			failed := b.ringAnew(ctx, tasks[i], bell.state)
+			mu.Lock()
+			defer mu.Unlock()
+			if failed == nil {
+				rang++
+			}
+			err = cmp.Or(err, failed)
+		})
+	}
+	ringing.Wait()
+	return rang, err
+}
+
+// ringAnew rings for a task whose doorbell is silent. What is left of that one keeps its id.
+func (b *Bell) ringAnew(ctx context.Context, t store.Waiting, s state) error {
+	var r store.Record
+	var err error
+	if s == absent {
+		r, err = b.store.Read(ctx, t.Ref)
+	} else {
+		r, err = b.store.Renumber(ctx, t.Ref, t.Delivery)
+	}
+	if errors.Is(err, refcache.ErrTaskNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return b.Ring(ctx, r, Patient)
+}
+
+// NoteQueue tells asynq's tools of a queue. A client does that only once (R4): after a flush, or when somebody deletes the
+// queue there, they would show neither the queue nor anything in it.
+func (b *Bell) NoteQueue(ctx context.Context, queue string) error {
+	if err := b.rdb.SAdd(ctx, "asynq:queues", queue).Err(); err != nil {
+		return fmt.Errorf("note asynq's queue %s: %w", queue, err)
+	}
+	return nil
 }
 
 // enqueue puts a doorbell into asynq, with one retry more than the task has: at the end of its retries asynq archives
@@ -98,62 +162,13 @@ func (b *Bell) enqueue(ctx context.Context, r store.Record) error {
 	return err
 }
 
-// found is a task's doorbell as asynq has it.
-type found struct {
-	state asynq.TaskState
-	due   time.Time // of one that waits for its time
-}
-
-// absent stands beside asynq's states, which start at 1.
-const absent = asynq.TaskState(0)
-
-// mostDelay is how much later than the task a doorbell may be due: a little more than an unknown function is put off.
-const mostDelay = 10 * time.Second
-
-// silent reports whether the doorbell will not ring in time. asynq answers one in the archive, or completed, no more
-// (R3); one that is due much later is left from an earlier life of the ref_id, whose record is gone.
-func (f found) silent(r store.Record, patience time.Duration) bool {
-	switch f.state {
-	case asynq.TaskStatePending:
-		return false
-	case asynq.TaskStateScheduled, asynq.TaskStateRetry:
-		ready := time.Now()
-		if r.Status == refcache.Retrying {
-			ready = r.NextRetryAt
-		}
-		return f.due.After(ready.Add(mostDelay))
-	case asynq.TaskStateActive:
-		return patience == AtOnce || readyFor(r) >= patience
-	}
-	return true
-}
-
-// readyFor is how long the task has been waiting for somebody to claim it.
-func readyFor(r store.Record) time.Duration {
-	since := r.UpdatedAt
-	if r.Status == refcache.Retrying {
-		since = r.NextRetryAt
-	} else if since.IsZero() {
-		since = r.CreatedAt
-	}
-	return r.ReadAt.Sub(since)
-}
-
-// look reads the task's doorbell.
-func (b *Bell) look(ctx context.Context, r store.Record) (found, error) {
-	queue := r.Ref.Queue()
-	info, err := b.inspector.GetTaskInfo(queue, taskID(r.Ref, r.Delivery))
+// ready is when the task can or could be claimed.
+func ready(r store.Record) time.Time {
 	switch {
-	case errors.Is(err, asynq.ErrQueueNotFound):
-		// A client notes its queue only once (R4): after a flush asynq's tools would not find it, nor any task in it.
-		if err := b.rdb.SAdd(ctx, "asynq:queues", queue).Err(); err != nil {
-			return found{}, fmt.Errorf("note asynq's queue %s: %w", queue, err)
-		}
-		return found{state: absent}, nil
-	case errors.Is(err, asynq.ErrTaskNotFound):
-		return found{state: absent}, nil
-	case err != nil:
-		return found{}, fmt.Errorf("look for the doorbell of %s: %w", r.Ref, err)
+	case r.Status == refcache.Retrying:
+		return r.NextRetryAt
+	case r.UpdatedAt.IsZero():
+		return r.CreatedAt
 	}
-	return found{info.State, info.NextProcessAt}, nil
+	return r.UpdatedAt
 }

@@ -41,11 +41,9 @@ func (h *held) run(ctx context.Context, in string) (string, error) {
 	return "too late", nil
 }
 
-// cancelRunning cancels a call as soon as it runs, and returns how long its function did not know.
-func (l *lab) cancelRunning(fn *held, in string) time.Duration {
+// cancels cancels a call that runs, and returns how long its function did not know.
+func (l *lab) cancels(fn *held, ref refcache.Ref) time.Duration {
 	l.Helper()
-	ref := l.submit(l.p, in)
-	await(l.T, "the function runs", fn.starts)
 	start := time.Now()
 	require.NoError(l, l.p.Cancel(l.Context(), ref))
 	require.Equal(l, refcache.Cancelled, l.info(ref).Status, "at once")
@@ -54,14 +52,21 @@ func (l *lab) cancelRunning(fn *held, in string) time.Duration {
 	return end.at.Sub(start)
 }
 
-// The next beat would tell it too, but after a second on average: most of many that are quick were told by message.
+// The next beat would tell it too, but after a second on average: most of many that are quick were told by message. It
+// runs alone, because it measures.
 func TestACancelledFunctionIsToldWithin100ms(t *testing.T) {
-	t.Parallel()
 	l, fn := newLab(t), newHeld()
 	l.worker(nil, fn.run)
-	var took []time.Duration
+	var refs []refcache.Ref
 	for n := range 21 {
-		took = append(took, l.cancelRunning(fn, fmt.Sprint(n)))
+		refs = append(refs, l.submit(l.p, fmt.Sprint(n)))
+	}
+	for range refs {
+		await(t, "the function runs", fn.starts)
+	}
+	var took []time.Duration
+	for _, ref := range refs {
+		took = append(took, l.cancels(fn, ref))
 	}
 	slices.Sort(took)
 	t.Logf("cancel to the end of the context: median %v, slowest %v of %d", took[10], took[20], len(took))
@@ -83,9 +88,11 @@ func TestACancelledFunctionWhoseMessageIsLostIsToldByTheNextBeat(t *testing.T) {
 				return netproxy.Pass
 			})
 			l.worker(way, fn.run)
-			took := l.cancelRunning(fn, "in")
+			ref := l.submit(l.p, "in")
+			await(t, "the function runs", fn.starts)
+			took := l.cancels(fn, ref)
 			t.Logf("cancel to the end of the context: %v", took.Round(time.Millisecond))
-			require.LessOrEqual(t, took, 2500*time.Millisecond)
+			require.LessOrEqual(t, took, 4*time.Second, "a beat and a busy machine")
 			l.silent()
 			require.Empty(t, fn.starts, "it does not run again")
 		})

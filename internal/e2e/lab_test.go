@@ -35,10 +35,20 @@ type lab struct {
 	p   *producer.Producer
 }
 
+// newLab is a lab on the Redis that tests share, which has met the scripts of a call: were they met during a test, it
+// would be anybody's guess whether an EVALSHA runs one.
 func newLab(t *testing.T) *lab {
 	t.Helper()
+	meetScripts.Do(func() {
+		l, fn := newLabAt(t, sharedRedis(t)), &counted{}
+		l.worker(nil, fn.run)
+		l.becomes(l.submit(l.p, "in"), refcache.Complete)
+		l.silent()
+	})
 	return newLabAt(t, sharedRedis(t))
 }
+
+var meetScripts sync.Once
 
 func newLabAt(t *testing.T, url string) *lab {
 	t.Helper()
@@ -145,7 +155,8 @@ func (l *lab) ages(ref refcache.Ref) {
 func age(t *testing.T, rdb redis.UniversalClient, ref refcache.Ref) {
 	t.Helper()
 	lease := redis.Z{Score: float64(time.Now().Add(-time.Minute).Unix()), Member: string(ref)}
-	changed := rdb.ZAddArgs(t.Context(), "asynq:{"+ref.Queue()+"}:lease", redis.ZAddArgs{XX: true, Ch: true, Members: []redis.Z{lease}})
+	leases := "asynq:{" + ref.Queue() + "}:lease"
+	changed := rdb.ZAddArgs(t.Context(), leases, redis.ZAddArgs{XX: true, Ch: true, Members: []redis.Z{lease}})
 	require.EqualValues(t, 1, changed.Val(), changed.Err())
 }
 

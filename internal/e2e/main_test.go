@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"io/fs"
@@ -14,6 +15,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // soon is longer than a busy machine takes for anything that these tests wait for. What is expected to be quicker than
@@ -28,6 +31,7 @@ func TestMain(m *testing.M) {
 		puppet(stage)
 		return
 	}
+	redis.SetLogger(quiet{})
 	flag.Parse()
 	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
 		_ = f.Value.Set("32") // the tests wait rather than compute
@@ -36,6 +40,11 @@ func TestMain(m *testing.M) {
 	_ = os.RemoveAll(binDir)
 	os.Exit(code)
 }
+
+// quiet keeps what the client logs about refused connections out of the tests' output.
+type quiet struct{}
+
+func (quiet) Printf(context.Context, string, ...any) {}
 
 var binDir string
 

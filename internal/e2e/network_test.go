@@ -21,10 +21,10 @@ import (
 )
 
 // working is a function that takes a while, and the counted one behind it.
-func (c *counted) working(a time.Duration) func(context.Context, string) (string, error) {
+func (c *counted) working(d time.Duration) func(context.Context, string) (string, error) {
 	return func(ctx context.Context, in string) (string, error) {
 		select {
-		case <-time.After(a):
+		case <-time.After(d):
 		case <-ctx.Done():
 			return "", context.Cause(ctx)
 		}
@@ -33,11 +33,11 @@ func (c *counted) working(a time.Duration) func(context.Context, string) (string
 }
 
 // A worker that another one, without such trouble, would take for dead loses the attempt.
-func TestCallsEndAlthoughEachReplyTakesASecond(t *testing.T) {
+func TestCallsEndAlthoughEachReplyTakesOverASecond(t *testing.T) {
 	t.Parallel()
 	l, fn := newLab(t), &counted{}
 	way := l.way()
-	way.SetDelay(time.Second)
+	way.SetDelay(1100 * time.Millisecond)
 	log := l.worker(way, fn.working(6500*time.Millisecond))
 	start := time.Now()
 	slow := l.producer(way)
@@ -47,7 +47,7 @@ func TestCallsEndAlthoughEachReplyTakesASecond(t *testing.T) {
 	out, err := producer.Wait(t.Context(), slow, l.work, ref)
 	require.NoError(t, err)
 	require.Equal(t, "did in", out)
-	l.took("submit to answer", start, 25*time.Second)
+	l.took("submit to answer", start, soon)
 	l.endsOnce(fn, ref, "in", 0)
 	if text, away := log.String(), "cannot be reached"; strings.Contains(text, away) {
 		// Its first beat also brings Redis the script, if nobody has yet: three round trips in three seconds.
@@ -61,8 +61,8 @@ func TestConnectionsCutHalfWayThroughRepliesLoseNoCall(t *testing.T) {
 	l, fn := newLab(t), &counted{}
 	way := l.way()
 	var cuts atomic.Int64
-	way.SetFaults(func(cmd []string) netproxy.Fault {
-		if rand.IntN(15) > 0 || scriptOf(l.rdb, cmd) == "dequeue" { // which asynq makes up for, but in a minute
+	way.SetFaults(func([]string) netproxy.Fault {
+		if rand.IntN(15) > 0 {
 			return netproxy.Pass
 		}
 		cuts.Add(1)
@@ -85,7 +85,7 @@ func TestConnectionsCutHalfWayThroughRepliesLoseNoCall(t *testing.T) {
 		})
 	}
 	callers.Wait()
-	l.took("start to the last answer", start, 15*time.Second)
+	l.took("start to the last answer", start, 20*time.Second)
 	t.Logf("%d cuts, %d calls", cuts.Load(), calls.Load())
 	l.ranOnce(fn, calls.Load())
 }

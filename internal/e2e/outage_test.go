@@ -3,14 +3,22 @@
 package e2e
 
 import (
+	"context"
+	"fmt"
+	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"github.com/refq/refq/internal/redistest"
+	"github.com/refq/refq/producer"
+	"github.com/refq/refq/refcache"
 )
 
 func TestACallSurvivesARestartOfRedisWithOneOutcome(t *testing.T) {
@@ -59,6 +67,126 @@ func TestAWorkerStopsAlthoughRedisIsDown(t *testing.T) {
 	t.Logf("stopped after %v", time.Since(start).Round(time.Millisecond))
 	require.Less(t, time.Since(start), 8*time.Second)
 	command.isGone()
+}
+
+// As long as no other worker could sweep, an attempt is its worker's: whatever it came to meanwhile is kept.
+func TestAttemptsThatOutliveACutNetworkAreKept(t *testing.T) {
+	t.Parallel()
+	l, fn := newLab(t), &counted{}
+	way := l.way()
+	gates := map[string]chan bool{"ends meanwhile": make(chan bool), "ends later": make(chan bool)}
+	held := func(ctx context.Context, in string) (string, error) {
+		select {
+		case <-gates[in]:
+			return fn.run(ctx, in)
+		case <-ctx.Done():
+			return "", context.Cause(ctx)
+		}
+	}
+	l.worker(way, held)
+	l.worker(way, held)
+	refs := map[string]refcache.Ref{}
+	for in := range gates {
+		refs[in] = l.submit(l.p, in)
+		l.becomes(refs[in], refcache.Processing)
+	}
+	way.Cut()
+	close(gates["ends meanwhile"])
+	<-time.After(8 * time.Second) // longer than workers may be silent
+	way.Heal()
+	healed := time.Now()
+	l.becomes(refs["ends meanwhile"], refcache.Complete)
+	l.took("outage to result", healed, 10*time.Second)
+	<-time.After(time.Until(healed.Add(7 * time.Second))) // by now somebody may be declared dead
+	close(gates["ends later"])
+	for in, ref := range refs {
+		l.endsOnce(fn, ref, in, 0)
+	}
+}
+
+func TestAFlushIsToldToWaitersAndEndsNothingElse(t *testing.T) {
+	t.Parallel()
+	server := redistest.New(t)
+	s := newSiteAt(t, "redis://"+server.Addr, nil, nil)
+	s.worker()
+	p, f := s.producer(), declared(s.queue)
+	caller := s.call(`{"Words":["to","be"]}`)
+	command := s.next()
+	rdb, record := connect(t, s.redis), fmt.Sprintf("refq:{%s}:t:%s", s.queue, command.ref().Hash())
+	one := rdb.HGet(t.Context(), record, "waiters").Val()
+	waited := make(chan error, 1)
+	go func() {
+		_, err := producer.Wait(context.Background(), p, f, command.ref())
+		waited <- err
+	}()
+	require.Eventually(t, func() bool { return rdb.HGet(t.Context(), record, "waiters").Val() != one }, soon, 5*time.Millisecond)
+
+	require.NoError(t, rdb.FlushAll(t.Context()).Err())
+	flushed := time.Now()
+	err := await(t, "the waiter is told", waited)
+	require.ErrorIs(t, err, refcache.ErrTaskNotFound)
+	require.ErrorContains(t, err, "deleted or lost")
+	require.Equal(t, 1, caller.exitCode())
+	require.Contains(t, caller.stderr.String(), "deleted or lost")
+	command.isGone()
+	t.Logf("flush to the last who was told: %v", time.Since(flushed).Round(time.Millisecond))
+
+	again := make(chan error, 1)
+	go func() {
+		_, err := producer.Call(context.Background(), p, f, words{[]string{"to", "be"}})
+		again <- err
+	}()
+	s.next().succeed(`{"Count":2}`)
+	require.NoError(t, await(t, "the call is answered", again))
+	require.Contains(t, s.refq("ls").stdout.String(), string(command.ref()))
+	require.EqualValues(t, 2, s.commands.Load())
+}
+
+// The server is killed, not asked to end: what it had not answered may have happened or not.
+func TestEverythingFlowsOnWithin10sAfterRedisIsKilledUnderLoad(t *testing.T) {
+	t.Parallel()
+	server := redistest.New(t, "--appendonly", "yes", "--appendfsync", "always")
+	l, fn := newLabAt(t, "redis://"+server.Addr), &counted{}
+	l.worker(nil, fn.run)
+	l.worker(nil, fn.run)
+	p := l.producer(nil)
+	ctx, enough := context.WithCancel(t.Context())
+	defer enough()
+	var callers sync.WaitGroup
+	var calls atomic.Int64
+	for caller := range 8 {
+		callers.Go(func() {
+			for n := 0; ctx.Err() == nil; n++ {
+				l.callThroughCuts(p, fmt.Sprintf("%d.%d", caller, n))
+				calls.Add(1)
+			}
+		})
+	}
+	flows := func() {
+		already := calls.Load()
+		l.until("calls flow", func() bool { return calls.Load() > already+100 })
+	}
+	flows()
+	killServer(t, l.rdb)
+	server.Stop()
+	<-time.After(3 * time.Second)
+	server.Start()
+	back := time.Now()
+	flows()
+	l.took("return to 100 calls", back, 10*time.Second)
+	enough()
+	callers.Wait()
+	l.took("return to the last answer", back, 10*time.Second)
+	l.ranOnce(fn, calls.Load())
+}
+
+func killServer(t *testing.T, rdb redis.UniversalClient) {
+	t.Helper()
+	_, text, found := strings.Cut(rdb.Info(t.Context(), "server").Val(), "process_id:")
+	require.True(t, found)
+	pid, err := strconv.Atoi(strings.Fields(text)[0])
+	require.NoError(t, err)
+	require.NoError(t, syscall.Kill(pid, syscall.SIGKILL))
 }
 
 func TestAPasswordWorksAndIsNeverShown(t *testing.T) {

@@ -66,6 +66,35 @@ func TestOutputThatIsNotOneJSONValueFailsPermanentlyAndIsShown(t *testing.T) {
 	}
 }
 
+// Readers have limits, too: what none of them could read is not stored.
+func TestOutputNestedDeeperThanAnyReaderTakesFailsPermanently(t *testing.T) {
+	t.Parallel()
+	const nested = `head -c %[1]d /dev/zero | tr '\0' '['; head -c %[1]d /dev/zero | tr '\0' ']'`
+	out, err := sh(fmt.Sprintf(nested, 10_000)).Run(t.Context(), nil)
+	require.NoError(t, err)
+	require.True(t, json.Valid(out))
+	_, err = sh(fmt.Sprintf(nested, 10_001)).Run(t.Context(), nil)
+	require.ErrorContains(t, err, "stdout is not one JSON value in UTF-8: exceeded max depth")
+	require.True(t, isPermanent(err))
+}
+
+// The whole of an endless flood would not fit anywhere: what is kept of it stays within the limits.
+func TestOfAnEndlessFloodNoMoreThanTheLimitsIsKept(t *testing.T) {
+	t.Parallel()
+	c := sh(`yes "refq-progress: 1/2 busy" >&2 & yes stderr >&2 & yes`)
+	c.MaxResult = 1 << 20
+	out, err := c.Run(t.Context(), nil)
+	require.Nil(t, out)
+	require.EqualError(t, err, "stdout is longer than max_result, 1048576 bytes")
+	require.True(t, isPermanent(err))
+
+	kept := &stdout{limit: 1000, tooLong: func() {}}
+	for range 100 {
+		_, _ = kept.Write(make([]byte, 1<<20))
+	}
+	require.LessOrEqual(t, kept.buf.Cap(), 2000)
+}
+
 func TestACommandNeedNotReadItsArguments(t *testing.T) {
 	t.Parallel()
 	in := json.RawMessage(`"` + strings.Repeat("x", 1<<20) + `"`) // more than a pipe holds

@@ -60,13 +60,13 @@ func (w *wire) receive(p *server.Peer, name string, args ...string) bool {
 	faults := w.faults
 	w.mu.Unlock()
 	if faults == nil {
-		return false
+		return tell(p, name)
 	}
 
 	cmd := append([]string{name}, args...)
 	switch fault := faults(cmd); fault {
 	case Pass:
-		return false
+		return tell(p, name)
 	case DropReply:
 		w.execute(p, cmd)
 		w.cut(p)

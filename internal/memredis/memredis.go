@@ -68,6 +68,18 @@ func serve(m *miniredis.Miniredis) (*Server, error) {
 	return s, nil
 }
 
+// info is what INFO answers: miniredis would not say what it is, nor how it keeps what it is told.
+const info = "# Server\r\nserver_name:refq-memredis\r\n\r\n# Memory\r\nmaxmemory:0\r\nmaxmemory_policy:noeviction\r\n\r\n" +
+	"# Persistence\r\naof_enabled:0\r\n"
+
+// tell answers a command that miniredis is not to answer; false: it is.
+func tell(p *server.Peer, name string) bool {
+	if name == "INFO" {
+		p.WriteBulk(info)
+	}
+	return name == "INFO"
+}
+
 // Addr returns the host:port that the Server listens on, "" if it was made by [New].
 func (s *Server) Addr() string {
 	return s.addr

@@ -360,3 +360,20 @@ func TestManyCommandsAtOnceWaitForNoConnection(t *testing.T) {
 		})
 	}
 }
+
+func TestInfoTellsWhatItIs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, err := memredis.New()
+		require.NoError(t, err)
+		defer s.Close()
+		rdb := s.Client()
+		defer rdb.Close()
+		for _, faults := range []func([]string) memredis.Fault{nil, func([]string) memredis.Fault { return memredis.Pass }} {
+			s.SetFaults(faults)
+			info, err := rdb.Info(t.Context()).Result()
+			require.NoError(t, err)
+			require.Contains(t, info, "\r\nserver_name:refq-memredis\r\n")
+			require.Contains(t, info, "\r\naof_enabled:0\r\n")
+		}
+	})
+}

@@ -22,8 +22,8 @@ const (
 	Stall       Fault = "stall"        // the command does not arrive: the connection stays open and silent for good
 )
 
-// Proxy passes connections on to a Redis server. It may be used concurrently. It speaks RESP2 and RESP3, but neither
-// inline commands, nor MONITOR, nor CLIENT REPLY.
+// Proxy passes connections on to a Redis server. It may be used concurrently. It speaks RESP2 and RESP3, but no
+// attributes, inline commands, MONITOR or CLIENT REPLY.
 type Proxy struct {
 	target   string
 	listener net.Listener

@@ -241,6 +241,22 @@ func TestMessagesAreNobodysReply(t *testing.T) {
 	})
 }
 
+// A subscription to two channels is confirmed twice; PING behind it is answered by what comes after that.
+func TestConfirmationsAreNoReplyToWhatComesNext(t *testing.T) {
+	for _, hello := range []string{"*2\r\n$5\r\nHELLO\r\n$1\r\n3\r\n", ""} {
+		onRoads(t, func(r road) {
+			r.fault("PING", netproxy.DropReply)
+			conn := dial(r.T, r.proxy.Addr())
+			_, err := io.WriteString(conn, hello+"*3\r\n$9\r\nSUBSCRIBE\r\n$1\r\na\r\n$1\r\nb\r\n"+"*1\r\n$4\r\nPING\r\n")
+			require.NoError(r, err)
+			got, err := io.ReadAll(conn)
+			require.NoError(r, err)
+			require.Equal(r, 2, strings.Count(string(got), "$9\r\nsubscribe\r\n"))
+			require.NotContains(r, strings.ToLower(string(got)), "pong")
+		})
+	}
+}
+
 func TestLostSubscriptionIsMadeAgain(t *testing.T) {
 	for _, fault := range []netproxy.Fault{netproxy.DropRequest, netproxy.DropReply, netproxy.HalfReply} {
 		t.Run(string(fault), func(t *testing.T) {

@@ -21,7 +21,7 @@ func appendValue(buf []byte, r *bufio.Reader) ([]byte, error) {
 		return buf, err
 	}
 	kind, n := buf[start], 0
-	if bytes.IndexByte([]byte("$=!*~>%|"), kind) >= 0 {
+	if bytes.IndexByte([]byte("$=!*~>%"), kind) >= 0 {
 		if n, err = length(buf[start:]); err != nil {
 			return buf, err
 		}
@@ -33,8 +33,6 @@ func appendValue(buf []byte, r *bufio.Reader) ([]byte, error) {
 		return appendValues(buf, r, n)
 	case '%':
 		return appendValues(buf, r, 2*n)
-	case '|': // attributes of the value that follows
-		return appendValues(buf, r, 2*n+1)
 	case '+', '-', ':', '_', ',', '#', '(':
 		return buf, nil
 	default:

@@ -28,6 +28,19 @@ func TestAServerOfATestComesBackWithWhatItKept(t *testing.T) {
 	require.Equal(t, "kept", rdb.Get(t.Context(), "key").Val())
 }
 
+func TestAKilledServerSavesNothing(t *testing.T) {
+	t.Parallel()
+	s := redistest.New(t, "--save", "3600 1")
+	rdb := connect(t, s.Addr)
+	require.NoError(t, rdb.Set(t.Context(), "key", "stopped", 0).Err())
+	s.Stop()
+	s.Start()
+	require.NoError(t, rdb.Set(t.Context(), "key", "killed", 0).Err())
+	s.Kill()
+	s.Start()
+	require.Equal(t, "stopped", rdb.Get(t.Context(), "key").Val())
+}
+
 func connect(t *testing.T, addr string) redis.UniversalClient {
 	rdb, err := refcache.Connect("redis://" + addr)
 	require.NoError(t, err)

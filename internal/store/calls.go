@@ -56,10 +56,13 @@ func (s *Store) recordAndResult(ref refcache.Ref, answer reply) (Record, []byte,
 		return record, nil, err
 	}
 	result, err := s.zip.unpack([]byte(answer.text(1)), answer.text(2))
-	if err != nil {
-		err = unreadable{wrap(err, "read", ref)}
+	switch {
+	case err != nil && record.Status.InFlight():
+		return record, nil, nil // an old result that cannot be read is none, and about to be replaced
+	case err != nil:
+		return record, nil, damaged(ref, err)
 	}
-	return record, result, err
+	return record, result, nil
 }
 
 // Result reads a task with its result, nil when there is none, and adds inbox, unless empty, to those who are told of
@@ -112,4 +115,11 @@ func (s *Store) Cancel(ctx context.Context, seen Record, by string) (bool, Recor
 func (s *Store) Delete(ctx context.Context, seen Record) (bool, error) {
 	gone, err := s.onTask(ctx, deleteScript, seen.Ref, seen.CreatedAt.UnixMilli(), seen.Cycle).Int()
 	return gone == 1, wrap(err, "delete", seen.Ref)
+}
+
+// DeleteDamaged removes the record of a task if it is damaged, whatever its status was: nobody can end such a task. False
+// when it is not damaged.
+func (s *Store) DeleteDamaged(ctx context.Context, ref refcache.Ref) (bool, error) {
+	gone, err := s.onTask(ctx, deleteScript, ref, "", "").Int()
+	return gone == 1, wrap(err, "delete", ref)
 }

@@ -1,6 +1,12 @@
 package store
 
-import "github.com/refq/refq/refcache"
+import (
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/refq/refq/refcache"
+)
 
 // Transition is one row of the state machine's table, for the conformance suite.
 type Transition struct {
@@ -19,3 +25,31 @@ func Transitions() []Transition {
 
 // Fields are what readers of a record ask for.
 var Fields = fields
+
+// What a record must look like.
+var (
+	WholeFields   = wholeFields
+	DecimalFields = decimalFields
+	NeededFields  = neededFields
+)
+
+// TryPermissions makes the Store find out about permissions as it must before Redis 7, until the test ends: by trying.
+func TryPermissions(cleanup func(func())) {
+	asking := permittedScript
+	permittedScript = redis.NewScript("local redis = setmetatable({acl_check_cmd = false}, {__index = redis})\n" + source("permitted"))
+	cleanup(func() { permittedScript = asking })
+}
+
+// ScriptSources returns the text of every script, by name.
+func ScriptSources() map[string]string {
+	texts := map[string]string{}
+	entries, err := sources.ReadDir("lua")
+	if err != nil {
+		panic(err)
+	}
+	for _, entry := range entries {
+		name := strings.TrimSuffix(entry.Name(), ".lua")
+		texts[name] = source(name)
+	}
+	return texts
+}

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"time"
 
@@ -22,10 +21,10 @@ func (s *Store) Info(ctx context.Context, ref refcache.Ref) (refcache.TaskInfo, 
 	}
 	info := record.Info()
 	if info.RetryHistory, err = parseEntries(answer.at(1), parseAttempt); err != nil {
-		return refcache.TaskInfo{}, unreadable{fmt.Errorf("record of %s is damaged: %w", ref, err)}
+		return refcache.TaskInfo{}, damaged(ref, err)
 	}
 	if info.Events, err = parseEntries(answer.at(2), parseEvent); err != nil {
-		return refcache.TaskInfo{}, unreadable{fmt.Errorf("record of %s is damaged: %w", ref, err)}
+		return refcache.TaskInfo{}, damaged(ref, err)
 	}
 	for _, attempt := range slices.Backward(info.RetryHistory) {
 		if info.LastError != "" && attempt.Cause != refcache.CauseCancelled {

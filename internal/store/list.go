@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -13,81 +14,123 @@ import (
 
 // Position is where a walk through the tasks of a status stands. The zero Position is the start.
 type Position struct {
-	score   float64 // of the last entries seen
-	skip    int64   // how many entries of that score were seen
-	started bool
+	score, member string // of the last entry seen, as Redis writes them
 }
 
-// Page returns up to n refs of the tasks in a status of a queue from a position on, latest first: pending ones by
-// creation, retrying ones by when they are due, ended ones by their end. It returns the next position; a page that is
-// not full is the last. There is no such order for processing: see [Store.Running].
-func (s *Store) Page(ctx context.Context, queue string, status refcache.Status, from Position, n int) ([]refcache.Ref, Position, error) {
-	top := "+inf"
-	if from.started {
-		top = strconv.FormatFloat(from.score, 'f', -1, 64)
-	}
-	found, err := s.rdb.ZRevRangeByScoreWithScores(ctx, statusKey(queue, status),
-		&redis.ZRangeBy{Max: top, Min: "-inf", Offset: from.skip, Count: int64(n)}).Result()
+// Entry is a task as an index has it.
+type Entry struct {
+	Ref refcache.Ref
+	At  time.Time // what its status is ordered by; zero: there is no order
+}
+
+// Page returns up to n tasks of a status of a queue from a position on, latest first: pending ones by creation,
+// retrying ones by when they are due, ended ones by their end. It returns the next position; a page that is not full is
+// the last. Tasks that enter or leave the status between two pages hide and repeat no other. There is no such order for
+// processing: see [Store.Running].
+func (s *Store) Page(ctx context.Context, queue string, status refcache.Status, from Position, n int) ([]Entry, Position, error) {
+	found, err := s.onQueue(ctx, pageScript, queue, string(status), n, from.score, from.member).StringSlice()
 	if err != nil {
 		return nil, from, fmt.Errorf("list %s tasks of queue %s: %w", status, queue, err)
 	}
-	refs := make([]refcache.Ref, len(found))
-	for i, entry := range found {
-		hash, _ := entry.Member.(string)
-		refs[i] = refOf(queue, hash)
-		if !from.started || entry.Score != from.score {
-			from = Position{score: entry.Score, started: true}
-		}
-		from.skip++
+	entries := make([]Entry, 0, len(found)/2)
+	for i := 0; i+1 < len(found); i += 2 {
+		from = Position{member: found[i], score: found[i+1]}
+		score, _ := strconv.ParseFloat(from.score, 64) // Redis wrote it
+		entries = append(entries, Entry{refOf(queue, from.member), time.UnixMilli(int64(score))})
 	}
-	return refs, from, nil
+	return entries, from, nil
 }
 
-// Running returns the refs of the tasks that are processing in a queue, in no order: what the workers claim.
-func (s *Store) Running(ctx context.Context, queue string) ([]refcache.Ref, error) {
+// Running returns the tasks that are processing in a queue, in no order: what the workers claim.
+func (s *Store) Running(ctx context.Context, queue string) ([]Entry, error) {
 	workers, err := s.rdb.ZRange(ctx, workersKey(queue), 0, -1).Result()
 	if err != nil {
 		return nil, fmt.Errorf("list workers of queue %s: %w", queue, err)
 	}
-	var refs []refcache.Ref
+	var entries []Entry
 	for _, worker := range workers {
 		hashes, err := s.rdb.HKeys(ctx, claimsKey(queue, worker)).Result()
 		if err != nil {
 			return nil, fmt.Errorf("list claims of worker %s: %w", worker, err)
 		}
 		for _, hash := range hashes {
-			refs = append(refs, refOf(queue, hash))
+			entries = append(entries, Entry{Ref: refOf(queue, hash)})
 		}
 	}
-	return refs, nil
+	return entries, nil
 }
 
-// ReadAll reads tasks of a queue in one go; those that have no record are left out.
-func (s *Store) ReadAll(ctx context.Context, refs []refcache.Ref) ([]Record, error) {
-	if len(refs) == 0 {
+// Now is Redis's time.
+func (s *Store) Now(ctx context.Context) (time.Time, error) {
+	now, err := s.rdb.Time(ctx).Result()
+	if err != nil {
+		return time.Time{}, fmt.Errorf("ask Redis for the time: %w", err)
+	}
+	return now, nil
+}
+
+// Found is a task that a walk has come to.
+type Found struct {
+	Record
+	At time.Time // what the walk goes by: its Entry's, or the start of the attempt that runs
+	// Err says why the record cannot be read: it is refcache.ErrUnreadable. Record then has no more than Ref and, if
+	// they are there, Status, LastError, and the name in Policy.
+	Err error
+}
+
+// ReadAll reads tasks of a queue in one go; those that have no record are left out. One that cannot be read is found
+// as such, and keeps none from being read.
+func (s *Store) ReadAll(ctx context.Context, entries []Entry) ([]Found, error) {
+	if len(entries) == 0 {
 		return nil, nil
 	}
 	pipe := s.rdb.Pipeline()
 	clock := pipe.Time(ctx)
-	replies := make([]*redis.SliceCmd, len(refs))
-	for i, ref := range refs {
-		replies[i] = pipe.HMGet(ctx, recordKey(ref), fields...)
+	replies := make([]*redis.SliceCmd, len(entries))
+	for i, e := range entries {
+		replies[i] = pipe.HMGet(ctx, recordKey(e.Ref), fields...)
 	}
-	if _, err := pipe.Exec(ctx); err != nil {
-		return nil, fmt.Errorf("read %d tasks: %w", len(refs), err)
+	_, _ = pipe.Exec(ctx) // the first error of all; each reply has its own
+	if err := clock.Err(); err != nil {
+		return nil, fmt.Errorf("read %d tasks: %w", len(entries), err)
 	}
 	now := strconv.FormatInt(clock.Val().UnixMilli(), 10)
-	records := make([]Record, 0, len(refs))
-	for i, ref := range refs {
-		values := replies[i].Val()
-		if values[slices.Index(fields, "status")] == nil {
-			continue
+	all := make([]Found, 0, len(entries))
+	for i, e := range entries {
+		values, err := replies[i].Result()
+		switch {
+		case redis.HasErrorPrefix(err, "WRONGTYPE"):
+			all = append(all, Found{Record: Record{Ref: e.Ref}, At: e.At, Err: damaged(e.Ref, errNoHash)})
+		case err != nil:
+			return nil, fmt.Errorf("read %d tasks: %w", len(entries), err)
+		case values[slices.Index(fields, "status")] != nil:
+			all = append(all, parseFound(e, append([]any{now}, values...)))
 		}
-		record, err := parseRecord(ref, append([]any{now}, values...))
-		if err != nil {
-			return nil, err
-		}
-		records = append(records, record)
 	}
-	return records, nil
+	return all, nil
+}
+
+// parseFound is parseRecord for a walk, which tells what it can of an unreadable record, too.
+func parseFound(e Entry, values []any) Found {
+	record, err := parseRecord(e.Ref, values)
+	if err != nil {
+		record = glimpse(e.Ref, values)
+	}
+	if e.At.IsZero() {
+		e.At = record.StartedAt
+	}
+	return Found{record, e.At, err}
+}
+
+// glimpse is what can be said of an unreadable record.
+func glimpse(ref refcache.Ref, values []any) Record {
+	text := func(field string) string {
+		value, _ := values[1+slices.Index(fields, field)].(string)
+		return value
+	}
+	r := Record{Ref: ref, LastError: text("last_error"), Policy: refcache.Policy{Name: text("func")}}
+	if s := refcache.Status(text("status")); slices.Contains(refcache.Statuses, s) {
+		r.Status = s
+	}
+	return r
 }

@@ -18,10 +18,10 @@ func (q *queue) walk(status refcache.Status, n int) []refcache.Ref {
 	q.Helper()
 	var all []refcache.Ref
 	var from store.Position
-	for range 20 {
+	for range 30 {
 		page, next, err := q.Page(q.Context(), q.name, status, from, n)
 		require.NoError(q, err)
-		all = append(all, page...)
+		all = append(all, refs(page)...)
 		if len(page) < n {
 			return all
 		}
@@ -29,6 +29,14 @@ func (q *queue) walk(status refcache.Status, n int) []refcache.Ref {
 	}
 	require.Fail(q, "the walk does not end")
 	return nil
+}
+
+func refs(entries []store.Entry) []refcache.Ref {
+	var refs []refcache.Ref
+	for _, e := range entries {
+		refs = append(refs, e.Ref)
+	}
+	return refs
 }
 
 func TestPagesShowEveryTaskOnceLatestFirst(t *testing.T) {
@@ -77,10 +85,57 @@ func TestTaskAddedBetweenPagesHidesNoOther(t *testing.T) {
 		second, _, err := q.Page(q.Context(), q.name, refcache.Failed, next, 2)
 		require.NoError(q, err)
 		var seen []string
-		for _, ref := range append(first, second...) {
-			seen = append(seen, ref.Hash()[31:])
+		for _, e := range append(first, second...) {
+			seen = append(seen, e.Ref.Hash()[31:])
 		}
 		require.Equal(q, []string{"3", "2", "1", "0"}, seen)
+	})
+}
+
+// Whoever retries or deletes what a walk shows takes it out of the set that is walked.
+func TestTasksThatLeaveBetweenPagesHideNoOther(t *testing.T) {
+	onBoth(t, func(q *queue) {
+		at := time.UnixMilli(1_764_000_000_000)
+		var want []refcache.Ref
+		for n := range 25 { // most of them ended in the same millisecond
+			hash := fmt.Sprintf("%02x%030d", 7*n%25, n)
+			q.score("failed", hash, at.Add(time.Duration(n/20)*time.Millisecond))
+			want = append(want, refcache.Ref(q.name+":"+hash))
+		}
+		var seen []refcache.Ref
+		var from store.Position
+		for range 7 {
+			page, next, err := q.Page(q.Context(), q.name, refcache.Failed, from, 4)
+			require.NoError(q, err)
+			for i, e := range page {
+				if i != 1 { // one stays
+					q.rdb.ZRem(q.Context(), q.index(refcache.Failed), e.Ref.Hash())
+				}
+			}
+			q.score("failed", fmt.Sprintf("f%031d", len(seen)), at.Add(time.Millisecond)) // another joins, later than all
+			seen, from = append(seen, refs(page)...), next
+		}
+		require.ElementsMatch(q, want, seen)
+	})
+}
+
+func TestEntriesTellTheTimeThatTheListGoesBy(t *testing.T) {
+	onBoth(t, func(q *queue) {
+		k := q.failed()
+		page, _, err := q.Page(q.Context(), q.name, refcache.Failed, store.Position{}, 10)
+		require.NoError(q, err)
+		require.Equal(q, []store.Entry{{Ref: k.ref, At: k.seen.CompletedAt}}, page)
+		found, err := q.ReadAll(q.Context(), page)
+		require.NoError(q, err)
+		require.Equal(q, k.seen.CompletedAt, found[0].At)
+
+		k = q.processing()
+		running, err := q.Running(q.Context(), q.name)
+		require.NoError(q, err)
+		require.Zero(q, running[0].At)
+		found, err = q.ReadAll(q.Context(), running)
+		require.NoError(q, err)
+		require.Equal(q, k.seen.StartedAt, found[0].At)
 	})
 }
 
@@ -91,28 +146,62 @@ func TestRunningTasksAreTheClaimsOfAllWorkers(t *testing.T) {
 		q.complete()
 		running, err := q.Running(q.Context(), q.name)
 		require.NoError(q, err)
-		require.ElementsMatch(q, []refcache.Ref{a.ref, b.ref}, running)
+		require.ElementsMatch(q, []refcache.Ref{a.ref, b.ref}, refs(running))
 	})
+}
+
+func entries(refs ...refcache.Ref) []store.Entry {
+	var all []store.Entry
+	for _, ref := range refs {
+		all = append(all, store.Entry{Ref: ref})
+	}
+	return all
 }
 
 func TestTasksAreReadInOneGoWithoutThoseThatAreGone(t *testing.T) {
 	onBoth(t, func(q *queue) {
 		a, b := q.pending(), q.complete()
-		records, err := q.ReadAll(q.Context(), []refcache.Ref{a.ref, q.ref(), b.ref})
+		found, err := q.ReadAll(q.Context(), entries(a.ref, q.ref(), b.ref))
 		require.NoError(q, err)
-		require.Len(q, records, 2)
+		require.Len(q, found, 2)
 		for i, k := range []task{a, b} {
 			want := q.read(k.ref)
-			require.WithinDuration(q, want.ReadAt, records[i].ReadAt, soon)
-			want.ReadAt = records[i].ReadAt
-			require.Equal(q, want, records[i])
+			require.WithinDuration(q, want.ReadAt, found[i].ReadAt, soon)
+			want.ReadAt = found[i].ReadAt
+			require.Equal(q, want, found[i].Record)
+			require.NoError(q, found[i].Err)
 		}
-		records, err = q.ReadAll(q.Context(), nil)
+		found, err = q.ReadAll(q.Context(), nil)
 		require.NoError(q, err)
-		require.Empty(q, records)
+		require.Empty(q, found)
+	})
+}
 
-		q.set(a.ref, "cycle", "x")
-		_, err = q.ReadAll(q.Context(), []refcache.Ref{b.ref, a.ref})
-		require.ErrorContains(q, err, "record of "+string(a.ref)+" is damaged")
+func TestTaskThatCannotBeReadKeepsNoOtherFromIt(t *testing.T) {
+	onBoth(t, func(q *queue) {
+		good, damaged, newer, lost, noHash := q.complete(), q.failed(), q.cancelled(), q.failed(), q.failed()
+		q.set(damaged.ref, "cycle", "x")
+		q.set(newer.ref, "v", 2, "func", "g")
+		q.set(lost.ref, "status", "over")
+		require.NoError(q, q.rdb.Set(q.Context(), q.record(noHash.ref), "no hash", 0).Err())
+		found, err := q.ReadAll(q.Context(), entries(damaged.ref, newer.ref, lost.ref, noHash.ref, good.ref))
+		require.NoError(q, err)
+		require.Len(q, found, 5)
+		for i, want := range []struct {
+			record store.Record
+			err    string
+		}{
+			{store.Record{Ref: damaged.ref, Status: refcache.Failed, LastError: "hopeless", Policy: refcache.Policy{Name: "f"}}, `damaged: cycle is "x"`},
+			{store.Record{Ref: newer.ref, Status: refcache.Cancelled, Policy: refcache.Policy{Name: "g"}}, "newer refq"},
+			{store.Record{Ref: lost.ref, LastError: "hopeless", Policy: refcache.Policy{Name: "f"}}, `status is "over"`},
+			{store.Record{Ref: noHash.ref}, "its key holds no hash"},
+		} {
+			require.ErrorIs(q, found[i].Err, refcache.ErrUnreadable)
+			require.ErrorContains(q, found[i].Err, "record of "+string(want.record.Ref))
+			require.ErrorContains(q, found[i].Err, want.err)
+			require.Equal(q, want.record, found[i].Record)
+		}
+		require.NoError(q, found[4].Err)
+		require.Equal(q, good.seen.CompletedAt, found[4].CompletedAt)
 	})
 }

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -247,13 +248,13 @@ func (w *modelWorld) dropWorker(worker, by string) *modelCommand {
 func (w *modelWorld) sweep(wk *modelWorker) *modelCommand {
 	return &modelCommand{kind: "sweep", says: wk.id + " sweeps",
 		send: func() (modelReply, error) {
-			s, err := w.store.Sweep(w.ctx, modelQueue, 100)
+			s, err := w.store.Sweep(w.ctx, modelQueue, 100, false)
 			if !s.Mine {
 				return modelReply{says: modelNothing}, err
 			}
 			slices.SortFunc(s.Orphans, func(a, b store.Orphan) int { return modelByToken(a.Claim, b.Claim) })
 			slices.Sort(s.Idle)
-			slices.Sort(s.Silent)
+			slices.SortFunc(s.Silent, func(a, b store.Waiting) int { return cmp.Compare(a.Ref, b.Ref) })
 			var found []string
 			for _, o := range s.Orphans {
 				found = append(found, "orphan "+o.Worker+" "+o.Token)
@@ -261,8 +262,8 @@ func (w *modelWorld) sweep(wk *modelWorker) *modelCommand {
 			for _, idle := range s.Idle {
 				found = append(found, "idle "+idle)
 			}
-			for _, ref := range s.Silent {
-				found = append(found, "silent "+modelName(ref))
+			for _, task := range s.Silent {
+				found = append(found, "silent "+modelName(task.Ref))
 			}
 			return modelReply{says: modelSwept(found), swept: s}, err
 		},

@@ -176,8 +176,8 @@ func (wk *modelWorker) swept(reply modelReply) {
 	for _, idle := range reply.swept.Idle {
 		w.post(w.dropWorker(idle, wk.id))
 	}
-	for _, ref := range reply.swept.Silent {
-		reply := w.execute(w.read(wk.id, ref, ""), "")
+	for _, waits := range reply.swept.Silent {
+		reply := w.execute(w.read(wk.id, waits.Ref, ""), "")
 		if reply.says != modelNoRecord && w.silent(reply.task) {
 			w.owesRing(wk.id, reply.task, modelPatient)
 		}

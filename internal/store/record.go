@@ -2,8 +2,9 @@ package store
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
+	"regexp"
+	"slices"
 	"strconv"
 	"time"
 
@@ -84,14 +85,6 @@ func (r Record) Error() string {
 	return r.LastError
 }
 
-// ErrUnreadable is what the errors about records are that are damaged, or newer than this code.
-var ErrUnreadable = errors.New("unreadable record")
-
-type unreadable struct{ error }
-
-func (e unreadable) Unwrap() error        { return e.error }
-func (e unreadable) Is(target error) bool { return target == ErrUnreadable }
-
 // parseRecord reads what the scripts' read() returns: Redis's time, then the values of fields.
 func parseRecord(ref refcache.Ref, reply any) (Record, error) {
 	values, ok := reply.([]any)
@@ -105,12 +98,13 @@ func parseRecord(ref refcache.Ref, reply any) (Record, error) {
 		}
 	}
 	p.values["now"], _ = values[0].(string)
-	if v := p.int("v", 1); v > recordVersion {
-		return Record{}, unreadable{fmt.Errorf("record of %s has version %d: written by a newer refq, update this one", ref, v)}
+	if v := p.int("v", 1); v > recordVersion && p.err == nil {
+		return Record{}, newer(ref, v)
 	}
 	r := p.record(ref)
+	p.need(neededFields[r.Status])
 	if p.err != nil {
-		return Record{}, unreadable{fmt.Errorf("record of %s is damaged: %w", ref, p.err)}
+		return Record{}, damaged(ref, p.err)
 	}
 	return r, nil
 }
@@ -159,7 +153,7 @@ func policyPairs(p refcache.Policy) []any {
 	return pairs
 }
 
-// parser reads fields of a record and keeps the first thing that is wrong.
+// parser reads fields of a record and keeps the first thing that is wrong. The scripts judge alike: see damage in lib.lua.
 type parser struct {
 	values map[string]string
 	err    error
@@ -183,12 +177,15 @@ func (p *parser) int(field string, def int) int {
 	if !ok {
 		return def
 	}
-	n, err := strconv.Atoi(v)
-	if err != nil {
+	n, err := strconv.ParseUint(v, 10, 63)
+	if err != nil || len(v) > mostDigits {
 		p.fail(field, "a whole number")
 	}
-	return n
+	return int(n)
 }
+
+// decimalForm is how numbers with a fraction are written. strconv and Lua each take more, and not the same.
+var decimalForm = regexp.MustCompile(`^[0-9]+\.?[0-9]*$`)
 
 func (p *parser) float(field string, def float64) float64 {
 	v, ok := p.values[field]
@@ -196,7 +193,7 @@ func (p *parser) float(field string, def float64) float64 {
 		return def
 	}
 	n, err := strconv.ParseFloat(v, 64)
-	if err != nil {
+	if err != nil || !decimalForm.MatchString(v) {
 		p.fail(field, "a number")
 	}
 	return n
@@ -213,9 +210,20 @@ func (p *parser) time(field string) time.Time {
 	return time.UnixMilli(int64(p.int(field, 0)))
 }
 
+// need complains of fields that are missing, of those that are read.
+func (p *parser) need(names []string) {
+	for _, name := range names {
+		if _, ok := p.values[name]; !ok && p.err == nil && slices.Contains(fields, name) {
+			p.err = fmt.Errorf("%s is missing", name)
+		}
+	}
+}
+
 func (p *parser) status() refcache.Status {
 	s := refcache.Status(p.values["status"])
-	if !s.IsFinal() && !s.InFlight() {
+	if _, ok := p.values["status"]; !ok {
+		p.need([]string{"status"})
+	} else if !s.IsFinal() && !s.InFlight() {
 		p.fail("status", "a status")
 	}
 	return s
@@ -228,8 +236,7 @@ func (p *parser) progress() *refcache.Progress {
 	}
 	var report progressEntry
 	if err := json.Unmarshal([]byte(text), &report); err != nil {
-		p.fail("progress", "a report")
-		return nil
+		report = progressEntry{Message: fmt.Sprintf("unreadable report %.40q", text)} // the next one is as good as any
 	}
 	return report.progress()
 }

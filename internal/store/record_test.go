@@ -139,50 +139,6 @@ func TestRecordOfANewerVersionIsRefusedClearly(t *testing.T) {
 	})
 }
 
-func TestDamagedFieldsAreNamed(t *testing.T) {
-	onBoth(t, func(q *queue) {
-		for field, c := range map[string][2]string{
-			"status":               {"resting", `status is "resting", not a status`},
-			"cycle":                {"one", `cycle is "one", not a whole number`},
-			"created_at":           {"1.5", `created_at is "1.5", not a whole number`},
-			"ttl":                  {"", `ttl is "", not a whole number`},
-			"retry_backoff_factor": {"two", `retry_backoff_factor is "two", not a number`},
-			"progress":             {"{", `progress is "{", not a report`},
-			"hist_n":               {"x", `hist_n is "x", not a whole number`},
-			"v":                    {"x", `v is "x", not a whole number`},
-		} {
-			k := q.processing()
-			q.set(k.ref, field, c[0])
-			_, err := q.Read(q.Context(), k.ref)
-			require.EqualError(q, err, fmt.Sprintf("record of %s is damaged: %s", k.ref, c[1]))
-		}
-		for _, field := range []string{"attempt:1", "event:1"} {
-			k := q.end(q.start(q.retrying(0)), store.Released("", "w1"))
-			q.set(k.ref, field, "{")
-			_, err := q.Info(q.Context(), k.ref)
-			require.ErrorContains(q, err, fmt.Sprintf("record of %s is damaged: %s", k.ref, strings.TrimSuffix(field, ":1")))
-			_, err = q.Read(q.Context(), k.ref)
-			require.NoError(q, err)
-		}
-	})
-}
-
-func TestHashWithoutStatusIsDamaged(t *testing.T) {
-	onBoth(t, func(q *queue) {
-		k := task{ref: q.ref()}
-		q.set(k.ref, "func", "f")
-		_, err := q.Read(q.Context(), k.ref)
-		require.ErrorContains(q, err, "is damaged")
-		before := q.dump()
-		for _, c := range commands {
-			if c.script == "claim" || c.script == "finish" || c.script == "progress" || c.script == "redeliver" || c.script == "delete" {
-				c.send(q, k)
-				require.Equal(q, before, q.dump(), c.name)
-			}
-		}
-	})
-}
-
 func TestMissingHistoryEntriesArePassedOver(t *testing.T) {
 	onBoth(t, func(q *queue) {
 		k := q.end(q.start(q.retrying(0)), store.Errored(permanent()))
@@ -191,24 +147,6 @@ func TestMissingHistoryEntriesArePassedOver(t *testing.T) {
 		require.Len(q, info.RetryHistory, 1)
 		require.Equal(q, "hopeless", info.RetryHistory[0].Error)
 		require.Equal(q, 2, info.AttemptsTotal)
-	})
-}
-
-func TestKeyOfAnotherTypeIsAnErrorThatNamesTaskAndOperation(t *testing.T) {
-	onBoth(t, func(q *queue) {
-		ref := q.ref()
-		require.NoError(q, q.rdb.Set(q.Context(), q.record(ref), "no hash", 0).Err())
-		ctx, r := q.Context(), store.Record{Ref: ref}
-		for operation, err := range map[string]error{
-			"submit": second(q.Submit(ctx, ref, q.submission())), "claim": second(q.Claim(ctx, ref, "t", "w")),
-			"finish": second(q.Finish(ctx, ref, "t", q.Completed(nil))), "read": second(q.Read(ctx, ref)),
-			"renumber": second(q.Renumber(ctx, ref, 1)), "delete": second(q.Delete(ctx, r)),
-			"report progress of": second(q.Progress(ctx, ref, "t", refcache.Progress{})),
-		} {
-			require.ErrorContains(q, err, "WRONGTYPE", operation)
-			require.ErrorContains(q, err, operation+" "+string(ref), operation)
-		}
-		require.Equal(q, "no hash", q.rdb.Get(ctx, q.record(ref)).Val())
 	})
 }
 
@@ -222,7 +160,10 @@ func TestIndexOfAnotherTypeIsAnErrorThatNamesTheQueue(t *testing.T) {
 		require.ErrorContains(q, q.DropWorker(q.Context(), q.name, "w1", "w2"), "drop worker w1 of queue "+q.name)
 		require.ErrorContains(q, second(q.Running(q.Context(), q.name)), "list workers of queue "+q.name)
 		require.NoError(q, q.rdb.Set(q.Context(), q.index(refcache.Pending), "x", 0).Err())
-		require.ErrorContains(q, second(q.Sweep(q.Context(), q.name, 10)), "sweep queue "+q.name)
+		require.ErrorContains(q, second(q.Sweep(q.Context(), q.name, 10, false)), "sweep queue "+q.name)
+		ref := q.ref()
+		err = second(q.Submit(q.Context(), ref, q.submission()))
+		require.ErrorContains(q, err, fmt.Sprintf("submit %s: one of the keys refq:{%s}:* is not refq's: ", ref, q.name))
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"embed"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,6 +24,7 @@ const (
 	historyLength = 100
 
 	sweepEvery     = 900 * time.Millisecond // a little less than the sweepers' second, so that none finds it just too early
+	sweepTidy      = 100                    // entries looked at in a sweep that only tidies
 	sweepGap       = 3 * time.Second        // longer without a sweep: Redis was away, nobody is dead yet
 	pendingTooLong = 5 * time.Second
 	overdueTooLong = 2 * time.Second
@@ -42,9 +44,12 @@ var (
 	deleteScript     = script("delete")
 	progressScript   = script("progress")
 	readScript       = script("read")
+	pageScript       = script("page")
 	beatScript       = script("beat")
 	dropWorkerScript = script("drop_worker")
 	sweepScript      = script("sweep")
+	overviewScript   = script("overview")
+	permittedScript  = redis.NewScript(source("permitted"))
 )
 
 func script(name string) *redis.Script {
@@ -65,8 +70,13 @@ func constants(name string) string {
 	limit := func(name string, value int64) { define(name, fmt.Sprint(value)) }
 
 	define("FROM", luaFrom(name))
-	define("FIELDS", "{'"+strings.Join(fields, "', '")+"'}")
-	define("POLICY", "{'"+strings.Join(policyFields, "', '")+"'}")
+	define("STATUS", luaStatuses())
+	define("FIELDS", luaList(fields))
+	define("POLICY", luaList(policyFields))
+	define("CHECKED", luaList(slices.Concat([]string{"status"}, wholeFields, decimalFields)))
+	define("WHOLE", luaList(wholeFields))
+	define("DECIMAL", luaList(decimalFields))
+	define("NEEDED", luaNeeded())
 	d := refcache.Defaults
 	define("DEFAULT", fmt.Sprintf("{ns = '%s', max_retries = %d, ttl = %d, failure_ttl = %d}",
 		refcache.DefaultNamespace, d.MaxRetries, d.TTL.Milliseconds(), d.FailureTTL.Milliseconds()))
@@ -74,14 +84,20 @@ func constants(name string) string {
 	limit("DEAD_AFTER", DeadAfter.Milliseconds())
 	limit("HISTORY", historyLength)
 	limit("SWEEP_EVERY", sweepEvery.Milliseconds())
+	limit("SWEEP_TIDY", sweepTidy)
 	limit("SWEEP_GAP", sweepGap.Milliseconds())
 	limit("PENDING_TOO_LONG", pendingTooLong.Milliseconds())
 	limit("OVERDUE_TOO_LONG", overdueTooLong.Milliseconds())
 	limit("COMPLETIONS", completions)
 	limit("WAITERS", mostWaiters)
 	limit("RECORD_VERSION", recordVersion)
+	limit("MOST_DIGITS", mostDigits)
 	limit("NEWER_LATER", newerLater.Milliseconds())
 	return b.String()
+}
+
+func luaList(texts []string) string {
+	return "{'" + strings.Join(texts, "', '") + "'}"
 }
 
 // onTask runs a script about one task.

@@ -52,3 +52,12 @@ func luaFrom(script string) string {
 	}
 	return "{" + b.String() + "}"
 }
+
+// luaStatuses writes all statuses as a Lua table.
+func luaStatuses() string {
+	var b strings.Builder
+	for _, s := range refcache.Statuses {
+		fmt.Fprintf(&b, "%s = true, ", s)
+	}
+	return "{" + b.String() + "}"
+}

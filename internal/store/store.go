@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/redis/go-redis/v9"
 
@@ -29,6 +30,12 @@ func isNil(err error) bool { return errors.Is(err, redis.Nil) }
 func wrap(err error, operation string, ref refcache.Ref) error {
 	if isNil(err) {
 		err = refcache.ErrTaskNotFound
+	}
+	if cause, found := damageIn(err); found {
+		return damaged(ref, cause)
+	}
+	if err != nil && strings.Contains(err.Error(), "WRONGTYPE ") {
+		return fmt.Errorf("%s %s: one of the keys refq:{%s}:* is not refq's: %w", operation, ref, ref.Queue(), err)
 	}
 	if err != nil {
 		return fmt.Errorf("%s %s: %w", operation, ref, err)

@@ -17,10 +17,18 @@ import (
 func (q *queue) sweep(batch int) store.Swept {
 	q.Helper()
 	require.NoError(q, q.rdb.HSet(q.Context(), q.key("sweep"), "tick", q.ago(time.Second), "resumed", q.ago(time.Hour)).Err())
-	found, err := q.Sweep(q.Context(), q.name, batch)
+	found, err := q.Sweep(q.Context(), q.name, batch, false)
 	require.NoError(q, err)
 	require.True(q, found.Mine)
 	return found
+}
+
+// waiting are the tasks that a sweep has found waiting for too long.
+func waiting(found store.Swept) (refs []refcache.Ref) {
+	for _, task := range found.Silent {
+		refs = append(refs, task.Ref)
+	}
+	return refs
 }
 
 // old makes a pending task look as if it had waited for d.
@@ -41,7 +49,7 @@ func TestOneSweeperASecondLooks(t *testing.T) {
 		q, _ := bubble(t)
 		looks := 0
 		for range 100 { // three sweepers and more, for ten seconds
-			found, err := q.Sweep(t.Context(), q.name, 10)
+			found, err := q.Sweep(t.Context(), q.name, 10, false)
 			require.NoError(t, err)
 			if found.Mine {
 				looks++
@@ -93,7 +101,7 @@ func TestNobodyIsDeadWhileSweepingHasJustResumed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q, _ := bubble(t)
 		sweep := func() store.Swept {
-			found, err := q.Sweep(t.Context(), q.name, 10)
+			found, err := q.Sweep(t.Context(), q.name, 10, false)
 			require.NoError(t, err)
 			return found
 		}
@@ -115,7 +123,7 @@ func TestFirstSweepDeclaresNobodyDead(t *testing.T) {
 	onBoth(t, func(q *queue) {
 		q.processing()
 		q.silence("w1", time.Hour)
-		found, err := q.Sweep(q.Context(), q.name, 10)
+		found, err := q.Sweep(q.Context(), q.name, 10, false)
 		require.NoError(q, err)
 		require.True(q, found.Mine)
 		require.Empty(q, found.Orphans)
@@ -125,7 +133,7 @@ func TestFirstSweepDeclaresNobodyDead(t *testing.T) {
 func TestClockThatGoesBackStopsNoSweep(t *testing.T) {
 	onBoth(t, func(q *queue) {
 		require.NoError(q, q.rdb.HSet(q.Context(), q.key("sweep"), "tick", q.ago(-time.Hour), "resumed", q.ago(-time.Hour)).Err())
-		found, err := q.Sweep(q.Context(), q.name, 10)
+		found, err := q.Sweep(q.Context(), q.name, 10, false)
 		require.NoError(q, err)
 		require.True(q, found.Mine)
 		require.Equal(q, q.rdb.HGet(q.Context(), q.key("sweep"), "tick").Val(), q.rdb.HGet(q.Context(), q.key("sweep"), "resumed").Val())
@@ -139,7 +147,7 @@ func TestSweepNamesTasksThatHaveWaitedForTooLong(t *testing.T) {
 		q.retrying(time.Hour)
 		q.processing()
 		q.complete()
-		require.Empty(q, q.sweep(100).Silent)
+		require.Empty(q, waiting(q.sweep(100)))
 
 		overdue := q.retrying(0)
 		q.due(overdue.ref, 3*time.Second)
@@ -148,7 +156,44 @@ func TestSweepNamesTasksThatHaveWaitedForTooLong(t *testing.T) {
 			q.old(q.end(q.processing(), store.Released("", "w1")), 6*time.Second).ref,
 			overdue.ref,
 		}
-		require.ElementsMatch(q, want, q.sweep(100).Silent)
+		require.ElementsMatch(q, want, waiting(q.sweep(100)))
+	})
+}
+
+func TestSweepTellsWhatDoorbellToLookForAndSinceWhen(t *testing.T) {
+	onBoth(t, func(q *queue) {
+		fresh := q.old(q.pending(), time.Minute)
+		overdue := q.retrying(0)
+		q.due(overdue.ref, 3*time.Second)
+		_, err := q.Renumber(q.Context(), overdue.ref, 1)
+		require.NoError(q, err)
+		again := q.old(q.end(q.processing(), store.Released("", "w1")), time.Minute)
+		require.ElementsMatch(q, []store.Waiting{
+			{Ref: fresh.ref, Delivery: 1, Ready: q.read(fresh.ref).CreatedAt},
+			{Ref: again.ref, Delivery: 1, Ready: q.read(again.ref).UpdatedAt},
+			{Ref: overdue.ref, Delivery: 2, Ready: q.read(overdue.ref).NextRetryAt},
+		}, q.sweep(10).Silent)
+	})
+}
+
+// Where much is to be mended the sweeper does not wait for the next second, but others do.
+func TestWhoSweepsMayGoOnAtOnce(t *testing.T) {
+	onBoth(t, func(q *queue) {
+		for range 5 {
+			q.old(q.pending(), time.Minute)
+		}
+		first := q.sweep(3)
+		require.Len(q, first.Silent, 3)
+		require.True(q, first.More)
+		other, err := q.Sweep(q.Context(), q.name, 3, false)
+		require.NoError(q, err)
+		require.False(q, other.Mine)
+		second, err := q.Sweep(q.Context(), q.name, 3, true)
+		require.NoError(q, err)
+		require.True(q, second.Mine)
+		require.False(q, second.More)
+		require.Len(q, append(waiting(first), waiting(second)...), 5)
+		require.NotSubset(q, waiting(first), waiting(second))
 	})
 }
 
@@ -158,11 +203,11 @@ func TestDoorbellsHaveTheirTimeToRing(t *testing.T) {
 		q, _ := bubble(t)
 		waits, retries := q.pending(), q.retrying(3*time.Second)
 		time.Sleep(4999 * time.Millisecond)
-		require.Empty(t, q.sweep(10).Silent)
+		require.Empty(t, waiting(q.sweep(10)))
 		time.Sleep(time.Millisecond)
-		require.Equal(t, []refcache.Ref{retries.ref}, q.sweep(10).Silent, "overdue by two seconds")
+		require.Equal(t, []refcache.Ref{retries.ref}, waiting(q.sweep(10)), "overdue by two seconds")
 		time.Sleep(time.Millisecond)
-		require.ElementsMatch(t, []refcache.Ref{waits.ref, retries.ref}, q.sweep(10).Silent, "pending for more than five")
+		require.ElementsMatch(t, []refcache.Ref{waits.ref, retries.ref}, waiting(q.sweep(10)), "pending for more than five")
 	})
 }
 
@@ -172,7 +217,7 @@ func TestOldTaskThatHasJustBecomePendingIsNotSilent(t *testing.T) {
 		k := q.failed()
 		q.set(k.ref, "created_at", q.ago(time.Hour))
 		q.retry(q.read(k.ref), "r1", true)
-		require.Empty(q, q.sweep(10).Silent)
+		require.Empty(q, waiting(q.sweep(10)))
 	})
 }
 
@@ -191,7 +236,7 @@ func TestNoHealthyHeadHidesALostTask(t *testing.T) {
 
 		var found []refcache.Ref
 		for range 4 {
-			silent := q.sweep(10).Silent
+			silent := waiting(q.sweep(10))
 			require.LessOrEqual(q, len(silent), 20)
 			found = append(found, silent...)
 		}
@@ -200,7 +245,7 @@ func TestNoHealthyHeadHidesALostTask(t *testing.T) {
 
 		found = nil
 		for range 4 { // and again: the walk begins anew
-			found = append(found, q.sweep(10).Silent...)
+			found = append(found, waiting(q.sweep(10))...)
 		}
 		require.Contains(q, found, pending.ref)
 		require.Contains(q, found, retrying.ref)
@@ -216,7 +261,7 @@ func TestGrowingTailDoesNotHideALostHead(t *testing.T) {
 			for range 6 {
 				q.pending()
 			}
-			if slices.Contains(q.sweep(5).Silent, lost.ref) {
+			if slices.Contains(waiting(q.sweep(5)), lost.ref) {
 				seen++
 			}
 		}
@@ -268,6 +313,18 @@ func TestKeyThatIsNoRecordStopsNoSweep(t *testing.T) {
 		}
 		q.score("pending", bare.Hash(), time.UnixMilli(2))
 		lost := q.old(q.pending(), time.Minute)
-		require.Equal(q, []refcache.Ref{bare, lost.ref}, q.sweep(10).Silent)
+		require.Equal(q, []refcache.Ref{bare, lost.ref}, waiting(q.sweep(10)))
+	})
+}
+
+// What is listed is what a person can look after.
+func TestSweepLeavesDamagedFailuresListed(t *testing.T) {
+	onBoth(t, func(q *queue) {
+		number, status, noHash := q.failed(), q.failed(), q.failed()
+		q.set(number.ref, "cycle", "x")
+		q.set(status.ref, "status", "over")
+		require.NoError(q, q.rdb.Set(q.Context(), q.record(noHash.ref), "no hash", 0).Err())
+		require.Empty(q, q.sweep(10).Silent)
+		require.ElementsMatch(q, []refcache.Ref{number.ref, status.ref, noHash.ref}, q.walk(refcache.Failed, 10))
 	})
 }

@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"fmt"
+	"strconv"
+	"time"
 
 	"github.com/refq/refq/refcache"
 )
@@ -43,17 +45,26 @@ type Orphan struct {
 	Claim
 }
 
+// Waiting is a task that has waited, or been overdue, for so long that a doorbell may be missing.
+type Waiting struct {
+	Ref      refcache.Ref
+	Delivery int
+	Ready    time.Time // since when it can be claimed, by Redis's clock
+}
+
 // Swept is what a sweep of a queue found.
 type Swept struct {
 	Mine    bool // false: another sweeper was here within the second, nothing was looked at
 	Orphans []Orphan
-	Idle    []string       // dead workers without claims
-	Silent  []refcache.Ref // waiting or overdue for so long that a doorbell may be missing
+	Idle    []string // dead workers without claims
+	Silent  []Waiting
+	More    bool // the walk through those that wait is not at its end
 }
 
-// Sweep looks at up to batch entries of each set of a queue.
-func (s *Store) Sweep(ctx context.Context, queue string, batch int) (Swept, error) {
-	values, err := s.onQueue(ctx, sweepScript, queue, batch).Slice()
+// Sweep looks at up to batch entries of each set of a queue. With goOn it does so although a sweep has just been: for
+// the one that swept, and found much to mend.
+func (s *Store) Sweep(ctx context.Context, queue string, batch int, goOn bool) (Swept, error) {
+	values, err := s.onQueue(ctx, sweepScript, queue, batch, goOn).Slice()
 	if isNil(err) {
 		return Swept{}, nil
 	}
@@ -61,13 +72,16 @@ func (s *Store) Sweep(ctx context.Context, queue string, batch int) (Swept, erro
 		return Swept{}, fmt.Errorf("sweep queue %s: %w", queue, err)
 	}
 	answer := reply(values)
-	found := Swept{Mine: true, Idle: answer.texts(1)}
+	found := Swept{Mine: true, Idle: answer.texts(1), More: answer.int(3) == 1}
 	orphans := answer.texts(0)
 	for i := 0; i+2 < len(orphans); i += 3 {
 		found.Orphans = append(found.Orphans, Orphan{orphans[i], Claim{refOf(queue, orphans[i+1]), orphans[i+2]}})
 	}
-	for _, hash := range answer.texts(2) {
-		found.Silent = append(found.Silent, refOf(queue, hash))
+	silent := answer.texts(2)
+	for i := 0; i+2 < len(silent); i += 3 {
+		delivery, _ := strconv.Atoi(silent[i+1]) // what is no number is nobody's: renumber answers what there is
+		ready, _ := strconv.ParseInt(silent[i+2], 10, 64)
+		found.Silent = append(found.Silent, Waiting{refOf(queue, silent[i]), delivery, time.UnixMilli(ready)})
 	}
 	return found, nil
 }

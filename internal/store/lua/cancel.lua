@@ -4,6 +4,10 @@
 -- ended or is another life; false when there is no record.
 -- It writes no request id: a resend of the submit that it cancelled must still find its own.
 
+local damaged = damage()
+if damaged then
+  return damaged
+end
 local status, created, cycle, token, worker = get('status', 'created_at', 'cycle', 'token', 'worker')
 if not status then
   return false

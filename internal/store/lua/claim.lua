@@ -1,16 +1,21 @@
 -- claim starts an attempt.
 -- ARGV[1] token   ARGV[2] worker
 -- Returns {'run', record, arguments}, {'later', ms} for a retry that is not due or a record newer than the caller, or {'ack'} when there is nothing to do.
+-- A damaged record is an error, and stays as it is: whoever ran it could not finish it.
 -- A resend by the holder of the token gets the first answer again; a copy that comes after the attempt's end gets 'ack'.
 
-local status, token, last_token, due, version = get('status', 'token', 'last_token', 'next_retry_at', 'v')
+local damaged = damage()
+if damaged then
+  return damaged
+end
+local status, token, last_token, due = get('status', 'token', 'last_token', 'next_retry_at')
 if status == 'processing' and token == ARGV[1] then
   return {'run', read(), redis.call('HGET', record, 'args')}
 end
 if not FROM[status] or last_token == ARGV[1] then
   return {'ack'}
 end
-if tonumber(version or 1) > RECORD_VERSION then
+if newer() then
   return {'later', NEWER_LATER} -- a newer worker can read it; claimed here, it would be lost
 end
 if status == 'retrying' and tonumber(due) > now then

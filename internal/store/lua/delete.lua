@@ -1,8 +1,22 @@
--- delete removes a task that has ended.
--- ARGV[1] created_at and ARGV[2] cycle that the person saw
--- Returns 1 when what was seen is gone, 0 when it is in flight.
+-- delete removes a task that has ended, or a record that is damaged.
+-- ARGV[1] created_at and ARGV[2] cycle that the person saw, both empty for a damaged record
+-- Returns 1 when what was seen is gone, 0 when it is in flight, or no longer damaged.
+
+local damaged = damage()
+if damaged and ARGV[1] == '' then
+  for status in pairs(NEEDED) do
+    redis.call('ZREM', prefix .. status, hash)
+  end
+  redis.call('DEL', record)
+  return 1 -- an attempt that runs will find its token void
+elseif damaged then
+  return damaged
+end
 
 local status, created, cycle = get('status', 'created_at', 'cycle')
+if status and ARGV[1] == '' then
+  return 0
+end
 if not status or created ~= ARGV[1] or (cycle or '1') ~= ARGV[2] then
   return 1
 end

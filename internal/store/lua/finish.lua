@@ -6,6 +6,10 @@
 -- Returns {1, status, ms until the next retry}, or {0} when the token is not current: the outcome is void.
 -- A resend finds its token as last_token and gets the same answer.
 
+local damaged = damage()
+if damaged then
+  return damaged
+end
 local status, token, last_token, due = get('status', 'token', 'last_token', 'next_retry_at')
 if last_token == ARGV[1] then
   return {1, status, math.max(0, tonumber(due or now) - now)}

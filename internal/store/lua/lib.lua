@@ -2,7 +2,7 @@
 --   KEYS[1]  the queue's key prefix, refq:{queue}:
 --   KEYS[2]  the task's record, <prefix>t:<hash>; absent in scripts about the whole queue
 -- All keys of a queue share its hash tag, so a script may touch any of them.
--- Prepended by Go: FROM (statuses that this script may leave), FIELDS, POLICY, DEFAULT, and the limits in capitals.
+-- Prepended by Go: FROM (statuses that this script may leave), STATUS (all of them), FIELDS, POLICY, DEFAULT, and the limits in capitals.
 
 local prefix, record = KEYS[1], KEYS[2]
 local hash = record and string.sub(record, -32)
@@ -16,6 +16,59 @@ end
 
 local function number(field, default)
   return tonumber(redis.call('HGET', record, field) or default)
+end
+
+-- whole reports whether a field's text is a whole number of the size that is computed with here.
+local function whole(text)
+  return string.find(text, '^%d+$') and #text <= MOST_DIGITS
+end
+
+-- newer reports whether the record is one that only newer code can read.
+local function newer()
+  local v = get('v')
+  return v and whole(v) and tonumber(v) > RECORD_VERSION
+end
+
+-- damage answers the error that a record is damaged; nil when it is sound, newer, or not there. A script that met it half
+-- way would leave half of a transition behind, so nothing is written to such a record until a person deletes it.
+local function damage()
+  local values = redis.pcall('HMGET', record, unpack(CHECKED))
+  if values.err then
+    return redis.error_reply('DAMAGED its key holds no hash')
+  end
+  local field = {}
+  for i, name in ipairs(CHECKED) do
+    field[name] = values[i]
+  end
+  if field.v and whole(field.v) and tonumber(field.v) > RECORD_VERSION then
+    return nil
+  end
+  local function not_a(kind, name)
+    local text = string.gsub(string.sub(field[name], 1, 40), '[^ -~]', '?')
+    return redis.error_reply('DAMAGED ' .. name .. ' is "' .. text .. '", not ' .. kind)
+  end
+
+  if not field.status then
+    return redis.call('EXISTS', record) == 1 and redis.error_reply('DAMAGED status is missing') or nil
+  elseif not NEEDED[field.status] then
+    return not_a('a status', 'status')
+  end
+  for _, name in ipairs(WHOLE) do
+    if field[name] and not whole(field[name]) then
+      return not_a('a whole number', name)
+    end
+  end
+  for _, name in ipairs(DECIMAL) do
+    local v = field[name]
+    if v and not (string.find(v, '^%d+%.?%d*$') and (tonumber(v) or 0) < math.huge) then
+      return not_a('a number', name)
+    end
+  end
+  for _, name in ipairs(NEEDED[field.status]) do
+    if not field[name] and redis.call('HEXISTS', record, name) == 0 then
+      return redis.error_reply('DAMAGED ' .. name .. ' is missing')
+    end
+  end
 end
 
 -- read returns the record without arguments, result and history: Redis's time, then the values of FIELDS.

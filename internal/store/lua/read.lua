@@ -2,7 +2,10 @@
 -- ARGV[1] inbox to tell, or empty   ARGV[2] 'result', 'history' or empty: what to read besides
 -- Returns {record, result, its encoding} or {record, attempts, events}; false when there is no record.
 
-if redis.call('EXISTS', record) == 0 then
+local damaged = damage()
+if damaged then
+  return damaged
+elseif not get('status') then
   return false
 end
 add_waiter(ARGV[1])

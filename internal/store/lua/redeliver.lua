@@ -1,18 +1,35 @@
 -- redeliver takes an attempt from a worker that was lost, or that says itself that it lost the attempt.
 -- ARGV[1] token   ARGV[2] the worker that claimed it   ARGV[3] who asks
 -- Returns {1, record}, or {0} when the attempt is not to be taken.
--- The owner's beat is read here, so a worker that came back meanwhile keeps its attempt.
+-- The owner's beat is read here, so a worker that came back meanwhile keeps its attempt. Of a damaged record only the
+-- claim goes.
 
-local status, token, worker = get('status', 'token', 'worker')
-if not FROM[status] or token ~= ARGV[1] then
+local function forget_claim()
   local claims = prefix .. 'claims:' .. ARGV[2]
   if redis.call('HGET', claims, hash) == ARGV[1] then
     redis.call('HDEL', claims, hash) -- a claim on nothing would keep the worker in the index for ever
   end
+end
+
+local function lives(worker)
+  local beat = redis.call('ZSCORE', prefix .. 'workers', worker)
+  return ARGV[3] ~= worker and beat and now - beat <= DEAD_AFTER
+end
+
+local damaged = damage()
+if damaged then
+  if lives(ARGV[2]) then
+    return {0}
+  end
+  forget_claim()
+  return damaged
+end
+local status, token, worker = get('status', 'token', 'worker')
+if not FROM[status] or token ~= ARGV[1] then
+  forget_claim()
   return {0}
 end
-local beat = redis.call('ZSCORE', prefix .. 'workers', worker)
-if ARGV[3] ~= worker and beat and now - beat <= DEAD_AFTER then
+if lives(worker) then
   return {0}
 end
 

@@ -2,6 +2,10 @@
 -- ARGV[1] the delivery that the caller knows
 -- Returns the record as it then is, or false when there is none.
 
+local damaged = damage()
+if damaged then
+  return damaged
+end
 local status, delivery = get('status', 'delivery')
 if not status then
   return false

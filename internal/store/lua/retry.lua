@@ -4,6 +4,10 @@
 -- Returns {outcome, record}: 'accepted', 'not_failed', 'exhausted'; or false when there is no record.
 -- A resend finds its own request id and is accepted.
 
+local damaged = damage()
+if damaged then
+  return damaged
+end
 local status, req, created, delivery = get('status', 'req', 'created_at', 'delivery')
 if not status then
   return false

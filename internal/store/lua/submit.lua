@@ -4,9 +4,14 @@
 -- Returns {record, result, its encoding, 1 if this call started the life that the record shows}.
 -- A resend finds its own request id and only reads (R11).
 
-local status, req = get('status', 'req')
+local found = redis.pcall('HMGET', record, 'status', 'req')
+local status, req = found[1], found[2]
 local asked = status == 'cancelled' or string.find(',' .. ARGV[3] .. ',', ',' .. tostring(status) .. ',', 1, true)
-local starts = not status or (req ~= ARGV[1] and FROM[status] and asked)
+local starts = not status or (req ~= ARGV[1] and FROM[status] and asked and not newer())
+local damaged = starts and damage() -- a reader finds out by itself
+if damaged then
+  return damaged
+end
 
 if starts then
   if status then

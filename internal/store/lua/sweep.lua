@@ -1,14 +1,15 @@
 -- sweep looks for what was lost; one caller a second gets an answer.
--- ARGV[1] how many entries of each set to look at
+-- ARGV[1] how many of the tasks that wait to look at, in each of two sets; of all else at most SWEEP_TIDY
+-- ARGV[2] '1' to look also when a sweep has just been
 -- Returns false when another has just swept, else
--- {claims of dead workers as worker, hash, token, ...; dead workers without claims; hashes of tasks that have waited
--- or been overdue for too long}.
+-- {claims of dead workers as worker, hash, token, ...; dead workers without claims; tasks that have waited or been
+-- overdue for too long as hash, delivery, since when in ms, ...; 1 if more may follow}.
 -- The sets are walked by a cursor each, so that no healthy head hides a lost entry.
 
 local state = prefix .. 'sweep'
 local last, resumed = unpack(redis.call('HMGET', state, 'tick', 'resumed'))
 last, resumed = tonumber(last), tonumber(resumed)
-if last and now >= last and now - last < SWEEP_EVERY then
+if ARGV[2] ~= '1' and last and now >= last and now - last < SWEEP_EVERY then
   return false
 end
 if not last or not resumed or now < resumed or now - last > SWEEP_GAP then
@@ -17,10 +18,12 @@ end
 redis.call('HSET', state, 'tick', now, 'resumed', resumed)
 
 local batch = tonumber(ARGV[1])
+local tidy = math.min(batch, SWEEP_TIDY)
+local more = 0
 
 -- page returns the next entries of a set below a score. A walk ends where the set ended when it began: a set that grows
 -- faster than it is walked would otherwise never be walked from its start again.
-local function page(set, below)
+local function page(set, below, batch)
   local key, cursor, last_one = prefix .. set, 'cursor:' .. set, 'end:' .. set
   local from, to = unpack(redis.call('HMGET', state, cursor, last_one))
   from, to = tonumber(from) or 0, tonumber(to) or 0
@@ -34,17 +37,20 @@ local function page(set, below)
     found = redis.call('ZRANGEBYSCORE', key, '-inf', below, 'LIMIT', from, batch)
   end
   from = from + batch
-  redis.call('HSET', state, cursor, from < to and #found == batch and from or 0, last_one, to)
-  return found
+  if from >= to or #found < batch then
+    from = 0
+  end
+  redis.call('HSET', state, cursor, from, last_one, to)
+  return found, from > 0
 end
 
 local orphans, idle, silent = {}, {}, {}
 
 if now - resumed >= DEAD_AFTER then
-  local dead = redis.call('ZRANGEBYSCORE', prefix .. 'workers', '-inf', now - DEAD_AFTER - 1, 'LIMIT', 0, batch)
+  local dead = redis.call('ZRANGEBYSCORE', prefix .. 'workers', '-inf', now - DEAD_AFTER - 1, 'LIMIT', 0, tidy)
   for _, worker in ipairs(dead) do
     local claims = redis.call('HGETALL', prefix .. 'claims:' .. worker)
-    for i = 1, math.min(#claims, 2 * batch), 2 do
+    for i = 1, math.min(#claims, 2 * tidy), 2 do
       orphans[#orphans + 1] = worker
       orphans[#orphans + 1] = claims[i]
       orphans[#orphans + 1] = claims[i + 1]
@@ -55,15 +61,35 @@ if now - resumed >= DEAD_AFTER then
   end
 end
 
-for _, set in ipairs({'pending', 'retrying', 'complete', 'failed', 'cancelled'}) do
-  for _, member in ipairs(page(set, set == 'retrying' and now - OVERDUE_TOO_LONG or '+inf')) do
-    -- pcall: what is no record, whoever put it there, must not end every sweep of the queue.
-    local status, updated, created = unpack(redis.pcall('HMGET', prefix .. 't:' .. member, 'status', 'updated_at', 'created_at'))
-    if status ~= set then
-      redis.call('ZREM', prefix .. set, member) -- it has expired, or lives on elsewhere since
-    elseif set == 'retrying' or (set == 'pending' and now - (tonumber(updated or created) or 0) > PENDING_TOO_LONG) then
+-- current returns what a member of a set is to be judged by, or nothing when it has expired or lives on elsewhere since.
+-- What is damaged stays listed.
+local function current(set, member)
+  -- pcall: what is no record, whoever put it there, must not end every sweep of the queue.
+  local status, delivery, created, updated, due = unpack(redis.pcall('HMGET', prefix .. 't:' .. member, 'status', 'delivery',
+    'created_at', 'updated_at', 'next_retry_at'))
+  if status == set then
+    return delivery or '1', set == 'retrying' and due or updated or created or '0'
+  elseif status == false or STATUS[status] then
+    redis.call('ZREM', prefix .. set, member)
+  end
+end
+
+for _, set in ipairs({'pending', 'retrying'}) do
+  local late = now - (set == 'pending' and PENDING_TOO_LONG or OVERDUE_TOO_LONG)
+  local members, further = page(set, set == 'retrying' and late or '+inf', batch)
+  more = further and 1 or more
+  for _, member in ipairs(members) do
+    local delivery, ready = current(set, member)
+    if delivery and (set == 'retrying' or (tonumber(ready) or 0) < late) then
       silent[#silent + 1] = member
+      silent[#silent + 1] = delivery
+      silent[#silent + 1] = ready
     end
   end
 end
-return {orphans, idle, silent}
+for _, set in ipairs({'complete', 'failed', 'cancelled'}) do
+  for _, member in ipairs((page(set, '+inf', tidy))) do
+    current(set, member)
+  end
+end
+return {orphans, idle, silent, more}

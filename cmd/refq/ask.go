@@ -1,0 +1,34 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"strings"
+
+	"golang.org/x/term"
+)
+
+// canAsk reports whether there is a person at a terminal.
+func (a *app) canAsk() bool {
+	f, ok := a.stdin.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd())) && a.stderr.terminal
+}
+
+// ask asks a person, who must say yes.
+func (a *app) ask(ctx context.Context, question string) (bool, error) {
+	fmt.Fprint(a.stderr, question+" [y/N] ")
+	said := make(chan string, 1)
+	go func() { // a terminal that nobody types on ends it with the program
+		line, _ := bufio.NewReader(a.stdin).ReadString('\n')
+		said <- strings.ToLower(strings.TrimSpace(line))
+	}()
+	select {
+	case answer := <-said:
+		return answer == "y" || answer == "yes", nil
+	case <-ctx.Done():
+		fmt.Fprintln(a.stderr)
+		return false, context.Cause(ctx)
+	}
+}

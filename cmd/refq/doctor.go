@@ -1,0 +1,102 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/refq/refq/refcache"
+)
+
+func newDoctor(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "doctor",
+		Short: "Check Redis, the workers and the waiting calls; say what to do",
+		Long: `Check Redis, the workers and the calls that wait in all queues, and say what to
+do about what is found. It changes nothing, and looks at the 1,000 oldest and
+newest waiting calls of each queue.
+
+  wrong     calls are lost, refused or not run; the exit code is 1
+  warning   calls run, but late, or not for certain, or not for ever
+  unknown   Redis does not tell, as managed ones do not
+  ok
+
+Wrong is: a Redis older than 6.2; maxmemory with a policy that evicts; a Redis
+that cannot save, refuses commands, or answers after a second; calls that wait
+for a function that no living worker has; attempts that no worker takes over.`,
+		Args: takes(0, 0, "no argument"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			p, end, err := a.newProducer(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer end()
+			h, err := p.Health(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if err := a.printHealth(h); err != nil {
+				return err
+			}
+			if h.Wrong() {
+				return exitStatus(exitOther)
+			}
+			return nil
+		},
+	}
+}
+
+func (a *app) printHealth(h refcache.Health) error {
+	if a.asJSON {
+		return a.printObject(h)
+	}
+	out := page{screen: a.stdout}
+	for _, f := range h.Findings() {
+		out.finding(f)
+	}
+	if len(h.Workers) > 0 {
+		out.line("")
+		out.workers(h.Workers)
+	}
+	return out.print()
+}
+
+var levelColours = map[refcache.Level]string{refcache.LevelOK: green, refcache.LevelUnknown: faint,
+	refcache.LevelWarning: yellow, refcache.LevelWrong: red}
+
+// finding is a line, and below it what to do. On a terminal, both go on at the same column of further lines.
+func (p *page) finding(f refcache.Finding) {
+	const level, id = 9, 16
+	p.line("%s%s%s", p.paint(levelColours[f.Level], fmt.Sprintf("%-*s", level, f.Level)), p.paint(bold, fmt.Sprintf("%-*s", id, f.ID)),
+		p.hanging(level+id, printable(f.Fact)))
+	if f.Remedy != "" {
+		p.line("%*s%s %s", level, "", p.paint(blue, "→"), p.hanging(level+2, printable(f.Remedy)))
+	}
+}
+
+// hanging breaks a text between words where a line of the terminal ends.
+func (p *page) hanging(indent int, text string) string {
+	return strings.Join(wrap(text, p.screen.width()-indent), "\n"+strings.Repeat(" ", indent))
+}
+
+// workers lists workers: who runs what, and since when.
+func (p *page) workers(workers []refcache.WorkerHealth) {
+	rows := table{}
+	rows.header("WORKER", "STATE", "STARTED", "RUNNING", "QUEUES", "FUNCTIONS")
+	for _, w := range workers {
+		state, colour := "alive", green
+		if !w.Alive {
+			state, colour = "silent for "+short(w.Silent.Truncate(time.Second)), red
+		}
+		started := "unknown"
+		if w.Since != nil {
+			started = ago(*w.Since)
+		}
+		rows.add([]string{bold, colour, faint}, printable(w.ID), state, started, fmt.Sprint(w.Running),
+			printable(strings.Join(w.Queues, ", ")), printable(strings.Join(slices.Sorted(slices.Values(w.Functions)), ", ")))
+	}
+	rows.addTo(p)
+}

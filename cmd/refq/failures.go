@@ -1,0 +1,148 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/refq/refq/producer"
+	"github.com/refq/refq/refcache"
+)
+
+const (
+	mostKinds  = 1000 // that are counted apart, however many there are
+	shownKinds = 20   // that people are shown
+)
+
+// failures counts failed calls.
+type failures struct {
+	filter producer.Filter
+	fresh  bool
+
+	total, left, exhausted, unreadable int
+
+	kinds map[failureKind]int
+	other int // of kinds beyond mostKinds
+}
+
+type failureKind struct{ function, err string }
+
+// count counts the calls that would be retried, by a walk through all of them.
+func (b bulk) count(ctx context.Context) (*failures, error) {
+	f := &failures{filter: b.filter, fresh: b.fresh, kinds: map[failureKind]int{}}
+	filter := b.filter
+	filter.Status = refcache.Failed
+	for info, err := range b.producer.List(ctx, filter) {
+		if err != nil {
+			return nil, err
+		}
+		f.add(info)
+	}
+	return f, nil
+}
+
+func (f *failures) add(info refcache.TaskInfo) {
+	f.total++
+	kind := failureKind{info.Func, firstLine(info.LastError)}
+	switch {
+	case info.Unreadable != "":
+		f.unreadable++
+		kind.err = "unreadable record"
+	case info.CanRetry:
+		f.left++
+	default:
+		f.exhausted++
+	}
+	if _, known := f.kinds[kind]; !known && len(f.kinds) == mostKinds {
+		f.other++
+		return
+	}
+	f.kinds[kind]++
+}
+
+// retriable is how many would be accepted.
+func (f *failures) retriable() int {
+	if f.fresh {
+		return f.left + f.exhausted
+	}
+	return f.left
+}
+
+func (f *failures) sentence() string {
+	if f.total == 0 {
+		return "no failed calls" + of(f.filter)
+	}
+	var parts []string
+	part := func(n int, text string) {
+		if n > 0 {
+			parts = append(parts, number(n)+" "+text)
+		}
+	}
+	part(f.left, "with retries left")
+	if f.fresh {
+		part(f.exhausted, "exhausted")
+	} else {
+		part(f.exhausted, "exhausted (only --fresh retries these)")
+	}
+	part(f.unreadable, "unreadable")
+	text := plural(f.total, "failed call", "failed calls") + of(f.filter) + ": " + strings.Join(parts, ", ")
+	if f.fresh {
+		text += "; a retry begins a new cycle"
+	}
+	return text
+}
+
+// sorted returns the kinds, the most frequent first.
+func (f *failures) sorted() []failureKind {
+	return slices.SortedFunc(maps.Keys(f.kinds), func(a, b failureKind) int {
+		return cmp.Or(cmp.Compare(f.kinds[b], f.kinds[a]), cmp.Compare(a.function, b.function), cmp.Compare(a.err, b.err))
+	})
+}
+
+type failureKindJSON struct {
+	Func  string `json:"func"`
+	Error string `json:"error"`
+	Calls int    `json:"calls"`
+}
+
+// printFailures prints the answer to --dry-run.
+func (b bulk) printFailures(f *failures) error {
+	kinds := f.sorted()
+	if b.asJSON {
+		list := make([]failureKindJSON, len(kinds))
+		for i, k := range kinds {
+			list[i] = failureKindJSON{k.function, k.err, f.kinds[k]}
+		}
+		return b.printObject(struct {
+			Failed      int               `json:"failed"`
+			Retriable   int               `json:"retriable"`
+			RetriesLeft int               `json:"retries_left"`
+			Exhausted   int               `json:"exhausted"`
+			Unreadable  int               `json:"unreadable"`
+			Kinds       []failureKindJSON `json:"kinds"`
+			OtherKinds  int               `json:"other_kinds"`
+		}{f.total, f.retriable(), f.left, f.exhausted, f.unreadable, list, f.other})
+	}
+	p := page{screen: b.stdout}
+	p.line("%s", printable(f.sentence()))
+	if f.total == 0 {
+		return p.print()
+	}
+	rows := table{}
+	rows.header("CALLS", "FUNCTION", "ERROR")
+	hidden := f.other
+	for i, k := range kinds {
+		if i >= shownKinds {
+			hidden += f.kinds[k]
+			continue
+		}
+		rows.add(nil, number(f.kinds[k]), printable(k.function), k.err)
+	}
+	rows.addTo(&p)
+	if hidden > 0 {
+		p.line("%s", p.paint(faint, "… and "+plural(hidden, "call", "calls")+" with other errors"))
+	}
+	return p.print()
+}

@@ -1,0 +1,39 @@
+-- look reads doorbells as asynq v0.26 keeps them: a hash each, and its id in a list or sorted set that asynq takes it from.
+-- KEYS[1] asynq's prefix of the queue's keys, asynq:{queue}:
+-- ARGV[1] how long the list of pending doorbells may be to be gone through   ARGV[2...] ids of doorbells
+-- Returns Redis's time in ms, then for each id its state, or '' when there is none, and a time in Unix seconds, or 0: when
+-- a scheduled or retried doorbell is due, when the lease of an active one ends. The state is 'stray' when asynq has the
+-- hash but not the id, so that it will never ring.
+
+local prefix = KEYS[1]
+local clock = redis.call('TIME')
+local answer = {tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)}
+
+local listed -- the ids in the list of pending doorbells, or true when it is too long to be gone through
+local function is_listed(id)
+  if not listed then
+    listed = redis.call('LLEN', prefix .. 'pending') > tonumber(ARGV[1]) or {}
+    if listed ~= true then
+      for _, other in ipairs(redis.call('LRANGE', prefix .. 'pending', 0, -1)) do
+        listed[other] = true
+      end
+    end
+  end
+  return listed == true or listed[id]
+end
+
+local sets = {scheduled = 'scheduled', retry = 'retry', active = 'lease'}
+
+for i = 2, #ARGV do
+  local id = ARGV[i]
+  local state, at = redis.call('HGET', prefix .. 't:' .. id, 'state') or '', '0'
+  if sets[state] then
+    at = redis.call('ZSCORE', prefix .. sets[state], id)
+  end
+  if not at or (state == 'pending' and not is_listed(id)) then
+    state, at = 'stray', '0'
+  end
+  answer[#answer + 1] = state
+  answer[#answer + 1] = at
+end
+return answer

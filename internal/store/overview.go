@@ -1,0 +1,126 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/refq/refq/refcache"
+)
+
+// About is what a worker says of itself with each beat, as JSON.
+type About struct {
+	Host      string   `json:"host"`
+	PID       int      `json:"pid"`
+	Functions []string `json:"functions"` // as name@version
+	Since     int64    `json:"since"`     // Unix ms of its own clock
+}
+
+// MostLookedAt is how many waiting tasks an overview reads from each end of a set.
+const MostLookedAt = 1000
+
+// Overview tells what waits in a queue, and which workers serve it. It changes nothing.
+func (s *Store) Overview(ctx context.Context, queue string) (refcache.QueueHealth, []refcache.WorkerHealth, error) {
+	q := refcache.QueueHealth{Name: queue}
+	values, err := s.onQueue(ctx, overviewScript, queue, MostLookedAt, refcache.OverdueAfter.Milliseconds()).Slice()
+	if err != nil {
+		return q, nil, fmt.Errorf("look at queue %s: %w", queue, err)
+	}
+	answer := reply(values)
+	now := answer.int(0)
+	q.Pending, q.Retrying, q.Overdue = int(answer.int(1)), int(answer.int(3)), int(answer.int(5))
+	q.Partial = max(q.Pending, q.Retrying) > 2*MostLookedAt
+	if q.Overdue > 0 {
+		q.OldestOverdue = since(now, answer.text(6))
+	}
+	if err := s.lookAtWaiting(ctx, &q, now, answer.texts(2), answer.texts(4)); err != nil {
+		return q, nil, err
+	}
+	workers := workersFrom(queue, now, answer.texts(7))
+	for _, w := range workers {
+		if q.Processing += w.Running; !w.Alive {
+			q.Lost += w.Running
+		}
+	}
+	return q, workers, nil
+}
+
+// since is the time from an instant in ms to another, 0 if that is none.
+func since(now int64, then string) time.Duration {
+	ms, err := strconv.ParseFloat(then, 64)
+	if err != nil {
+		return 0
+	}
+	return max(0, time.Duration(now-int64(ms))*time.Millisecond)
+}
+
+// lookAtWaiting counts waiting tasks by function.
+func (s *Store) lookAtWaiting(ctx context.Context, q *refcache.QueueHealth, now int64, pending, retrying []string) error {
+	hashes := slices.Concat(pending, retrying)
+	if len(hashes) == 0 {
+		return nil
+	}
+	pipe := s.rdb.Pipeline()
+	replies := make([]*redis.SliceCmd, len(hashes))
+	for i, hash := range hashes {
+		replies[i] = pipe.HMGet(ctx, recordKey(refOf(q.Name, hash)), "status", "func", "version", "updated_at", "created_at")
+	}
+	if _, err := pipe.Exec(ctx); err != nil && !Refuses(err) { // one key that is no record must not hide the others
+		return fmt.Errorf("look at the waiting tasks of queue %s: %w", q.Name, err)
+	}
+	calls := map[refcache.WaitingFunction]int{}
+	for i, cmd := range replies {
+		field := func(n int, def string) string {
+			if n < len(cmd.Val()) && cmd.Val()[n] != nil {
+				return fmt.Sprint(cmd.Val()[n])
+			}
+			return def
+		}
+		set := refcache.Pending
+		if i >= len(pending) {
+			set = refcache.Retrying
+		}
+		switch status := refcache.Status(field(0, "")); {
+		case status == none:
+			q.Gone++
+		case status == set: // else it has moved on meanwhile
+			version, _ := strconv.Atoi(field(2, "1"))
+			calls[refcache.WaitingFunction{Func: field(1, ""), Version: version}]++
+			if set == refcache.Pending {
+				q.OldestPending = max(q.OldestPending, since(now, field(3, field(4, ""))))
+			}
+		}
+	}
+	for f, n := range calls {
+		f.Calls = n
+		q.Waiting = append(q.Waiting, f)
+	}
+	slices.SortFunc(q.Waiting, func(a, b refcache.WaitingFunction) int { return strings.Compare(a.String(), b.String()) })
+	return nil
+}
+
+// workersFrom reads workers as the script tells them: id, beat, what it is, claims.
+func workersFrom(queue string, now int64, texts []string) []refcache.WorkerHealth {
+	var workers []refcache.WorkerHealth
+	for i := 0; i+3 < len(texts); i += 4 {
+		w := refcache.WorkerHealth{ID: texts[i], Queues: []string{queue}, Silent: since(now, texts[i+1])}
+		w.LastBeat = time.UnixMilli(now).Add(-w.Silent)
+		w.Alive = w.Silent <= DeadAfter
+		w.Running, _ = strconv.Atoi(texts[i+3])
+		var about About
+		if json.Unmarshal([]byte(texts[i+2]), &about) == nil { // else it has not beaten yet, or is newer than this code
+			w.Host, w.PID, w.Functions = about.Host, about.PID, about.Functions
+			if about.Since != 0 {
+				w.Since = new(time.UnixMilli(about.Since))
+			}
+		}
+		workers = append(workers, w)
+	}
+	return workers
+}

@@ -1,0 +1,153 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/refq/refq/refcache"
+)
+
+// Need is what producers and workers must be let do with some keys.
+type Need struct {
+	Keys     string   // their pattern
+	Key      string   // the one to try it with
+	Shared   bool     // the key is in use: it must not be touched
+	Commands []string // with arguments that Redis takes; $ stands for the key
+}
+
+// Needs are what this package does with the keys of a queue, and with the one key outside.
+func Needs(queue string) []Need {
+	return []Need{
+		{Keys: queuesKey, Key: queuesKey, Shared: true, Commands: []string{"SADD $ x", "SMEMBERS $"}},
+		{Keys: prefix(queue) + "*", Key: prefix(queue) + "t:probe", Commands: []string{
+			"TIME", "EXISTS $", "GET $", "SET $ x", "PERSIST $", "PEXPIRE $ 1000",
+			"HDEL $ f", "HEXISTS $ f", "HGET $ f", "HGETALL $", "HINCRBY $ f 1", "HKEYS $", "HLEN $", "HMGET $ f", "HSET $ f x",
+			"ZADD $ 1 x", "ZCARD $", "ZCOUNT $ 0 1", "ZRANGE $ 0 1", "ZRANGEBYSCORE $ 0 1", "ZREM $ x",
+			"ZREMRANGEBYRANK $ 0 1", "ZREVRANGE $ 0 1", "ZSCORE $ x",
+		}},
+	}
+}
+
+// Refused tries what refq does in Redis, and returns what Redis refuses. Nothing of what it tries stays.
+func (s *Store) Refused(ctx context.Context, needs []Need) ([]refcache.Refusal, error) {
+	scripts, err := s.refusedScripts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	refused := scripts
+	for _, n := range needs {
+		if len(scripts) > 0 {
+			break // all else is tried by a script
+		}
+		r, err := s.refusedKeys(ctx, n)
+		if err != nil {
+			return nil, err
+		}
+		refused = append(refused, r...)
+	}
+	channels, err := s.refusedChannels(ctx)
+	return compact(append(refused, channels...)), err
+}
+
+// User is whom Redis takes us for; empty if nobody tells.
+func (s *Store) User(ctx context.Context) (string, error) {
+	user, err := s.rdb.Do(ctx, "ACL", "WHOAMI").Text()
+	if err != nil && !Refuses(err) {
+		return "", fmt.Errorf("ask Redis who we are: %w", err)
+	}
+	if one, ok := s.rdb.(*redis.Client); ok && err != nil {
+		return one.Options().Username, nil
+	}
+	return user, nil
+}
+
+func (s *Store) refusedScripts(ctx context.Context) ([]refcache.Refusal, error) {
+	var refused []refcache.Refusal
+	empty := redis.NewScript("return 1")
+	for _, try := range []struct {
+		command string
+		err     error
+	}{{"EVAL", empty.Eval(ctx, s.rdb, nil).Err()}, {"EVALSHA", empty.EvalSha(ctx, s.rdb, nil).Err()}} {
+		switch {
+		case try.err == nil, redis.HasErrorPrefix(try.err, "NOSCRIPT"):
+		case Refuses(try.err):
+			refused = append(refused, refusal(try.err, refcache.Refusal{}, try.command))
+		default:
+			return nil, fmt.Errorf("try to run a script: %w", try.err)
+		}
+	}
+	return refused, nil
+}
+
+// refusal says what an error refuses: the keys or channels as such, or the command.
+func refusal(err error, about refcache.Refusal, command string) refcache.Refusal {
+	switch text := err.Error(); {
+	case !strings.HasPrefix(text, "NOPERM") && !strings.HasPrefix(text, "ERR unknown command"):
+		return refcache.Refusal{Reason: text}
+	case strings.Contains(text, "access one of the"): // "keys" or "channels used as arguments"
+		return about
+	}
+	return refcache.Refusal{Commands: []string{command}}
+}
+
+func (s *Store) refusedKeys(ctx context.Context, n Need) ([]refcache.Refusal, error) {
+	args := []any{"scratch"}
+	if n.Shared {
+		args[0] = "shared"
+	}
+	for _, command := range n.Commands {
+		args = append(args, command)
+	}
+	answer, err := permittedScript.Eval(ctx, s.rdb, []string{n.Key}, args...).Slice()
+	if Refuses(err) {
+		return []refcache.Refusal{refusal(err, refcache.Refusal{Keys: n.Keys}, "EVAL")}, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("try what is permitted on %s: %w", n.Keys, err)
+	}
+	if commands := reply(answer).texts(0); len(commands) > 0 {
+		return []refcache.Refusal{{Keys: n.Keys, Commands: commands}}, nil
+	}
+	if reason := reply(answer).text(1); reason != "" {
+		return []refcache.Refusal{{Keys: n.Keys, Reason: reason}}, nil
+	}
+	return nil, nil
+}
+
+func (s *Store) refusedChannels(ctx context.Context) ([]refcache.Refusal, error) {
+	var refused []refcache.Refusal
+	for _, channel := range []struct{ name, pattern string }{{InboxChannel("probe"), InboxChannel("*")}, {WorkerChannel("probe"), WorkerChannel("*")}} {
+		sub := s.rdb.Subscribe(ctx, channel.name)
+		_, subscribed := sub.Receive(ctx)
+		_ = sub.Close() // nothing is lost with it
+		for _, try := range []struct {
+			command string
+			err     error
+		}{{"SUBSCRIBE", subscribed}, {"PUBLISH", s.rdb.Publish(ctx, channel.name, "").Err()}} {
+			switch {
+			case try.err == nil:
+			case Refuses(try.err):
+				refused = append(refused, refusal(try.err, refcache.Refusal{Channels: channel.pattern}, try.command))
+			default:
+				return nil, fmt.Errorf("try to use channel %s: %w", channel.name, try.err)
+			}
+		}
+	}
+	return refused, nil
+}
+
+// compact takes out what is said twice.
+func compact(refused []refcache.Refusal) []refcache.Refusal {
+	var once []refcache.Refusal
+	for _, r := range refused {
+		if !slices.ContainsFunc(once, func(o refcache.Refusal) bool { return reflect.DeepEqual(o, r) }) {
+			once = append(once, r)
+		}
+	}
+	return once
+}

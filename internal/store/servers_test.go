@@ -1,0 +1,114 @@
+package store_test
+
+import (
+	"context"
+	"net"
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/refq/refq/internal/memredis"
+	"github.com/refq/refq/internal/redistest"
+	"github.com/refq/refq/internal/store"
+	"github.com/refq/refq/refcache"
+)
+
+// lookAt is what is found out about the one server at a URL.
+func lookAt(t *testing.T, url string) refcache.ServerHealth {
+	t.Helper()
+	servers, err := store.New(dial(t, url)).Servers(t.Context())
+	require.NoError(t, err)
+	require.Len(t, servers, 1)
+	return servers[0]
+}
+
+func TestServerTellsVersionMemoryAndPersistence(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		args                  []string
+		policy                string
+		most                  int64
+		appendOnly, snapshots bool
+	}{
+		{[]string{"--save", "", "--appendonly", "no"}, "noeviction", 0, false, false},
+		{[]string{"--save", "60 1", "--maxmemory-policy", "allkeys-lru", "--maxmemory", "100mb"}, "allkeys-lru", 100 << 20, false, true},
+		{[]string{"--save", "", "--appendonly", "yes"}, "noeviction", 0, true, false},
+	} {
+		addr := redistest.New(t, c.args...).Addr
+		s := lookAt(t, "redis://"+addr)
+		require.Regexp(t, `^\d+\.\d+\.\d+$`, s.Version)
+		require.Positive(t, s.UsedMemory)
+		require.Less(t, *s.Latency, soon)
+		require.InDelta(t, 0, *s.ClockSkew, float64(*s.Latency+50*time.Millisecond), "it is the same clock")
+		s.Version, s.UsedMemory, s.Latency, s.ClockSkew = "", 0, nil, nil
+		require.Equal(t, refcache.ServerHealth{Addr: addr, EvictionPolicy: c.policy, MaxMemory: c.most,
+			AppendOnly: new(c.appendOnly), Snapshots: new(c.snapshots)}, s)
+	}
+}
+
+func TestServerThatCannotSaveIsFoundOutAndTakesNoWrites(t *testing.T) {
+	t.Parallel()
+	g := newGuarded(t, enough...)
+	require.NoError(t, g.admin.ConfigSet(t.Context(), "save", "3600 1").Err())
+	t.Cleanup(func() { // else it would not end without having saved
+		require.NoError(t, g.admin.ConfigSet(context.WithoutCancel(t.Context()), "save", "").Err())
+	})
+	require.NoError(t, os.RemoveAll(g.admin.ConfigGet(t.Context(), "dir").Val()["dir"]))
+	require.NoError(t, g.admin.BgSave(t.Context()).Err())
+	for strings.Contains(g.admin.Info(t.Context(), "persistence").Val(), "rdb_bgsave_in_progress:1") {
+		runtime.Gosched()
+	}
+	require.Equal(t, "rdb_last_bgsave_status is err", lookAt(t, "redis://"+g.addr).SaveError)
+	refused := g.refused()
+	require.Len(t, refused, 1)
+	require.Regexp(t, "^MISCONF", refused[0].Reason)
+}
+
+func TestServerMayKeepEverythingToItself(t *testing.T) {
+	t.Parallel()
+	g := newGuarded(t)
+	require.Equal(t, refcache.ServerHealth{Addr: g.addr}, lookAt(t, "redis://app:any@"+g.addr))
+	g.permit("+info")
+	s := lookAt(t, "redis://app:any@"+g.addr)
+	require.Equal(t, "noeviction", s.EvictionPolicy)
+	require.NotNil(t, s.AppendOnly)
+	require.Nil(t, s.Snapshots)
+}
+
+func TestEveryMasterOfAClusterIsLookedAt(t *testing.T) {
+	t.Parallel()
+	node := redistest.New(t, "--cluster-enabled", "yes")
+	require.NoError(t, dial(t, "redis://"+node.Addr).ClusterAddSlotsRange(t.Context(), 0, 16383).Err())
+	s := lookAt(t, node.Addr+",")
+	_, port, err := net.SplitHostPort(node.Addr)
+	require.NoError(t, err)
+	require.Contains(t, s.Addr, ":"+port)
+	require.NotEmpty(t, s.Version)
+	require.NotNil(t, s.Latency)
+}
+
+func TestInMemoryServerIsKnown(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		q, server := bubble(t)
+		server.SetFaults(func(cmd []string) memredis.Fault {
+			if cmd[0] == "TIME" {
+				time.Sleep(30 * time.Millisecond)
+			}
+			return memredis.Pass
+		})
+		servers, err := q.Servers(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, []refcache.ServerHealth{{Addr: servers[0].Addr, InMemory: true, EvictionPolicy: "noeviction", AppendOnly: new(false),
+			Latency: new(30 * time.Millisecond), ClockSkew: new(-15 * time.Millisecond)}}, servers)
+
+		server.SetFaults(func([]string) memredis.Fault { return memredis.DropRequest })
+		_, err = q.Servers(t.Context())
+		require.ErrorContains(t, err, "look at Redis: ")
+	})
+}

@@ -1,0 +1,91 @@
+package producer
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/refq/refq/internal/doorbell"
+	"github.com/refq/refq/internal/store"
+	"github.com/refq/refq/refcache"
+)
+
+// Health looks at Redis, at the calls that wait in all queues of all namespaces, and at their workers. It changes
+// nothing, and what it reads of a queue is bounded. What Redis refuses to tell is unknown in the answer; an error means
+// that Redis could not be reached.
+func (p *Producer) Health(ctx context.Context) (refcache.Health, error) {
+	var h refcache.Health
+	err := p.lookAtRedis(ctx, &h)
+	if err == nil {
+		err = p.lookAtQueues(ctx, &h)
+	}
+	if store.Refuses(err) { // the finding about permissions says more
+		h.Blind, h.Queues, h.Workers, err = err.Error(), nil, nil, nil
+	}
+	if err != nil {
+		return refcache.Health{}, fmt.Errorf("look at the health of Redis and workers: %w", err)
+	}
+	return h, nil
+}
+
+func (p *Producer) lookAtRedis(ctx context.Context, h *refcache.Health) (err error) {
+	if h.Servers, err = p.store.Servers(ctx); err != nil {
+		return err
+	}
+	if h.User, err = p.store.User(ctx); err != nil {
+		return err
+	}
+	queues, err := p.store.Queues(ctx)
+	if err != nil && !store.Refuses(err) {
+		return err
+	}
+	if len(queues) == 0 {
+		queues = []string{refcache.Defaults.Queue}
+	}
+	var needs []store.Need
+	for _, queue := range queues {
+		needs = append(needs, slices.Concat(store.Needs(queue), doorbell.Needs(queue))...)
+	}
+	slices.SortStableFunc(needs, func(a, b store.Need) int { return strings.Compare(a.Keys, b.Keys) })
+	needs = slices.CompactFunc(needs, func(a, b store.Need) bool { return a.Keys == b.Keys }) // what all queues share
+	h.Refused, err = p.store.Refused(ctx, needs)
+	return err
+}
+
+func (p *Producer) lookAtQueues(ctx context.Context, h *refcache.Health) error {
+	queues, err := p.store.Queues(ctx)
+	if err != nil {
+		return err
+	}
+	slices.Sort(queues)
+	workers := map[string]refcache.WorkerHealth{}
+	for _, name := range queues {
+		queue, here, err := p.store.Overview(ctx, name)
+		if err != nil {
+			return err
+		}
+		if queue.Archived, err = p.bell.Archived(ctx, name); err != nil {
+			return err
+		}
+		h.Queues = append(h.Queues, queue)
+		for _, w := range here {
+			workers[w.ID] = merge(workers[w.ID], w)
+		}
+	}
+	for _, w := range workers {
+		h.Workers = append(h.Workers, w)
+	}
+	slices.SortFunc(h.Workers, func(a, b refcache.WorkerHealth) int { return strings.Compare(a.ID, b.ID) })
+	return nil
+}
+
+// merge puts together what two queues know of a worker: the later word counts.
+func merge(a, b refcache.WorkerHealth) refcache.WorkerHealth {
+	latest := b
+	if a.LastBeat.After(b.LastBeat) {
+		latest = a
+	}
+	latest.Queues, latest.Running = slices.Concat(a.Queues, b.Queues), a.Running+b.Running
+	return latest
+}

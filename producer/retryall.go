@@ -1,0 +1,160 @@
+package producer
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"sync"
+	"time"
+
+	"github.com/refq/refq/internal/store"
+	"github.com/refq/refq/refcache"
+)
+
+const (
+	// retriesAtOnce is how many tasks RetryAll works at: enough to hide the way to Redis, fewer than a client's connections.
+	retriesAtOnce = 16
+	// retriesTimeout bounds what RetryAll finishes after its context has ended.
+	retriesTimeout = 10 * time.Second
+)
+
+// Retried is what became of a task that RetryAll came to.
+type Retried struct {
+	// Task is how the task stands now. Of one that could not be read there is no more than RefID, Queue, Status, and
+	// perhaps Func.
+	Task refcache.Response[json.RawMessage]
+	// Err is why the task was not retried: refcache.ErrRetriesExhausted, refcache.ErrNotFailed when somebody else was
+	// quicker, refcache.ErrTaskNotFound when it is gone, refcache.ErrUnreadable; after any other it is not known whether
+	// it was, and the walk ends. refcache.ErrNotQueued means that it was accepted, as for [Submit]. Nil: it was.
+	Err error
+}
+
+// Accepted reports whether the task runs again.
+func (r Retried) Accepted() bool {
+	return r.Err == nil || errors.Is(r.Err, refcache.ErrNotQueued)
+}
+
+// RetryAll retries, as RetryTask does, the tasks that pass the filter and had failed when it came to them, in the order
+// of List, and yields each once with what became of it: those that it could not retry, too. No task is retried twice,
+// not even one that fails again before the walk is over. f.Status is Failed or empty.
+//
+// An error beside the zero Retried ends the walk: it could not go on. Starting again is safe, and goes on where this
+// one ended. The end of ctx ends the walk, with its cause, after the tasks at work, which takes 10 s at most: all that
+// were retried have been yielded then. A caller that breaks off stops the walk at once, but up to 15 tasks that it was
+// not shown may have been retried. It holds a page of tasks in memory, however many there are.
+func (p *Producer) RetryAll(ctx context.Context, f Filter, options ...RetryOption) iter.Seq2[Retried, error] {
+	return func(yield func(Retried, error) bool) {
+		r := retryAll{Producer: p, retryOptions: chosen(options), request: rand.Text()}
+		for batch, err := range r.batches(ctx, f) {
+			if ctx.Err() != nil {
+				err = fmt.Errorf("retry failed tasks: %w", context.Cause(ctx))
+			}
+			if err != nil {
+				yield(Retried{}, err)
+				return
+			}
+			done, broken := r.retry(ctx, batch)
+			for _, task := range done {
+				if !yield(task, nil) {
+					return
+				}
+			}
+			if broken != nil {
+				yield(Retried{}, broken)
+				return
+			}
+		}
+	}
+}
+
+// retryAll is one use of RetryAll. It has one request id, as every use of a command has: a task that it meets again,
+// because it failed again at once, knows the id and is left alone (R11).
+type retryAll struct {
+	*Producer
+	retryOptions
+	request string
+}
+
+// batches parts the walk through the failed tasks. An error comes last, and alone.
+func (r *retryAll) batches(ctx context.Context, f Filter) iter.Seq2[[]store.Found, error] {
+	return func(yield func([]store.Found, error) bool) {
+		if f.Status != "" && f.Status != refcache.Failed {
+			yield(nil, fmt.Errorf("retry failed tasks: status %q: only failed tasks can be retried", f.Status))
+			return
+		}
+		f.Status = refcache.Failed
+		batch := make([]store.Found, 0, retriesAtOnce)
+		for task, err := range r.walk(ctx, f) {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if batch = append(batch, task); len(batch) == retriesAtOnce {
+				if !yield(batch, nil) {
+					return
+				}
+				batch = batch[:0]
+			}
+		}
+		if len(batch) > 0 {
+			yield(batch, nil)
+		}
+	}
+}
+
+// retry works at all tasks of a batch at once, to the end even if ctx ends: else nobody would know which were retried.
+// Broken is an error that concerns more than its task.
+func (r *retryAll) retry(ctx context.Context, batch []store.Found) (done []Retried, broken error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), retriesTimeout)
+	defer cancel()
+	outcomes := make([]outcome, len(batch))
+	var all sync.WaitGroup
+	for i, task := range batch {
+		all.Go(func() { outcomes[i] = r.retryOne(ctx, task) })
+	}
+	all.Wait()
+	for _, o := range outcomes {
+		if o.broken {
+			broken = o.Err
+		}
+		if !o.again {
+			done = append(done, o.Retried)
+		}
+	}
+	return done, broken
+}
+
+// outcome is what came of the attempt to retry a task.
+type outcome struct {
+	Retried
+	broken bool // Redis did not answer as it should
+	again  bool // this walk had retried it before
+}
+
+func (r *retryAll) retryOne(ctx context.Context, seen store.Found) outcome {
+	if seen.Err != nil {
+		known := listed(seen)
+		return outcome{Retried: Retried{refcache.Response[json.RawMessage]{RefID: known.RefID, Queue: known.Queue,
+			Status: known.Status, Func: known.Func}, fmt.Errorf("retry %s: %w", seen.Ref, seen.Err)}}
+	}
+	result, task := store.RetryExhausted, seen.Record
+	var err error
+	if r.fresh || seen.CanRetry() {
+		result, task, err = r.store.Retry(ctx, seen.Record, r.request, r.cfg.By, r.fresh)
+	}
+	if err != nil {
+		about := errors.Is(err, refcache.ErrTaskNotFound) || errors.Is(err, refcache.ErrUnreadable)
+		return outcome{Retried: Retried{stands(seen.Record), err}, broken: !about}
+	}
+	again := result == store.RetryAccepted && task.Delivery == seen.Delivery // R13: a retry gives it a new one
+	return outcome{Retried: Retried{stands(task), r.judgeRetry(ctx, result, task)}, again: again}
+}
+
+// stands is the response for a task without its result: without one there is nothing to misread.
+func stands(task store.Record) refcache.Response[json.RawMessage] {
+	res, _ := response[json.RawMessage](snapshot{Record: task})
+	return res
+}

@@ -1,0 +1,376 @@
+package producer_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+
+	"github.com/refq/refq/internal/memredis"
+	"github.com/refq/refq/producer"
+	"github.com/refq/refq/refcache"
+	"github.com/refq/refq/worker"
+)
+
+// failures makes n failed calls of a function.
+func (w *world) failures(f refcache.Func[string, string], n int) []refcache.Ref {
+	w.Helper()
+	var refs []refcache.Ref
+	for i := range n {
+		refs = append(refs, w.submit(f, fmt.Sprint(i)))
+	}
+	for _, ref := range refs {
+		w.until(ref, refcache.Failed)
+	}
+	return refs
+}
+
+// retryAll retries what passes the filter and sorts what became of it.
+func (w *world) retryAll(f producer.Filter, options ...producer.RetryOption) (accepted []refcache.Ref, refused map[refcache.Ref]error) {
+	w.Helper()
+	refused = map[refcache.Ref]error{}
+	for r, err := range w.p.RetryAll(w.Context(), f, options...) {
+		require.NoError(w, err)
+		if r.Err == nil {
+			require.True(w, r.Accepted())
+			accepted = append(accepted, r.Task.RefID)
+		} else {
+			refused[r.Task.RefID] = r.Err
+		}
+	}
+	return accepted, refused
+}
+
+func TestAllFailuresAreRetriedAtOnce(t *testing.T) {
+	inWorld(t, func(w *world) {
+		s := script{errs: []error{worker.Permanent(errDown)}}
+		w.start(s.of(echo))
+		failed := w.failures(echo, 250) // on three pages
+		s.errs = nil
+		accepted, refused := w.retryAll(producer.Filter{})
+		require.Empty(w, refused)
+		require.ElementsMatch(w, failed, accepted)
+		for _, ref := range failed {
+			info := w.until(ref, refcache.Complete)
+			require.Equal(w, []int{1, 2, 1}, []int{info.Cycle, info.Attempt, info.RetryCount})
+			require.Equal(w, "ann@desk", info.Events[0].By)
+		}
+		accepted, refused = w.retryAll(producer.Filter{})
+		require.Empty(w, accepted)
+		require.Empty(w, refused)
+	})
+}
+
+func TestRetryAllTellsOfThoseWithoutRetriesLeft(t *testing.T) {
+	inWorld(t, func(w *world) {
+		s := script{errs: []error{worker.Permanent(errDown)}}
+		bare := once(echo)
+		bare.Name = "bare"
+		w.start(s.of(echo), s.of(bare))
+		left, exhausted := w.failures(echo, 3), w.failures(bare, 20)
+		s.errs = nil
+		accepted, refused := w.retryAll(producer.Filter{Status: refcache.Failed})
+		require.ElementsMatch(w, left, accepted)
+		require.Len(w, refused, 20)
+		for _, ref := range exhausted {
+			require.ErrorIs(w, refused[ref], refcache.ErrRetriesExhausted)
+			require.EqualError(w, refused[ref], "retry "+string(ref)+": "+refcache.ErrRetriesExhausted.Error())
+			require.Equal(w, refcache.Failed, w.info(ref).Status)
+		}
+		accepted, refused = w.retryAll(producer.Filter{}, producer.FreshBudget())
+		require.Empty(w, refused)
+		require.ElementsMatch(w, exhausted, accepted)
+		for _, ref := range exhausted {
+			require.Equal(w, 2, w.until(ref, refcache.Complete).Cycle)
+		}
+	})
+}
+
+func TestRetryAllTakesOnlyWhatPassesTheFilter(t *testing.T) {
+	inWorld(t, func(w *world) {
+		text := func(text string) *script { return &script{errs: []error{worker.Permanent(errors.New(text))}} }
+		media := refcache.Func[string, string]{Name: "thumbnail", Queue: "media"}
+		w.start(text("disk [full] on a7").of(media), text("no route").of(echo))
+		old := w.failures(echo, 1)
+		time.Sleep(time.Minute)
+		recent, full := w.failures(echo, 2)[1:], w.failures(media, 1)
+
+		require.ElementsMatch(w, append(slices.Clone(recent), full...), w.list(producer.Filter{Status: refcache.Failed, Since: 30 * time.Second}))
+		require.Len(w, w.list(producer.Filter{Since: 2 * time.Minute}), 3)
+		require.ElementsMatch(w, full, w.list(producer.Filter{Error: "k [full] o"}))
+		require.Empty(w, w.list(producer.Filter{Error: "NO ROUTE"}))
+
+		accepted, refused := w.retryAll(producer.Filter{Error: "full", Func: "thumbnail", Queue: "media", Since: 30 * time.Second})
+		require.Empty(w, refused)
+		require.Equal(w, full, accepted)
+		accepted, _ = w.retryAll(producer.Filter{Error: "no route", Since: 30 * time.Second})
+		require.Equal(w, recent, accepted)
+		require.Empty(w, w.info(old[0]).Events)
+	})
+}
+
+func TestTaskThatFailsAgainMeanwhileIsNotRetriedTwice(t *testing.T) {
+	inWorld(t, func(w *world) {
+		s := script{errs: []error{worker.Permanent(errDown)}}
+		w.start(s.of(echo))
+		failed := w.failures(echo, 110)
+		var seen []refcache.Ref
+		for r, err := range w.p.RetryAll(w.Context(), producer.Filter{}, producer.FreshBudget()) {
+			require.NoError(w, err)
+			require.NoError(w, r.Err)
+			seen = append(seen, r.Task.RefID)
+			if len(seen)%16 == 0 {
+				for _, ref := range seen {
+					w.until(ref, refcache.Failed) // again
+				}
+			}
+		}
+		require.ElementsMatch(w, failed, seen)
+		for _, ref := range failed {
+			require.Equal(w, 1, w.until(ref, refcache.Failed).EventsTotal)
+		}
+		require.EqualValues(w, 220, s.runs.Load())
+	})
+}
+
+// Its new end may come before the place that the walk has reached: in the same millisecond, or after Redis's clock has
+// been set back.
+func TestTaskThatIsMetAgainIsLeftAlone(t *testing.T) {
+	inWorld(t, func(w *world) {
+		s := script{errs: []error{worker.Permanent(errDown)}}
+		w.start(s.of(echo))
+		failed := w.failures(echo, 110) // more than a page
+		var seen []refcache.Ref
+		for r, err := range w.p.RetryAll(w.Context(), producer.Filter{}, producer.FreshBudget()) {
+			require.NoError(w, err)
+			seen = append(seen, r.Task.RefID)
+			if len(seen) == 16 {
+				for _, ref := range seen {
+					w.until(ref, refcache.Failed)
+					require.NoError(w, w.rdb.ZAdd(w.Context(), "refq:{default}:failed", redis.Z{Score: 1, Member: ref.Hash()}).Err())
+				}
+			}
+		}
+		require.ElementsMatch(w, failed, seen)
+		for _, ref := range failed {
+			require.Equal(w, 1, w.until(ref, refcache.Failed).EventsTotal)
+		}
+	})
+}
+
+func TestRetryAllTellsWhoWasQuicker(t *testing.T) {
+	inWorld(t, func(w *world) {
+		s := script{errs: []error{worker.Permanent(errDown)}}
+		w.start(s.of(echo))
+		failed := w.failures(echo, 40)
+		rest := map[refcache.Ref]bool{}
+		for _, ref := range failed {
+			rest[ref] = true
+		}
+		others := 0
+		refused := map[refcache.Ref]error{}
+		for r, err := range w.p.RetryAll(w.Context(), producer.Filter{}) {
+			require.NoError(w, err)
+			delete(rest, r.Task.RefID)
+			if r.Err != nil {
+				refused[r.Task.RefID] = r.Err
+			}
+			if others > 0 || len(rest) > 24 {
+				continue
+			}
+			for ref := range rest { // the walk has read them all by now
+				if others++; others%2 == 0 {
+					require.NoError(w, w.p.Delete(w.Context(), ref))
+				} else {
+					_, err := w.p.RetryTask(w.Context(), ref)
+					require.NoError(w, err)
+				}
+			}
+		}
+		require.Len(w, refused, 24)
+		gone, moved := 0, 0
+		for _, err := range refused {
+			if errors.Is(err, refcache.ErrTaskNotFound) {
+				gone++
+			} else {
+				require.ErrorIs(w, err, refcache.ErrNotFailed)
+				moved++
+			}
+		}
+		require.Equal(w, []int{12, 12}, []int{gone, moved})
+	})
+}
+
+func TestRetryAllGoesOnPastWhatCannotBeRead(t *testing.T) {
+	inWorld(t, func(w *world) {
+		s := script{errs: []error{worker.Permanent(errDown)}}
+		w.start(s.of(echo))
+		failed := w.failures(echo, 5)
+		key := func(ref refcache.Ref) string { return "refq:{default}:t:" + ref.Hash() }
+		require.NoError(w, w.rdb.HSet(w.Context(), key(failed[1]), "cycle", "x").Err())
+		require.NoError(w, w.rdb.Del(w.Context(), key(failed[3])).Err())
+		require.NoError(w, w.rdb.Set(w.Context(), key(failed[3]), "no hash", 0).Err())
+
+		infos := map[refcache.Ref]refcache.TaskInfo{}
+		for info, err := range w.p.List(w.Context(), producer.Filter{Func: "echo", Error: "down", Since: time.Hour}) {
+			require.NoError(w, err)
+			infos[info.RefID] = info
+		}
+		require.Len(w, infos, 5)
+		require.Empty(w, infos[failed[0]].Unreadable)
+		require.Equal(w, refcache.TaskInfo{RefID: failed[1], Func: "echo", Queue: "default", Status: refcache.Failed,
+			LastError: errDown.Error(), Unreadable: "record of " + string(failed[1]) + ` is damaged: cycle is "x", not a whole number; refq delete ` + string(failed[1]) + " removes it"},
+			infos[failed[1]])
+		require.Equal(w, refcache.TaskInfo{RefID: failed[3], Queue: "default", Status: refcache.Failed,
+			Unreadable: "record of " + string(failed[3]) + " is damaged: its key holds no hash; refq delete " + string(failed[3]) + " removes it"}, infos[failed[3]])
+		require.NotContains(w, w.list(producer.Filter{Func: "other"}), failed[1], "it is known not to be of that function")
+
+		accepted, refused := w.retryAll(producer.Filter{})
+		require.Len(w, accepted, 3)
+		require.Len(w, refused, 2)
+		for _, ref := range []refcache.Ref{failed[1], failed[3]} {
+			require.ErrorIs(w, refused[ref], refcache.ErrUnreadable)
+			require.ErrorContains(w, refused[ref], "retry "+string(ref)+": ")
+		}
+	})
+}
+
+func TestRetryAllQueuesWhatItCanAndTellsOfTheRest(t *testing.T) {
+	inWorld(t, func(w *world) {
+		s := script{errs: []error{worker.Permanent(errDown)}}
+		w.start(s.of(echo))
+		failed := w.failures(echo, 20)
+		s.errs = nil
+		w.server.SetFaults(func(cmd []string) memredis.Fault {
+			if isEnqueue(cmd) {
+				return "OOM command not allowed when used memory > 'maxmemory'."
+			}
+			return memredis.Pass
+		})
+		accepted, refused := w.retryAll(producer.Filter{})
+		require.Empty(w, accepted)
+		for _, ref := range failed {
+			require.ErrorIs(w, refused[ref], refcache.ErrNotQueued)
+			require.True(w, producer.Retried{Err: refused[ref]}.Accepted())
+		}
+		w.server.SetFaults(nil)
+		for _, ref := range failed {
+			w.until(ref, refcache.Complete)
+		}
+	})
+}
+
+// isRetry tells the retry script by its arguments.
+func isRetry(cmd []string) bool {
+	return strings.HasPrefix(cmd[0], "EVAL") && slices.Contains(cmd, "fresh") && slices.Contains(cmd, "ann@desk")
+}
+
+func TestRetryAllEndsWhenRedisDoesNotAnswer(t *testing.T) {
+	inWorld(t, func(w *world) {
+		s := script{errs: []error{worker.Permanent(errDown)}}
+		w.start(s.of(echo))
+		failed := w.failures(echo, 40)
+		var enough atomic.Bool
+		w.server.SetFaults(func(cmd []string) memredis.Fault {
+			if isRetry(cmd) && enough.Load() {
+				return "ERR no more"
+			}
+			return memredis.Pass
+		})
+		accepted, unknown, ends := 0, 0, 0
+		for r, err := range w.p.RetryAll(w.Context(), producer.Filter{}, producer.FreshBudget()) {
+			switch {
+			case err != nil:
+				require.Zero(w, r)
+				require.ErrorContains(w, err, "ERR no more")
+				ends++
+			case r.Accepted():
+				accepted++
+				enough.Store(true)
+			default:
+				require.ErrorContains(w, r.Err, "retry "+string(r.Task.RefID)+": ERR no more")
+				unknown++
+			}
+		}
+		require.Equal(w, 1, ends)
+		require.Equal(w, []int{16, 16}, []int{accepted, unknown}, "two batches, and no other was begun")
+		w.server.SetFaults(nil)
+		again, _ := w.retryAll(producer.Filter{}, producer.FreshBudget())
+		require.Len(w, again, len(failed)-accepted)
+	})
+}
+
+func TestRetryAllThatIsInterruptedTellsAllThatItDid(t *testing.T) {
+	inWorld(t, func(w *world) {
+		s := script{errs: []error{worker.Permanent(errDown)}}
+		w.start(s.of(echo))
+		failed := w.failures(echo, 60)
+		s.errs = nil
+		ctx, interrupt := context.WithCancelCause(w.Context())
+		var second atomic.Bool
+		w.server.SetFaults(func(cmd []string) memredis.Fault {
+			if isRetry(cmd) && second.Load() {
+				interrupt(errors.New("enough"))
+			}
+			return memredis.Pass
+		})
+		accepted, ends := map[refcache.Ref]bool{}, 0
+		for r, err := range w.p.RetryAll(ctx, producer.Filter{}, producer.FreshBudget()) {
+			if err != nil {
+				require.EqualError(w, err, "retry failed tasks: enough")
+				ends++
+				continue
+			}
+			require.NoError(w, r.Err)
+			accepted[r.Task.RefID] = true
+			second.Store(true) // the first batch is over
+		}
+		require.Equal(w, 1, ends)
+		require.Len(w, accepted, 32, "the batch at work is finished")
+		for _, ref := range failed {
+			if accepted[ref] {
+				w.until(ref, refcache.Complete)
+			} else {
+				require.Equal(w, refcache.Failed, w.info(ref).Status)
+			}
+		}
+	})
+}
+
+func TestCallerMayBreakOffRetryAll(t *testing.T) {
+	inWorld(t, func(w *world) {
+		s := script{errs: []error{worker.Permanent(errDown)}}
+		w.start(s.of(echo))
+		w.failures(echo, 60)
+		for range w.p.RetryAll(w.Context(), producer.Filter{}, producer.FreshBudget()) {
+			break
+		}
+		time.Sleep(time.Minute)
+		require.EqualValues(w, 76, s.runs.Load(), "one batch, not more")
+	})
+}
+
+func TestRetryAllRefusesFiltersThatMakeNoSense(t *testing.T) {
+	inWorld(t, func(w *world) {
+		for want, f := range map[string]producer.Filter{
+			`retry failed tasks: status "complete": only failed tasks can be retried`: {Status: refcache.Complete},
+			`list tasks: since -1s ago: must not be negative`:                         {Since: -time.Second},
+			`queue "a/b"`: {Queue: "a/b"},
+		} {
+			n := 0
+			for r, err := range w.p.RetryAll(w.Context(), f) {
+				require.Zero(w, r)
+				require.ErrorContains(w, err, want)
+				n++
+			}
+			require.Equal(w, 1, n)
+		}
+	})
+}

@@ -1,0 +1,164 @@
+package refcache
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Health is what was found out about a Redis, the calls that wait in it and the workers that serve them. It holds
+// facts; [Health.Findings] judges them. Pointers are nil, and texts empty, for what could not be found out.
+type Health struct {
+	Servers []ServerHealth // the one server, or each master of a Cluster
+	User    string         // that Redis knows us as
+	Refused []Refusal      // what Redis does not let us do
+	Blind   string         // why Queues and Workers could not be read; empty: they were
+	Queues  []QueueHealth  // all that were ever used, by name
+	Workers []WorkerHealth // by id; also those that died and have not been cleared away
+}
+
+// ServerHealth is a Redis server that holds calls.
+type ServerHealth struct {
+	Addr           string
+	Version        string // of Redis, or of the Redis that it is compatible with
+	InMemory       bool   // it is the one of refq dev, or of a test
+	EvictionPolicy string
+	UsedMemory     int64  // bytes
+	MaxMemory      int64  // bytes; 0: no limit is set, or none is known
+	AppendOnly     *bool  // it keeps an append-only file
+	Snapshots      *bool  // it takes snapshots by itself
+	SaveError      string // what of this went wrong last time
+	Latency        *time.Duration
+	ClockSkew      *time.Duration // how far this host's clock is ahead of Redis's; negative: behind
+}
+
+// Refusal is something refq needs that Redis does not let it do.
+type Refusal struct {
+	Keys     string   // the pattern of the keys that it is about: all of them, unless there are Commands
+	Channels string   // the same of channels
+	Commands []string // that may not be used at all, or not on Keys
+	Reason   string   // Redis's words, when it is not for want of permission: it refuses writes
+}
+
+// QueueHealth is what waits and runs in a queue. What is said of single calls is true of those looked at: the oldest
+// and newest 1,000 that are pending, and as many that wait for a retry.
+type QueueHealth struct {
+	Name          string
+	Pending       int
+	Retrying      int
+	Processing    int
+	Partial       bool              // there are more calls than were looked at
+	Waiting       []WaitingFunction // pending and retrying calls, by function
+	OldestPending time.Duration     // how long the oldest has been waiting; 0 when none is
+	Overdue       int               // retries that should have started more than [OverdueAfter] ago
+	OldestOverdue time.Duration     // how late the latest of them is
+	Gone          int               // calls that are listed as waiting, but have no record
+	Lost          int               // attempts that dead workers hold
+	Archived      int               // what asynq keeps in its archive of the queue, at most 9,999
+}
+
+// WaitingFunction is how many calls of a function wait in a queue.
+type WaitingFunction struct {
+	Func    string
+	Version int
+	Calls   int
+}
+
+// String returns name@version, as [WorkerHealth].Functions has it.
+func (f WaitingFunction) String() string { return fmt.Sprintf("%s@%d", f.Func, f.Version) }
+
+// WorkerHealth is a worker as it was last heard of.
+type WorkerHealth struct {
+	ID        string
+	Host      string
+	PID       int
+	Queues    []string
+	Functions []string // as name@version; nil: it has not told yet
+	Since     *time.Time
+	LastBeat  time.Time // by Redis's clock
+	Silent    time.Duration
+	Alive     bool
+	Running   int // attempts that it holds
+}
+
+// OverdueAfter is how late a retry is when something holds it up: asynq rings at most about 2 s late, and a worker's
+// sweep is behind that.
+const OverdueAfter = 10 * time.Second
+
+// Level says how bad a finding is.
+type Level string
+
+const (
+	LevelOK      Level = "ok"
+	LevelUnknown Level = "unknown" // it could not be found out
+	LevelWarning Level = "warning" // calls run, but late, or not for certain, or not for ever
+	LevelWrong   Level = "wrong"   // calls are lost, refused or not run
+)
+
+var levels = []Level{LevelOK, LevelUnknown, LevelWarning, LevelWrong}
+
+// Finding is the judgement of one thing that was looked at.
+type Finding struct {
+	ID     string // never changes: one of redis_version eviction persistence latency clock permissions workers unserved oldest_pending overdue leftovers
+	Level  Level
+	Fact   string // one sentence
+	Remedy string // what to do about it; empty when there is nothing to do
+}
+
+// Findings judges the facts: one finding for each thing that was looked at, always in the same order.
+func (h Health) Findings() []Finding {
+	return []Finding{
+		h.worst("redis_version", judgeVersion),
+		h.worst("eviction", judgeEviction),
+		h.worst("persistence", judgePersistence),
+		h.worst("latency", judgeLatency),
+		h.worst("clock", judgeClock),
+		h.permissions().named("permissions"),
+		h.seen(h.workers).named("workers"),
+		h.seen(h.unserved).named("unserved"),
+		h.seen(h.oldestPending).named("oldest_pending"),
+		h.seen(h.overdue).named("overdue"),
+		h.seen(h.leftovers).named("leftovers"),
+	}
+}
+
+// Wrong reports whether one of the findings is [LevelWrong].
+func (h Health) Wrong() bool {
+	return slices.ContainsFunc(h.Findings(), func(f Finding) bool { return f.Level == LevelWrong })
+}
+
+func (f Finding) named(id string) Finding {
+	f.ID = id
+	return f
+}
+
+func fine(format string, args ...any) Finding {
+	return Finding{Level: LevelOK, Fact: fmt.Sprintf(format, args...)}
+}
+
+func (l Level) of(remedy, format string, args ...any) Finding {
+	return Finding{Level: l, Fact: fmt.Sprintf(format, args...), Remedy: remedy}
+}
+
+// worst judges each server and returns the worst finding, naming the server if there are several.
+func (h Health) worst(id string, judge func(ServerHealth) Finding) Finding {
+	worst := LevelUnknown.of("", "no server could be asked, see permissions").named(id)
+	for n, s := range h.Servers {
+		f := judge(s)
+		if n > 0 && slices.Index(levels, f.Level) <= slices.Index(levels, worst.Level) {
+			continue
+		}
+		if worst = f; len(h.Servers) > 1 {
+			worst.Fact = s.Addr + ": " + f.Fact
+		}
+	}
+	return worst.named(id)
+}
+
+// seen judges what stands in the queues, if that could be read.
+func (h Health) seen(judge func() Finding) Finding {
+	if h.Blind != "" {
+		return LevelUnknown.of("", "could not be read, see permissions")
+	}
+	return judge()
+}

@@ -1,0 +1,127 @@
+package refcache
+
+import "time"
+
+type healthJSON struct {
+	Wrong    bool          `json:"wrong"`
+	Findings []findingJSON `json:"findings"`
+	Servers  []serverJSON  `json:"servers"`
+	User     *string       `json:"user"`
+	Refused  []refusalJSON `json:"refused"`
+	Blind    *string       `json:"blind"`
+	Queues   []queueJSON   `json:"queues"`
+	Workers  []workerJSON  `json:"workers"`
+}
+
+type findingJSON struct {
+	ID     string  `json:"id"`
+	Level  Level   `json:"level"`
+	Fact   string  `json:"fact"`
+	Remedy *string `json:"remedy"`
+}
+
+type serverJSON struct {
+	Addr           string   `json:"addr"`
+	Version        *string  `json:"version"`
+	InMemory       bool     `json:"in_memory"`
+	EvictionPolicy *string  `json:"eviction_policy"`
+	UsedMemory     int64    `json:"used_memory"`
+	MaxMemory      *int64   `json:"max_memory"`
+	AppendOnly     *bool    `json:"append_only"`
+	Snapshots      *bool    `json:"snapshots"`
+	SaveError      *string  `json:"save_error"`
+	Latency        *float64 `json:"latency_seconds"`
+	ClockSkew      *float64 `json:"clock_skew_seconds"`
+}
+
+type refusalJSON struct {
+	Keys     *string  `json:"keys"`
+	Channels *string  `json:"channels"`
+	Commands []string `json:"commands"`
+	Reason   *string  `json:"reason"`
+}
+
+type queueJSON struct {
+	Name          string        `json:"name"`
+	Pending       int           `json:"pending"`
+	Retrying      int           `json:"retrying"`
+	Processing    int           `json:"processing"`
+	Partial       bool          `json:"partial"`
+	Waiting       []waitingJSON `json:"waiting"`
+	OldestPending *float64      `json:"oldest_pending_seconds"`
+	Overdue       int           `json:"overdue"`
+	OldestOverdue *float64      `json:"oldest_overdue_seconds"`
+	Gone          int           `json:"gone"`
+	Lost          int           `json:"lost"`
+	Archived      int           `json:"archived"`
+}
+
+type waitingJSON struct {
+	Func    string `json:"func"`
+	Version int    `json:"version"`
+	Calls   int    `json:"calls"`
+	Served  bool   `json:"served"`
+}
+
+type workerJSON struct {
+	ID        string    `json:"id"`
+	Host      *string   `json:"host"`
+	PID       *int      `json:"pid"`
+	Queues    []string  `json:"queues"`
+	Functions []string  `json:"functions"` // null: it has not told yet
+	Since     *jsonTime `json:"since"`
+	LastBeat  *jsonTime `json:"last_beat"`
+	Silent    float64   `json:"silent_seconds"`
+	Alive     bool      `json:"alive"`
+	Running   int       `json:"running"`
+}
+
+// MarshalJSON writes the findings and all facts, null when not known; times are RFC 3339 in UTC with milliseconds,
+// durations numbers of seconds, memory bytes. A max_memory of null means no limit.
+func (h Health) MarshalJSON() ([]byte, error) {
+	out := healthJSON{Wrong: h.Wrong(), User: stringPtr(h.User), Blind: stringPtr(h.Blind), Findings: []findingJSON{},
+		Servers: []serverJSON{}, Refused: []refusalJSON{}, Queues: []queueJSON{}, Workers: []workerJSON{}}
+	for _, f := range h.Findings() {
+		out.Findings = append(out.Findings, findingJSON{f.ID, f.Level, f.Fact, stringPtr(f.Remedy)})
+	}
+	for _, s := range h.Servers {
+		out.Servers = append(out.Servers, serverJSON{s.Addr, stringPtr(s.Version), s.InMemory, stringPtr(s.EvictionPolicy),
+			s.UsedMemory, positive(s.MaxMemory), s.AppendOnly, s.Snapshots, stringPtr(s.SaveError), seconds(s.Latency), seconds(s.ClockSkew)})
+	}
+	for _, r := range h.Refused {
+		out.Refused = append(out.Refused, refusalJSON{stringPtr(r.Keys), stringPtr(r.Channels), append([]string{}, r.Commands...), stringPtr(r.Reason)})
+	}
+	for _, q := range h.Queues {
+		out.Queues = append(out.Queues, h.queueJSON(q))
+	}
+	for _, w := range h.Workers {
+		out.Workers = append(out.Workers, workerJSON{w.ID, stringPtr(w.Host), positive(w.PID), w.Queues, w.Functions, timePtr(w.Since),
+			timePtr(&w.LastBeat), w.Silent.Seconds(), w.Alive, w.Running})
+	}
+	return marshal(out)
+}
+
+func (h Health) queueJSON(q QueueHealth) queueJSON {
+	out := queueJSON{Name: q.Name, Pending: q.Pending, Retrying: q.Retrying, Processing: q.Processing, Partial: q.Partial,
+		Waiting: []waitingJSON{}, OldestPending: secondsIf(q.Pending > 0, q.OldestPending), Overdue: q.Overdue,
+		OldestOverdue: secondsIf(q.Overdue > 0, q.OldestOverdue), Gone: q.Gone, Lost: q.Lost, Archived: q.Archived}
+	for _, f := range q.Waiting {
+		out.Waiting = append(out.Waiting, waitingJSON{f.Func, f.Version, f.Calls, h.Serves(q.Name, f)})
+	}
+	return out
+}
+
+// positive gives nil for 0.
+func positive[N int | int64](n N) *N {
+	if n == 0 {
+		return nil
+	}
+	return &n
+}
+
+func secondsIf(known bool, d time.Duration) *float64 {
+	if !known {
+		return nil
+	}
+	return seconds(&d)
+}
