@@ -41,7 +41,9 @@ func (a *app) printBench(t bench.Table, o bench.Options, first bool) error {
 	}
 	rows.header(head...)
 	for i, row := range t.Rows {
-		rows.add(nil, benchCells(row.Case, row.Side, columns, row.Figures, func(s bench.Spread) string { return figure(s.Median) })...)
+		rows.add(nil, benchCells(row.Case, row.Side, columns, row.Figures, func(s bench.Spread) string {
+			return figure(s.Median)
+		})...)
 		if row.Against == "" && i > 0 {
 			addRatios(&rows, t.Rows[i-1], columns)
 		}

@@ -64,7 +64,8 @@ func Exceeded(tables []Table) []string {
 		case !ok:
 			texts = append(texts, fmt.Sprintf("%s %s: %s was not measured", l.scenario, l.trial, l.measure))
 		case value > l.most:
-			texts = append(texts, fmt.Sprintf("%s %s: %s is %.2f, may be %.2f at most", l.scenario, l.trial, l.measure, value, l.most))
+			texts = append(texts, fmt.Sprintf("%s %s: %s is %.2f, may be %.2f at most",
+				l.scenario, l.trial, l.measure, value, l.most))
 		}
 	}
 	return texts

@@ -60,7 +60,8 @@ func (r *run) scenario(ctx context.Context, sc scenario) (Table, error) {
 		}
 		last := len(t.sides) - 1
 		for i, side := range t.sides {
-			row := Row{Scenario: sc.name, Case: t.name, Side: side.name, Redis: r.version, Options: r.options, Figures: spreads(rounds[i])}
+			row := Row{Scenario: sc.name, Case: t.name, Side: side.name, Redis: r.version, Options: r.options,
+				Figures: spreads(rounds[i])}
 			if i < last {
 				row.Against, row.Ratios = t.sides[last].name, spreads(ratios(rounds[i], rounds[last]))
 			}
