@@ -20,7 +20,7 @@ import (
 
 func TestMain(m *testing.M) {
 	// Most of the time a scenario waits, so more of them run at once than there are cores. A flag given wins.
-	if err := flag.Set("test.parallel", "8"); err != nil {
+	if err := flag.Set("test.parallel", "4"); err != nil {
 		panic(err)
 	}
 	goleak.VerifyTestMain(m)
