@@ -55,16 +55,16 @@ touched, and what is written is removed; still, the Redis must be empty, unless
 
 func benchFlags(flags *pflag.FlagSet, o *bench.Options) {
 	numberFlag(flags, &o.Calls, "calls", "calls of a round")
-	flags.Var(setter{"64", "number,…", func(value string) (err error) {
+	flags.Var(setter{"64", "numbers", func(value string) (err error) {
 		o.Callers, err = numbers(value)
 		return err
-	}}, "callers", "how many wait at once, several for several cases")
+	}}, "callers", "how many wait at once, as 64,256 for two cases")
 	numberFlag(flags, &o.Concurrency, "concurrency", "functions that run at once")
 	numberFlag(flags, &o.Payload, "payload", "bytes of a call's arguments and of its result")
 	durationFlag(flags, &o.Delay, "delay", "hold back all that Redis answers, as a slow network would")
-	flags.StringVar(&o.Baseline, "baseline", "", "compare with bare asynq tasks: asynq")
+	flags.StringVar(&o.Baseline, "baseline", "", "compare with tasks of bare `asynq`")
 	numberFlag(flags, &o.Rounds, "rounds", "rounds of each side, taking turns")
-	flags.Var(setter{"all", "name,…", func(value string) error {
+	flags.Var(setter{"all", "names", func(value string) error {
 		o.Only = strings.Split(value, ",")
 		for _, name := range o.Only {
 			if _, err := oneOf("only", name, bench.Names()...); err != nil {
@@ -72,7 +72,7 @@ func benchFlags(flags *pflag.FlagSet, o *bench.Options) {
 			}
 		}
 		return nil
-	}}, "only", "these scenarios alone")
+	}}, "only", "these scenarios alone, as closed,idle")
 	numberFlag(flags, &o.Stored, "stored", "growth: results that are there already")
 	numberFlag(flags, &o.Pending, "pending", "growth: calls of others that are there already")
 	flags.BoolVar(&o.Anyway, "anyway", false, "measure although the Redis holds other data")
