@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos chaos-full lint gofmt vet staticcheck tidy cover fuzz build
+.PHONY: help demo test chaos chaos-full bench bench-quick lint gofmt vet staticcheck tidy cover fuzz build
 
 # The race detector needs cgo and a C compiler.
 CC_FOUND := $(shell command -v $$(go env CC) 2>/dev/null)
@@ -24,6 +24,12 @@ chaos: ## breaks things for 2 minutes and accounts for every call; needs redis-s
 
 chaos-full: ## the same for three quarters of an hour, and writes the table of docs/reliability.md
 	go run ./internal/chaos -full -document docs/reliability.md
+
+bench: ## figures of refq and of bare asynq, some 7 minutes on a Redis of its own; needs redis-server; BENCH=more flags
+	go run ./internal/withredis go run ./cmd/refq bench --baseline asynq $(BENCH)
+
+bench-quick: ## 20 s: fails when a call costs more commands, round trips, bytes or allocations than it may
+	go run ./internal/withredis go run ./cmd/refq bench --quick
 
 lint: gofmt vet staticcheck tidy ## gofmt, vet on three systems, staticcheck, go mod tidy
 

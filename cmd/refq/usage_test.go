@@ -58,6 +58,17 @@ func TestWrongUsageExits2WithOneSentence(t *testing.T) {
 		{"cancel default", `invalid ref_id`},
 		{"delete ../../etc:passwd", `invalid ref_id`},
 		{"version x", `version takes no argument`},
+		{"bench x", `bench takes no argument`},
+		{"bench --calls x", `--calls: "x" is not a whole number`},
+		{"bench --calls 1,2", `--calls: "1,2" is not a whole number`},
+		{"bench --calls 0", `--calls is 0, must be at least 1`},
+		{"bench --callers 64,", `--callers: "" is not a whole number`},
+		{"bench --callers 64,0", `--callers is 0, must be at least 1`},
+		{"bench --payload 10", `--payload is 10, must be at least 64`},
+		{"bench --delay x", `--delay: "x" is not a duration`},
+		{"bench --baseline bullmq", `--baseline is "bullmq", must be asynq`},
+		{"bench --only closd", `--only: "closd" is not one of idle, closed, open, hits, retries, growth, idle-cost, two-queues, waiters (did you mean closed?)`},
+		{"bench --quick --rounds 2", `--quick has sizes of its own: leave out --rounds`},
 		{"doctor x", `doctor takes no argument`},
 		{"init x", `init takes no argument`},
 		{"worker x", `worker takes no argument`},
@@ -94,7 +105,7 @@ func TestWithoutVerbTheHelpIsShownAsAnError(t *testing.T) {
 	require.Equal(t, exitUsage, code)
 	require.Empty(t, stdout)
 	for _, verb := range []string{"demo", "init", "dev", "worker", "call", "get", "wait", "status", "result", "retry", "cancel",
-		"delete", "ls", "doctor", "functions", "config", "version"} {
+		"delete", "ls", "doctor", "functions", "config", "bench", "version"} {
 		require.Contains(t, stderr, "\n  "+verb+" ")
 	}
 }
@@ -102,7 +113,7 @@ func TestWithoutVerbTheHelpIsShownAsAnError(t *testing.T) {
 func TestHelpFitsTheTerminal(t *testing.T) {
 	t.Parallel()
 	for _, verb := range []string{"", "demo", "init", "dev", "worker", "call", "get", "wait", "status", "result", "retry", "cancel",
-		"delete", "ls", "doctor", "functions", "config", "version"} {
+		"delete", "ls", "doctor", "functions", "config", "bench", "version"} {
 		code, stdout, _ := runHere(t, "", append(strings.Fields(verb), "--help")...)
 		require.Equal(t, exitDone, code)
 		for line := range strings.Lines(stdout) {

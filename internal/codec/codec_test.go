@@ -212,6 +212,37 @@ func TestRawMessagesShareNoMemory(t *testing.T) {
 	require.Equal(t, `{"a":1}`, string(out))
 }
 
+// thumb is like what people send.
+type thumb struct {
+	URL    string   `json:"url"`
+	Width  int      `json:"width"`
+	Height int      `json:"height"`
+	Tags   []string `json:"tags"`
+}
+
+var aThumb = thumb{"https://example.com/pictures/2026/11/a-picture-with-a-long-name.png", 640, 480, []string{"sea", "sky"}}
+
+func BenchmarkEncode(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := codec.Encode(aThumb); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkDecode(b *testing.B) {
+	text, err := codec.Encode(aThumb)
+	require.NoError(b, err)
+	b.ReportAllocs()
+	for b.Loop() {
+		var t thumb
+		if err := codec.Decode(text, &t); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 // FuzzDecode: whatever is stored as arguments or a result, it fits or is refused; what fits is written and read again the same.
 func FuzzDecode(f *testing.F) {
 	for _, seed := range []string{`{"n":1,"s":"x","list":[{"n":2}],"any":{"k":[1.5,null]}}`, `{"n":1,"N":2}`, `{"n":1e400}`, `{"s":"\ud800"}`, "{\"s\":\"\xff\"}", `[]`, ``, `null`,

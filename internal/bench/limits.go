@@ -1,0 +1,73 @@
+package bench
+
+import "fmt"
+
+// limit is what a counted figure of a run with the Options of Quick may be at most. Limits stand a little above what was
+// measured when they were written: raise one only with the reason, lower it when the figure has become lower.
+type limit struct {
+	scenario, trial string
+	measure         Measure
+	most            float64
+}
+
+var limits = []limit{
+	// submit, ring; dequeue, claim, finish, answer asynq; read the result. On a slow machine a few callers look once more.
+	// 15 of the commands in scripts look whether the record is damaged.
+	{"closed", "16 callers", Commands, 7.6},
+	{"closed", "16 callers", RoundTrips, 7.6},
+	{"closed", "16 callers", InScripts, 76},
+	{"closed", "16 callers", Bytes, 3850},
+	{"closed", "16 callers", Allocs, 335},
+	// submit and ring; nothing depends on time here.
+	{"open", "submit", Commands, 2.01},
+	{"open", "submit", RoundTrips, 2.01},
+	{"open", "submit", InScripts, 13.1},
+	{"open", "submit", Bytes, 1025},
+	{"open", "submit", Allocs, 76},
+	// dequeue, claim, finish, answer asynq, and what a worker sends each second anyway: more on a slow machine.
+	{"open", "drain", Commands, 4.2},
+	{"open", "drain", RoundTrips, 4.2},
+	{"open", "drain", InScripts, 51},
+	{"open", "drain", Bytes, 1920},
+	{"open", "drain", Allocs, 175},
+	// one submit that finds the result.
+	{"hits", "16 callers", Commands, 1.01},
+	{"hits", "16 callers", RoundTrips, 1.01},
+	{"hits", "16 callers", InScripts, 5.1},
+	{"hits", "16 callers", Bytes, 800},
+	{"hits", "16 callers", Allocs, 73},
+	// asynq's polls and forwards, our beats and sweeps.
+	{"idle-cost", "", CommandsASecond, 13},
+	// one channel for all, whatever their number.
+	{"waiters", "1000", Subscriptions, 1},
+	// a timer or two, a channel, a context and the record as it was last read; collections leave it 20 % off.
+	{"waiters", "1000", HeapPerWaiter, 3000},
+}
+
+// Exceeded says which counted figures of refq in a run with the Options of [Quick] are higher than they may be, and
+// which are missing. Times have no limits.
+func Exceeded(tables []Table) []string {
+	found := map[limit]float64{}
+	for _, t := range tables {
+		for _, row := range t.Rows {
+			if row.Side != refqSide {
+				continue
+			}
+			for m, s := range row.Figures {
+				found[limit{scenario: row.Scenario, trial: row.Case, measure: m}] = s.Median
+			}
+		}
+	}
+	var texts []string
+	for _, l := range limits {
+		value, ok := found[limit{scenario: l.scenario, trial: l.trial, measure: l.measure}]
+		switch {
+		case !ok:
+			texts = append(texts, fmt.Sprintf("%s %s: %s was not measured", l.scenario, l.trial, l.measure))
+		case value > l.most:
+			texts = append(texts, fmt.Sprintf("%s %s: %s is %.2f, may be %.2f at most",
+				l.scenario, l.trial, l.measure, value, l.most))
+		}
+	}
+	return texts
+}

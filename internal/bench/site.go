@@ -1,0 +1,210 @@
+package bench
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/refq/refq/internal/netproxy"
+	"github.com/refq/refq/refcache"
+)
+
+// site is a Redis as one run uses it. Whatever the run writes there is in queues whose names begin with its own.
+type site struct {
+	options  Options
+	name     string
+	version  string          // of Redis
+	target   redis.Options   // for clients that are measured
+	proxy    *netproxy.Proxy // nil: there is no delay
+	observer *redis.Client   // reads figures and removes what was made; not delayed
+	asked    wire            // what the observer sends
+	grounds  int
+}
+
+// openSite connects to a Redis that may be measured.
+func openSite(ctx context.Context, url string, o Options) (*site, error) {
+	client, err := refcache.Connect(url)
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
+	plain, ok := client.(*redis.Client)
+	if !ok {
+		return nil, errors.New("one server is measured, not a Cluster")
+	}
+	s := &site{options: o, name: "bench-" + strings.ToLower(rand.Text()[:10]), target: *plain.Options()}
+	watched := s.target
+	s.asked.tap(&watched)
+	s.observer = redis.NewClient(&watched)
+	if err := s.prepare(ctx); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return s, nil
+}
+
+func (s *site) prepare(ctx context.Context) error {
+	if err := s.mayMeasure(ctx); err != nil {
+		return err
+	}
+	about, err := section(ctx, s.observer, "server")
+	if err != nil {
+		return err
+	}
+	s.version = about["redis_version"]
+	return s.delay()
+}
+
+// ErrNotEmpty is that of a Redis which others use.
+var ErrNotEmpty = errors.New("this Redis holds other data")
+
+// mayMeasure keeps a benchmark off other people's Redis: it would slow them, and they would spoil its figures.
+func (s *site) mayMeasure(ctx context.Context) error {
+	if s.options.Anyway {
+		return nil
+	}
+	n, err := s.observer.DBSize(ctx).Result()
+	if err != nil {
+		return fmt.Errorf("count the keys: %w", err)
+	}
+	if n > 0 {
+		return fmt.Errorf("%w (DBSIZE is %d)", ErrNotEmpty, n)
+	}
+	return nil
+}
+
+// delay puts a slow network between the measured clients and Redis.
+func (s *site) delay() error {
+	if s.options.Delay == 0 {
+		return nil
+	}
+	if s.target.Network != "tcp" || s.target.TLSConfig != nil || s.target.Addr == "FailoverClient" {
+		return errors.New("a delay needs a Redis behind a plain host:port")
+	}
+	proxy, err := netproxy.Listen(s.target.Addr)
+	if err != nil {
+		return err
+	}
+	proxy.SetDelay(s.options.Delay)
+	s.proxy, s.target.Addr = proxy, proxy.Addr()
+	return nil
+}
+
+func (s *site) close() error {
+	if s.proxy != nil {
+		s.proxy.Close()
+	}
+	return s.observer.Close()
+}
+
+// ground is what one round of one side stands on: a queue of its own and clients whose traffic is counted.
+type ground struct {
+	*site
+	queue   string
+	wire    wire
+	clients []*redis.Client
+	queues  []string // all that were used
+}
+
+func (s *site) newGround() *ground {
+	s.grounds++
+	queue := fmt.Sprintf("%s-%d", s.name, s.grounds)
+	return &ground{site: s, queue: queue, queues: []string{queue}}
+}
+
+// connect returns a client as refcache.Connect makes it. Callers and workers have one each, as in processes of their own.
+func (g *ground) connect() *redis.Client {
+	options := g.target
+	g.wire.tap(&options)
+	rdb := redis.NewClient(&options)
+	g.clients = append(g.clients, rdb)
+	return rdb
+}
+
+// another is a second queue of the ground.
+func (g *ground) another(name string) string {
+	queue := g.queue + "-" + name
+	g.queues = append(g.queues, queue)
+	return queue
+}
+
+// cleaningTime is for a million keys on a slow machine.
+const cleaningTime = 2 * time.Minute
+
+// close removes what was written, also after ctx has ended.
+func (g *ground) close(ctx context.Context) error {
+	var errs []error
+	for _, rdb := range g.clients {
+		errs = append(errs, rdb.Close())
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleaningTime)
+	defer cancel()
+	if err := errors.Join(g.forgetInAsynq(), g.forget(ctx)); err != nil {
+		errs = append(errs, fmt.Errorf("remove what the benchmark wrote (keys with {%s): %w", g.queue, err))
+	}
+	return errors.Join(errs...)
+}
+
+// forget removes the keys of the ground's queues, refq's and what asynq leaves of a queue that it has deleted.
+func (g *ground) forget(ctx context.Context) error {
+	for _, pattern := range []string{"refq:{" + g.queue + "*", "asynq:{" + g.queue + "*"} {
+		keys := g.observer.Scan(ctx, 0, pattern, scanned).Iterator()
+		var batch []string
+		for keys.Next(ctx) {
+			if batch = append(batch, keys.Val()); len(batch) == scanned {
+				if err := g.observer.Unlink(ctx, batch...).Err(); err != nil {
+					return err
+				}
+				batch = batch[:0]
+			}
+		}
+		if err := keys.Err(); err != nil {
+			return err
+		}
+		if len(batch) > 0 {
+			if err := g.observer.Unlink(ctx, batch...).Err(); err != nil {
+				return err
+			}
+		}
+	}
+	return g.observer.SRem(ctx, "refq:queues", anys(g.queues)...).Err()
+}
+
+const scanned = 1000
+
+func anys(texts []string) []any {
+	all := make([]any, len(texts))
+	for i, text := range texts {
+		all[i] = text
+	}
+	return all
+}
+
+// settle waits until every doorbell that was taken is answered.
+func (g *ground) settle(ctx context.Context) error {
+	for {
+		active, err := g.observer.LLen(ctx, "asynq:{"+g.queue+"}:active").Result()
+		if err != nil || active == 0 {
+			return err
+		}
+		if err := pause(ctx, time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
+
+// pause waits for d. If ctx ends first, the error is the reason.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
