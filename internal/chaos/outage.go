@@ -59,13 +59,14 @@ func outage(ctx context.Context, s *stage) (r report, err error) {
 	return r, nil
 }
 
-// underLoad starts workers and producers.
+// underLoad starts workers and producers. The callers are few, so that what they could not do meanwhile is done soon, and
+// new calls show whether all is well again.
 func (s *stage) underLoad(ctx context.Context) (producers []*process, err error) {
 	if _, err := s.startWorkers(ctx, 3); err != nil {
 		return nil, err
 	}
 	for i := range 3 {
-		p, err := s.startProducer(load{First: i * 1_000_000, Callers: 200, PerSecond: 6, Least: 50, Most: 1500})
+		p, err := s.startProducer(load{First: i * 1_000_000, Callers: 25, PerSecond: 6, Least: 50, Most: 1500})
 		if err != nil {
 			return nil, err
 		}
