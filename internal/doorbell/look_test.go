@@ -72,6 +72,19 @@ func TestDoorbellThatAsynqHasLostIsNone(t *testing.T) {
 	}
 }
 
+func TestKeyThatIsNoDoorbellIsPassedOverAndHoldsUpNoOther(t *testing.T) {
+	inBubble(t, func(h *house) {
+		blocked, other := h.submit(3), h.submit(3)
+		require.NoError(h, h.rdb.Set(h.Context(), asynqKey+"t:"+id(blocked, 1), "x", 0).Err())
+		rang, err := h.bell.RingSilent(h.Context(), queue, []store.Waiting{
+			{Ref: blocked.Ref, Delivery: 1, Ready: blocked.CreatedAt}, {Ref: other.Ref, Delivery: 1, Ready: other.CreatedAt}})
+		require.NoError(h, err)
+		require.Equal(h, 2, rang)
+		require.Equal(h, asynq.TaskStatePending, h.doorbell(blocked, 2).State)
+		require.Equal(h, asynq.TaskStatePending, h.doorbell(other, 1).State)
+	})
+}
+
 // To go through a list holds up Redis.
 func TestLongQueueIsNotSearchedForADoorbell(t *testing.T) {
 	inBubble(t, func(h *house) {
