@@ -162,7 +162,7 @@ func TestKeyThatEndsEverySweepIsComplainedOfOnceAMinute(t *testing.T) {
 		w.start(worker.Config{Logger: log.logger()}, handles(work, failing(0).run))
 		time.Sleep(30 * time.Second)
 		require.Equal(w, 1, log.count("Redis refuses what looks after tasks that were lost"))
-		require.Equal(w, 1, log.count("WRONGTYPE"))
+		require.Equal(w, 1, log.count("sweep queue default: one of the keys refq:{default}:* is not refq's"))
 		time.Sleep(time.Minute)
 		require.Equal(w, 2, log.count("Redis refuses what looks after tasks that were lost"))
 	})
