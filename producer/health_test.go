@@ -155,3 +155,19 @@ func TestRedisThatRefusesIsAFindingAndOneThatIsAwayAnError(t *testing.T) {
 		require.ErrorContains(w, err, "look at the health of Redis and workers: ")
 	})
 }
+
+// A client waits for ever for the confirmation of a subscription, whatever ends its context.
+func TestRedisThatFallsSilentDoesNotHoldUpTheLookAtItsHealth(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.server.SetFaults(func(cmd []string) memredis.Fault {
+			if cmd[0] == "SUBSCRIBE" {
+				time.Sleep(time.Hour)
+			}
+			return memredis.Pass
+		})
+		start := time.Now()
+		_, err := w.p.Health(w.Context())
+		require.ErrorContains(w, err, "try to use channel refq:")
+		require.Less(w, time.Since(start), time.Minute)
+	})
+}

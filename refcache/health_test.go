@@ -100,7 +100,7 @@ func TestFactsAboutRedisAreJudged(t *testing.T) {
 		{"latency", func(s *server) { s.Latency = new(49 * time.Millisecond) }, ok, "49ms a trip", ""},
 		{"latency", func(s *server) { s.Latency = new(50 * time.Millisecond) }, warning, "50ms a trip; a call takes about six",
 			"bring workers and Redis closer, or look at Redis's load and SLOWLOG"},
-		{"latency", func(s *server) { s.Latency = new(time.Second) }, wrong, "1s a trip: workers will be taken for dead",
+		{"latency", func(s *server) { s.Latency = new(time.Second) }, wrong, "1s a trip: workers may be taken for dead",
 			"look at Redis's load, SLOWLOG and the network"},
 		{"latency", func(s *server) { s.Latency = nil }, unknown, "could not be measured, see permissions", ""},
 

@@ -13,7 +13,8 @@ const (
 	nearlyFull = 0.9 // of maxmemory: the time to act is before Redis refuses to write
 	// slowTrip: a call is about six trips to Redis, one after another; beyond this people feel them.
 	slowTrip = 50 * time.Millisecond
-	// hangingTrip: a beat is given 2 s, and a worker that has not beaten for 6 s counts as dead.
+	// hangingTrip: a beat is given 3 s, which it shares with a new connection, and a worker that has not beaten for 6 s
+	// counts as dead.
 	hangingTrip = time.Second
 	// clocksApart: asynq's unit is the second. Less makes no difference.
 	clocksApart = time.Second
@@ -81,7 +82,7 @@ func judgeLatency(s ServerHealth) Finding {
 	case s.Latency == nil:
 		return LevelUnknown.of("", "could not be measured, see permissions")
 	case *s.Latency >= hangingTrip:
-		return LevelWrong.of("look at Redis's load, SLOWLOG and the network", "%s a trip: workers will be taken for dead", roughly(*s.Latency))
+		return LevelWrong.of("look at Redis's load, SLOWLOG and the network", "%s a trip: workers may be taken for dead", roughly(*s.Latency))
 	case *s.Latency >= slowTrip:
 		return LevelWarning.of("bring workers and Redis closer, or look at Redis's load and SLOWLOG",
 			"%s a trip; a call takes about six", roughly(*s.Latency))

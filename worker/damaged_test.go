@@ -153,3 +153,17 @@ func TestDamagedAttemptsOfADeadWorkerDoNotKeepItsOthersFromBeingRedelivered(t *t
 		require.EqualValues(w, 1, w.rdb.ZCard(w.Context(), "refq:{default}:workers").Val(), "the dead one is forgotten")
 	})
 }
+
+// Nothing of that queue is looked after until a person removes the key.
+func TestKeyThatEndsEverySweepIsComplainedOfOnceAMinute(t *testing.T) {
+	inWorld(t, func(w *world) {
+		require.NoError(w, w.rdb.Set(w.Context(), "refq:{default}:failed", "no set", 0).Err())
+		var log logbook
+		w.start(worker.Config{Logger: log.logger()}, handles(work, failing(0).run))
+		time.Sleep(30 * time.Second)
+		require.Equal(w, 1, log.count("Redis refuses what looks after tasks that were lost"))
+		require.Equal(w, 1, log.count("sweep queue default: one of the keys refq:{default}:* is not refq's"))
+		time.Sleep(time.Minute)
+		require.Equal(w, 2, log.count("Redis refuses what looks after tasks that were lost"))
+	})
+}

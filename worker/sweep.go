@@ -20,7 +20,12 @@ const (
 // sweepQueue mends what was lost in a queue, until ctx ends: attempts of dead workers, doorbells that no longer ring.
 func (w *Worker) sweepQueue(ctx context.Context, queue string) {
 	each(ctx, sweepEvery, func() {
-		if err := w.sweep(ctx, queue); err != nil && ctx.Err() == nil {
+		err := w.sweep(ctx, queue)
+		switch {
+		case err == nil || ctx.Err() != nil:
+		case isRefusal(err) && w.complaints.due():
+			w.log.Warn("Redis refuses what looks after tasks that were lost", "queue", queue, "err", err)
+		default:
 			w.log.Debug("sweep ended early", "queue", queue, "err", err) // the beat reports outages
 		}
 	})

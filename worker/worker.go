@@ -93,7 +93,7 @@ type Worker struct {
 	stopping chan struct{} // closed when no more attempts are to be started
 	contact  contact
 
-	complaints rarely // of records that cannot be read
+	complaints rarely // of what sweeps cannot mend
 }
 
 // New returns a Worker that uses rdb, which the caller closes after Run has returned.

@@ -137,7 +137,7 @@ func listedAt(i refcache.TaskInfo) string {
 // listedDetail is what a person wants to know of a task in its status.
 func listedDetail(i refcache.TaskInfo) string {
 	if i.Unreadable != "" {
-		return oneLine(strings.TrimPrefix(i.Unreadable, "record of "+string(i.RefID)+" is ")) // the row names it
+		return unreadableHow(i.Unreadable, i.RefID)
 	}
 	switch i.Status {
 	case refcache.Processing:
@@ -161,4 +161,12 @@ func listedDetail(i refcache.TaskInfo) string {
 		return text
 	}
 	return printable(i.Note)
+}
+
+// unreadableHow is why a record cannot be read, in a line that names the call already.
+func unreadableHow(text string, ref refcache.Ref) string {
+	if _, how, found := strings.Cut(text, "record of "+string(ref)+" "); found {
+		text = strings.TrimPrefix(how, "is ")
+	}
+	return oneLine(text)
 }

@@ -22,7 +22,7 @@ type retryAllFlags struct {
 func addRetryAllFlags(cmd *cobra.Command) *retryAllFlags {
 	var f retryAllFlags
 	flags := cmd.Flags()
-	flags.BoolVar(&f.all, "all", false, "all failed calls, or those that the next four flags leave")
+	flags.BoolVar(&f.all, "all", false, "all failed calls, or those that --error, --func, --queue and --since leave")
 	f.chosen = addFilterFlags(flags)
 	flags.BoolVar(&f.dryRun, "dry-run", false, "only count what --all would retry")
 	flags.BoolVar(&f.yes, "yes", false, "do not ask before --all")
@@ -156,7 +156,7 @@ func (b bulk) report(out *app, r producer.Retried) error {
 	}
 	more := retriedHow(r.Task, b.fresh)
 	if !r.Accepted() {
-		more = "  not retried: " + whyNot(r.Err)
+		more = "  not retried: " + whyNot(r)
 	} else if r.Err != nil {
 		more += ", not queued yet"
 	}
@@ -166,7 +166,7 @@ func (b bulk) report(out *app, r producer.Retried) error {
 }
 
 // refusals are the reasons for which calls are not retried, with the words for them.
-var refusals = []struct {
+var refusals = [...]struct {
 	err  error
 	word string
 }{
@@ -188,10 +188,12 @@ func refusal(err error) int {
 }
 
 // whyNot tells it of a single call: the cause, too, if a word for it says little.
-func whyNot(err error) string {
-	switch i := refusal(err); refusals[i].err {
-	case nil, refcache.ErrUnreadable:
-		return oneLine(err.Error())
+func whyNot(r producer.Retried) string {
+	switch i := refusal(r.Err); refusals[i].err {
+	case nil:
+		return oneLine(r.Err.Error())
+	case refcache.ErrUnreadable:
+		return unreadableHow(r.Err.Error(), r.Task.RefID)
 	case refcache.ErrRetriesExhausted:
 		return "exhausted"
 	default:
@@ -202,7 +204,7 @@ func whyNot(err error) string {
 // tally counts what became of the calls.
 type tally struct {
 	accepted, unqueued int
-	because            [5]int // as refusals
+	because            [len(refusals)]int
 }
 
 func (t *tally) add(r producer.Retried) {

@@ -138,6 +138,6 @@ func TestEachReasonNotToRetryHasAWord(t *testing.T) {
 	require.Equal(t, "retried 2 calls (1 stored, not queued; a worker's sweep queues them), not 5 others: "+
 		"1 exhausted (only --fresh retries these), 1 not failed any more, 1 gone, 1 unreadable, "+
 		"1 without an answer (they may have been)", done.sentence())
-	require.Equal(t, "gone", whyNot(refcache.ErrTaskNotFound))
-	require.Equal(t, "unexpected EOF", whyNot(io.ErrUnexpectedEOF))
+	require.Equal(t, "gone", whyNot(producer.Retried{Err: refcache.ErrTaskNotFound}))
+	require.Equal(t, "unexpected EOF", whyNot(producer.Retried{Err: io.ErrUnexpectedEOF}))
 }

@@ -89,7 +89,8 @@ type account struct {
 // audit waits until every call has ended and checks each: that it has one outcome, the right one, that its callers were
 // told that, and that its executions are accounted for in attempts, budget and history.
 //
-// Calls that were under way in one of the spans are forgiven what does not add up: Redis itself lost writes then.
+// Calls that were under way in one of the spans are forgiven what does not add up: Redis itself lost writes then. What is
+// impossible is never forgiven.
 func (s *stage) audit(ctx context.Context, all map[refcache.Ref]*book, lossy []span) (account, error) {
 	a := account{infos: map[refcache.Ref]refcache.TaskInfo{}}
 	var mu sync.Mutex
@@ -160,9 +161,9 @@ func (a *account) add(b *book, info refcache.TaskInfo, stored answer, there bool
 	problems := b.problems(info, stored, backs)
 	if len(problems) > 0 && b.during(lossy) {
 		a.rolledBack++
-		return
+		problems = nil
 	}
-	for _, problem := range problems {
+	for _, problem := range append(b.impossible(info, stored), problems...) {
 		a.wrong = append(a.wrong, fmt.Sprintf("%s: %s", b.ref, problem))
 	}
 }
@@ -191,20 +192,25 @@ func handedBack(info refcache.TaskInfo) (n int) {
 	return n
 }
 
+// impossible is what no lost write explains: the journals are files, and lose nothing.
+func (b *book) impossible(info refcache.TaskInfo, stored answer) (found []string) {
+	if info.Status == refcache.Complete && !b.gave(stored.Run) {
+		found = append(found, fmt.Sprintf("result of run %q, which no worker gave in %d executions", stored.Run, count(b.works, started)))
+	}
+	for _, l := range b.answers {
+		if l.Kind == answered && l.Status == refcache.Complete && l.Text != "" {
+			found = append(found, "a caller was given a "+l.Text)
+		}
+	}
+	return found
+}
+
 // problems are what does not fit between the journals and the record of a call in its first cycle.
 func (b *book) problems(info refcache.TaskInfo, stored answer, backs int) (found []string) {
 	wrong := func(format string, args ...any) { found = append(found, fmt.Sprintf(format, args...)) }
 	starts := count(b.works, started)
-	if info.Status == refcache.Complete {
-		if starts == 0 {
-			wrong("complete without an execution")
-		}
-		if !b.gave(stored.Run) {
-			wrong("result of run %q, which no worker gave", stored.Run)
-		}
-	}
 	for _, l := range b.answers {
-		if l.Kind == answered && (l.Status != info.Status || l.Run != stored.Run || l.Text != "" && info.Status == refcache.Complete) {
+		if l.Kind == answered && (l.Status != info.Status || l.Run != stored.Run) {
 			wrong("a caller was told %s of run %q %s, the record says %s of run %q", l.Status, l.Run, l.Text, info.Status, stored.Run)
 		}
 	}

@@ -3,7 +3,7 @@
 -- ARGV[1] how long the list of pending doorbells may be to be gone through   ARGV[2...] ids of doorbells
 -- Returns Redis's time in ms, then for each id its state, or '' when there is none, and a time in Unix seconds, or 0: when
 -- a scheduled or retried doorbell is due, when the lease of an active one ends. The state is 'stray' when asynq has the
--- hash but not the id, so that it will never ring.
+-- hash but not the id, or something else under the key of the hash: it will never ring.
 
 local prefix = KEYS[1]
 local clock = redis.call('TIME')
@@ -22,11 +22,23 @@ local function is_listed(id)
   return listed == true or listed[id]
 end
 
+-- state_of does not let one key that asynq did not write keep all others from being looked at.
+local function state_of(id)
+  local key = prefix .. 't:' .. id
+  local reply = redis.pcall('HGET', key, 'state')
+  if type(reply) ~= 'table' then
+    return reply or ''
+  elseif string.find(reply.err, 'WRONGTYPE', 1, true) then
+    return 'stray'
+  end
+  return redis.call('HGET', key, 'state') -- raises the error: it is not about the key
+end
+
 local sets = {scheduled = 'scheduled', retry = 'retry', active = 'lease'}
 
 for i = 2, #ARGV do
   local id = ARGV[i]
-  local state, at = redis.call('HGET', prefix .. 't:' .. id, 'state') or '', '0'
+  local state, at = state_of(id), '0'
   if sets[state] then
     at = redis.call('ZSCORE', prefix .. sets[state], id)
   end

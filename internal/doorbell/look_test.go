@@ -3,6 +3,7 @@ package doorbell_test
 import (
 	"context"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/refq/refq/internal/doorbell"
+	"github.com/refq/refq/internal/memredis"
 	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/refcache"
 )
@@ -70,6 +72,19 @@ func TestDoorbellThatAsynqHasLostIsNone(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestKeyThatIsNoDoorbellIsPassedOverAndHoldsUpNoOther(t *testing.T) {
+	inBubble(t, func(h *house) {
+		blocked, other := h.submit(3), h.submit(3)
+		require.NoError(h, h.rdb.Set(h.Context(), asynqKey+"t:"+id(blocked, 1), "x", 0).Err())
+		rang, err := h.bell.RingSilent(h.Context(), queue, []store.Waiting{
+			{Ref: blocked.Ref, Delivery: 1, Ready: blocked.CreatedAt}, {Ref: other.Ref, Delivery: 1, Ready: other.CreatedAt}})
+		require.NoError(h, err)
+		require.Equal(h, 2, rang)
+		require.Equal(h, asynq.TaskStatePending, h.doorbell(blocked, 2).State)
+		require.Equal(h, asynq.TaskStatePending, h.doorbell(other, 1).State)
+	})
 }
 
 // To go through a list holds up Redis.
@@ -143,5 +158,29 @@ func TestSweepRingsForManyAtOnce(t *testing.T) {
 		info, err := h.asynq.GetQueueInfo(queue)
 		require.NoError(h, err)
 		require.Equal(h, 98, info.Pending)
+	})
+}
+
+// Trying all of them, each until its time is up, would hold up the queue's next sweeps for minutes.
+func TestSweepEndsWhenNothingCanBeRungAlsoBehindATaskThatCannotBeRead(t *testing.T) {
+	inBubble(t, func(h *house) {
+		var waiting []store.Waiting
+		for range 100 {
+			r := h.submit(3)
+			waiting = append(waiting, store.Waiting{Ref: r.Ref, Delivery: 1, Ready: r.CreatedAt})
+		}
+		require.NoError(h, h.rdb.HSet(h.Context(), "refq:{"+queue+"}:t:"+waiting[0].Ref.Hash(), "max_retries", "many").Err())
+		var tries atomic.Int32
+		h.server.SetFaults(func(cmd []string) memredis.Fault {
+			if !slices.Contains(cmd, asynqKey+"pending") {
+				return memredis.Pass
+			}
+			tries.Add(1)
+			time.Sleep(time.Second) // the unreadable one is met first
+			return "OOM command not allowed when used memory > 'maxmemory'."
+		})
+		_, err := h.bell.RingSilent(h.Context(), queue, waiting)
+		require.ErrorContains(h, err, "OOM")
+		require.Less(h, tries.Load(), int32(20))
 	})
 }

@@ -1,7 +1,6 @@
 package doorbell
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -121,7 +120,9 @@ func (b *Bell) RingSilent(ctx context.Context, queue string, tasks []store.Waiti
 			if failed == nil {
 				rang++
 			}
-			err = cmp.Or(err, failed)
+			if err == nil || failed != nil && errors.Is(err, refcache.ErrUnreadable) {
+				err = failed // one that ends the ringing must not hide behind one that does not
+			}
 		})
 	}
 	ringing.Wait()

@@ -38,8 +38,9 @@ func Start(args ...string) (*Server, error) {
 }
 
 // keeper runs redis-server and sends it each signal that it reads. The end of its input, which is also that of the
-// process that started it, ends the server. It closes its own output so that the server's death ends the log.
-const keeper = `redis-server "$@" & exec >&-; while read -r signal; do kill -"$signal" $!; done; kill $! 2>/dev/null; wait`
+// process that started it, ends the server, also one that stands still. It closes its own output so that the server's
+// death ends the log.
+const keeper = `redis-server "$@" & exec >&-; while read -r signal; do kill -"$signal" $!; done; kill $! 2>/dev/null; kill -CONT $! 2>/dev/null; wait`
 
 // Restart starts the server again after Stop or Kill, with what it kept, and returns when it is ready.
 func (s *Server) Restart() error {

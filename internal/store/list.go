@@ -30,7 +30,7 @@ type Entry struct {
 func (s *Store) Page(ctx context.Context, queue string, status refcache.Status, from Position, n int) ([]Entry, Position, error) {
 	found, err := s.onQueue(ctx, pageScript, queue, string(status), n, from.score, from.member).StringSlice()
 	if err != nil {
-		return nil, from, fmt.Errorf("list %s tasks of queue %s: %w", status, queue, err)
+		return nil, from, fmt.Errorf("list %s tasks of queue %s: %w", status, queue, foreign(err, queue))
 	}
 	entries := make([]Entry, 0, len(found)/2)
 	for i := 0; i+1 < len(found); i += 2 {

@@ -205,3 +205,13 @@ func TestTaskThatCannotBeReadKeepsNoOtherFromIt(t *testing.T) {
 		require.Equal(q, good.seen.CompletedAt, found[4].CompletedAt)
 	})
 }
+
+func TestKeyOfAnotherTypeIsNamedByWhoeverWalksTheQueue(t *testing.T) {
+	onBoth(t, func(q *queue) {
+		require.NoError(q, q.rdb.Set(q.Context(), q.index(refcache.Failed), "x", 0).Err())
+		_, _, err := q.Page(q.Context(), q.name, refcache.Failed, store.Position{}, 10)
+		require.ErrorContains(q, err, fmt.Sprintf("list failed tasks of queue %[1]s: one of the keys refq:{%[1]s}:* is not refq's: ", q.name))
+		_, err = q.Sweep(q.Context(), q.name, 10, false)
+		require.ErrorContains(q, err, fmt.Sprintf("sweep queue %[1]s: one of the keys refq:{%[1]s}:* is not refq's: ", q.name))
+	})
+}

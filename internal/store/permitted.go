@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -119,7 +120,12 @@ func (s *Store) refusedKeys(ctx context.Context, n Need) ([]refcache.Refusal, er
 	return nil, nil
 }
 
+// channelTimeout bounds the look at channels: for a confirmation the client itself would wait for ever.
+const channelTimeout = 10 * time.Second
+
 func (s *Store) refusedChannels(ctx context.Context) ([]refcache.Refusal, error) {
+	ctx, cancel := context.WithTimeout(ctx, channelTimeout)
+	defer cancel()
 	var refused []refcache.Refusal
 	for _, channel := range []struct{ name, pattern string }{{InboxChannel("probe"), InboxChannel("*")}, {WorkerChannel("probe"), WorkerChannel("*")}} {
 		sub := s.rdb.Subscribe(ctx, channel.name)

@@ -164,3 +164,28 @@ func TestUserIsTheOneThatRedisKnows(t *testing.T) {
 		require.Empty(t, user)
 	})
 }
+
+// Else people would be told to delete it, and a worker would give up its outcome.
+func TestRecordThatMayNotBeReadIsNotDamaged(t *testing.T) {
+	g := newGuarded(t, enough...)
+	ctx, app := t.Context(), newQueue(t, dial(t, "redis://app:any@"+g.addr))
+	k := app.processing()
+	before := g.admin.HGetAll(ctx, app.record(k.ref)).Val()
+
+	g.permit("-hmget", "-hget")
+	for command, err := range app.send(k) {
+		require.ErrorContains(t, err, "can't run this command", command)
+		require.NotErrorIs(t, err, refcache.ErrUnreadable, command)
+	}
+	_, err := app.DeleteDamaged(ctx, k.ref)
+	require.ErrorContains(t, err, "can't run this command")
+	_, _, err = app.Beat(ctx, app.name, "w1", "", []store.Claim{{Ref: k.ref, Token: k.token}})
+	require.ErrorContains(t, err, "can't run this command", "and not that its token is void")
+	require.Equal(t, before, g.admin.HGetAll(ctx, app.record(k.ref)).Val())
+
+	g.permit("+hmget", "+hget")
+	void, unknown, err := app.Beat(ctx, app.name, "w1", "", []store.Claim{{Ref: k.ref, Token: k.token}})
+	require.NoError(t, err)
+	require.Empty(t, void)
+	require.Empty(t, unknown)
+}

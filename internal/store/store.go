@@ -34,13 +34,18 @@ func wrap(err error, operation string, ref refcache.Ref) error {
 	if cause, found := damageIn(err); found {
 		return damaged(ref, cause)
 	}
-	if err != nil && strings.Contains(err.Error(), "WRONGTYPE ") {
-		return fmt.Errorf("%s %s: one of the keys refq:{%s}:* is not refq's: %w", operation, ref, ref.Queue(), err)
-	}
 	if err != nil {
-		return fmt.Errorf("%s %s: %w", operation, ref, err)
+		return fmt.Errorf("%s %s: %w", operation, ref, foreign(err, ref.Queue()))
 	}
 	return nil
+}
+
+// foreign says of an error that a key of the queue has another type than ours, if it is about that.
+func foreign(err error, queue string) error {
+	if strings.Contains(err.Error(), "WRONGTYPE ") {
+		return fmt.Errorf("one of the keys refq:{%s}:* is not refq's: %w", queue, err)
+	}
+	return err
 }
 
 // reply is an array that a script returned.

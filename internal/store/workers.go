@@ -69,7 +69,7 @@ func (s *Store) Sweep(ctx context.Context, queue string, batch int, goOn bool) (
 		return Swept{}, nil
 	}
 	if err != nil {
-		return Swept{}, fmt.Errorf("sweep queue %s: %w", queue, err)
+		return Swept{}, fmt.Errorf("sweep queue %s: %w", queue, foreign(err, queue))
 	}
 	answer := reply(values)
 	found := Swept{Mine: true, Idle: answer.texts(1), More: answer.int(3) == 1}

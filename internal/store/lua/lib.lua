@@ -18,6 +18,17 @@ local function number(field, default)
   return tonumber(redis.call('HGET', record, field) or default)
 end
 
+-- try is redis.call where a key may hold something of another type: nil then. Any other error is not about the key, and
+-- ends the script: whoever may not read a record must not take it for a damaged one.
+local function try(...)
+  local reply = redis.pcall(...)
+  if type(reply) ~= 'table' or not reply.err then
+    return reply
+  elseif not string.find(reply.err, 'WRONGTYPE', 1, true) then
+    redis.call(...) -- raises it
+  end
+end
+
 -- whole reports whether a field's text is a whole number of the size that is computed with here.
 local function whole(text)
   return string.find(text, '^%d+$') and #text <= MOST_DIGITS
@@ -32,8 +43,8 @@ end
 -- damage answers the error that a record is damaged; nil when it is sound, newer, or not there. A script that met it half
 -- way would leave half of a transition behind, so nothing is written to such a record until a person deletes it.
 local function damage()
-  local values = redis.pcall('HMGET', record, unpack(CHECKED))
-  if values.err then
+  local values = try('HMGET', record, unpack(CHECKED))
+  if not values then
     return redis.error_reply('DAMAGED its key holds no hash')
   end
   local field = {}

@@ -4,8 +4,7 @@
 -- Returns {record, result, its encoding, 1 if this call started the life that the record shows}.
 -- A resend finds its own request id and only reads (R11).
 
-local found = redis.pcall('HMGET', record, 'status', 'req')
-local status, req = found[1], found[2]
+local status, req = unpack(try('HMGET', record, 'status', 'req') or {})
 local asked = status == 'cancelled' or string.find(',' .. ARGV[3] .. ',', ',' .. tostring(status) .. ',', 1, true)
 local starts = not status or (req ~= ARGV[1] and FROM[status] and asked and not newer())
 local damaged = starts and damage() -- a reader finds out by itself

@@ -64,9 +64,9 @@ end
 -- current returns what a member of a set is to be judged by, or nothing when it has expired or lives on elsewhere since.
 -- What is damaged stays listed.
 local function current(set, member)
-  -- pcall: what is no record, whoever put it there, must not end every sweep of the queue.
-  local status, delivery, created, updated, due = unpack(redis.pcall('HMGET', prefix .. 't:' .. member, 'status', 'delivery',
-    'created_at', 'updated_at', 'next_retry_at'))
+  -- try: what is no record, whoever put it there, must not end every sweep of the queue.
+  local status, delivery, created, updated, due = unpack(try('HMGET', prefix .. 't:' .. member, 'status', 'delivery',
+    'created_at', 'updated_at', 'next_retry_at') or {})
   if status == set then
     return delivery or '1', set == 'retrying' and due or updated or created or '0'
   elseif status == false or STATUS[status] then

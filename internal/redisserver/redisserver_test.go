@@ -1,0 +1,27 @@
+package redisserver_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/refq/refq/internal/redisserver"
+	"github.com/refq/refq/internal/redistest"
+)
+
+// Whoever stopped it may have died before it let it go on.
+func TestServerThatStandsStillEndsWithItsStarter(t *testing.T) {
+	redistest.Start(t) // skips where there is no redis-server
+	s, err := redisserver.Start("--save", "", "--dir", t.TempDir())
+	require.NoError(t, err)
+	require.NoError(t, s.Signal("STOP"))
+	ended := make(chan error, 1)
+	go func() { ended <- s.Stop() }()
+	select {
+	case err := <-ended:
+		require.NoError(t, err)
+	case <-time.After(20 * time.Second):
+		require.Fail(t, "it has not ended")
+	}
+}
