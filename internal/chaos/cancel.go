@@ -22,10 +22,13 @@ var cancelling = scenario{
 
 // cancelled is a call that was cancelled, and how it stood.
 type cancelled struct {
-	ref  refcache.Ref
-	from refcache.Status
-	at   time.Time
+	ref      refcache.Ref
+	from     refcache.Status
+	at, done time.Time // when it was asked for, and when that had been answered
 }
+
+// underWay is how long before a cancel an attempt may have been claimed that began after it.
+const underWay = 100 * time.Millisecond
 
 func cancelCalls(ctx context.Context, s *stage) (r report, err error) {
 	if _, err := s.startWorkers(ctx, 2); err != nil {
@@ -54,7 +57,7 @@ func cancelCalls(ctx context.Context, s *stage) (r report, err error) {
 		if b == nil {
 			continue // it never started
 		}
-		if !b.startAfter(c.at.Add(time.Second), 0).IsZero() {
+		if !b.startAfter(c.done.Add(underWay), 0).IsZero() {
 			runs++
 		}
 		for _, l := range b.works {
@@ -116,8 +119,10 @@ func (s *stage) cancel(ctx context.Context, ref refcache.Ref) (cancelled, error)
 	if err != nil {
 		return cancelled{}, err
 	}
-	c := cancelled{ref, info.Status, time.Now()}
-	return c, s.producer.Cancel(ctx, ref)
+	c := cancelled{ref: ref, from: info.Status, at: time.Now()}
+	err = s.producer.Cancel(ctx, ref)
+	c.done = time.Now()
+	return c, err
 }
 
 // all reports whether all of the calls are in a status.

@@ -83,7 +83,7 @@ func putOff(keys []string, args []any) (id string, ok bool) {
 	return id, ok
 }
 
-// movesActive reports whether a script takes a doorbell out of asynq's active ones, by its keys.
+// movesActive reports whether a script moves a doorbell into or out of asynq's active ones, by its keys.
 func movesActive(keys []string) bool {
 	has := func(suffix string) bool {
 		return slices.ContainsFunc(keys, func(key string) bool { return strings.HasSuffix(key, suffix) })
