@@ -19,7 +19,7 @@ func callIdentically(ctx context.Context, s *stage) (r report, err error) {
 	if _, err := s.startWorkers(ctx, 3); err != nil {
 		return r, err
 	}
-	rounds := either(s, 6, 200)
+	rounds := either(s, 30, 200)
 	var producers []*process
 	for range 10 {
 		p, err := s.startProducer(load{Calls: rounds, Callers: 100, Least: 100, Most: 300, Same: true})
@@ -58,7 +58,7 @@ func (s *stage) killUntilDone(ctx context.Context, producers []*process) (kills 
 	var killing error
 	killer.Go(func() {
 		for {
-			s.pause(either(s, 3*time.Second, 8*time.Second), either(s, 7*time.Second, 16*time.Second)) // a kill costs a round some 6 s
+			s.pause(either(s, time.Second, 8*time.Second), either(s, 4*time.Second, 16*time.Second)) // a kill costs a round some 6 s
 			if _, err := s.killOne(dying); err != nil {
 				if dying.Err() == nil {
 					killing = err
