@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"log/slog"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -20,6 +21,8 @@ const (
 	holdLeast = 2 * time.Second
 	// askMost is how long asynq waits for an answer, at most: it counts the lease of what it gets from when it asked.
 	askMost = 5 * time.Second
+	// askedWithin is long for asynq to ask for the first time: it does so when it starts.
+	askedWithin = 10 * time.Second
 	// fetchAgain is the wait after a dequeue that failed: Redis is away.
 	fetchAgain = 200 * time.Millisecond
 )
@@ -32,6 +35,7 @@ type fetcher struct {
 	queue string
 	id    string // of the worker
 	slots chan struct{}
+	log   *slog.Logger
 
 	asked    chan struct{} // closed when asynq has asked for the first time
 	askOnce  sync.Once
@@ -60,9 +64,9 @@ type question struct {
 	rest  []any
 }
 
-func newFetcher(rdb redis.UniversalClient, queue, worker string, slots chan struct{}) *fetcher {
+func newFetcher(rdb redis.UniversalClient, queue string, c Config) *fetcher {
 	return &fetcher{
-		rdb: rdb, queue: queue, id: worker, slots: slots, asked: make(chan struct{}), found: make(chan *redis.Cmd),
+		rdb: rdb, queue: queue, id: c.Worker, slots: c.Slots, log: c.Logger, asked: make(chan struct{}), found: make(chan *redis.Cmd),
 		wake: make(chan struct{}, 1), stop: make(chan struct{}), fetched: make(chan struct{}), given: make(chan struct{}),
 		free: make(chan struct{}, mostFetchers),
 	}
@@ -71,9 +75,7 @@ func newFetcher(rdb redis.UniversalClient, queue, worker string, slots chan stru
 // run fetches until stop is closed.
 func (f *fetcher) run(ctx context.Context) {
 	defer close(f.fetched)
-	select {
-	case <-f.asked:
-	case <-f.stop:
+	if !f.isAsked() {
 		return
 	}
 	f.tickets = 1
@@ -84,6 +86,23 @@ func (f *fetcher) run(ctx context.Context) {
 	}
 	all.Wait()
 	_ = f.rdb.SRem(ctx, idleKey(f.queue), f.id).Err() // else it is found out when it does not hear a chime
+}
+
+// isAsked waits for asynq's first question; false when fetching is over before. An asynq that asks in another way is not
+// held back: it polls.
+func (f *fetcher) isAsked() bool {
+	late := time.NewTimer(askedWithin)
+	defer late.Stop()
+	for {
+		select {
+		case <-f.asked:
+			return true
+		case <-f.stop:
+			return false
+		case <-late.C:
+			f.log.Warn("asynq does not ask for doorbells in the way that is known: it polls, which is slower", "queue", f.queue, "every", pollEvery)
+		}
+	}
 }
 
 func (f *fetcher) fetchAll(ctx context.Context) {

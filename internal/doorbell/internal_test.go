@@ -1,7 +1,12 @@
 package doorbell
 
 import (
+	"bytes"
+	"log/slog"
+	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -26,5 +31,18 @@ func FuzzPayload(f *testing.F) {
 		_, err = refcache.ParseRef(string(ref))
 		require.NoError(t, err)
 		require.Equal(t, string(payload), taskID(ref, 1))
+	})
+}
+
+// A newer asynq may ask in another way; then it polls, and somebody should know why all is slower.
+func TestAnAsynqThatAsksOtherwiseIsToldOfOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var said bytes.Buffer
+		f := newFetcher(nil, "media", Config{Worker: "w1", Slots: make(chan struct{}, 1), Logger: slog.New(slog.NewTextHandler(&said, nil))})
+		go f.run(t.Context())
+		time.Sleep(time.Hour)
+		close(f.stop)
+		<-f.fetched
+		require.Equal(t, 1, strings.Count(said.String(), "it polls, which is slower"))
 	})
 }

@@ -98,7 +98,7 @@ func Listen(rdb redis.UniversalClient, c Config, h Handler) (*Listener, error) {
 }
 
 func connect(rdb redis.UniversalClient, c Config, queue string, h Handler) (*line, error) {
-	l := &line{fetcher: newFetcher(rdb, queue, c.Worker, c.Slots), timers: newTimers(rdb, queue), slots: c.Slots}
+	l := &line{fetcher: newFetcher(rdb, queue, c), timers: newTimers(rdb, queue), slots: c.Slots}
 	l.server = asynq.NewServerFromRedisClient(newServerClient(rdb, l), asynq.Config{
 		Concurrency:              cap(c.Slots) + mostFetchers, // an answer under way to Redis holds no slot
 		Queues:                   map[string]int{queue: 1},
