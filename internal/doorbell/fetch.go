@@ -221,7 +221,7 @@ var errNothingYet = errors.New("no doorbell yet")
 // ask answers asynq's dequeue, as soon as there is something.
 func (f *fetcher) ask(ctx context.Context, q question) *redis.Cmd {
 	f.mu.Lock()
-	q.text = cmp.Or(q.text, f.question.text)
+	q.sha, q.text = cmp.Or(q.sha, f.question.sha), cmp.Or(q.text, f.question.text)
 	f.question = q
 	f.mu.Unlock()
 	f.askOnce.Do(func() { close(f.asked) })
