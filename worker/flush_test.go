@@ -154,6 +154,8 @@ func TestAHealthyWorkerSendsFewCommands(t *testing.T) {
 		})
 		time.Sleep(10 * time.Second)
 		w.faults(nil)
+		mu.Lock() // one may be under way
+		defer mu.Unlock()
 		total := 0
 		for _, n := range sent {
 			total += n

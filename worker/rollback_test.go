@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -88,10 +89,9 @@ func stepOf(script string, cmd []string) string {
 // before has the snapshot taken when the call is about to make a step for the first time.
 func (w *world) before(step string) (taken <-chan func()) {
 	snapshots := make(chan func(), 1)
-	done := false
+	var done atomic.Bool
 	w.faults(func(script string, cmd []string) memredis.Fault {
-		if !done && stepOf(script, cmd) == step && w.rdb.Exists(context.Background(), "refq:{default}:pending", asynqPrefix+"pending", asynqPrefix+"active").Val() > 0 {
-			done = true
+		if !done.Load() && stepOf(script, cmd) == step && w.rdb.Exists(context.Background(), "refq:{default}:pending", asynqPrefix+"pending", asynqPrefix+"active").Val() > 0 && done.CompareAndSwap(false, true) {
 			snapshots <- w.snapshot()
 		}
 		return memredis.Pass

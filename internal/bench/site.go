@@ -184,9 +184,13 @@ func anys(texts []string) []any {
 	return all
 }
 
-// settle waits until every doorbell that was taken is answered.
+// settleMost is how long settle waits. A doorbell that was lost on its way, which a machine that stands still may cause, is
+// asynq's to give up after minutes.
+const settleMost = 5 * time.Second
+
+// settle waits until every doorbell that was taken is answered, or lost.
 func (g *ground) settle(ctx context.Context) error {
-	for {
+	for enough := time.Now().Add(settleMost); time.Now().Before(enough); {
 		active, err := g.observer.LLen(ctx, "asynq:{"+g.queue+"}:active").Result()
 		if err != nil || active == 0 {
 			return err
@@ -195,6 +199,7 @@ func (g *ground) settle(ctx context.Context) error {
 			return err
 		}
 	}
+	return nil
 }
 
 // pause waits for d. If ctx ends first, the error is the reason.
