@@ -37,7 +37,7 @@ func TestScripts(t *testing.T) {
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
-		Deadline:            time.Now().Add(2 * time.Minute), // a worker that should have refused to start runs for ever
+		Deadline:            time.Now().Add(8 * time.Minute), // of all scripts: a worker that should have refused to start runs for ever
 		Setup:               setUpScript,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits":  exits,
