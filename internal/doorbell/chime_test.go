@@ -122,3 +122,32 @@ func TestAnIdleListenerLooksByItself(t *testing.T) {
 		c.stop()
 	})
 }
+
+func TestMoreRingsThanAreChimedAtATimeWakeAsMany(t *testing.T) {
+	inBubble(t, func(h *house) {
+		c := h.crew(90)
+		for range 90 {
+			h.ring(h.submit(3), doorbell.AtOnce)
+		}
+		time.Sleep(100 * time.Millisecond)
+		require.Len(h, c.heard, 90)
+		c.stop()
+	})
+}
+
+// A chime may have been sent to it in its last moment.
+func TestAStoppingListenerPassesItsChimeOn(t *testing.T) {
+	inBubble(t, func(h *house) {
+		c := h.crew(1)
+		defer c.stop()
+		stopping := h.listener("stopping", 1, func(context.Context, refcache.Ref) doorbell.Answer { return doorbell.Answer{} })
+		defer stopping.Shutdown()
+		time.Sleep(10 * time.Second)
+		h.rdb.Del(h.Context(), "refq:{"+queue+"}:idle") // nobody hears
+		h.ring(h.submit(3), doorbell.AtOnce)
+		h.rdb.SAdd(h.Context(), "refq:{"+queue+"}:idle", "worker0")
+		stopping.Stop()
+		time.Sleep(10 * time.Millisecond)
+		require.Len(h, c.heard, 1)
+	})
+}
