@@ -1,8 +1,10 @@
 package doorbell_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -149,5 +151,26 @@ func TestAStoppingListenerPassesItsChimeOn(t *testing.T) {
 		stopping.Stop()
 		time.Sleep(10 * time.Millisecond)
 		require.Len(h, c.heard, 1)
+	})
+}
+
+// What asynq logs of its dequeues is all that tells of a Redis that refuses them.
+func TestARefusedDequeueIsLogged(t *testing.T) {
+	inBubble(t, func(h *house) {
+		h.server.SetFaults(func(cmd []string) memredis.Fault {
+			if strings.HasPrefix(cmd[0], "EVAL") && strings.Contains(strings.Join(cmd[2:], " "), "}:paused asynq:") {
+				return "NOPERM this user has no permissions to run the 'rpoplpush' command"
+			}
+			return memredis.Pass
+		})
+		var said bytes.Buffer
+		c := doorbell.Config{Worker: "one", Queues: []string{queue}, Slots: make(chan struct{}, 1), ShutdownTimeout: time.Second,
+			Logger: slog.New(slog.NewTextHandler(&said, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+		l, err := doorbell.Listen(h.rdb, c, func(context.Context, refcache.Ref) doorbell.Answer { return doorbell.Answer{} })
+		require.NoError(h, err)
+		time.Sleep(10 * time.Second)
+		l.Shutdown()
+		require.Contains(h, said.String(), "no permissions to run the 'rpoplpush'")
+		require.Less(h, strings.Count(said.String(), "rpoplpush"), 8)
 	})
 }

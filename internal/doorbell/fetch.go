@@ -44,7 +44,7 @@ type fetcher struct {
 	question question // what asynq asks, once asked is closed
 
 	held    held            // slots of doorbells that were handed to asynq and are not answered yet
-	found   chan *redis.Cmd // answers with a doorbell, or with an error that asynq must see
+	found   chan *redis.Cmd // answers with a doorbell, or with an error
 	wake    chan struct{}
 	stop    chan struct{} // closed: fetch no more
 	fetched chan struct{} // closed: nothing more will be found
@@ -143,6 +143,7 @@ func (f *fetcher) fetchAll(ctx context.Context) {
 			f.hasFoundNothing(ctx)
 		default:
 			<-f.slots
+			f.give(cmd) // asynq logs it
 			f.pause(fetchAgain)
 			f.free <- struct{}{}
 		}
