@@ -109,9 +109,10 @@ func answer[Out any](ctx context.Context, p *Producer, now snapshot, err error) 
 	if now.Status != refcache.Failed && now.Status != refcache.Cancelled {
 		return res, nil
 	}
+	told := now.Info()
 	info, err := p.store.Info(ctx, now.Ref)
-	if err != nil {
-		info = now.Info() // without its history, rather than no answer
+	if err != nil || info.Status != told.Status || !info.CompletedAt.Equal(*told.CompletedAt) {
+		info = told // without its history, rather than no answer, or another life's
 	}
 	return res, &refcache.TaskError{Info: info}
 }

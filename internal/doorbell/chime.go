@@ -56,7 +56,7 @@ type chimes struct {
 
 const (
 	chimeEvery = time.Millisecond
-	// mostChimes is how many workers are woken at a time: whoever finds much to do goes on by itself.
+	// mostChimes is how many workers one script wakes, at most.
 	mostChimes = 64
 )
 
@@ -84,8 +84,9 @@ func (c *chimes) flush(ctx context.Context, queue string) {
 		c.mu.Unlock()
 		return
 	}
-	c.owed[queue] = 0
+	now := min(n, mostChimes)
+	c.owed[queue] = n - now
 	c.mu.Unlock()
-	_ = chime(ctx, c.rdb, queue, min(n, mostChimes))
+	_ = chime(ctx, c.rdb, queue, now)
 	time.AfterFunc(chimeEvery, func() { c.flush(ctx, queue) })
 }

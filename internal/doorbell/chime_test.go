@@ -1,8 +1,10 @@
 package doorbell_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -120,5 +122,55 @@ func TestAnIdleListenerLooksByItself(t *testing.T) {
 		time.Sleep(3100 * time.Millisecond)
 		require.Len(h, c.heard, 1)
 		c.stop()
+	})
+}
+
+func TestMoreRingsThanAreChimedAtATimeWakeAsMany(t *testing.T) {
+	inBubble(t, func(h *house) {
+		c := h.crew(90)
+		for range 90 {
+			h.ring(h.submit(3), doorbell.AtOnce)
+		}
+		time.Sleep(100 * time.Millisecond)
+		require.Len(h, c.heard, 90)
+		c.stop()
+	})
+}
+
+// A chime may have been sent to it in its last moment.
+func TestAStoppingListenerPassesItsChimeOn(t *testing.T) {
+	inBubble(t, func(h *house) {
+		c := h.crew(1)
+		defer c.stop()
+		stopping := h.listener("stopping", 1, func(context.Context, refcache.Ref) doorbell.Answer { return doorbell.Answer{} })
+		defer stopping.Shutdown()
+		time.Sleep(10 * time.Second)
+		h.rdb.Del(h.Context(), "refq:{"+queue+"}:idle") // nobody hears
+		h.ring(h.submit(3), doorbell.AtOnce)
+		h.rdb.SAdd(h.Context(), "refq:{"+queue+"}:idle", "worker0")
+		stopping.Stop()
+		time.Sleep(10 * time.Millisecond)
+		require.Len(h, c.heard, 1)
+	})
+}
+
+// What asynq logs of its dequeues is all that tells of a Redis that refuses them.
+func TestARefusedDequeueIsLogged(t *testing.T) {
+	inBubble(t, func(h *house) {
+		h.server.SetFaults(func(cmd []string) memredis.Fault {
+			if strings.HasPrefix(cmd[0], "EVAL") && strings.Contains(strings.Join(cmd[2:], " "), "}:paused asynq:") {
+				return "NOPERM this user has no permissions to run the 'rpoplpush' command"
+			}
+			return memredis.Pass
+		})
+		var said bytes.Buffer
+		c := doorbell.Config{Worker: "one", Queues: []string{queue}, Slots: make(chan struct{}, 1), ShutdownTimeout: time.Second,
+			Logger: slog.New(slog.NewTextHandler(&said, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+		l, err := doorbell.Listen(h.rdb, c, func(context.Context, refcache.Ref) doorbell.Answer { return doorbell.Answer{} })
+		require.NoError(h, err)
+		time.Sleep(10 * time.Second)
+		l.Shutdown()
+		require.Contains(h, said.String(), "no permissions to run the 'rpoplpush'")
+		require.Less(h, strings.Count(said.String(), "rpoplpush"), 8)
 	})
 }

@@ -25,6 +25,8 @@ const (
 	askedWithin = 10 * time.Second
 	// fetchAgain is the wait after a dequeue that failed: Redis is away.
 	fetchAgain = 200 * time.Millisecond
+	// leaveMost is how long a Redis that does not answer holds up the end of fetching, or little more.
+	leaveMost = time.Second
 )
 
 // fetcher takes doorbells out of asynq's list ahead of asynq's own dequeue, which is serial and polls. asynq's server
@@ -42,7 +44,7 @@ type fetcher struct {
 	question question // what asynq asks, once asked is closed
 
 	held    held            // slots of doorbells that were handed to asynq and are not answered yet
-	found   chan *redis.Cmd // answers with a doorbell, or with an error that asynq must see
+	found   chan *redis.Cmd // answers with a doorbell, or with an error
 	wake    chan struct{}
 	stop    chan struct{} // closed: fetch no more
 	fetched chan struct{} // closed: nothing more will be found
@@ -85,7 +87,17 @@ func (f *fetcher) run(ctx context.Context) {
 		all.Go(func() { f.fetchAll(ctx) })
 	}
 	all.Wait()
-	_ = f.rdb.SRem(ctx, idleKey(f.queue), f.id).Err() // else it is found out when it does not hear a chime
+	f.leave(ctx)
+}
+
+// leave is told to nobody but Redis, if that answers: else it is found out when a chime is not heard. One that came in the
+// last moment is passed on.
+func (f *fetcher) leave(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, leaveMost)
+	defer cancel()
+	if f.rdb.SRem(ctx, idleKey(f.queue), f.id).Err() == nil {
+		_ = chime(ctx, f.rdb, f.queue, 1) // idle workers look by themselves, too
+	}
 }
 
 // isAsked waits for asynq's first question; false when fetching is over before. An asynq that asks in another way is not
@@ -131,6 +143,7 @@ func (f *fetcher) fetchAll(ctx context.Context) {
 			f.hasFoundNothing(ctx)
 		default:
 			<-f.slots
+			f.give(cmd) // asynq logs it
 			f.pause(fetchAgain)
 			f.free <- struct{}{}
 		}
@@ -201,6 +214,9 @@ func (f *fetcher) chimed() bool {
 	select {
 	case <-f.stop:
 		return false
+	default:
+	}
+	select {
 	case f.wake <- struct{}{}:
 	default: // a chime is waiting already
 	}

@@ -46,3 +46,15 @@ func TestAnAsynqThatAsksOtherwiseIsToldOfOnce(t *testing.T) {
 		require.Equal(t, 1, strings.Count(said.String(), "it polls, which is slower"))
 	})
 }
+
+func TestAFetcherThatHasStoppedNeverTakesAChime(t *testing.T) {
+	f := newFetcher(nil, "media", Config{Worker: "w1", Slots: make(chan struct{}, 1)})
+	close(f.stop)
+	for range 100 {
+		require.False(t, f.chimed())
+		select {
+		case <-f.wake:
+		default:
+		}
+	}
+}

@@ -63,17 +63,24 @@ func (t *timers) start(id string) {
 	if !ok || t.over {
 		return
 	}
+	if earlier := t.timers[id]; earlier != nil && earlier.Stop() { // somebody else rang meanwhile, and it was put off anew
+		t.rings.Done()
+	}
 	t.rings.Add(1)
-	t.timers[id] = time.AfterFunc(time.Until(due), func() {
+	var timer *time.Timer
+	timer = time.AfterFunc(time.Until(due), func() {
 		defer t.rings.Done()
-		t.ring(id)
+		t.ring(id, &timer)
 	})
+	t.timers[id] = timer
 }
 
 // ring has asynq take up the doorbell again. If it cannot, its forwarder does, some seconds later.
-func (t *timers) ring(id string) {
+func (t *timers) ring(id string, timer **time.Timer) {
 	t.mu.Lock()
-	delete(t.timers, id)
+	if t.timers[id] == *timer { // written under the lock
+		delete(t.timers, id)
+	}
 	t.mu.Unlock()
 	if t.inspector.RunTask(t.queue, id) == nil {
 		_ = chime(context.Background(), t.rdb, t.queue, 1) // idle workers look by themselves, too
