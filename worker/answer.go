@@ -46,17 +46,17 @@ func (w *Worker) answer(asked context.Context, ref refcache.Ref) doorbell.Answer
 // claim claims an attempt, but one of a suspect only if no other suspect runs here: whichever of them brings this process
 // down, the other must not be lost once more.
 func (w *Worker) claim(ctx context.Context, r *run) (store.ClaimAnswer, error) {
+	answer, err := w.store.ClaimUnsuspected(ctx, r.ref, r.token, w.id)
+	if err != nil || !answer.Suspect {
+		return answer, err
+	}
 	select {
 	case w.suspect <- struct{}{}:
+		r.suspect = true // until it is dropped
 	default:
-		return w.store.ClaimUnsuspected(ctx, r.ref, r.token, w.id)
+		return answer, nil
 	}
-	answer, err := w.store.Claim(ctx, r.ref, r.token, w.id)
-	r.suspect = answer.Run && answer.Record.LostCount >= store.SuspectFrom
-	if !r.suspect {
-		<-w.suspect
-	}
-	return answer, err
+	return w.store.Claim(ctx, r.ref, r.token, w.id)
 }
 
 // drop forgets the attempt, and frees its slot once the function has really returned.

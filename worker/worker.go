@@ -88,7 +88,7 @@ type Worker struct {
 
 	ran      atomic.Bool
 	slots    chan struct{} // one for each function that really runs
-	suspect  chan struct{} // the one suspect that runs, or may be claimed
+	suspect  chan struct{} // taken by the one suspect that runs
 	live     live
 	stopping chan struct{} // closed when no more attempts are to be started
 	contact  contact

@@ -13,6 +13,8 @@ import (
 type ClaimAnswer struct {
 	Run   bool          // start the attempt that Record and Args describe
 	Later time.Duration // when > 0: the retry is not due; come back then
+	// Suspect: the task was left because it may bring the worker down; Later is set.
+	Suspect bool
 	// Neither: there is nothing to do.
 
 	Record Record
@@ -25,7 +27,7 @@ func (s *Store) Claim(ctx context.Context, ref refcache.Ref, token, worker strin
 	return s.claim(ctx, ref, token, worker)
 }
 
-// ClaimUnsuspected is Claim for a worker that runs a suspect: a task whose workers were lost SuspectFrom times is put off.
+// ClaimUnsuspected is Claim, but it leaves a suspect as it is: a task whose workers were lost SuspectFrom times.
 func (s *Store) ClaimUnsuspected(ctx context.Context, ref refcache.Ref, token, worker string) (ClaimAnswer, error) {
 	return s.claim(ctx, ref, token, worker, "1")
 }
@@ -41,7 +43,7 @@ func (s *Store) claim(ctx context.Context, ref refcache.Ref, args ...any) (Claim
 		record, err := parseRecord(ref, answer.at(1))
 		return ClaimAnswer{Run: true, Record: record, Args: []byte(answer.text(2))}, err
 	case "later":
-		return ClaimAnswer{Later: time.Duration(answer.int(1)) * time.Millisecond}, nil
+		return ClaimAnswer{Later: time.Duration(answer.int(1)) * time.Millisecond, Suspect: answer.int(2) == 1}, nil
 	}
 	return ClaimAnswer{}, nil
 }

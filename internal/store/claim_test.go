@@ -202,6 +202,7 @@ func TestSuspectIsNotClaimedBesideAnother(t *testing.T) {
 			require.NoError(q, err)
 			require.Equal(q, later, answer.Later)
 			require.Equal(q, later == 0, answer.Run)
+			require.Equal(q, later > 0, answer.Suspect)
 			if later > 0 {
 				require.Equal(q, before, q.hash(k.ref))
 				answer, err = q.Claim(q.Context(), k.ref, "t1", "w1")

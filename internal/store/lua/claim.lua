@@ -1,6 +1,6 @@
 -- claim starts an attempt.
--- ARGV[1] token   ARGV[2] worker   ARGV[3] '1' if the worker runs a suspect already, which may bring it down; else absent
--- Returns {'run', record, arguments}, {'later', ms} for a retry that is not due or a record newer than the caller, or {'ack'} when there is nothing to do.
+-- ARGV[1] token   ARGV[2] worker   ARGV[3] '1' to leave suspects, which may bring the worker down; else absent
+-- Returns {'run', record, arguments}, {'later', ms} for a retry that is not due or a record newer than the caller, {'later', ms, 1} for a suspect that is left, or {'ack'} when there is nothing to do.
 -- A damaged record is an error, and stays as it is: whoever ran it could not finish it.
 -- A resend by the holder of the token gets the first answer again; a copy that comes after the attempt's end gets 'ack'.
 
@@ -22,7 +22,7 @@ if status == 'retrying' and tonumber(due) > now then
   return {'later', tonumber(due) - now}
 end
 if ARGV[3] and tonumber(lost or 0) >= SUSPECT_FROM then
-  return {'later', SUSPECT_LATER}
+  return {'later', SUSPECT_LATER, 1}
 end
 
 leave(status)
