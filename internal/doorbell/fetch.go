@@ -129,6 +129,10 @@ func (f *fetcher) fetchAll(ctx context.Context) {
 		case <-f.stop:
 			return
 		}
+		if f.hasStopped() { // a choice among several may have fallen on the others
+			<-f.slots
+			return
+		}
 		cmd := f.dequeue(ctx)
 		switch err := cmd.Err(); {
 		case err == nil:
@@ -147,6 +151,15 @@ func (f *fetcher) fetchAll(ctx context.Context) {
 			f.pause(fetchAgain)
 			f.free <- struct{}{}
 		}
+	}
+}
+
+func (f *fetcher) hasStopped() bool {
+	select {
+	case <-f.stop:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -211,10 +224,8 @@ func (f *fetcher) pause(most time.Duration) {
 // chimed wakes who waits, or is about to. False: no slot is free here, or nothing is fetched any more, so another worker
 // should be told as well.
 func (f *fetcher) chimed() bool {
-	select {
-	case <-f.stop:
+	if f.hasStopped() {
 		return false
-	default:
 	}
 	select {
 	case f.wake <- struct{}{}:
