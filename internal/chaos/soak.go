@@ -25,7 +25,7 @@ var soaking = scenario{
 
 func soak(ctx context.Context, s *stage) (r report, err error) {
 	s.brief.ShutdownTimeout = 2 * time.Second
-	s.brief.Policy.TTL = either(s, s.brief.Policy.TTL, 6*time.Minute)
+	s.brief.Policy.TTL = either(s, s.brief.Policy.TTL, 250*time.Second) // longer than the load takes: every record is audited
 	workers, err := s.startWorkers(ctx, 4)
 	if err != nil {
 		return r, err
