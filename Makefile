@@ -22,7 +22,7 @@ test: ## all tests, with the race detector where that can be had
 chaos: ## breaks things for 2 minutes and accounts for every call; needs redis-server
 	go run ./internal/chaos
 
-chaos-full: ## the same for three quarters of an hour, and writes the table of docs/reliability.md
+chaos-full: ## the same for an hour, and writes the table of docs/reliability.md
 	go run ./internal/chaos -full -document docs/reliability.md
 
 bench: ## figures of refq and of bare asynq, some 7 minutes on a Redis of its own; needs redis-server; BENCH=more flags
