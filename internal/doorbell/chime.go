@@ -26,14 +26,12 @@ var (
 	idleScript  = redis.NewScript(idleText)
 )
 
-func idleKey(queue string) string { return "refq:{" + queue + "}:idle" }
-
 // chimeChannel is where a worker hears that a queue, named by the message, has a doorbell for it.
 func chimeChannel(worker string) string { return store.WorkerChannel(worker) + ":chime" }
 
 // chime wakes up to n idle workers of a queue.
 func chime(ctx context.Context, rdb redis.Scripter, queue string, n int) error {
-	if err := chimeScript.Run(ctx, rdb, []string{idleKey(queue)}, n, queue).Err(); err != nil {
+	if err := chimeScript.Run(ctx, rdb, []string{store.IdleKey(queue)}, n, queue).Err(); err != nil {
 		return fmt.Errorf("wake workers of queue %s: %w", queue, err)
 	}
 	return nil
@@ -41,7 +39,7 @@ func chime(ctx context.Context, rdb redis.Scripter, queue string, n int) error {
 
 // goIdle notes that a worker waits to be woken; false when there is something to do after all.
 func goIdle(ctx context.Context, rdb redis.Scripter, queue, worker string) (bool, error) {
-	keys := []string{idleKey(queue), "asynq:{" + queue + "}:pending", "asynq:{" + queue + "}:paused"}
+	keys := []string{store.IdleKey(queue), "asynq:{" + queue + "}:pending", "asynq:{" + queue + "}:paused"}
 	return idleScript.Run(ctx, rdb, keys, worker).Bool()
 }
 

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/refq/refq/internal/store"
 )
 
 const (
@@ -95,7 +97,7 @@ func (f *fetcher) run(ctx context.Context) {
 func (f *fetcher) leave(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, leaveMost)
 	defer cancel()
-	if f.rdb.SRem(ctx, idleKey(f.queue), f.id).Err() == nil {
+	if f.rdb.SRem(ctx, store.IdleKey(f.queue), f.id).Err() == nil {
 		_ = chime(ctx, f.rdb, f.queue, 1) // idle workers look by themselves, too
 	}
 }

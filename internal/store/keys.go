@@ -17,6 +17,9 @@ func statusKey(queue string, status refcache.Status) string { return prefix(queu
 func workersKey(queue string) string        { return prefix(queue) + "workers" }
 func claimsKey(queue, worker string) string { return prefix(queue) + "claims:" + worker }
 
+// IdleKey is the set of a queue's workers that wait to be woken.
+func IdleKey(queue string) string { return prefix(queue) + "idle" }
+
 // WorkerChannel is where a worker hears the tokens of its attempts that were cancelled.
 func WorkerChannel(worker string) string { return "refq:worker:" + worker }
 
