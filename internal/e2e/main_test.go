@@ -36,6 +36,7 @@ func TestMain(m *testing.M) {
 	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
 		_ = f.Value.Set("32") // the tests wait rather than compute
 	}
+	_, _ = refq() // the machine has enough to do without it later; its error is told to those who need it
 	code := m.Run()
 	_ = os.RemoveAll(binDir)
 	os.Exit(code)

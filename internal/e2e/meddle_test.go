@@ -49,7 +49,9 @@ func TestCallsRunWhateverIsPressedInAsynqsTools(t *testing.T) {
 	require.Less(t, time.Since(pressed), 10*time.Second)
 	require.Eventually(t, func() bool { return tools.DeleteTask(s.queue, s.delivered(retried.ref())) == nil }, soon, 10*time.Millisecond)
 	due := *s.info(retried.ref()).NextRetryAt
-	s.next().succeed("1")
+	again := s.next()
+	require.Equal(t, retried.Stdin, again.Stdin)
+	again.succeed("1")
 	info := s.info(retried.ref())
 	require.False(t, info.StartedAt.Before(due), "early")
 	require.Less(t, info.StartedAt.Sub(due), 10*time.Second)
