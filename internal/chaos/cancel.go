@@ -109,7 +109,7 @@ func (s *stage) cancelRound(ctx context.Context, round int) (all []cancelled, er
 			return nil, err
 		}
 		all = append(all, c)
-		s.pause(0, 10*time.Millisecond)
+		s.pause(ctx, 0, 10*time.Millisecond)
 	}
 	return all, nil
 }

@@ -128,7 +128,7 @@ func failOver(ctx context.Context, s *stage) (r report, err error) {
 	var back []time.Duration
 	var lossy []span
 	for range either(s, 1, 5) {
-		s.pause(3*time.Second, 5*time.Second)
+		s.pause(ctx, 3*time.Second, 5*time.Second)
 		if err := s.until(ctx, "the replica follows", ready); err != nil {
 			return r, err
 		}

@@ -34,7 +34,7 @@ func freezeWorkers(ctx context.Context, s *stage) (r report, err error) {
 	}
 	var all []freeze
 	for range either(s, 1, 5) {
-		s.pause(3*time.Second, 4*time.Second)
+		s.pause(ctx, 3*time.Second, 4*time.Second)
 		some, err := s.freeze(4, either(s, 12*time.Second, 40*time.Second))
 		if err != nil {
 			return r, err

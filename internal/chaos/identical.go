@@ -57,8 +57,8 @@ func (s *stage) killUntilDone(ctx context.Context, producers []*process) (kills 
 	var killer sync.WaitGroup
 	var killing error
 	killer.Go(func() {
+		s.pause(dying, time.Second, 2*time.Second)
 		for {
-			s.pause(either(s, time.Second, 8*time.Second), either(s, 4*time.Second, 16*time.Second)) // a kill costs a round some 6 s
 			if _, err := s.killOne(dying); err != nil {
 				if dying.Err() == nil {
 					killing = err
@@ -69,6 +69,9 @@ func (s *stage) killUntilDone(ctx context.Context, producers []*process) (kills 
 			if _, killing = s.startWorker(ctx); killing != nil {
 				return
 			}
+			// A kill costs its round some 6 s, and then several rounds shall pass
+			// unharmed: killed again at once, the rounds would hardly ever end.
+			s.pause(dying, 9*time.Second, 16*time.Second)
 		}
 	})
 	for range producers {

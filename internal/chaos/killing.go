@@ -33,7 +33,7 @@ func killWorkers(ctx context.Context, s *stage) (r report, err error) {
 	}
 	var kills []kill
 	for range either(s, 12, 100) {
-		s.pause(either(s, 500*time.Millisecond, 2*time.Second), either(s, 2*time.Second, 4*time.Second))
+		s.pause(ctx, either(s, 500*time.Millisecond, 2*time.Second), either(s, 2*time.Second, 4*time.Second))
 		k, err := s.killOne(ctx)
 		if err != nil {
 			return r, err

@@ -26,7 +26,7 @@ func outage(ctx context.Context, s *stage) (r report, err error) {
 	var back []time.Duration
 	away := either(s, 8*time.Second, 60*time.Second)
 	for range either(s, 1, 5) {
-		s.pause(3*time.Second, 5*time.Second)
+		s.pause(ctx, 3*time.Second, 5*time.Second)
 		if err := s.redis.Kill(); err != nil {
 			return r, err
 		}

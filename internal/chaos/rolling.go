@@ -29,7 +29,7 @@ func rollWorkers(ctx context.Context, s *stage) (r report, err error) {
 	restarts := 0
 	for range either(s, 1, 5) {
 		for i, old := range workers {
-			s.pause(500*time.Millisecond, 1500*time.Millisecond)
+			s.pause(ctx, 500*time.Millisecond, 1500*time.Millisecond)
 			if workers[i], err = s.startWorker(ctx); err != nil {
 				return r, err
 			}

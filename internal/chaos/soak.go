@@ -82,7 +82,7 @@ func (h harms) String() string {
 func (s *stage) harmUntil(ctx context.Context, steady *process, done func() bool) (h harms, files []int, err error) {
 	steady.doomed = true // so that it is not among the living whom harm befalls
 	for turn := 0; !done(); turn++ {
-		s.pause(time.Second, 3*time.Second)
+		s.pause(ctx, time.Second, 3*time.Second)
 		files = append(files, openFiles(steady.pid()))
 		victim := s.living(workerRole)[0]
 		switch turn % 5 {

@@ -85,9 +85,12 @@ func either[T any](s *stage, quick, full T) T {
 	return quick
 }
 
-// pause lets some time pass, as much as chance says.
-func (s *stage) pause(least, most time.Duration) {
-	time.Sleep(least + time.Duration(s.random.Int64N(int64(most-least)+1)))
+// pause lets some time pass, as much as chance says, but no more once ctx has ended.
+func (s *stage) pause(ctx context.Context, least, most time.Duration) {
+	select {
+	case <-time.After(least + time.Duration(s.random.Int64N(int64(most-least)+1))):
+	case <-ctx.Done():
+	}
 }
 
 // start starts a process, whose log goes to a file.
