@@ -28,6 +28,7 @@ type Proxy struct {
 	target   string
 	listener net.Listener
 	faults   atomic.Pointer[func(cmd []string) Fault]
+	lifetime atomic.Pointer[func() int64]
 	delay    atomic.Int64 // nanoseconds
 
 	mu      sync.Mutex
@@ -56,6 +57,10 @@ func (p *Proxy) Addr() string { return p.listener.Addr().String() }
 // one. Faults is called concurrently; while it sleeps, its connection waits, no other. Nil ends all faults, but wakes no
 // connection that has stalled.
 func (p *Proxy) SetFaults(faults func(cmd []string) Fault) { p.faults.Store(&faults) }
+
+// SetLifetime has bytes asked how much each connection made from now on may carry, both ways together. Then it is cut, in
+// the middle of a command or a reply as it happens. Bytes is called concurrently. Nil ends that for new connections.
+func (p *Proxy) SetLifetime(bytes func() int64) { p.lifetime.Store(&bytes) }
 
 // SetDelay has whatever comes from the server from now on arrive so much later. Replies to a pipeline share the delay.
 func (p *Proxy) SetDelay(d time.Duration) { p.delay.Store(int64(d)) }
@@ -102,6 +107,9 @@ func (p *Proxy) serve(client net.Conn) {
 	server, err := net.DialTimeout("tcp", p.target, patience)
 	if err != nil {
 		return
+	}
+	if lifetime := p.lifetime.Load(); lifetime != nil && *lifetime != nil {
+		client = newMortal(client, (*lifetime)())
 	}
 	c := newConn(p, client, server)
 	defer c.close()

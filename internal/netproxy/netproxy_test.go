@@ -190,6 +190,33 @@ func TestStalledConnectionIsSilentForGoodButOpen(t *testing.T) {
 	})
 }
 
+func TestConnectionIsCutAtTheByteThatItsLifetimeEndsAt(t *testing.T) {
+	onRoads(t, func(r road) {
+		incr := fmt.Sprintf("*2\r\n$4\r\nINCR\r\n$%d\r\n%s\r\n", len(r.key), r.key)
+		for _, life := range []struct {
+			bytes   int
+			arrives string
+			runs    string
+		}{{len(incr) - 1, "", ""}, {len(incr) + 1, ":", "1"}, {len(incr) + len(":2\r\n"), ":2\r\n", "2"}} {
+			r.proxy.SetLifetime(func() int64 { return int64(life.bytes) })
+			conn := dial(r.T, r.proxy.Addr())
+			_, err := io.WriteString(conn, incr)
+			require.NoError(r, err)
+			got := make([]byte, len(life.arrives))
+			_, err = io.ReadFull(conn, got)
+			require.NoError(r, err)
+			require.Equal(r, life.arrives, string(got))
+			_, err = io.WriteString(conn, "*")
+			require.NoError(r, err)
+			_, err = conn.Read(make([]byte, 1))
+			require.Error(r, err, "it is cut")
+			require.Equal(r, life.runs, r.runs())
+		}
+		r.proxy.SetLifetime(nil)
+		require.NoError(r, r.rdb.Ping(r.Context()).Err(), "the next connection lives")
+	})
+}
+
 func dial(t *testing.T, addr string) net.Conn {
 	t.Helper()
 	conn, err := net.Dial("tcp", addr)
