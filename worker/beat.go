@@ -45,6 +45,7 @@ func ownConnection(rdb redis.UniversalClient) (redis.UniversalClient, func()) {
 		return rdb, func() {}
 	}
 	options := *plain.Options()
+	options.AutoPipelineOptions = nil
 	options.PoolSize, options.MinIdleConns, options.MaxIdleConns, options.MaxActiveConns = 1, 0, 0, 0
 	own := redis.NewClient(&options)
 	return own, func() { _ = own.Close() } // nothing of it is wanted any more

@@ -102,8 +102,13 @@ func (a *app) newProducer(ctx context.Context) (*producer.Producer, func(), erro
 	p := producer.New(rdb, producer.Config{Namespace: a.cfg.Namespace, MaxArgs: a.cfg.MaxArgs})
 	return p, func() {
 		_ = p.Close() // nothing is to be lost by then
-		_ = rdb.Close()
+		leave(rdb)
 	}, nil
+}
+
+// leave closes a client at the end of the program, which does not wait for answers that a silent Redis owes.
+func leave(rdb redis.UniversalClient) {
+	go func() { _ = rdb.Close() }()
 }
 
 // parseRefs checks refs before anything is done with the first of them.

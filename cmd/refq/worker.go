@@ -36,7 +36,7 @@ back, which costs no retry. A second signal ends the worker at once.`,
 			if err != nil {
 				return err
 			}
-			defer rdb.Close()
+			defer leave(rdb)
 			return a.work(cmd.Context(), rdb, commands)
 		},
 	}

@@ -12,6 +12,8 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/refq/refq/internal/pipe"
+
 	"github.com/refq/refq/internal/store"
 )
 
@@ -70,7 +72,7 @@ type question struct {
 
 func newFetcher(rdb redis.UniversalClient, queue string, c Config) *fetcher {
 	return &fetcher{
-		rdb: rdb, queue: queue, id: c.Worker, slots: c.Slots, log: c.Logger, asked: make(chan struct{}), found: make(chan *redis.Cmd),
+		rdb: pipe.New(rdb), queue: queue, id: c.Worker, slots: c.Slots, log: c.Logger, asked: make(chan struct{}), found: make(chan *redis.Cmd),
 		wake: make(chan struct{}, 1), stop: make(chan struct{}), fetched: make(chan struct{}), given: make(chan struct{}),
 		free: make(chan struct{}, mostFetchers),
 	}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/refq/refq/internal/pipe"
 )
 
 // serverClient is a Redis client as asynq's server gets it. It lets the fetcher answer asynq's dequeues, and mends two
@@ -20,14 +22,15 @@ import (
 // has cancelled before the first time: the doorbell would stay active until its lease is missed, a minute or two.
 type serverClient struct {
 	redis.UniversalClient
-	closed *redis.Client
-	line   *line
+	scripts redis.UniversalClient // the same, for what is a script
+	closed  *redis.Client
+	line    *line
 }
 
 func newServerClient(rdb redis.UniversalClient, l *line) serverClient {
 	closed := redis.NewClient(&redis.Options{Addr: "127.0.0.1:0"}) // never dialled; a name would be looked up
 	_ = closed.Close()
-	return serverClient{rdb, closed, l}
+	return serverClient{rdb, pipe.New(rdb), closed, l}
 }
 
 func (c serverClient) Subscribe(ctx context.Context, channels ...string) *redis.PubSub {
@@ -38,18 +41,18 @@ func (c serverClient) EvalSha(ctx context.Context, sha string, keys []string, ar
 	if isDequeue(keys, args) {
 		return c.line.fetcher.ask(ctx, question{sha: sha, keys: keys, lease: args[0].(int64), rest: args[1:], at: time.Now()})
 	}
-	ctx, cancel := revived(ctx, keys)
+	ctx, rdb, cancel := c.revived(ctx, keys)
 	defer cancel()
-	return c.seen(ctx, c.UniversalClient.EvalSha(ctx, sha, keys, args...), keys, args)
+	return c.seen(ctx, rdb.EvalSha(ctx, sha, keys, args...), keys, args)
 }
 
 func (c serverClient) Eval(ctx context.Context, script string, keys []string, args ...any) *redis.Cmd {
 	if isDequeue(keys, args) {
 		return c.line.fetcher.ask(ctx, question{text: script, keys: keys, lease: args[0].(int64), rest: args[1:], at: time.Now()})
 	}
-	ctx, cancel := revived(ctx, keys)
+	ctx, rdb, cancel := c.revived(ctx, keys)
 	defer cancel()
-	return c.seen(ctx, c.UniversalClient.Eval(ctx, script, keys, args...), keys, args)
+	return c.seen(ctx, rdb.Eval(ctx, script, keys, args...), keys, args)
 }
 
 // seen does what follows from what asynq has just done.
@@ -60,7 +63,7 @@ func (c serverClient) seen(ctx context.Context, cmd *redis.Cmd, keys []string, a
 	}
 	if moved, err := cmd.Int(); err == nil && moved > 0 && isForward(keys) {
 		c.line.fetcher.chimed()
-		_ = chime(ctx, c.UniversalClient, c.line.fetcher.queue, moved) // idle workers look by themselves, too
+		_ = chime(ctx, c.scripts, c.line.fetcher.queue, moved) // idle workers look by themselves, too
 	}
 	if id, ok := putOff(keys, args); ok {
 		c.line.timers.start(id)
@@ -92,13 +95,15 @@ func movesActive(keys []string) bool {
 }
 
 // revived lets a repeated answer run until its deadline, the end of the lease: after that the doorbell may be another
-// worker's. The deadline is the only thing that asynq still means by a context that it has cancelled.
-func revived(ctx context.Context, keys []string) (context.Context, context.CancelFunc) {
+// worker's. The deadline is the only thing that asynq still means by a context that it has cancelled. What is in a pipe
+// outlives its deadline, so it goes another way.
+func (c serverClient) revived(ctx context.Context, keys []string) (context.Context, redis.UniversalClient, context.CancelFunc) {
 	deadline, ok := ctx.Deadline()
 	if !errors.Is(ctx.Err(), context.Canceled) || !ok || !movesActive(keys) {
-		return ctx, func() {}
+		return ctx, c.scripts, func() {}
 	}
-	return context.WithDeadline(context.WithoutCancel(ctx), deadline)
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), deadline)
+	return ctx, c.UniversalClient, cancel
 }
 
 // settle takes an answer whose doorbell is not active for acknowledged. It was, most likely by a copy of this answer

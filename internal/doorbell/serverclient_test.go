@@ -39,9 +39,10 @@ func TestAnswerThatDidNotArriveIsRepeatedWithin6s(t *testing.T) {
 	for name, a := range answers {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(h *house) {
-				var lost atomic.Int64
+				const away = 9 * time.Second // longer than the client tries, in the pipe and out of it
+				began := time.Now()
 				h.server.SetFaults(func(cmd []string) memredis.Fault {
-					if isAck(cmd) && lost.Add(1) <= 6 { // all tries of the client
+					if isAck(cmd) && time.Since(began) < away {
 						return memredis.DropRequest
 					}
 					return memredis.Pass
@@ -55,10 +56,9 @@ func TestAnswerThatDidNotArriveIsRepeatedWithin6s(t *testing.T) {
 				})
 				defer stop()
 				<-heard
-				time.Sleep(3 * time.Second)
+				time.Sleep(away)
 				h.holds(r, asynq.TaskStateActive)
-				require.EqualValues(h, 6, lost.Load())
-				time.Sleep(6 * time.Second) // the client has given up after some 2 s
+				time.Sleep(6 * time.Second)
 				h.holds(r, a.state)
 				require.Empty(h, heard)
 			})

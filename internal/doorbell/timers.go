@@ -7,6 +7,8 @@ import (
 
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
+
+	"github.com/refq/refq/internal/pipe"
 )
 
 // mostTimers bounds what a worker keeps in memory of doorbells that were put off; asynq's forwarder rings for the rest.
@@ -29,7 +31,7 @@ type timers struct {
 }
 
 func newTimers(rdb redis.UniversalClient, queue string) *timers {
-	return &timers{rdb: rdb, inspector: asynq.NewInspectorFromRedisClient(rdb), queue: queue,
+	return &timers{rdb: pipe.New(rdb), inspector: asynq.NewInspectorFromRedisClient(rdb), queue: queue,
 		due: map[string]time.Time{}, timers: map[string]*time.Timer{}}
 }
 

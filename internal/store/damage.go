@@ -10,39 +10,6 @@ import (
 	"github.com/refq/refq/refcache"
 )
 
-// What a record must look like, for scripts and readers alike.
-var (
-	wholeFields = []string{
-		"v", "version", "cycle", "delivery", "attempt",
-		"created_at", "updated_at", "started_at", "completed_at", "next_retry_at",
-		"retry_count", "lost_count", "hist_n", "event_n",
-		"max_retries", "retry_delay", "retry_max_delay", "timeout", "ttl", "failure_ttl",
-	}
-	decimalFields = []string{"retry_backoff_factor", "retry_jitter"}
-
-	// neededFields are those without a default, by status.
-	neededFields = map[refcache.Status][]string{
-		refcache.Pending:    {"func", "args", "created_at"},
-		refcache.Processing: {"func", "args", "created_at", "attempt", "started_at", "token", "worker"},
-		refcache.Retrying:   {"func", "args", "created_at", "next_retry_at"},
-		refcache.Complete:   {"func", "args", "created_at", "completed_at", "result"},
-		refcache.Failed:     {"func", "args", "created_at", "completed_at"},
-		refcache.Cancelled:  {"func", "args", "created_at", "completed_at"},
-	}
-)
-
-// mostDigits is what Lua's numbers hold exactly: the times of thirty thousand years.
-const mostDigits = 15
-
-// luaNeeded writes neededFields as a Lua table.
-func luaNeeded() string {
-	var b strings.Builder
-	for _, status := range refcache.Statuses {
-		fmt.Fprintf(&b, "%s = %s, ", status, luaList(neededFields[status]))
-	}
-	return "{" + b.String() + "}"
-}
-
 // ErrDamaged is what those errors refcache.ErrUnreadable are that are about damaged records: nothing is done with such a record but to delete it.
 var ErrDamaged = errors.New("damaged record")
 

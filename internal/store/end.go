@@ -24,6 +24,10 @@ func (s *Store) ParseEnd(message string) (End, bool) {
 		return End{}, false
 	}
 	e := End{Ref: refcache.Ref(words[0])}
+	packed, ours := strings.CutPrefix(packed, format)
+	if !ours {
+		return e, true // too long, or of another refq
+	}
 	values, ok := unpackValues(packed, len(fields)+3)
 	if !ok {
 		return e, true

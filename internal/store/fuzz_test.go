@@ -25,11 +25,11 @@ func FuzzRecord(f *testing.F) {
 	f.Fuzz(func(t *testing.T, field byte, text, more string) {
 		reply := make([]any, 1+len(fields))
 		for name, v := range map[string]string{"status": "failed", "func": "f", "created_at": "1764000000000", "completed_at": "1764000001000"} {
-			reply[1+slices.Index(fields, name)] = v
+			reply[slices.Index(fields, name)] = v
 		}
-		reply[0] = "1764000002000"
-		reply[1+int(field)%len(fields)] = text
-		reply[1+int(field/2)%len(fields)] = more
+		reply[atNow] = "1764000002000"
+		reply[int(field)%len(fields)] = text
+		reply[int(field/2)%len(fields)] = more
 		r, err := parseRecord(ref, reply)
 		if err != nil {
 			require.ErrorIs(t, err, refcache.ErrUnreadable)
@@ -94,8 +94,8 @@ func FuzzUnpack(f *testing.F) {
 // FuzzEnd: whatever is published to an inbox, it is the end of a task, whole or not, or passed over.
 func FuzzEnd(f *testing.F) {
 	const head = "media:0123456789abcdef0123456789abcdef 1 complete"
-	for _, seed := range []string{head, head + "\n", "", " ", "a b", head + "\n-", head + "\n" + strings.Repeat("-", len(fields)+3),
-		head + "\n99999999999999999999:x", head + "\n-1:x", "\xff 2 x\n1:\x00"} {
+	for _, seed := range []string{head, head + "\n", "", " ", "a b", head + "\n-", head + "\n" + format + strings.Repeat("-", len(fields)+3),
+		head + "\n" + format + "99999999999999999999:x", head + "\n" + format + "-1:x", "\xff 2 x\n1:\x00"} {
 		f.Add(seed)
 	}
 	s := New(nil)

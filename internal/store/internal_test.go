@@ -62,7 +62,7 @@ func TestPolicyFieldsAreWrittenOnlyWhenTheyDiffer(t *testing.T) {
 	pairs := policyPairs(refcache.Policy{Backoff: "b"})
 	var written []string
 	for i := 0; i < len(pairs); i += 2 {
-		written = append(written, pairs[i].(string))
+		written = append(written, fields[pairs[i].(int)-1])
 	}
 	require.Equal(t, policyFields, written, "and a new life clears each of them")
 }

@@ -103,8 +103,8 @@ func (s *Store) ReadAll(ctx context.Context, entries []Entry) ([]Found, error) {
 			all = append(all, Found{Record: Record{Ref: e.Ref}, At: e.At, Err: damaged(e.Ref, errNoHash)})
 		case err != nil:
 			return nil, fmt.Errorf("read %d tasks: %w", len(entries), err)
-		case values[slices.Index(fields, "status")] != nil:
-			all = append(all, parseFound(e, append([]any{now}, values...)))
+		case values[atStatus] != nil:
+			all = append(all, parseFound(e, append(values, now)))
 		}
 	}
 	return all, nil
@@ -124,12 +124,9 @@ func parseFound(e Entry, values []any) Found {
 
 // glimpse is what can be said of an unreadable record.
 func glimpse(ref refcache.Ref, values []any) Record {
-	text := func(field string) string {
-		value, _ := values[1+slices.Index(fields, field)].(string)
-		return value
-	}
-	r := Record{Ref: ref, LastError: text("last_error"), Policy: refcache.Policy{Name: text("func")}}
-	if s := refcache.Status(text("status")); slices.Contains(refcache.Statuses, s) {
+	p := parser{values: values}
+	r := Record{Ref: ref, LastError: p.text(atLastError, ""), Policy: refcache.Policy{Name: p.text(atFunc, "")}}
+	if s := refcache.Status(p.text(atStatus, "")); slices.Contains(refcache.Statuses, s) {
 		r.Status = s
 	}
 	return r

@@ -11,24 +11,6 @@ import (
 	"github.com/refq/refq/refcache"
 )
 
-// recordVersion is the newest form of record that this code reads. Records of version 1 do not name it.
-const recordVersion = 1
-
-// fields are read together, in this order, by every script that answers with a record.
-var fields = []string{
-	"v", "status", "ns", "func", "version", "cycle", "delivery", "attempt", "worker",
-	"created_at", "updated_at", "started_at", "completed_at", "next_retry_at",
-	"retry_count", "lost_count", "last_error", "note", "progress", "hist_n", "event_n",
-	"max_retries", "retry_delay", "retry_backoff_factor", "retry_max_delay", "retry_jitter", "backoff",
-	"timeout", "ttl", "failure_ttl",
-}
-
-// policyFields are what a new life takes from its submitter.
-var policyFields = []string{
-	"max_retries", "retry_delay", "retry_backoff_factor", "retry_max_delay", "retry_jitter", "backoff",
-	"timeout", "ttl", "failure_ttl",
-}
-
 // Record is a task as it stands in Redis, without arguments, result and history. Zero times are unknown.
 type Record struct {
 	Ref       refcache.Ref
@@ -85,24 +67,22 @@ func (r Record) Error() string {
 	return r.LastError
 }
 
-// parseRecord reads what the scripts' read() returns: Redis's time, then the values of fields.
+// parseRecord reads what scripts answer as a record: the values of fields, then Redis's time.
 func parseRecord(ref refcache.Ref, reply any) (Record, error) {
 	values, ok := reply.([]any)
-	if !ok || len(values) != 1+len(fields) {
+	if !ok || len(values) != len(fields)+1 {
 		return Record{}, fmt.Errorf("record of %s: unexpected reply %T", ref, reply)
 	}
-	p := parser{values: make(map[string]string, len(fields))}
-	for i, name := range fields {
-		if text, ok := values[1+i].(string); ok {
-			p.values[name] = text
-		}
-	}
-	p.values["now"], _ = values[0].(string)
-	if v := p.int("v", 1); v > recordVersion && p.err == nil {
+	p := parser{values: values}
+	if v := p.int(atV, 1); v > recordVersion && p.err == nil {
 		return Record{}, newer(ref, v)
 	}
 	r := p.record(ref)
-	p.need(neededFields[r.Status])
+	for _, name := range neededFields[r.Status] {
+		if at := slices.Index(fields, name); at >= 0 {
+			p.need(at)
+		}
+	}
 	if p.err != nil {
 		return Record{}, damaged(ref, p.err)
 	}
@@ -111,75 +91,82 @@ func parseRecord(ref refcache.Ref, reply any) (Record, error) {
 
 func (p *parser) record(ref refcache.Ref) Record {
 	return Record{
-		Ref: ref, ReadAt: p.time("now"), Status: p.status(), Namespace: p.text("ns", refcache.DefaultNamespace),
-		Policy: p.policy(ref), Cycle: p.int("cycle", 1), Delivery: p.int("delivery", 1), Attempt: p.int("attempt", 0),
-		Worker: p.text("worker", ""), CreatedAt: p.time("created_at"), UpdatedAt: p.time("updated_at"),
-		StartedAt: p.time("started_at"), CompletedAt: p.time("completed_at"), NextRetryAt: p.time("next_retry_at"),
-		RetryCount: p.int("retry_count", 0), LostCount: p.int("lost_count", 0), LastError: p.text("last_error", ""),
-		Note: p.text("note", ""), Progress: p.progress(), attempts: p.int("hist_n", 0), events: p.int("event_n", 0),
+		Ref: ref, ReadAt: p.time(atNow), Status: p.status(), Namespace: p.text(atNS, refcache.DefaultNamespace),
+		Policy: p.policy(ref), Cycle: p.int(atCycle, 1), Delivery: p.int(atDelivery, 1), Attempt: p.int(atAttempt, 0),
+		Worker: p.text(atWorker, ""), CreatedAt: p.time(atCreatedAt), UpdatedAt: p.time(atUpdatedAt),
+		StartedAt: p.time(atStartedAt), CompletedAt: p.time(atCompletedAt), NextRetryAt: p.time(atNextRetryAt),
+		RetryCount: p.int(atRetryCount, 0), LostCount: p.int(atLostCount, 0), LastError: p.text(atLastError, ""),
+		Note: p.text(atNote, ""), Progress: p.progress(), attempts: p.int(atHistN, 0), events: p.int(atEventN, 0),
 	}
 }
 
 func (p *parser) policy(ref refcache.Ref) refcache.Policy {
-	d := refcache.Defaults
+	d := &refcache.Defaults
 	return refcache.Policy{
-		Name: p.text("func", ""), Version: p.int("version", d.Version), Queue: ref.Queue(),
-		MaxRetries: p.int("max_retries", d.MaxRetries), RetryDelay: p.millis("retry_delay", d.RetryDelay),
-		BackoffFactor: p.float("retry_backoff_factor", d.BackoffFactor),
-		RetryMaxDelay: p.millis("retry_max_delay", d.RetryMaxDelay), RetryJitter: p.float("retry_jitter", d.RetryJitter),
-		Backoff: p.text("backoff", ""), Timeout: p.millis("timeout", d.Timeout), TTL: p.millis("ttl", d.TTL),
-		FailureTTL: p.millis("failure_ttl", d.FailureTTL),
+		Name: p.text(atFunc, ""), Version: p.int(atVersion, d.Version), Queue: ref.Queue(),
+		MaxRetries: p.int(atMaxRetries, d.MaxRetries), RetryDelay: p.millis(atRetryDelay, d.RetryDelay),
+		BackoffFactor: p.float(atBackoffFactor, d.BackoffFactor),
+		RetryMaxDelay: p.millis(atRetryMaxDelay, d.RetryMaxDelay), RetryJitter: p.float(atJitter, d.RetryJitter),
+		Backoff: p.text(atBackoff, ""), Timeout: p.millis(atTimeout, d.Timeout), TTL: p.millis(atTTL, d.TTL),
+		FailureTTL: p.millis(atFailureTTL, d.FailureTTL),
 	}
 }
 
-// policyPairs are the fields and values that a policy needs in a record: those that are not the default.
+// policyPairs are what a policy needs in a record, as the submit script takes it: place and value of each field that is not
+// the default.
 func policyPairs(p refcache.Policy) []any {
-	d := refcache.Defaults
+	d := &refcache.Defaults
 	var pairs []any
-	add := func(field string, isDefault bool, value any) {
+	add := func(at int, isDefault bool, value any) {
 		if !isDefault {
-			pairs = append(pairs, field, value)
+			pairs = append(pairs, at+1, value) // Lua counts from 1
 		}
 	}
-	add("max_retries", p.MaxRetries == d.MaxRetries, p.MaxRetries)
-	add("retry_delay", p.RetryDelay == d.RetryDelay, p.RetryDelay.Milliseconds())
-	add("retry_backoff_factor", p.BackoffFactor == d.BackoffFactor, p.BackoffFactor)
-	add("retry_max_delay", p.RetryMaxDelay == d.RetryMaxDelay, p.RetryMaxDelay.Milliseconds())
-	add("retry_jitter", p.RetryJitter == d.RetryJitter, p.RetryJitter)
-	add("backoff", p.Backoff == d.Backoff, p.Backoff)
-	add("timeout", p.Timeout == d.Timeout, p.Timeout.Milliseconds())
-	add("ttl", p.TTL == d.TTL, p.TTL.Milliseconds())
-	add("failure_ttl", p.FailureTTL == d.FailureTTL, p.FailureTTL.Milliseconds())
+	add(atMaxRetries, p.MaxRetries == d.MaxRetries, p.MaxRetries)
+	add(atRetryDelay, p.RetryDelay == d.RetryDelay, p.RetryDelay.Milliseconds())
+	add(atRetryMaxDelay, p.RetryMaxDelay == d.RetryMaxDelay, p.RetryMaxDelay.Milliseconds())
+	add(atTimeout, p.Timeout == d.Timeout, p.Timeout.Milliseconds())
+	add(atTTL, p.TTL == d.TTL, p.TTL.Milliseconds())
+	add(atFailureTTL, p.FailureTTL == d.FailureTTL, p.FailureTTL.Milliseconds())
+	add(atBackoffFactor, p.BackoffFactor == d.BackoffFactor, p.BackoffFactor)
+	add(atJitter, p.RetryJitter == d.RetryJitter, p.RetryJitter)
+	add(atBackoff, p.Backoff == d.Backoff, p.Backoff)
 	return pairs
 }
 
-// parser reads fields of a record and keeps the first thing that is wrong. The scripts judge alike: see damage in lib.lua.
+// parser reads the fields of a record and keeps the first thing that is wrong. The scripts judge alike: see damage in lib.lua.
 type parser struct {
-	values map[string]string
+	values []any // strings, or nil
 	err    error
 }
 
-func (p *parser) fail(field, want string) {
+func (p *parser) get(at int) (string, bool) {
+	text, ok := p.values[at].(string)
+	return text, ok
+}
+
+func (p *parser) fail(at int, want string) {
 	if p.err == nil {
-		p.err = fmt.Errorf("%s is %.40q, not %s", field, p.values[field], want)
+		text, _ := p.get(at)
+		p.err = fmt.Errorf("%s is %.40q, not %s", slices.Concat(fields, []string{"Redis's time"})[at], text, want)
 	}
 }
 
-func (p *parser) text(field, def string) string {
-	if v, ok := p.values[field]; ok {
-		return v
+func (p *parser) text(at int, def string) string {
+	if text, ok := p.get(at); ok {
+		return text
 	}
 	return def
 }
 
-func (p *parser) int(field string, def int) int {
-	v, ok := p.values[field]
+func (p *parser) int(at, def int) int {
+	text, ok := p.get(at)
 	if !ok {
 		return def
 	}
-	n, err := strconv.ParseUint(v, 10, 63)
-	if err != nil || len(v) > mostDigits {
-		p.fail(field, "a whole number")
+	n, err := strconv.ParseUint(text, 10, 63)
+	if err != nil || len(text) > mostDigits {
+		p.fail(at, "a whole number")
 	}
 	return int(n)
 }
@@ -187,50 +174,48 @@ func (p *parser) int(field string, def int) int {
 // decimalForm is how numbers with a fraction are written. strconv and Lua each take more, and not the same.
 var decimalForm = regexp.MustCompile(`^[0-9]+\.?[0-9]*$`)
 
-func (p *parser) float(field string, def float64) float64 {
-	v, ok := p.values[field]
+func (p *parser) float(at int, def float64) float64 {
+	text, ok := p.get(at)
 	if !ok {
 		return def
 	}
-	n, err := strconv.ParseFloat(v, 64)
-	if err != nil || !decimalForm.MatchString(v) {
-		p.fail(field, "a number")
+	n, err := strconv.ParseFloat(text, 64)
+	if err != nil || !decimalForm.MatchString(text) {
+		p.fail(at, "a number")
 	}
 	return n
 }
 
-func (p *parser) millis(field string, def time.Duration) time.Duration {
-	return time.Duration(p.int(field, int(def.Milliseconds()))) * time.Millisecond
+func (p *parser) millis(at int, def time.Duration) time.Duration {
+	return time.Duration(p.int(at, int(def.Milliseconds()))) * time.Millisecond
 }
 
-func (p *parser) time(field string) time.Time {
-	if _, ok := p.values[field]; !ok {
+func (p *parser) time(at int) time.Time {
+	if _, ok := p.get(at); !ok {
 		return time.Time{}
 	}
-	return time.UnixMilli(int64(p.int(field, 0)))
+	return time.UnixMilli(int64(p.int(at, 0)))
 }
 
-// need complains of fields that are missing, of those that are read.
-func (p *parser) need(names []string) {
-	for _, name := range names {
-		if _, ok := p.values[name]; !ok && p.err == nil && slices.Contains(fields, name) {
-			p.err = fmt.Errorf("%s is missing", name)
-		}
+// need complains of a field that is missing.
+func (p *parser) need(at int) {
+	if _, ok := p.get(at); !ok && p.err == nil {
+		p.err = fmt.Errorf("%s is missing", fields[at])
 	}
 }
 
 func (p *parser) status() refcache.Status {
-	s := refcache.Status(p.values["status"])
-	if _, ok := p.values["status"]; !ok {
-		p.need([]string{"status"})
-	} else if !s.IsFinal() && !s.InFlight() {
-		p.fail("status", "a status")
+	p.need(atStatus)
+	text, ok := p.get(atStatus)
+	s := refcache.Status(text)
+	if ok && !s.IsFinal() && !s.InFlight() {
+		p.fail(atStatus, "a status")
 	}
 	return s
 }
 
 func (p *parser) progress() *refcache.Progress {
-	text, ok := p.values["progress"]
+	text, ok := p.get(atProgress)
 	if !ok {
 		return nil
 	}

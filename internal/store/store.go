@@ -10,18 +10,20 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/refq/refq/internal/pipe"
 	"github.com/refq/refq/refcache"
 )
 
 // Store reads and writes tasks. It is safe for concurrent use.
 type Store struct {
-	rdb redis.UniversalClient
-	zip compressor
+	rdb     redis.UniversalClient
+	scripts redis.UniversalClient // the same, for what is a script
+	zip     compressor
 }
 
 // New returns a Store that uses rdb, which the caller closes.
 func New(rdb redis.UniversalClient) *Store {
-	return &Store{rdb: rdb, zip: newCompressor()}
+	return &Store{rdb: rdb, scripts: pipe.New(rdb), zip: newCompressor()}
 }
 
 func isNil(err error) bool { return errors.Is(err, redis.Nil) }

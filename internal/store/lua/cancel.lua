@@ -8,26 +8,25 @@ local damaged = damage()
 if damaged then
   return damaged
 end
-local status, created, cycle, token, worker = get('status', 'created_at', 'cycle', 'token', 'worker')
+local status, token, worker = task[STATUS], task[TOKEN], task[WORKER]
 if not status then
   return false
 end
-local same_life = created == ARGV[1] and (cycle or '1') == ARGV[2]
+local same_life = task[CREATED_AT] == ARGV[1] and (task[CYCLE] or '1') == ARGV[2]
 if same_life and status == 'cancelled' then
-  return {1, read()}
+  return {1, public()}
 end
 if not same_life or not FROM[status] then
-  return {0, read()}
+  return {0, public()}
 end
 
 if status == 'processing' then
   attempt_ended('cancelled', 'cancelled by ' .. ARGV[3], nil)
 end
-leave(status)
-redis.call('HDEL', record, 'last_token')
+clear(LAST_TOKEN)
 event('cancel', ARGV[3])
 end_task('cancelled')
 if worker then
   redis.call('PUBLISH', 'refq:worker:' .. worker, token)
 end
-return {1, read()}
+return {1, public()}

@@ -8,27 +8,30 @@ local damaged = damage()
 if damaged then
   return damaged
 end
-local status, token, last_token, due, lost = get('status', 'token', 'last_token', 'next_retry_at', 'lost_count')
-if status == 'processing' and token == ARGV[1] then
-  return {'run', read(), redis.call('HGET', record, 'args')}
+local status, args = task[STATUS], task[ARGS]
+if status == 'processing' and task[TOKEN] == ARGV[1] then
+  return {'run', public(), args}
 end
-if not FROM[status] or last_token == ARGV[1] then
+if not FROM[status] or task[LAST_TOKEN] == ARGV[1] then
   return {'ack'}
 end
 if newer() then
   return {'later', NEWER_LATER} -- a newer worker can read it; claimed here, it would be lost
 end
-if status == 'retrying' and tonumber(due) > now then
-  return {'later', tonumber(due) - now}
+if status == 'retrying' and number(NEXT_RETRY_AT) > now then
+  return {'later', number(NEXT_RETRY_AT) - now}
 end
-if ARGV[3] and tonumber(lost or 0) >= SUSPECT_FROM then
+if ARGV[3] and number(LOST_COUNT, 0) >= SUSPECT_FROM then
   return {'later', SUSPECT_LATER, 1}
 end
 
-leave(status)
-redis.call('HDEL', record, 'last_token', 'next_retry_at', 'progress', 'note')
-redis.call('HSET', record, 'status', 'processing', 'attempt', number('attempt', 0) + 1, 'started_at', now,
-  'token', ARGV[1], 'worker', ARGV[2])
-redis.call('HSET', prefix .. 'claims:' .. ARGV[2], hash, ARGV[1])
 redis.call('ZADD', prefix .. 'workers', now, ARGV[2]) -- R5: a claim before the first beat must not look orphaned
-return {'run', read(), redis.call('HGET', record, 'args')}
+redis.call('HSET', prefix .. 'claims:' .. ARGV[2], hash, ARGV[1])
+move('processing')
+clear(LAST_TOKEN, NEXT_RETRY_AT, PROGRESS, NOTE)
+put(ATTEMPT, number(ATTEMPT, 0) + 1)
+put(STARTED_AT, now)
+put(TOKEN, ARGV[1])
+put(WORKER, ARGV[2])
+save()
+return {'run', public(), args}

@@ -4,7 +4,7 @@
 
 local damaged = damage()
 if damaged and ARGV[1] == '' then
-  for status in pairs(NEEDED) do
+  for status in pairs(STATUSES) do
     redis.call('ZREM', prefix .. status, hash)
   end
   redis.call('DEL', record)
@@ -13,16 +13,16 @@ elseif damaged then
   return damaged
 end
 
-local status, created, cycle = get('status', 'created_at', 'cycle')
+local status = task[STATUS]
 if status and ARGV[1] == '' then
   return 0
 end
-if not status or created ~= ARGV[1] or (cycle or '1') ~= ARGV[2] then
+if not status or task[CREATED_AT] ~= ARGV[1] or (task[CYCLE] or '1') ~= ARGV[2] then
   return 1
 end
 if not FROM[status] then
   return 0
 end
-leave(status)
+redis.call('ZREM', prefix .. status, hash)
 redis.call('DEL', record)
 return 1

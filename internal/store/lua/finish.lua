@@ -10,54 +10,52 @@ local damaged = damage()
 if damaged then
   return damaged
 end
-local status, token, last_token, due = get('status', 'token', 'last_token', 'next_retry_at')
-if last_token == ARGV[1] then
-  return {1, status, math.max(0, tonumber(due or now) - now)}
+if task[LAST_TOKEN] == ARGV[1] then
+  return {1, task[STATUS], math.max(0, number(NEXT_RETRY_AT, now) - now)}
 end
-if not FROM[status] or token ~= ARGV[1] then
+if not FROM[task[STATUS]] or task[TOKEN] ~= ARGV[1] then
   return {0}
 end
 
 local function note(text)
-  if text ~= '' then redis.call('HSET', record, 'note', text) end
+  if text ~= '' then put(NOTE, text) end
 end
 
 local function complete(result, encoding)
-  leave(status)
-  redis.call('HDEL', record, 'result_encoding')
-  redis.call('HSET', record, 'result', result)
-  if encoding ~= '' then redis.call('HSET', record, 'result_encoding', encoding) end
-  end_task('complete')
+  end_task('complete', result, encoding ~= '' and encoding)
   return {1, 'complete', 0}
 end
 
 local function fail(text, cause, permanent, delay, remark)
-  local retries = number('retry_count', 0)
-  local retry = permanent ~= '1' and retries < number('max_retries', DEFAULT.max_retries)
+  local retries = number(RETRY_COUNT, 0)
+  local retry = permanent ~= '1' and retries < number(MAX_RETRIES, DEFAULT_MAX_RETRIES)
   attempt_ended(cause, text, retry and delay or nil)
-  redis.call('HSET', record, 'last_error', text)
-  leave(status)
+  put(LAST_ERROR, text)
   if not retry then
     end_task('failed')
     return {1, 'failed', 0}
   end
-  redis.call('HSET', record, 'status', 'retrying', 'retry_count', retries + 1, 'next_retry_at', now + delay, 'updated_at', now)
-  redis.call('ZADD', prefix .. 'retrying', now + delay, hash)
+  move('retrying', now + delay)
+  put(RETRY_COUNT, retries + 1)
+  put(NEXT_RETRY_AT, now + delay)
+  put(UPDATED_AT, now)
   note(remark)
+  save()
   return {1, 'retrying', delay}
 end
 
 local function release(remark, by)
-  leave(status)
-  redis.call('HDEL', record, 'started_at', 'progress')
-  if redis.call('HINCRBY', record, 'attempt', -1) == 0 then redis.call('HDEL', record, 'attempt') end
   wait_for_worker()
+  clear(STARTED_AT, PROGRESS)
+  local attempt = number(ATTEMPT) - 1
+  if attempt == 0 then clear(ATTEMPT) else put(ATTEMPT, attempt) end
   note(remark)
   event('handed_back', by)
+  save()
   return {1, 'pending', 0}
 end
 
-redis.call('HSET', record, 'last_token', ARGV[1])
+put(LAST_TOKEN, ARGV[1])
 if ARGV[2] == 'complete' then
   return complete(ARGV[3], ARGV[4])
 elseif ARGV[2] == 'error' then

@@ -2,7 +2,7 @@
 -- ARGV[1] token   ARGV[2] the report
 -- Returns 1, or 0 when the token is not current.
 
-local status, token = get('status', 'token')
+local status, token = unpack(redis.call('HMGET', record, 'status', 'token'))
 if not FROM[status] or token ~= ARGV[1] then
   return 0
 end

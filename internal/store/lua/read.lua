@@ -5,10 +5,11 @@
 local damaged = damage()
 if damaged then
   return damaged
-elseif not get('status') then
+elseif not task[STATUS] then
   return false
 end
 add_waiter(ARGV[1])
+save()
 
 local function entries(counter, name)
   local n, fields = number(counter, 0), {}
@@ -19,9 +20,10 @@ local function entries(counter, name)
 end
 
 if ARGV[2] == 'result' then
-  local result, encoding = get('result', 'result_encoding')
-  return {read(), result, encoding}
+  local result, encoding = unpack(redis.call('HMGET', record, 'result', 'result_encoding'))
+  return {public(), result, encoding}
 elseif ARGV[2] == 'history' then
-  return {read(), entries('hist_n', 'attempt:'), entries('event_n', 'event:')}
+  local attempts, events = entries(HIST_N, 'attempt:'), entries(EVENT_N, 'event:')
+  return {public(), attempts, events}
 end
-return {read()}
+return {public()}

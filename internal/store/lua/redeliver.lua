@@ -24,8 +24,8 @@ if damaged then
   forget_claim()
   return damaged
 end
-local status, token, worker = get('status', 'token', 'worker')
-if not FROM[status] or token ~= ARGV[1] then
+local worker = task[WORKER]
+if not FROM[task[STATUS]] or task[TOKEN] ~= ARGV[1] then
   forget_claim()
   return {0}
 end
@@ -33,20 +33,21 @@ if lives(worker) then
   return {0}
 end
 
-local lost = number('lost_count', 0) + 1
+local lost = number(LOST_COUNT, 0) + 1
 local reason = 'worker ' .. worker .. ' was lost while it ran this attempt'
 if ARGV[3] == worker then
   reason = 'worker ' .. worker .. ' claimed this attempt but never saw the answer'
 end
 attempt_ended('lost', reason, nil)
-redis.call('HSET', record, 'lost_count', lost, 'last_error', reason)
-leave(status)
+put(LOST_COUNT, lost)
+put(LAST_ERROR, reason)
 if lost > MAX_LOST then
   end_task('failed')
-  return {1, read()}
+  return {1, public()}
 end
-redis.call('HDEL', record, 'progress', 'started_at')
-new_delivery()
 wait_for_worker()
+clear(PROGRESS, STARTED_AT)
+new_delivery()
 event('redelivered', ARGV[3])
-return {1, read()}
+save()
+return {1, public()}

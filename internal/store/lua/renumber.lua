@@ -6,11 +6,11 @@ local damaged = damage()
 if damaged then
   return damaged
 end
-local status, delivery = get('status', 'delivery')
-if not status then
+if not task[STATUS] then
   return false
 end
-if FROM[status] and (delivery or '1') == ARGV[1] then
+if FROM[task[STATUS]] and (task[DELIVERY] or '1') == ARGV[1] then
   new_delivery()
+  save()
 end
-return read()
+return public()

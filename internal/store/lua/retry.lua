@@ -8,27 +8,28 @@ local damaged = damage()
 if damaged then
   return damaged
 end
-local status, req, created, delivery = get('status', 'req', 'created_at', 'delivery')
+local status = task[STATUS]
 if not status then
   return false
 end
-if req == ARGV[1] then
-  return {'accepted', read()}
+if task[REQ] == ARGV[1] then
+  return {'accepted', public()}
 end
-if not FROM[status] or created ~= ARGV[3] or (delivery or '1') ~= ARGV[4] then
-  return {'not_failed', read()}
+if not FROM[status] or task[CREATED_AT] ~= ARGV[3] or (task[DELIVERY] or '1') ~= ARGV[4] then
+  return {'not_failed', public()}
 end
-local retries = number('retry_count', 0)
-if ARGV[2] == 'retry' and retries >= number('max_retries', DEFAULT.max_retries) then
-  return {'exhausted', read()}
+local retries = number(RETRY_COUNT, 0)
+if ARGV[2] == 'retry' and retries >= number(MAX_RETRIES, DEFAULT_MAX_RETRIES) then
+  return {'exhausted', public()}
 end
 
-revive(status)
+revive()
 if ARGV[2] == 'fresh' then
   fresh_budget()
 else
-  redis.call('HSET', record, 'retry_count', retries + 1) -- R9: what a person retries counts, or it could be had for ever
+  put(RETRY_COUNT, retries + 1) -- R9: what a person retries counts, or it could be had for ever
 end
-redis.call('HSET', record, 'req', ARGV[1])
+put(REQ, ARGV[1])
 event(ARGV[2], ARGV[5])
-return {'accepted', read()}
+save()
+return {'accepted', public()}

@@ -4,9 +4,12 @@
 -- Returns {record, result, its encoding, 1 if this call started the life that the record shows}.
 -- A resend finds its own request id and only reads (R11).
 
-local status, req = unpack(try('HMGET', record, 'status', 'req') or {})
+if not task then
+  return damage()
+end
+local status, mine = task[STATUS], task[REQ] == ARGV[1]
 local asked = status == 'cancelled' or string.find(',' .. ARGV[3] .. ',', ',' .. tostring(status) .. ',', 1, true)
-local starts = not status or (req ~= ARGV[1] and FROM[status] and asked and not newer())
+local starts = not status or (not mine and FROM[status] and asked and not newer())
 local damaged = starts and damage() -- a reader finds out by itself
 if damaged then
   return damaged
@@ -14,18 +17,24 @@ end
 
 if starts then
   if status then
-    revive(status)
+    revive()
     fresh_budget()
-    redis.call('HDEL', record, 'last_error', unpack(POLICY))
+    clear(LAST_ERROR, unpack(POLICY))
   else
-    redis.call('HSET', record, 'created_at', now, 'status', 'pending', 'func', ARGV[5], 'args', ARGV[7])
-    if ARGV[4] ~= DEFAULT.ns then redis.call('HSET', record, 'ns', ARGV[4]) end
-    if ARGV[6] ~= '1' then redis.call('HSET', record, 'version', ARGV[6]) end
-    redis.call('ZADD', prefix .. 'pending', now, hash)
+    put(CREATED_AT, now)
+    move('pending', now)
+    put(FUNC, ARGV[5])
+    changes.args = ARGV[7]
+    if ARGV[4] ~= DEFAULT_NS then put(NS, ARGV[4]) end
+    if ARGV[6] ~= '1' then put(VERSION, ARGV[6]) end
   end
-  redis.call('HSET', record, 'req', ARGV[1], unpack(ARGV, 8))
+  put(REQ, ARGV[1])
+  for i = 8, #ARGV, 2 do
+    put(tonumber(ARGV[i]), ARGV[i + 1])
+  end
 end
-
 add_waiter(ARGV[2])
-local result, encoding = get('result', 'result_encoding')
-return {read(), result, encoding, (starts or req == ARGV[1]) and 1 or 0}
+save()
+
+local result, encoding = task[RESULT], task[RESULT_ENCODING]
+return {public(), result, encoding, (starts or mine) and 1 or 0}

@@ -69,7 +69,7 @@ local function current(set, member)
     'created_at', 'updated_at', 'next_retry_at') or {})
   if status == set then
     return delivery or '1', set == 'retrying' and due or updated or created or '0'
-  elseif status == false or STATUS[status] then
+  elseif status == false or STATUSES[status] then
     redis.call('ZREM', prefix .. set, member)
   end
 end

@@ -1,0 +1,125 @@
+// Package pipe sends the scripts of many callers down one connection, each without waiting for the answers to those before
+// it: Redis then reads and writes many at a time, and a slow network holds up nobody but the first.
+package pipe
+
+import (
+	"context"
+	"errors"
+	"net"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// most is how many bytes of arguments go down the shared connection. A larger script would hold up those behind it, and goes
+// over a connection of its own.
+const most = 64 << 10
+
+// client is a Redis client that pipes scripts. All else goes its own way.
+type client struct {
+	*redis.Client
+	engine *redis.AutoPipeliner
+}
+
+// New returns a client that pipes the scripts sent through it if rdb was made with [redis.Options.AutoPipelineOptions], as
+// refcache.Connect does for one server, else rdb. It ends with rdb.
+//
+// A script sent through it ends with its context, although it may still be sent, and run, later: by some 15 s, if Redis is
+// silent. One whose connection breaks is sent again, by rdb's settings, unless its NoRetry says no.
+func New(rdb redis.UniversalClient) redis.UniversalClient {
+	plain, ok := rdb.(*redis.Client)
+	if !ok || plain.Options().AutoPipelineOptions == nil {
+		return rdb
+	}
+	engine, err := plain.AsyncAutoPipeline()
+	if err != nil {
+		return rdb // its options are not ours, and it says so to whoever uses them
+	}
+	return client{plain, engine}
+}
+
+func (c client) EvalSha(ctx context.Context, sha string, keys []string, args ...any) *redis.Cmd {
+	return c.run(ctx, "evalsha", sha, keys, args)
+}
+
+func (c client) Eval(ctx context.Context, script string, keys []string, args ...any) *redis.Cmd {
+	return c.run(ctx, "eval", script, keys, args)
+}
+
+func (c client) run(ctx context.Context, name, script string, keys []string, args []any) *redis.Cmd {
+	words := make([]any, 0, 3+len(keys)+len(args))
+	words = append(words, name, script, len(keys))
+	for _, key := range keys {
+		words = append(words, key)
+	}
+	cmd := redis.NewCmd(ctx, append(words, args...)...)
+	cmd.SetFirstKeyPos(3)
+	_ = c.Process(ctx, cmd) // cmd keeps the error
+	return cmd
+}
+
+// script is a command that is sent down the pipe: [redis.Cmd], or one that embeds it.
+type script interface {
+	redis.Cmder
+	SetVal(any)
+}
+
+// Process sends a command and waits for its answer.
+func (c client) Process(ctx context.Context, cmd redis.Cmder) error {
+	s, ok := cmd.(script)
+	if name := cmd.Name(); !ok || name != "evalsha" && name != "eval" || size(cmd.Args()) > most {
+		return c.Client.Process(ctx, cmd)
+	}
+	if err := ctx.Err(); err != nil {
+		s.SetErr(err)
+		return err
+	}
+	// What is in the pipe cannot be called back. The caller's own command must not change under it when it has gone.
+	piped := redis.NewCmd(ctx, cmd.Args()...)
+	piped.SetFirstKeyPos(3)
+	var sent redis.Cmder = piped
+	if cmd.NoRetry() {
+		sent = unrepeated{piped}
+	}
+	err := c.engine.Submit(ctx, sent).WaitContext(ctx)
+	switch {
+	case err != nil && ctx.Err() != nil && !answered(err):
+		s.SetErr(ctx.Err())
+		return ctx.Err()
+	case broken(err) && !cmd.NoRetry():
+		// What is sent behind a script that must not be repeated fails with it, and has had no other try.
+		return c.Client.Process(ctx, cmd)
+	}
+	s.SetVal(piped.Val())
+	s.SetErr(err)
+	return err
+}
+
+// answered reports whether an error is what Redis says.
+func answered(err error) bool {
+	var refusal redis.Error
+	return errors.As(err, &refusal)
+}
+
+// broken reports whether a connection broke while an answer was awaited. One that cannot be made is no reason to try again:
+// that was done.
+func broken(err error) bool {
+	dial, _ := errors.AsType[*net.OpError](err)
+	return err != nil && !answered(err) && (dial == nil || dial.Op != "dial")
+}
+
+type unrepeated struct{ *redis.Cmd }
+
+func (unrepeated) NoRetry() bool { return true }
+
+// size is how many bytes of texts a command has.
+func size(args []any) (n int) {
+	for _, arg := range args {
+		switch text := arg.(type) {
+		case string:
+			n += len(text)
+		case []byte:
+			n += len(text)
+		}
+	}
+	return n
+}
