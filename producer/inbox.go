@@ -72,15 +72,20 @@ func (b *inbox) subscribe(ctx context.Context) {
 	defer cancel()
 	b.sub = b.rdb.Subscribe(ctx, b.channel)
 	_, _ = b.sub.Receive(ctx) // the confirmation; the subscription mends itself, and polling is behind it
-	messages := b.sub.Channel()
-	b.delivering.Go(func() { b.deliver(messages) })
+	heard := b.sub.ChannelWithSubscriptions()
+	b.delivering.Go(func() { b.deliver(heard) })
 }
 
 // deliver tells waiters until the subscription is closed.
-func (b *inbox) deliver(messages <-chan *redis.Message) {
-	for m := range messages {
-		if end, ok := b.store.ParseEnd(m.Payload); ok {
-			b.tell(end)
+func (b *inbox) deliver(heard <-chan any) {
+	for what := range heard {
+		switch what := what.(type) {
+		case *redis.Message:
+			if end, ok := b.store.ParseEnd(what.Payload); ok {
+				b.tell(end)
+			}
+		case *redis.Subscription:
+			b.haveAllLook() // the connection broke meanwhile: what was published then was not heard
 		}
 	}
 }
@@ -89,12 +94,28 @@ func (b *inbox) tell(end store.End) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for w := range b.waiters[end.Ref] {
-		select {
-		case <-w.ends: // an older one that was not looked at yet
-		default:
-		}
-		w.ends <- end
+		w.tell(end)
 	}
+}
+
+// haveAllLook tells every waiter of an end that it has to look for itself.
+func (b *inbox) haveAllLook() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for ref, waiters := range b.waiters {
+		for w := range waiters {
+			w.tell(store.End{Ref: ref})
+		}
+	}
+}
+
+// tell replaces what was told and not looked at yet.
+func (w *waiter) tell(end store.End) {
+	select {
+	case <-w.ends:
+	default:
+	}
+	w.ends <- end
 }
 
 // close ends the subscription, and returns when nothing of it runs any more.

@@ -69,6 +69,32 @@ func TestWaiterIsToldFromTheFirstMomentOn(t *testing.T) {
 	})
 }
 
+func TestWaiterIsToldAsSoonAsItsProducerCanHearAgain(t *testing.T) {
+	inWorld(t, func(w *world) {
+		began := time.Now()
+		var back atomic.Bool
+		w.server.SetFaults(func(cmd []string) memredis.Fault {
+			switch at := time.Since(began); {
+			case strings.EqualFold(cmd[0], "PING") && at.Truncate(100*time.Millisecond) == 9*time.Second:
+				return memredis.DropRequest // of the subscriptions: each 3 s they ask whether their connection lives
+			case strings.EqualFold(cmd[0], "SUBSCRIBE") && strings.HasPrefix(cmd[1], "refq:inbox:") && at > time.Second:
+				time.Sleep(500 * time.Millisecond)
+				back.Store(true)
+			}
+			return memredis.Pass
+		})
+		s := script{hold: make(chan struct{})}
+		w.start(s.of(echo))
+		ended := w.waitFor(w.submit(echo, "hi"))
+		time.Sleep(9200 * time.Millisecond)
+		require.False(w, back.Load())
+		s.hold <- struct{}{} // what is published now is not heard
+		require.NoError(w, <-ended)
+		require.True(w, back.Load())
+		require.Less(w, time.Since(began), 10*time.Second, "its own look would have come at 11.1 s")
+	})
+}
+
 func TestWaiterWhoseMessagesAreLostLooksItself(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.server.SetFaults(func(cmd []string) memredis.Fault {
