@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"net"
+	"sync/atomic"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -14,17 +16,22 @@ import (
 // over a connection of its own.
 const most = 64 << 10
 
+// rest is how long the pipe is left alone after its connection broke: it waits before it connects again, and longer each time.
+// Meanwhile scripts go over connections of their own.
+const rest = time.Second
+
 // client is a Redis client that pipes scripts. All else goes its own way.
 type client struct {
 	*redis.Client
 	engine *redis.AutoPipeliner
+	broke  *atomic.Int64 // when the connection last did, in Unix ns
 }
 
 // New returns a client that pipes the scripts sent through it if rdb was made with [redis.Options.AutoPipelineOptions], as
 // refcache.Connect does for one server, else rdb. It ends with rdb.
 //
-// A script sent through it ends with its context, although it may still be sent, and run, later: by some 15 s, if Redis is
-// silent. One whose connection breaks is sent again, by rdb's settings, unless its NoRetry says no.
+// A script sent through it ends with its context, although what is in the pipe may still be sent, and run. One whose
+// connection breaks is sent again as rdb's settings have it, over another one, unless its NoRetry says no.
 func New(rdb redis.UniversalClient) redis.UniversalClient {
 	plain, ok := rdb.(*redis.Client)
 	if !ok || plain.Options().AutoPipelineOptions == nil {
@@ -34,7 +41,7 @@ func New(rdb redis.UniversalClient) redis.UniversalClient {
 	if err != nil {
 		return rdb // its options are not ours, and it says so to whoever uses them
 	}
-	return client{plain, engine}
+	return client{plain, engine, new(atomic.Int64)}
 }
 
 func (c client) EvalSha(ctx context.Context, sha string, keys []string, args ...any) *redis.Cmd {
@@ -66,7 +73,8 @@ type script interface {
 // Process sends a command and waits for its answer.
 func (c client) Process(ctx context.Context, cmd redis.Cmder) error {
 	s, ok := cmd.(script)
-	if name := cmd.Name(); !ok || name != "evalsha" && name != "eval" || size(cmd.Args()) > most {
+	name := cmd.Name()
+	if !ok || name != "evalsha" && name != "eval" || size(cmd.Args()) > most || c.rests() {
 		return c.Client.Process(ctx, cmd)
 	}
 	if err := ctx.Err(); err != nil {
@@ -76,17 +84,15 @@ func (c client) Process(ctx context.Context, cmd redis.Cmder) error {
 	// What is in the pipe cannot be called back. The caller's own command must not change under it when it has gone.
 	piped := redis.NewCmd(ctx, cmd.Args()...)
 	piped.SetFirstKeyPos(3)
-	var sent redis.Cmder = piped
-	if cmd.NoRetry() {
-		sent = unrepeated{piped}
+	err := c.engine.Submit(ctx, unrepeated{piped}).WaitContext(ctx)
+	if broken(err) && ctx.Err() == nil {
+		c.broke.Store(time.Now().UnixNano())
 	}
-	err := c.engine.Submit(ctx, sent).WaitContext(ctx)
 	switch {
 	case err != nil && ctx.Err() != nil && !answered(err):
 		s.SetErr(ctx.Err())
 		return ctx.Err()
 	case broken(err) && !cmd.NoRetry():
-		// What is sent behind a script that must not be repeated fails with it, and has had no other try.
 		return c.Client.Process(ctx, cmd)
 	}
 	s.SetVal(piped.Val())
@@ -107,6 +113,10 @@ func broken(err error) bool {
 	return err != nil && !answered(err) && (dial == nil || dial.Op != "dial")
 }
 
+func (c client) rests() bool { return time.Since(time.Unix(0, c.broke.Load())) < rest }
+
+// unrepeated is a script that the pipe sends once: it would keep everybody waiting while it tries again and again, and send
+// what nobody waits for any more.
 type unrepeated struct{ *redis.Cmd }
 
 func (unrepeated) NoRetry() bool { return true }

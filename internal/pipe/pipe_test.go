@@ -68,7 +68,7 @@ type once struct{ *redis.Cmd }
 func (once) NoRetry() bool { return true }
 
 func (r road) once(name string) error {
-	return r.piped.Process(r.Context(), once{redis.NewCmd(r.Context(), "EVAL", incr, 1, r.key + name)})
+	return r.piped.Process(r.Context(), once{redis.NewCmd(r.Context(), "EVAL", incr, 1, r.key+name)})
 }
 
 func TestManyScriptsShareOneConnection(t *testing.T) {
