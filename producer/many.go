@@ -18,6 +18,8 @@ const (
 	// batchMost and batchBytes bound the calls that are submitted together, and their arguments.
 	batchMost  = 128
 	batchBytes = 1 << 20
+	// submitters is how many batches are submitted at a time: while Redis works at one, the next is made ready.
+	submitters = 2
 	// ringTimeout bounds the ringing for calls that are on record, which the end of ctx does not keep from it.
 	ringTimeout = 3 * time.Second
 )
@@ -54,7 +56,9 @@ func (p *Producer) makeAll(ctx context.Context, calls iter.Seq2[call, error], pa
 		m := &many{Producer: p, patience: patience, calls: make(chan numbered, batchMost),
 			ends: make(chan outcomeOf, window), room: make(chan int, window/batchMost)}
 		m.all.Go(func() { m.read(ctx, calls) })
-		m.all.Go(func() { m.submit(ctx) })
+		for range submitters {
+			m.all.Go(func() { m.submit(ctx) })
+		}
 		go func() {
 			m.all.Wait()
 			close(m.ends)
