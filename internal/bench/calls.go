@@ -80,18 +80,19 @@ func (c *caller) close() { _ = c.producer.Close() } // nobody waits any more
 
 // call makes the n-th call and waits for its result.
 func (c *caller) call(ctx context.Context, n int) error {
-	res, err := producer.Call(ctx, c.producer, c.function, c.ground.parcel(n))
-	return c.check(n, res, err)
+	in := c.ground.parcel(n)
+	res, err := producer.Call(ctx, c.producer, c.function, in)
+	return check(in, res, err)
 }
 
-// check says what is wrong with the answer of the n-th call.
-func (c *caller) check(n int, res refcache.Response[parcel], err error) error {
+// check says what is wrong with the answer of a call.
+func check(in parcel, res refcache.Response[parcel], err error) error {
 	switch {
 	case err != nil:
 		return err
 	case !res.IsComplete:
 		return fmt.Errorf("call %s has not ended within %v", res.RefID, patience)
-	case res.Value != c.ground.parcel(n):
+	case res.Value != in:
 		return fmt.Errorf("call %s: wrong result", res.RefID)
 	}
 	return nil

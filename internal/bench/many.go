@@ -104,7 +104,7 @@ func (c *caller) submitMany(ctx context.Context, n int) error {
 
 func (c *caller) callMany(ctx context.Context, n int) error {
 	for i, res := range producer.CallMany(ctx, c.producer, c.function, c.parcels(n)) {
-		if err := c.check(i, res, res.Err); err != nil {
+		if err := check(c.ground.parcel(i), res, res.Err); err != nil {
 			return err
 		}
 	}
