@@ -384,3 +384,28 @@ func TestManyCallsWithoutRedisAreEachAnErrorAndTheLoopEnds(t *testing.T) {
 		}
 	})
 }
+
+func TestManyCallsThatAreOnRecordAreRungForAlsoWhenTheContextEnds(t *testing.T) {
+	inWorld(t, func(w *world) {
+		require.Empty(w, failed(w.submitMany(echo, slices.Values([]string{"the scripts are known from here on"}))))
+		ctx, end := context.WithCancel(w.Context())
+		w.server.SetFaults(func(cmd []string) memredis.Fault {
+			if cmd[0] == "EVALSHA" && strings.HasPrefix(cmd[3], "refq:") {
+				end()
+			}
+			return memredis.Pass
+		})
+		made := 0
+		for _, s := range collect(w, producer.SubmitMany(ctx, w.p, echo, numbers(500))) {
+			if s.Err == nil {
+				made++
+			} else {
+				require.ErrorIs(w, s.Err, context.Canceled)
+				require.NotErrorIs(w, s.Err, refcache.ErrNotQueued)
+			}
+		}
+		require.Positive(w, made)
+		require.EqualValues(w, made+1, w.rdb.ZCard(w.Context(), "refq:{default}:pending").Val())
+		require.EqualValues(w, made+1, w.rdb.LLen(w.Context(), "asynq:{default}:pending").Val())
+	})
+}

@@ -1,12 +1,15 @@
 package store_test
 
 import (
+	"strings"
 	"testing"
 	"testing/synctest"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"github.com/refq/refq/internal/memredis"
+	"github.com/refq/refq/internal/redistest"
 	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/refcache"
 )
@@ -92,4 +95,32 @@ func TestASubmitAmongManyThatRedisRefusesForNowIsSentAgain(t *testing.T) {
 			require.ErrorContains(q, a.Err, ": OOM")
 		}
 	})
+}
+
+func TestManySubmitsInAClusterWithoutScripts(t *testing.T) {
+	t.Parallel()
+	node := redistest.New(t, "--cluster-enabled", "yes")
+	plain := redis.NewClient(&redis.Options{Addr: node.Addr})
+	defer plain.Close()
+	require.NoError(t, plain.ClusterAddSlotsRange(t.Context(), 0, 16383).Err())
+	for !strings.Contains(plain.ClusterInfo(t.Context()).Val(), "cluster_state:ok") {
+		require.NoError(t, t.Context().Err())
+	}
+	rdb, err := refcache.Connect(node.Addr + ",")
+	require.NoError(t, err)
+	defer rdb.Close()
+	q := newQueue(t, rdb)
+	for range 2 {
+		require.NoError(t, plain.ScriptFlush(t.Context()).Err())
+		var calls []store.Call
+		for range 100 {
+			calls = append(calls, store.Call{Ref: q.ref(), Submission: q.submission()})
+		}
+		for i, a := range q.SubmitMany(t.Context(), calls) {
+			require.NoError(t, a.Err)
+			require.Equal(t, calls[i].Ref, a.Ref)
+			require.True(t, a.Starts)
+		}
+	}
+	require.EqualValues(t, 200, rdb.ZCard(t.Context(), q.index(refcache.Pending)).Val())
 }
