@@ -30,7 +30,7 @@ chaos-full: ## the same for an hour, and writes the table of docs/reliability.md
 bench: ## figures of refq and of bare asynq, some 7 minutes on a Redis of its own; needs redis-server; BENCH=more flags
 	go run ./internal/withredis go run ./cmd/refq bench --baseline asynq $(BENCH)
 
-bench-quick: ## 20 s: fails when a call costs more commands, round trips, bytes or allocations than it may
+bench-quick: ## 25 s: fails when a call costs more commands, round trips, bytes or allocations than it may
 	go run ./internal/withredis go run ./cmd/refq bench --quick
 
 lint: gofmt vet staticcheck tidy ## gofmt, vet on three systems, staticcheck, go mod tidy

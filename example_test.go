@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -76,6 +77,40 @@ func Example() {
 	fmt.Println(<-worked)
 	// Output:
 	// complete {128 96} <nil>
+	// <nil>
+}
+
+// Many calls at a time: each answer comes when its call ends, with the position of its arguments.
+func Example_many() {
+	slog.SetDefault(slog.New(slog.NewTextHandler(io.Discard, nil)))
+	redisURL, stop := exampleRedis()
+	defer stop()
+	ctx, end := context.WithCancel(context.Background())
+	rdb, err := refcache.Connect(redisURL)
+	if err != nil {
+		fmt.Println(err)
+	}
+	defer rdb.Close()
+	worked := make(chan error, 1)
+	go func() { worked <- runWorker(ctx, rdb) }()
+	p := producer.New(rdb, producer.Config{Namespace: "shop"})
+	defer p.Close()
+
+	pages := []ThumbIn{{URL: "https://example.com/a.png"}, {URL: "https://example.com/b.png"}, {URL: "https://example.com/c.png"}}
+	for i, res := range producer.CallMany(ctx, p, Thumb, slices.Values(pages)) {
+		if res.Err != nil {
+			fmt.Println(res.Err) // of this call alone
+			continue
+		}
+		fmt.Println(pages[i].URL, res.Value)
+	}
+
+	end()
+	fmt.Println(<-worked)
+	// Unordered output:
+	// https://example.com/a.png {128 96}
+	// https://example.com/b.png {128 96}
+	// https://example.com/c.png {128 96}
 	// <nil>
 }
 

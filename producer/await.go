@@ -12,8 +12,8 @@ import (
 
 const (
 	// Messages may get lost, so waiters also look, less and less often.
-	firstLook = 100 * time.Millisecond
-	mostLook  = 2 * time.Second
+	soonLook = 100 * time.Millisecond
+	mostLook = 2 * time.Second
 	// lookTimeout bounds one look: a silent Redis must not make a caller wait much longer than
 	// it wants. One that refuses connections says so within it.
 	lookTimeout = 3 * time.Second
@@ -44,8 +44,8 @@ func (p *Producer) lookAt(ctx context.Context, ref refcache.Ref) (snapshot, erro
 
 // await waits until the task in flight that now shows has ended, or patience has: it returns the task as it last was,
 // and an error when ctx ended or Redis did not tell. What came with the message of the end is the answer. It waits for the end of now's cycle; if another has begun
-// meanwhile, for the end of that one.
-func (p *Producer) await(ctx context.Context, w *waiter, now snapshot, patience time.Duration) (snapshot, error) {
+// meanwhile, for the end of that one. It looks for itself after firstLook, and then less and less often.
+func (p *Producer) await(ctx context.Context, w *waiter, now snapshot, patience, firstLook time.Duration) (snapshot, error) {
 	enough := time.NewTimer(patience)
 	defer enough.Stop()
 	pause := time.NewTimer(firstLook)

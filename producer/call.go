@@ -33,15 +33,20 @@ func Call[In, Out any](ctx context.Context, p *Producer, f refcache.Func[In, Out
 		return none, made.err
 	}
 	now := snapshot{made.Record, made.Result}
-	// An old result answers all calls but those that ask for a new one.
-	served := made.Result != nil && !c.submission.Refresh
-	if made.err == nil && patience > 0 && now.Status.InFlight() && !served {
+	if c.waits(made) {
 		// What is not final when patience ends is the answer: in flight.
-		now, err = p.await(ctx, w, now, patience)
+		now, err = p.await(ctx, w, now, patience, soonLook)
 	} else {
 		err = made.err
 	}
 	return answer[Out](ctx, p, now, err)
+}
+
+// waits reports whether a call's answer is that of its end, which is still to come. An old result answers all calls but
+// those that ask for a new one.
+func (c call) waits(made submitted) bool {
+	served := made.Result != nil && !c.submission.Refresh
+	return made.err == nil && c.submission.Inbox != "" && made.Status.InFlight() && !served
 }
 
 // Cached returns f as a plain function: calling it is [Call].
@@ -76,7 +81,7 @@ func wait[Out any](ctx context.Context, p *Producer, ref refcache.Ref) (refcache
 		return none, err
 	}
 	if now.Status.InFlight() {
-		now, err = p.await(ctx, w, now, forEver)
+		now, err = p.await(ctx, w, now, forEver, soonLook)
 	}
 	return answer[Out](ctx, p, now, err)
 }
@@ -106,13 +111,18 @@ func answer[Out any](ctx context.Context, p *Producer, now snapshot, err error) 
 	if err != nil || bad != nil {
 		return res, errors.Join(err, bad)
 	}
+	return res, p.failure(ctx, now)
+}
+
+// failure is the error of a task that ended without a result, nil for any other.
+func (p *Producer) failure(ctx context.Context, now snapshot) error {
 	if now.Status != refcache.Failed && now.Status != refcache.Cancelled {
-		return res, nil
+		return nil
 	}
 	told := now.Info()
 	info, err := p.store.Info(ctx, now.Ref)
 	if err != nil || info.Status != told.Status || !info.CompletedAt.Equal(*told.CompletedAt) {
 		info = told // without its history, rather than no answer, or another life's
 	}
-	return res, &refcache.TaskError{Info: info}
+	return &refcache.TaskError{Info: info}
 }

@@ -31,6 +31,10 @@ type Response[T any] struct {
 	ETA         *time.Duration // how long the running attempt may still take, by its progress; never negative
 	LostCount   int
 	Attempt     int
+
+	// Err is, in the answers of [producer.CallMany], the error that Call would have returned beside the Response. Nil
+	// everywhere else.
+	Err error
 }
 
 // Format is how much of a [Response] its JSON shows.

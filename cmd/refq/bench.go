@@ -35,7 +35,7 @@ touched, and what is written is removed; still, the Redis must be empty, unless
 	o, quick := bench.Defaults, false
 	flags := cmd.Flags()
 	benchFlags(flags, &o)
-	flags.BoolVar(&quick, "quick", false, "15 s, with sizes of its own; fails if a counted figure is too high")
+	flags.BoolVar(&quick, "quick", false, "20 s, with sizes of its own; fails if a counted figure is too high")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if quick {
 			if given := notBesideQuick(flags); given != "" {

@@ -13,27 +13,28 @@ import (
 type bulkBar struct {
 	bars    *mpb.Progress
 	bar     *mpb.Bar
+	total   func() int
 	refused atomic.Int64
 }
 
-// startBulkBar draws the bar if stderr is a terminal. What is printed meanwhile goes through out: if stdout is a
+// startBulkBar draws the bar if stderr is a terminal: doing stands before it, refused is the word for what did not work,
+// total tells how many there are, as far as that is known. What is printed meanwhile goes through out: if stdout is a
 // terminal, too, it must stand above the bar.
-func (a *app) startBulkBar(total int) (out *app, bar *bulkBar) {
+func (a *app) startBulkBar(doing, refused string, total func() int) (out *app, bar *bulkBar) {
 	if !a.stderr.terminal {
 		return a, nil
 	}
-	b := &bulkBar{bars: mpb.New(mpb.WithOutput(a.stderr.to), mpb.WithRefreshRate(100*time.Millisecond))}
+	b := &bulkBar{bars: mpb.New(mpb.WithOutput(a.stderr.to), mpb.WithRefreshRate(100*time.Millisecond)), total: total}
 	since := time.Now()
 	b.bar = b.bars.New(0, mpb.BarStyle(), mpb.BarWidth(barWidth), mpb.BarFillerTrim(),
-		mpb.PrependDecorators(decor.Name("retrying ")),
+		mpb.PrependDecorators(decor.Name(doing+" ")),
 		mpb.AppendDecorators(decor.Any(func(s decor.Statistics) string {
-			text := fmt.Sprintf(" %s of %s", number(int(s.Current)), number(total))
+			text := fmt.Sprintf(" %s of %s", number(int(s.Current)), number(total()))
 			if n := b.refused.Load(); n > 0 {
-				text += fmt.Sprintf(", %s not retried", number(int(n)))
+				text += fmt.Sprintf(", %s %s", number(int(n)), refused)
 			}
 			return text + ", " + exact(time.Since(since).Truncate(time.Second))
 		})))
-	b.bar.SetTotal(int64(total), false)
 	if !a.stdout.terminal {
 		return a, b
 	}
@@ -42,12 +43,14 @@ func (a *app) startBulkBar(total int) (out *app, bar *bulkBar) {
 	return &above, b
 }
 
-func (b *bulkBar) shows(t tally) {
+// shows says how many calls are done, and how many of them did not work.
+func (b *bulkBar) shows(done, refused int) {
 	if b == nil {
 		return
 	}
-	b.refused.Store(int64(t.refused()))
-	b.bar.SetCurrent(int64(t.accepted + t.refused()))
+	b.refused.Store(int64(refused))
+	b.bar.SetTotal(int64(b.total()), false)
+	b.bar.SetCurrent(int64(done))
 }
 
 // end takes the bar away.

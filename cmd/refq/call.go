@@ -32,19 +32,34 @@ type callPlan struct {
 func newCall(a *app) *cobra.Command {
 	plan := callPlan{policy: map[string]string{}}
 	cmd := &cobra.Command{
-		Use:   "call FUNC [JSON | - | @FILE]",
+		Use:   "call FUNC [JSON | - | @FILE | --each]",
 		Short: "Call a function and wait for the answer",
 		Long: `Call a function that config.yaml declares, and wait for the answer. The arguments
 are JSON, - for stdin or @FILE for a file; {} if left out. A call that was made
 before is not run again: this one joins it, or reads its result. No worker needs
-to be there: the call is pending until one comes.`,
+to be there: the call is pending until one comes.
+
+--each makes a call with each line of stdin, which is one JSON value, many at a
+time, and prints one line of answer for each, in their order; -o json makes it one
+object. It waits for the end of each call, unless --wait says how long. A line that
+is bad or cannot be called gets a line that begins with "error" and names it, and
+makes the exit code 1; else it is that of the worst answer. Interrupted, run it
+again with the same input: what was called goes on and is not run again.`,
 		Example: `  refq call thumb '{"page":3}'
   refq call thumb @page3.json --wait 0
-  refq call thumb - -o json < page3.json`,
-		Args: takes(1, 2, "a FUNC and its arguments as one JSON text"),
+  refq call thumb - -o json < page3.json
+  refq call thumb --each -o json < pages.jsonl > thumbs.jsonl`,
+	}
+	each := false
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if each {
+			return takes(1, 1, "a FUNC alone beside --each, which reads stdin")(cmd, args)
+		}
+		return takes(1, 2, "a FUNC and its arguments as one JSON text")(cmd, args)
 	}
 	flags := cmd.Flags()
-	durationFlag(flags, &plan.wait, "wait", "wait so long for the answer; 0: not at all\n(default: the function's async_timeout)")
+	flags.BoolVar(&each, "each", false, "make a call with each line of stdin")
+	durationFlag(flags, &plan.wait, "wait", "wait so long for the answer; 0: not at all\n(default: the function's async_timeout; with --each: its end)")
 	plan.policyFlag(flags, "max-retries", "number", "attempts after the first one")
 	plan.policyFlag(flags, "retry-delay", "duration", "before the first retry")
 	plan.policyFlag(flags, "retry-backoff-factor", "number", "each further delay is so many times longer")
@@ -58,6 +73,9 @@ to be there: the call is pending until one comes.`,
 		plan.waitGiven = cmd.Flags().Changed("wait")
 		if plan.format, err = format(); err != nil {
 			return err
+		}
+		if each {
+			return a.callEach(cmd.Context(), args[0], plan)
 		}
 		return a.call(cmd.Context(), args, plan)
 	}
@@ -175,11 +193,17 @@ func (a *app) readFile(name string) ([]byte, error) {
 	return a.readArguments(f)
 }
 
+// longestArguments is how long a text may be, with the space around the JSON, where it does not count.
+func (a *app) longestArguments() int {
+	const space = 4 << 10
+	return a.cfg.MaxArgs + space
+}
+
 // readArguments reads no further than it takes to know that the text is too long.
 func (a *app) readArguments(r io.Reader) ([]byte, error) {
-	const space = 4 << 10 // around the JSON, where it does not count
-	text, err := io.ReadAll(io.LimitReader(r, int64(a.cfg.MaxArgs)+space+1))
-	if err == nil && len(text) > a.cfg.MaxArgs+space {
+	most := a.longestArguments()
+	text, err := io.ReadAll(io.LimitReader(r, int64(most)+1))
+	if err == nil && len(text) > most {
 		return nil, fmt.Errorf("%w: more than max_args %d bytes; pass a reference to large data", refcache.ErrArgsTooLarge, a.cfg.MaxArgs)
 	}
 	return text, err

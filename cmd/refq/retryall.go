@@ -94,7 +94,7 @@ func (b bulk) run(ctx context.Context) error {
 func (b bulk) retry(ctx context.Context, expected int) error {
 	walk, stop := context.WithCancel(ctx)
 	defer stop()
-	out, bar := b.startBulkBar(expected)
+	out, bar := b.startBulkBar("retrying", "not retried", func() int { return expected })
 	var options []producer.RetryOption
 	if b.fresh {
 		options = append(options, producer.FreshBudget())
@@ -107,7 +107,7 @@ func (b bulk) retry(ctx context.Context, expected int) error {
 			break
 		}
 		done.add(r)
-		bar.shows(done)
+		bar.shows(done.accepted+done.refused(), done.refused())
 		if unwritten == nil {
 			unwritten = b.report(out, r)
 		}

@@ -82,6 +82,11 @@ func (c *caller) close() { _ = c.producer.Close() } // nobody waits any more
 func (c *caller) call(ctx context.Context, n int) error {
 	in := c.ground.parcel(n)
 	res, err := producer.Call(ctx, c.producer, c.function, in)
+	return check(in, res, err)
+}
+
+// check says what is wrong with the answer of a call.
+func check(in parcel, res refcache.Response[parcel], err error) error {
 	switch {
 	case err != nil:
 		return err

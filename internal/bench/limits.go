@@ -30,6 +30,24 @@ var limits = []limit{
 	{"open", "drain", InScripts, 51},
 	{"open", "drain", Bytes, 1920},
 	{"open", "drain", Allocs, 190},
+	// submit and ring, in pipelines of up to 128 each, and a chime for each of those. Machines differ in how full they are.
+	{"many", "SubmitMany", Commands, 2.1},
+	{"many", "SubmitMany", RoundTrips, 0.1},
+	{"many", "SubmitMany", InScripts, 15},
+	{"many", "SubmitMany", Bytes, 1150},
+	{"many", "SubmitMany", Allocs, 105},
+	// the same, and what the worker sends: dequeue, claim, finish, answer asynq.
+	{"many", "CallMany", Commands, 6.5},
+	{"many", "CallMany", RoundTrips, 4.4},
+	{"many", "CallMany", InScripts, 70},
+	{"many", "CallMany", Bytes, 3600},
+	{"many", "CallMany", Allocs, 350},
+	// one submit that finds the result, in a pipeline.
+	{"many", "CallMany, stored", Commands, 1.02},
+	{"many", "CallMany, stored", RoundTrips, 0.05},
+	{"many", "CallMany, stored", InScripts, 5.1},
+	{"many", "CallMany, stored", Bytes, 800},
+	{"many", "CallMany, stored", Allocs, 92},
 	// one submit that finds the result.
 	{"hits", "16 callers", Commands, 1.01},
 	{"hits", "16 callers", RoundTrips, 1.01},

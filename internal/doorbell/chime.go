@@ -58,18 +58,19 @@ const (
 	mostChimes = 64
 )
 
-// add sends a chime, or leaves it to be sent with others. One that cannot be sent is dropped: idle workers look by
+// add sends n chimes, or leaves them to be sent with others. Those that cannot be sent are dropped: idle workers look by
 // themselves, too.
-func (c *chimes) add(ctx context.Context, queue string) {
+func (c *chimes) add(ctx context.Context, queue string, n int) {
 	c.mu.Lock()
-	if n, busy := c.owed[queue]; busy {
-		c.owed[queue] = n + 1
+	if owed, busy := c.owed[queue]; busy {
+		c.owed[queue] = owed + n
 		c.mu.Unlock()
 		return
 	}
-	c.owed[queue] = 0
+	now := min(n, mostChimes)
+	c.owed[queue] = n - now
 	c.mu.Unlock()
-	_ = chime(ctx, c.rdb, queue, 1)
+	_ = chime(ctx, c.rdb, queue, now)
 	time.AfterFunc(chimeEvery, func() { c.flush(context.WithoutCancel(ctx), queue) })
 }
 

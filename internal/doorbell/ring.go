@@ -39,13 +39,14 @@ type Bell struct {
 	rdb    redis.UniversalClient
 	store  *store.Store
 	client *asynq.Client
+	pad    *pad
 	chimes chimes
 }
 
 // New returns a Bell that uses rdb, which the caller closes.
 func New(rdb redis.UniversalClient, s *store.Store) *Bell {
 	rdb = pipe.New(rdb)
-	return &Bell{rdb, s, asynq.NewClientFromRedisClient(rdb), chimes{rdb: rdb, owed: map[string]int{}}}
+	return &Bell{rdb, s, asynq.NewClientFromRedisClient(rdb), newPad(rdb), chimes{rdb: rdb, owed: map[string]int{}}}
 }
 
 // Ring makes sure that asynq holds a doorbell for a task that should run; it does nothing for any other. r is the task
@@ -55,9 +56,9 @@ func (b *Bell) Ring(ctx context.Context, r store.Record, patience time.Duration)
 		if !owed(r) {
 			return nil
 		}
-		err := b.enqueue(ctx, r)
+		err := enqueue(ctx, b.client, r)
 		if err == nil {
-			b.chimes.add(ctx, r.Ref.Queue())
+			b.chimes.add(ctx, r.Ref.Queue(), 1)
 			return nil
 		}
 		if !errors.Is(err, asynq.ErrTaskIDConflict) {
@@ -160,9 +161,9 @@ func (b *Bell) NoteQueue(ctx context.Context, queue string) error {
 
 // enqueue puts a doorbell into asynq, with one retry more than the task has: at the end of its retries asynq archives
 // also what is not counted, such as a task that was handed back.
-func (b *Bell) enqueue(ctx context.Context, r store.Record) error {
+func enqueue(ctx context.Context, to *asynq.Client, r store.Record) error {
 	task := asynq.NewTask(r.Policy.Name, []byte(r.Ref))
-	_, err := b.client.EnqueueContext(ctx, task, asynq.TaskID(taskID(r.Ref, r.Delivery)), asynq.Queue(r.Ref.Queue()),
+	_, err := to.EnqueueContext(ctx, task, asynq.TaskID(taskID(r.Ref, r.Delivery)), asynq.Queue(r.Ref.Queue()),
 		asynq.MaxRetry(r.Policy.MaxRetries+1), asynq.Timeout(forEver))
 	return err
 }

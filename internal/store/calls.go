@@ -4,6 +4,8 @@ import (
 	"context"
 	"strings"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/refq/refq/refcache"
 )
 
@@ -28,9 +30,16 @@ type Submitted struct {
 
 // Submit makes a call or finds the one that was made before.
 func (s *Store) Submit(ctx context.Context, ref refcache.Ref, c Submission) (Submitted, error) {
-	args := append([]any{c.Request, c.Inbox, c.revives(), c.Namespace, c.Policy.Name, c.Policy.Version, c.Args},
+	return s.submitted(ref, s.onTask(ctx, submitScript, ref, c.args()...))
+}
+
+func (c Submission) args() []any {
+	return append([]any{c.Request, c.Inbox, c.revives(), c.Namespace, c.Policy.Name, c.Policy.Version, c.Args},
 		policyPairs(c.Policy)...)
-	answer, err := s.onTask(ctx, submitScript, ref, args...).Slice()
+}
+
+func (s *Store) submitted(ref refcache.Ref, cmd *redis.Cmd) (Submitted, error) {
+	answer, err := cmd.Slice()
 	if err != nil {
 		return Submitted{}, wrap(err, "submit", ref)
 	}
