@@ -14,6 +14,7 @@ type Submission struct {
 	Namespace string
 	Policy    refcache.Policy
 	Args      []byte // canonical
+	Trace     string // where the spans of its attempts belong; empty: it is not traced
 
 	RetryFailed bool // start anew what has failed
 	Refresh     bool // start anew what is complete
@@ -30,6 +31,9 @@ type Submitted struct {
 func (s *Store) Submit(ctx context.Context, ref refcache.Ref, c Submission) (Submitted, error) {
 	args := append([]any{c.Request, c.Inbox, c.revives(), c.Namespace, c.Policy.Name, c.Policy.Version, c.Args},
 		policyPairs(c.Policy)...)
+	if c.Trace != "" {
+		args = append(args, "trace", c.Trace)
+	}
 	answer, err := s.onTask(ctx, submitScript, ref, args...).Slice()
 	if err != nil {
 		return Submitted{}, wrap(err, "submit", ref)
