@@ -394,3 +394,22 @@ func dashboardExpressions(t require.TestingT) (expressions []string) {
 	require.NotEmpty(t, expressions)
 	return expressions
 }
+
+func TestTheDocumentNamesEveryMetric(t *testing.T) {
+	inWorld(t, func(w *world) {
+		text, err := os.ReadFile("../docs/observability.md")
+		require.NoError(w, err)
+		descriptions := make(chan *prometheus.Desc, 100)
+		metrics.NewCollector(w.Config).Describe(descriptions)
+		close(descriptions)
+		there := map[string]bool{}
+		for d := range descriptions {
+			name := regexp.MustCompile(`refq_\w+`).FindString(d.String())
+			there[name] = true
+			require.Contains(w, string(text), "| `"+name+"` |")
+		}
+		for _, name := range regexp.MustCompile("\\| `(refq_\\w+)` \\|").FindAllStringSubmatch(string(text), -1) {
+			require.True(w, there[name[1]], "there is no %s", name[1])
+		}
+	})
+}
