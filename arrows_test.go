@@ -19,8 +19,11 @@ var arrows = map[string][]string{
 	"internal/pipe":         {},
 	"internal/store":        {"refcache", "internal/pipe"},
 	"internal/doorbell":     {"refcache", "internal/pipe", "internal/store"},
-	"producer":              {"refcache", "internal/codec", "internal/store", "internal/doorbell"},
-	"worker":                {"refcache", "internal/codec", "internal/store", "internal/doorbell"},
+	"internal/tally":        {"refcache", "internal/store"},
+	"internal/tracing":      {"refcache"},
+	"producer":              {"refcache", "internal/codec", "internal/store", "internal/doorbell", "internal/tally", "internal/tracing"},
+	"worker":                {"refcache", "internal/codec", "internal/store", "internal/doorbell", "internal/tally", "internal/tracing"},
+	"metrics":               {"refcache", "internal/store", "producer", "worker"},
 	"internal/memredis":     {"refcache"},
 	"internal/redisserver":  {},
 	"internal/redistest":    {"internal/redisserver"},
@@ -33,8 +36,9 @@ var arrows = map[string][]string{
 	"internal/execfunc":     {"refcache", "internal/codec", "worker"},
 	"internal/bench":        {"refcache", "producer", "worker", "internal/netproxy"},
 	"internal/withredis":    {"internal/redisserver"},
+	"internal/otlp":         {},
 	"cmd/refq": {"refcache", "internal/codec", "producer", "worker", "internal/config", "internal/execfunc", "internal/memredis",
-		"internal/bench"},
+		"internal/bench", "internal/otlp", "metrics"},
 }
 
 // borders says which of our packages alone may import somebody else's, in code that is not a test.
@@ -44,6 +48,12 @@ var borders = map[string][]string{
 	"github.com/goccy/go-yaml":      {"internal/config"},
 	"github.com/spf13/cobra":        {"cmd/refq"},
 	"github.com/klauspost/compress": {"internal/store"},
+	"github.com/prometheus/":        {"metrics"},
+	// The libraries know OpenTelemetry's API: the interface of providers, and how spans are named and found.
+	"go.opentelemetry.io/otel/trace":       {"internal/tracing", "internal/otlp", "producer", "worker"},
+	"go.opentelemetry.io/otel/propagation": {"internal/tracing"},
+	"go.opentelemetry.io/otel/sdk":         {"internal/otlp"},
+	"go.opentelemetry.io/otel/exporters":   {"internal/otlp"},
 }
 
 func TestPackagesImportOnlyWhatTheArrowsAllow(t *testing.T) {
@@ -72,7 +82,8 @@ func TestLibrariesLinkNoToolsOfOthers(t *testing.T) {
 	for _, path := range linked {
 		for _, unwanted := range []string{"github.com/alicebob/", "github.com/goccy/", "github.com/hibiken/asynqmon",
 			"github.com/lmittmann/", "github.com/rogpeppe/", "github.com/stretchr/", "github.com/vbauerster/", "pgregory.net/",
-			"go.uber.org/goleak", "testing", module + "cmd", module + "internal/memredis", module + "internal/config"} {
+			"go.uber.org/goleak", "testing", "github.com/prometheus/", "google.golang.org/grpc", "go.opentelemetry.io/otel/sdk",
+			"go.opentelemetry.io/otel/exporters", "go.opentelemetry.io/proto/", module + "cmd", module + "internal/memredis", module + "internal/config"} {
 			require.False(t, path == unwanted || strings.HasPrefix(path, unwanted+"/") ||
 				strings.HasSuffix(unwanted, "/") && strings.HasPrefix(path, unwanted), "the libraries link %s", path)
 		}

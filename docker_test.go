@@ -2,6 +2,7 @@ package refq_test
 
 import (
 	"encoding/json"
+	"net"
 	"os"
 	"strings"
 	"testing"
@@ -13,31 +14,39 @@ import (
 
 // There may be no Docker engine where the tests run: these read what it would be given.
 
-func TestComposeFileGivesWorkersTheRedisTheyNeed(t *testing.T) {
+// composed is docker-compose.yml.
+type composed struct {
+	Services map[string]struct {
+		Build       string
+		Image       string
+		Profiles    []string
+		Command     []string
+		Init        bool
+		Environment map[string]string
+		Volumes     []string
+		Ports       []string
+		Healthcheck struct {
+			Test              []string
+			Interval, Timeout string
+			Retries           int
+		}
+		DependsOn any    `yaml:"depends_on"` // names, or names with conditions
+		StopGrace string `yaml:"stop_grace_period"`
+		Restart   string
+		Name      string `yaml:"container_name"`
+	}
+	Volumes map[string]any
+}
+
+func readCompose(t *testing.T) (compose composed) {
 	text, err := os.ReadFile("docker-compose.yml")
 	require.NoError(t, err)
-	var compose struct {
-		Services map[string]struct {
-			Build       string
-			Image       string
-			Command     []string
-			Init        bool
-			Environment map[string]string
-			Volumes     []string
-			Healthcheck struct {
-				Test              []string
-				Interval, Timeout string
-				Retries           int
-			}
-			DependsOn map[string]struct{ Condition string } `yaml:"depends_on"`
-			StopGrace string                                `yaml:"stop_grace_period"`
-			Restart   string
-			Name      string `yaml:"container_name"`
-		}
-		Volumes map[string]any
-	}
 	require.NoError(t, yaml.UnmarshalWithOptions(text, &compose, yaml.Strict()))
+	return compose
+}
 
+func TestComposeFileGivesWorkersTheRedisTheyNeed(t *testing.T) {
+	compose := readCompose(t)
 	redis, wrk := compose.Services["redis"], compose.Services["worker"]
 	require.Contains(t, strings.Join(redis.Command, " "), "--appendonly yes --appendfsync everysec --maxmemory-policy noeviction")
 	require.NotEmpty(t, redis.Healthcheck.Test)
@@ -46,13 +55,69 @@ func TestComposeFileGivesWorkersTheRedisTheyNeed(t *testing.T) {
 	require.Equal(t, ".", wrk.Build)
 	require.Equal(t, []string{"worker"}, wrk.Command)
 	require.Equal(t, "redis://redis:6379/0", wrk.Environment["REFQ_REDIS"])
-	require.Equal(t, "service_healthy", wrk.DependsOn["redis"].Condition)
+	require.Equal(t, map[string]any{"redis": map[string]any{"condition": "service_healthy"}}, wrk.DependsOn)
 	require.True(t, wrk.Init)
 	require.Empty(t, wrk.Name, "a named container cannot be scaled")
 	grace, err := time.ParseDuration(wrk.StopGrace)
 	require.NoError(t, err)
 	require.Greater(t, grace, 8*time.Second, "the default shutdown_timeout")
 	require.DirExists(t, strings.TrimSuffix(strings.TrimPrefix(wrk.Volumes[0], "${REFQ_APP:-"), "}:/app:ro"))
+}
+
+func TestComposeFileScrapesWorkersWhereTheyServeTheirMetrics(t *testing.T) {
+	compose := readCompose(t)
+	_, port, err := net.SplitHostPort(compose.Services["worker"].Environment["REFQ_METRICS"])
+	require.NoError(t, err)
+	require.Empty(t, compose.Services["worker"].Ports, "metrics are not for the world, and workers are scaled")
+
+	var prometheus struct {
+		Global    map[string]string
+		RuleFiles []string `yaml:"rule_files"`
+		Scrape    []struct {
+			Job string `yaml:"job_name"`
+			DNS []struct {
+				Names []string
+				Type  string
+				Port  string
+			} `yaml:"dns_sd_configs"`
+		} `yaml:"scrape_configs"`
+	}
+	text, err := os.ReadFile("deploy/prometheus/prometheus.yaml")
+	require.NoError(t, err)
+	require.NoError(t, yaml.UnmarshalWithOptions(text, &prometheus, yaml.Strict()))
+	for _, job := range prometheus.Scrape {
+		require.True(t, strings.HasPrefix(job.Job, "refq"), "alerts know the job by that")
+		for _, dns := range job.DNS {
+			require.Contains(t, compose.Services, dns.Names[0])
+			require.Equal(t, port, dns.Port)
+		}
+	}
+	for _, file := range prometheus.RuleFiles {
+		require.FileExists(t, "deploy/prometheus/"+file)
+	}
+}
+
+func TestComposeFileMonitorsOnlyWhenAsked(t *testing.T) {
+	compose := readCompose(t)
+	for _, name := range []string{"prometheus", "grafana"} {
+		service := compose.Services[name]
+		require.Equal(t, []string{"monitoring"}, service.Profiles, name)
+		for _, port := range service.Ports {
+			require.True(t, strings.HasPrefix(port, "127.0.0.1:"), "%s at %s asks for no password", name, port)
+		}
+		for _, volume := range service.Volumes {
+			from, _, _ := strings.Cut(volume, ":")
+			if strings.HasPrefix(from, "./") {
+				_, err := os.Stat(from)
+				require.NoError(t, err, name)
+			} else {
+				require.Contains(t, compose.Volumes, from, name)
+			}
+		}
+	}
+	datasource, err := os.ReadFile("deploy/grafana/provisioning/datasources/prometheus.yaml")
+	require.NoError(t, err)
+	require.Contains(t, string(datasource), "http://prometheus:9090")
 }
 
 func TestDockerfileBuildsAStaticBinaryForAnOrdinaryUser(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 
 	"github.com/refq/refq/internal/store"
+	"github.com/refq/refq/internal/tally"
 	"github.com/refq/refq/refcache"
 )
 
@@ -82,6 +83,9 @@ func (p *Producer) Cancel(ctx context.Context, ref refcache.Ref) error {
 		return err
 	case !done:
 		return fmt.Errorf("cancel %s: %w: it is %s", ref, refcache.ErrNotCancellable, task.Status)
+	}
+	if seen.Status.InFlight() { // else it was cancelled before
+		p.tally.Of(ref.Queue(), task.Policy.Name).Count(tally.CallCancelled)
 	}
 	return nil
 }

@@ -53,6 +53,17 @@ func (b *inbox) wait(ctx context.Context, ref refcache.Ref) *waiter {
 	return w
 }
 
+// count is how many waiters there are.
+func (b *inbox) count() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n := 0
+	for _, waiters := range b.waiters {
+		n += len(waiters)
+	}
+	return n
+}
+
 func (w *waiter) stop() {
 	w.box.mu.Lock()
 	defer w.box.mu.Unlock()

@@ -12,9 +12,12 @@ import (
 	"sync"
 
 	"github.com/redis/go-redis/v9"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/refq/refq/internal/doorbell"
 	"github.com/refq/refq/internal/store"
+	"github.com/refq/refq/internal/tally"
+	"github.com/refq/refq/internal/tracing"
 	"github.com/refq/refq/refcache"
 )
 
@@ -27,16 +30,20 @@ type Config struct {
 	MaxArgs int
 	// By is who the events of a task name for what this producer does. Default user@host.
 	By string
+	// Traces gets a span for each call that is submitted, and has the spans of its attempts below it. Nil: none, at no cost.
+	Traces trace.TracerProvider
 }
 
 const defaultMaxArgs = 1 << 20
 
 // Producer makes calls. Create one with New and Close it; it is safe for concurrent use, one per process is enough.
 type Producer struct {
-	cfg   Config
-	store *store.Store
-	bell  *doorbell.Bell
-	inbox *inbox
+	cfg    Config
+	store  *store.Store
+	bell   *doorbell.Bell
+	inbox  *inbox
+	tally  *tally.Tally
+	tracer tracing.Tracer
 
 	mu     sync.Mutex
 	queues map[string]bool // noted in Redis by this process
@@ -50,11 +57,14 @@ func New(rdb redis.UniversalClient, c Config) *Producer {
 		c.By = userAtHost()
 	}
 	s := store.New(rdb)
-	return &Producer{cfg: c, store: s, bell: doorbell.New(rdb, s), inbox: newInbox(rdb, s, rand.Text()), queues: map[string]bool{}}
+	return &Producer{cfg: c, store: s, bell: doorbell.New(rdb, s), inbox: newInbox(rdb, s, rand.Text()), tally: tally.New(s),
+		tracer: tracing.New(c.Traces), queues: map[string]bool{}}
 }
 
-// Close ends the subscription of the waiters. Calls that still wait go on by polling.
+// Close ends the subscription of the waiters. Calls that still wait go on by polling. What was counted since the last 2 s
+// is added to the statistics in Redis, which takes up to a second if Redis does not answer.
 func (p *Producer) Close() error {
+	p.tally.Close()
 	return p.inbox.close()
 }
 

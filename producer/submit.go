@@ -90,6 +90,14 @@ type submitted struct {
 // submitAndRing records the call and sees to it that a worker looks at it. Whoever finds the task pending rings: the
 // one that should have may have died in between (R14).
 func (p *Producer) submitAndRing(ctx context.Context, c call) submitted {
+	ctx, span := p.tracer.Submit(ctx, c.ref, c.submission.Policy.Name)
+	c.submission.Trace = span.Link()
+	made := p.submit(ctx, c)
+	span.End(p.counted(c, made), made.err)
+	return made
+}
+
+func (p *Producer) submit(ctx context.Context, c call) submitted {
 	if err := p.noteQueue(ctx, c.ref.Queue()); err != nil {
 		return submitted{err: fmt.Errorf("submit %s: %w", c.ref, err)}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/refq/refq/internal/doorbell"
 	"github.com/refq/refq/internal/store"
+	"github.com/refq/refq/internal/tally"
 	"github.com/refq/refq/refcache"
 )
 
@@ -30,7 +31,7 @@ func (w *Worker) answer(asked context.Context, ref refcache.Ref) doorbell.Answer
 	claim, err := w.claim(asked, r)
 	switch {
 	case errors.Is(err, store.ErrDamaged): // nothing was written; the archive shows people what to do
-		w.log.Warn("damaged record: task is not run", "ref", ref, "err", err)
+		w.log.Warn("damaged record: task is not run", "ref_id", ref, "err", err)
 		return doorbell.Archive(err.Error())
 	case err != nil:
 		return doorbell.Again(claimAgain, err.Error(), false)
@@ -91,21 +92,24 @@ func (w *Worker) isStopping() bool {
 // answerWith runs the attempt that was claimed and finishes it.
 func (w *Worker) answerWith(asked context.Context, r *run, claim store.ClaimAnswer) doorbell.Answer {
 	task := claim.Record
+	o := w.observe(r, claim)
 	again := time.Duration(0)
 	name := function{task.Policy.Name, task.Policy.Version}
-	outcome, wanted := store.Outcome{}, true
+	var end ending
 	if h, ok := w.handlers[name]; ok {
-		outcome, wanted = w.execute(r, h, claim)
+		end = w.execute(r, h, claim)
 	} else {
-		outcome = store.Released(fmt.Sprintf("worker %s does not know function %s", w.id, name), w.id)
+		end.event = tally.AttemptHandedBack
+		end.outcome = store.Released(fmt.Sprintf("worker %s does not know function %s", w.id, name), w.id)
 		again = unknownAgain
 	}
 	var finished store.Finished
-	if wanted {
-		finished = w.finish(r, outcome)
+	if end.event != tally.AttemptCancelled {
+		finished = w.finish(r, end.outcome)
 	}
+	o.ended(end, finished)
 	if asked.Err() != nil {
-		w.ringAnew(task, finished)
+		w.ringAnew(r, task, finished)
 	}
 	return answerFor(finished, again)
 }
@@ -124,7 +128,7 @@ func answerFor(f store.Finished, again time.Duration) doorbell.Answer {
 
 // ringAnew makes up for an answer that asynq no longer waits for: the doorbell under way is asynq's to give up, in a
 // minute or two, so a task that waits gets a new one.
-func (w *Worker) ringAnew(task store.Record, f store.Finished) {
+func (w *Worker) ringAnew(r *run, task store.Record, f store.Finished) {
 	if f.Status != refcache.Retrying && f.Status != refcache.Pending {
 		return
 	}
@@ -133,6 +137,6 @@ func (w *Worker) ringAnew(task store.Record, f store.Finished) {
 		err = w.bell.Ring(w.live.base, task, doorbell.AtOnce)
 	}
 	if err != nil {
-		w.log.Warn("task waits for a sweep", "ref", task.Ref, "err", err)
+		w.log.Warn("task waits for a sweep", r.about("err", err)...)
 	}
 }

@@ -27,12 +27,16 @@ const (
 func (w *Worker) beatAll(ctx context.Context) {
 	rdb, closeOwn := ownConnection(w.rdb)
 	defer closeOwn()
-	s := store.New(rdb)
+	s := w.store.Over(rdb)
 	host, _ := os.Hostname()
 	text, _ := json.Marshal(store.About{Host: host, PID: os.Getpid(), Functions: w.Functions(), Since: time.Now().UnixMilli()})
 	each(ctx, beatEvery, func() {
+		sent, all := time.Now(), true
 		for queue := range w.queues {
-			w.beat(ctx, s, queue, string(text))
+			all = w.beat(ctx, s, queue, string(text)) && all
+		}
+		if all {
+			w.beaten.set(sent)
 		}
 	})
 }
@@ -65,13 +69,14 @@ func each(ctx context.Context, every time.Duration, f func()) {
 	}
 }
 
-// beat tells Redis what runs here, ends what should not, and gives back claims that nobody here knows of.
-func (w *Worker) beat(ctx context.Context, s *store.Store, queue, text string) {
+// beat tells Redis what runs here, ends what should not, and gives back claims that nobody here knows of. False: Redis
+// was not told.
+func (w *Worker) beat(ctx context.Context, s *store.Store, queue, text string) bool {
 	answered, cancel := context.WithTimeout(ctx, beatTimeout)
 	defer cancel()
 	void, unknown, err := s.Beat(answered, queue, w.id, text, w.live.claims(queue))
 	if w.contact.report(ctx, err); err != nil {
-		return
+		return false
 	}
 	for _, claim := range void {
 		w.live.void(claim.Token)
@@ -81,19 +86,21 @@ func (w *Worker) beat(ctx context.Context, s *store.Store, queue, text string) {
 			w.redeliver(ctx, store.Orphan{Worker: w.id, Claim: claim})
 		}
 	}
+	return true
 }
 
 // redeliver takes an attempt from a worker that lost it, and rings for the task.
 func (w *Worker) redeliver(ctx context.Context, o store.Orphan) {
 	taken, task, err := w.store.Redeliver(ctx, o.Claim, o.Worker, w.id)
 	if err == nil && taken {
-		w.log.Warn("attempt was lost", "ref", o.Ref, "func", task.Policy.Name, "lost_by", o.Worker, "status", task.Status)
+		w.countLost(task)
+		w.log.Warn("attempt was lost", "ref_id", o.Ref, "func", task.Policy.Name, "attempt", task.Attempt, "lost_by", o.Worker, "status", task.Status)
 		err = w.bell.Ring(ctx, task, doorbell.AtOnce)
 	}
 	if errors.Is(err, store.ErrDamaged) {
-		w.log.Warn("damaged record: its attempt is given up", "ref", o.Ref, "lost_by", o.Worker, "err", err)
+		w.log.Warn("damaged record: its attempt is given up", "ref_id", o.Ref, "lost_by", o.Worker, "err", err)
 	} else if err != nil && ctx.Err() == nil {
-		w.log.Warn("redelivery is left to a later sweep", "ref", o.Ref, "err", err)
+		w.log.Warn("redelivery is left to a later sweep", "ref_id", o.Ref, "err", err)
 	}
 }
 

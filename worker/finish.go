@@ -31,13 +31,13 @@ func (w *Worker) finish(r *run, o store.Outcome) store.Finished {
 		case err == nil:
 			return store.Finished{}
 		case errors.Is(err, store.ErrDamaged):
-			w.log.Error("outcome given up", "ref", r.ref, "err", err)
+			w.log.Error("outcome given up", r.about("err", err)...)
 			return store.Finished{}
 		case isRefusal(err):
 			refused++
 		}
 		if refused >= refusals {
-			w.log.Error("outcome given up: Redis refuses it", "ref", r.ref, "err", err)
+			w.log.Error("outcome given up: Redis refuses it", r.about("err", err)...)
 			return store.Finished{}
 		}
 		select {

@@ -39,3 +39,8 @@ func (b *logbook) count(text string) int {
 	}
 	return n
 }
+
+// debugLogger is logger, for everything.
+func (b *logbook) debugLogger() *slog.Logger {
+	return slog.New(slog.NewTextHandler(b, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}

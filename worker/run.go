@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/refq/refq/internal/store"
+	"github.com/refq/refq/internal/tally"
 	"github.com/refq/refq/refcache"
 )
 
@@ -29,6 +30,7 @@ type run struct {
 
 	returned      chan struct{} // closed when the function has returned; nil before it was called
 	running       Running
+	traceID       string // empty: it is not traced
 	progress      progress
 	shutdownGrace time.Duration
 }
@@ -54,10 +56,17 @@ type returned struct {
 	cause  refcache.Cause // error or panic
 }
 
-// execute runs the function. It answers the outcome, and whether anybody wants it. The function may return later.
-func (w *Worker) execute(r *run, h handler, claim store.ClaimAnswer) (store.Outcome, bool) {
+// ending is how an attempt went.
+type ending struct {
+	event   tally.Event // AttemptCancelled: nobody wants the outcome
+	outcome store.Outcome
+	err     error         // what it failed with
+	took    time.Duration // by the function
+}
+
+// execute runs the function. The function may return later.
+func (w *Worker) execute(r *run, h handler, claim store.ClaimAnswer) ending {
 	task := claim.Record
-	r.running = Running{Ref: task.Ref, Function: task.Policy.Name, Attempt: task.Attempt, MaxRetries: task.Policy.MaxRetries}
 	_, all := w.cfg.shutdown()
 	r.shutdownGrace = all / 8
 	r.progress.write = func(p refcache.Progress) { w.writeProgress(r, p) }
@@ -68,16 +77,19 @@ func (w *Worker) execute(r *run, h handler, claim store.ClaimAnswer) (store.Outc
 	}
 	defer cancel()
 
-	gave := make(chan returned, 1)
+	gave, started := make(chan returned, 1), time.Now()
 	r.returned = make(chan struct{})
 	go func() {
 		defer close(r.returned)
 		call(ctx, h, claim.Args, gave)
 	}()
 	got := await(ctx, r, gave)
+	took := time.Since(started)
 	ended := context.Cause(ctx) // before the flush, which may outlast the timeout of a function that has returned in time
 	r.progress.flush()
-	return w.outcome(task, got, ended)
+	end := w.judge(task, got, ended)
+	end.took = took
+	return end
 }
 
 // await waits for the function, and once ctx has ended no longer than its grace.
@@ -121,23 +133,23 @@ func call(ctx context.Context, h handler, args []byte, gave chan<- returned) {
 	got = returned{result, err, refcache.CauseError}
 }
 
-// outcome judges what the function gave back, knowing why its context ended, if it did. False: nobody wants it.
-func (w *Worker) outcome(task store.Record, got returned, ended error) (store.Outcome, bool) {
+// judge tells what the function gave back comes to, knowing why its context ended, if it did.
+func (w *Worker) judge(task store.Record, got returned, ended error) ending {
 	var timeout *TimeoutError
 	switch {
 	case errors.Is(ended, ErrVoid):
-		return store.Outcome{}, false
+		return ending{event: tally.AttemptCancelled}
 	case got.err == nil && len(got.result) > w.cfg.MaxResult:
 		got.err = Permanent(fmt.Errorf("result has %d bytes, more than max_result %d", len(got.result), w.cfg.MaxResult))
 	case got.err == nil:
-		return w.store.Completed(got.result), true
+		return ending{event: tally.AttemptComplete, outcome: w.store.Completed(got.result)}
 	case errors.Is(ended, ErrShutdown):
-		return store.Released("", w.id), true
+		return ending{event: tally.AttemptHandedBack, outcome: store.Released("", w.id)}
 	case errors.As(ended, &timeout):
 		got.cause = refcache.CauseTimeout
 		if !errors.As(got.err, &timeout) {
 			got.err = fmt.Errorf("%w: %w", ended, got.err)
 		}
 	}
-	return store.Errored(w.failure(task, got)), true
+	return ending{event: causes[got.cause], outcome: store.Errored(w.failure(task, got)), err: got.err}
 }

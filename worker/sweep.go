@@ -71,6 +71,7 @@ func (w *Worker) takeOver(ctx context.Context, queue string, found store.Swept) 
 		if err := w.store.DropWorker(ctx, queue, idle, w.id); err != nil {
 			return err
 		}
+		w.tally.Repaired(queue, 0, 1)
 	}
 	return nil
 }
@@ -97,6 +98,7 @@ func (r *rarely) due() bool {
 func (w *Worker) ringSilent(ctx context.Context, queue string, tasks []store.Waiting) (rang int, err error) {
 	rang, err = w.bell.RingSilent(ctx, queue, tasks)
 	if rang > 0 {
+		w.tally.Repaired(queue, rang, 0)
 		w.log.Warn("tasks had no doorbell, rang", "queue", queue, "tasks", rang)
 	}
 	if errors.Is(err, refcache.ErrUnreadable) {

@@ -18,9 +18,12 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/refq/refq/internal/doorbell"
 	"github.com/refq/refq/internal/store"
+	"github.com/refq/refq/internal/tally"
+	"github.com/refq/refq/internal/tracing"
 )
 
 // Config sets up a Worker. The zero value works.
@@ -36,8 +39,12 @@ type Config struct {
 	Backoffs map[string]func(n int, err error) time.Duration
 	// MaxResult is the largest result in bytes of JSON; a larger one fails its task. Default 8 MiB, at most 64 MiB.
 	MaxResult int
-	// Logger gets what happens to the worker, not to each call. Default slog.Default().
+	// Logger gets what happens to the worker, and at level debug how each attempt went. Default slog.Default(). The keys of
+	// what is said of an attempt are ref_id, func, attempt and, if it is traced, trace_id.
 	Logger *slog.Logger
+	// Traces gets a span for each attempt, below that of the call which started it; the function's context carries it.
+	// Nil: none, at no cost.
+	Traces trace.TracerProvider
 }
 
 const (
@@ -76,12 +83,14 @@ func (c Config) check() error {
 
 // Worker runs functions. Create one with New, register functions with Handle, then call Run once.
 type Worker struct {
-	rdb   redis.UniversalClient
-	cfg   Config
-	id    string
-	store *store.Store
-	bell  *doorbell.Bell
-	log   *slog.Logger
+	rdb    redis.UniversalClient
+	cfg    Config
+	id     string
+	store  *store.Store
+	bell   *doorbell.Bell
+	log    *slog.Logger
+	tally  *tally.Tally
+	tracer tracing.Tracer
 
 	handlers map[function]handler // fixed once Run is called
 	queues   map[string]bool
@@ -92,6 +101,7 @@ type Worker struct {
 	live     live
 	stopping chan struct{} // closed when no more attempts are to be started
 	contact  contact
+	beaten   instant // when the last beat was sent that Redis has answered in all queues
 
 	complaints rarely // of what sweeps cannot mend
 }
@@ -101,7 +111,7 @@ func New(rdb redis.UniversalClient, c Config) *Worker {
 	c = c.withDefaults()
 	s := store.New(rdb)
 	w := &Worker{
-		rdb: rdb, cfg: c, id: newID(), store: s, bell: doorbell.New(rdb, s),
+		rdb: rdb, cfg: c, id: newID(), store: s, bell: doorbell.New(rdb, s), tally: tally.New(s), tracer: tracing.New(c.Traces),
 		handlers: map[function]handler{}, queues: map[string]bool{},
 		slots: make(chan struct{}, max(1, c.Concurrency)), suspect: make(chan struct{}, 1), stopping: make(chan struct{}),
 	}
@@ -141,7 +151,7 @@ func (w *Worker) Run(ctx context.Context) error {
 
 	_, timeout := w.cfg.shutdown()
 	listener, err := doorbell.Listen(w.rdb, doorbell.Config{Worker: w.id, Queues: w.Queues(), Slots: w.slots,
-		ShutdownTimeout: timeout, Logger: w.log}, w.answer)
+		ShutdownTimeout: timeout, Logger: w.log, Fault: w.store.Fault}, w.answer)
 	if err != nil {
 		return fmt.Errorf("worker: %w", err)
 	}
@@ -174,6 +184,7 @@ func (w *Worker) shutdown(listener *doorbell.Listener, end func()) error {
 		<-w.live.drained()
 		end() // before it leaves: a beat would bring it back
 		w.leave(context.WithoutCancel(w.live.base))
+		w.tally.Close()
 	}()
 	select {
 	case <-stopped:

@@ -13,6 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/refq/refq/internal/config"
+	"github.com/refq/refq/internal/otlp"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 )
@@ -26,8 +27,9 @@ type app struct {
 	flags  map[string]string // flags given that stand for keys of config.yaml, and "config"
 	asJSON bool              // -o json
 
-	cfg config.Config // after load
-	log *slog.Logger
+	cfg    config.Config // after load
+	log    *slog.Logger
+	traces otlp.Traces // ended by run
 }
 
 func newApp(stdin io.Reader, stdout, stderr io.Writer, env func(string) (string, bool)) *app {
@@ -35,7 +37,7 @@ func newApp(stdin io.Reader, stdout, stderr io.Writer, env func(string) (string,
 		flags: map[string]string{}, log: slog.New(slog.DiscardHandler)}
 }
 
-// load reads the configuration and sets up the log.
+// load reads the configuration and sets up the log and the traces.
 func (a *app) load() error {
 	cfg, err := config.Load(config.Options{LookupEnv: a.env, Flags: a.flags})
 	if err != nil {
@@ -49,6 +51,17 @@ func (a *app) load() error {
 			NoColor: !a.stderr.colour}))
 	}
 	slog.SetDefault(a.log) // for main's redisLog, and whatever libraries print
+	return a.startTraces()
+}
+
+func (a *app) startTraces() (err error) {
+	if a.traces.Provider() != nil {
+		return nil // some verbs load twice
+	}
+	a.traces, err = otlp.Start(context.Background(), a.env, otlp.Program{Name: "refq", Version: thisVersion().Version, Log: a.log, Stderr: a.stderr})
+	if err != nil {
+		return &usageError{err}
+	}
 	return nil
 }
 
@@ -99,7 +112,7 @@ func (a *app) newProducer(ctx context.Context) (*producer.Producer, func(), erro
 	if err != nil {
 		return nil, nil, err
 	}
-	p := producer.New(rdb, producer.Config{Namespace: a.cfg.Namespace, MaxArgs: a.cfg.MaxArgs})
+	p := producer.New(rdb, producer.Config{Namespace: a.cfg.Namespace, MaxArgs: a.cfg.MaxArgs, Traces: a.traces.Provider()})
 	return p, func() {
 		_ = p.Close() // nothing is to be lost by then
 		leave(rdb)

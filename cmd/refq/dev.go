@@ -18,7 +18,7 @@ import (
 )
 
 func newDev(a *app) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "dev",
 		Short: "Run Redis and a worker in one process, to develop with",
 		Long: `Run a worker for the exec functions of config.yaml, and Redis if none is there:
@@ -27,6 +27,8 @@ one in its place, in memory: what it holds is gone when it ends.`,
 		Args: takes(0, 0, "no argument"),
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.dev(cmd.Context()) },
 	}
+	a.metricsFlag(cmd.Flags())
+	return cmd
 }
 
 func (a *app) dev(ctx context.Context) error {

@@ -32,6 +32,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 			code = exitOther
 		}
 	}()
+	defer func() { a.traces.End() }()
 	root := newRoot(a)
 	root.SetArgs(args)
 	return a.exitCode(ctx, root.ExecuteContext(ctx))

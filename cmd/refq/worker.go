@@ -42,6 +42,7 @@ back, which costs no retry. A second signal ends the worker at once.`,
 	}
 	cmd.Flags().StringSliceVar(&queues, "queues", nil, "only functions of these queues, separated by commas")
 	cmd.Flags().StringSliceVar(&functions, "functions", nil, "only these functions, separated by commas")
+	a.metricsFlag(cmd.Flags())
 	return cmd
 }
 
@@ -134,10 +135,17 @@ func refusesForGood(err error) bool {
 
 // work runs a worker for the functions until ctx ends.
 func (a *app) work(ctx context.Context, rdb redis.UniversalClient, functions []config.Function) error {
+	l, err := a.listenForMetrics()
+	if err != nil {
+		return err
+	}
 	w := worker.New(rdb, worker.Config{Concurrency: a.cfg.Concurrency, ShutdownTimeout: a.cfg.ShutdownTimeout,
-		MaxResult: a.cfg.MaxResult, Logger: a.log})
+		MaxResult: a.cfg.MaxResult, Logger: a.log, Traces: a.traces.Provider()})
 	for _, fn := range functions {
 		worker.Handle(w, fn.Func, a.command(fn).Run)
+	}
+	if l != nil {
+		defer a.serveMetrics(l, rdb, w)()
 	}
 	if err := w.Run(ctx); err != nil {
 		a.complain(err) // here, since at the end of ctx an error is taken for the interruption itself

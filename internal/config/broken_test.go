@@ -36,8 +36,8 @@ func TestUnknownKeysAreRefusedWithTheNearest(t *testing.T) {
 		"max_retries: 3":                   "1: unknown key max_retries (it belongs to a function or to defaults)",
 		"functions: {f: {concurrency: 1}}": "1: functions.f: unknown key concurrency (it belongs at the top level)",
 		"defaults: {functions: {}}":        "1: defaults: unknown key functions (it belongs at the top level)",
-		"colour: red":                      "1: unknown key colour (known are defaults, functions, redis, namespace, concurrency, shutdown_timeout, max_args, max_result, log_level, log_format)",
-		"\"a\\u001b[31m b\": 1":            `1: unknown key "a\x1b[31m b" (known are defaults, functions, redis, namespace, concurrency, shutdown_timeout, max_args, max_result, log_level, log_format)`,
+		"colour: red":                      "1: unknown key colour (known are defaults, functions, redis, namespace, concurrency, shutdown_timeout, max_args, max_result, log_level, log_format, metrics)",
+		"\"a\\u001b[31m b\": 1":            `1: unknown key "a\x1b[31m b" (known are defaults, functions, redis, namespace, concurrency, shutdown_timeout, max_args, max_result, log_level, log_format, metrics)`,
 	})
 }
 
@@ -74,6 +74,9 @@ func TestBrokenGlobalKeysAreRefusedWithTheirLine(t *testing.T) {
 		"log_level: loud":                   `1: log_level is "loud", must be debug, info, warn or error`,
 		"log_level: INFO+3":                 `1: log_level is "INFO+3", must be debug, info, warn or error`,
 		"log_format: xml":                   `1: log_format is "xml", must be text or json`,
+		"metrics: on":                       `1: metrics is "on", must be an address such as 127.0.0.1:9383, or off`,
+		"metrics: 9383":                     `1: metrics is 9383, must be an address such as 127.0.0.1:9383, or off`,
+		"metrics: localhost:http":           `1: metrics is "localhost:http", must be an address such as 127.0.0.1:9383, or off`,
 		"functions: [f]":                    `1: functions is ["f"], must be a mapping of keys to values`,
 		"defaults: 5":                       "1: defaults is 5, must be a mapping of keys to values",
 		"redis: redis-sentinel://h:1/0":     "1: redis URL redis-sentinel://h:1/0: the master's name is missing: add ?master=NAME",

@@ -39,6 +39,7 @@ type Config struct {
 	MaxResult       int           // bytes
 	LogLevel        slog.Level    //
 	LogFormat       string        // "text" or "json"
+	Metrics         string        // host:port where a worker serves its metrics and probes; empty: nowhere; port 0: a free one
 	Functions       []Function    // sorted by name
 
 	sources map[string]string // by key; absent: default

@@ -61,6 +61,7 @@ func TestNothingConfiguredMeansTheDefaults(t *testing.T) {
 		{"max_result", "8MiB", "default"},
 		{"log_level", "info", "default"},
 		{"log_format", "text", "default"},
+		{"metrics", "off", "default"},
 	}, c.Settings())
 	require.Empty(t, c.Path)
 	require.Empty(t, c.Functions)
@@ -89,6 +90,7 @@ func TestFlagsBeatEnvironmentBeatsFileBeatsDefault(t *testing.T) {
 		"max_result":       {"2KiB", "", "4KiB"},
 		"log_level":        {"debug", "warn", "error"},
 		"log_format":       {"json", "json", "json"},
+		"metrics":          {"localhost:1", "[::1]:2", ":3"},
 	} {
 		yaml := "# first line\n" + key + ": " + v.file
 		variable, flag := "REFQ_"+strings.ToUpper(key), strings.ReplaceAll(key, "_", "-")

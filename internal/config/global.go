@@ -1,7 +1,9 @@
 package config
 
 import (
+	"cmp"
 	"log/slog"
+	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -37,6 +39,20 @@ var globalKeys = []globalKey{
 		true, func(c Config) string { return strings.ToLower(c.LogLevel.String()) }},
 	{key[Config]{"log_format", "text or json", func(c *Config, s string) bool { c.LogFormat = s; return s == "text" || s == "json" }},
 		true, func(c Config) string { return c.LogFormat }},
+	{key[Config]{"metrics", "an address such as 127.0.0.1:9383, or off", setMetrics},
+		true, func(c Config) string { return cmp.Or(c.Metrics, metricsOff) }},
+}
+
+const metricsOff = "off"
+
+func setMetrics(c *Config, s string) bool {
+	if c.Metrics = s; s == metricsOff {
+		c.Metrics = ""
+		return true
+	}
+	_, port, err := net.SplitHostPort(s)
+	n, invalid := strconv.ParseUint(port, 10, 16)
+	return err == nil && invalid == nil && strconv.FormatUint(n, 10) == port
 }
 
 // setLogLevel does not leave it to slog.Level, which takes "INFO+3", too.

@@ -42,6 +42,7 @@ type fetcher struct {
 	id    string // of the worker
 	slots chan struct{}
 	log   *slog.Logger
+	fault func(operation string, err error)
 
 	asked    chan struct{} // closed when asynq has asked for the first time
 	askOnce  sync.Once
@@ -74,8 +75,15 @@ func newFetcher(rdb redis.UniversalClient, queue string, c Config) *fetcher {
 	return &fetcher{
 		rdb: pipe.New(rdb), queue: queue, id: c.Worker, slots: c.Slots, log: c.Logger, asked: make(chan struct{}), found: make(chan *redis.Cmd),
 		wake: make(chan struct{}, 1), stop: make(chan struct{}), fetched: make(chan struct{}), given: make(chan struct{}),
-		free: make(chan struct{}, mostFetchers),
+		free: make(chan struct{}, mostFetchers), fault: faultOr(c.Fault),
 	}
+}
+
+func faultOr(told func(string, error)) func(string, error) {
+	if told == nil {
+		return func(string, error) {}
+	}
+	return told
 }
 
 // run fetches until stop is closed.
@@ -151,6 +159,7 @@ func (f *fetcher) fetchAll(ctx context.Context) {
 			f.hasFoundNothing(ctx)
 		default:
 			<-f.slots
+			f.fault("dequeue", err)
 			f.give(cmd) // asynq logs it
 			f.pause(fetchAgain)
 			f.free <- struct{}{}

@@ -50,6 +50,8 @@ type Config struct {
 	Slots           chan struct{} // to send to it takes a slot, to receive frees one
 	ShutdownTimeout time.Duration
 	Logger          *slog.Logger // what asynq logs goes there at level debug
+	// Fault, if not nil, is told of errors of Redis, by what was done: dequeue, or asynq for what asynq itself does.
+	Fault func(operation string, err error)
 }
 
 const (

@@ -76,6 +76,7 @@ func (b *Bell) look(ctx context.Context, queue string, ids []string, listed int)
 	}
 	answer, err := lookScript.Run(ctx, b.rdb, []string{"asynq:{" + queue + "}:"}, args...).Slice()
 	if err != nil {
+		b.store.Fault("look", err)
 		return nil, err
 	}
 	return parseFound(answer), nil

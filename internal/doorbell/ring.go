@@ -62,6 +62,7 @@ func (b *Bell) Ring(ctx context.Context, r store.Record, patience time.Duration)
 			return nil
 		}
 		if !errors.Is(err, asynq.ErrTaskIDConflict) {
+			b.store.Fault("ring", err)
 			return fmt.Errorf("ring for %s: %w", r.Ref, err)
 		}
 		bells, err := b.look(ctx, r.Ref.Queue(), []string{taskID(r.Ref, r.Delivery)}, 0)

@@ -58,7 +58,10 @@ func (c serverClient) Eval(ctx context.Context, script string, keys []string, ar
 // seen does what follows from what asynq has just done.
 func (c serverClient) seen(ctx context.Context, cmd *redis.Cmd, keys []string, args []any) *redis.Cmd {
 	settle(cmd, keys)
-	if cmd.Err() != nil {
+	if err := cmd.Err(); err != nil {
+		if !redis.HasErrorPrefix(err, "NOSCRIPT") {
+			c.line.fetcher.fault("asynq", err)
+		}
 		return cmd
 	}
 	if moved, err := cmd.Int(); err == nil && moved > 0 && isForward(keys) {

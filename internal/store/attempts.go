@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/refq/refq/refcache"
@@ -19,6 +20,20 @@ type ClaimAnswer struct {
 
 	Record Record
 	Args   []byte
+	Trace  string    // of the submission that started the task's life
+	Due    time.Time // when the retry that it is was due; zero for any other attempt, and for an answer that came twice
+}
+
+// Ready is since when the task could be claimed.
+func (a ClaimAnswer) Ready() time.Time {
+	switch r := a.Record; {
+	case !a.Due.IsZero():
+		return a.Due
+	case !r.UpdatedAt.IsZero():
+		return r.UpdatedAt
+	default:
+		return r.CreatedAt
+	}
 }
 
 // Claim starts an attempt under a new token. It is sent once: after an error nobody knows whether the attempt has
@@ -41,7 +56,11 @@ func (s *Store) claim(ctx context.Context, ref refcache.Ref, args ...any) (Claim
 	switch answer.text(0) {
 	case "run":
 		record, err := parseRecord(ref, answer.at(1))
-		return ClaimAnswer{Run: true, Record: record, Args: []byte(answer.text(2))}, err
+		claim := ClaimAnswer{Run: true, Record: record, Args: []byte(answer.text(2)), Trace: answer.text(3)}
+		if due, bad := strconv.ParseInt(answer.text(4), 10, 64); bad == nil {
+			claim.Due = time.UnixMilli(due)
+		}
+		return claim, err
 	case "later":
 		return ClaimAnswer{Later: time.Duration(answer.int(1)) * time.Millisecond, Suspect: answer.int(2) == 1}, nil
 	}

@@ -16,6 +16,7 @@ type Submission struct {
 	Namespace string
 	Policy    refcache.Policy
 	Args      []byte // canonical
+	Trace     string // where the spans of its attempts belong; empty: it is not traced
 
 	RetryFailed bool // start anew what has failed
 	Refresh     bool // start anew what is complete
@@ -34,8 +35,12 @@ func (s *Store) Submit(ctx context.Context, ref refcache.Ref, c Submission) (Sub
 }
 
 func (c Submission) args() []any {
-	return append([]any{c.Request, c.Inbox, c.revives(), c.Namespace, c.Policy.Name, c.Policy.Version, c.Args},
+	args := append([]any{c.Request, c.Inbox, c.revives(), c.Namespace, c.Policy.Name, c.Policy.Version, c.Args},
 		policyPairs(c.Policy)...)
+	if c.Trace != "" {
+		args = append(args, "trace", c.Trace)
+	}
+	return args
 }
 
 func (s *Store) submitted(ref refcache.Ref, cmd *redis.Cmd) (Submitted, error) {

@@ -21,7 +21,7 @@ var (
 	textFields    = []string{"backoff", "status", "ns", "func", "worker", "last_error", "note", "progress"}
 
 	// privateFields are for the scripts, and for who asks for arguments or result.
-	privateFields = []string{"args", "req", "token", "last_token", "waiters", "result", "result_encoding"}
+	privateFields = []string{"args", "req", "token", "last_token", "waiters", "result", "result_encoding", "trace"}
 
 	// policyFields are what a new life takes from its submitter.
 	policyFields = []string{

@@ -47,21 +47,27 @@ var (
 	sweepScript      = script("sweep")
 	overviewScript   = script("overview")
 	permittedScript  = script("permitted")
+	countScript      = script("count")
+	sizesScript      = script("sizes")
 )
 
-func script(name string) *redis.Script { return redis.NewScript(assemble(name)) }
+func script(name string) *redis.Script {
+	s := redis.NewScript(assemble(name))
+	operations[s.Hash()] = name
+	return s
+}
 
 // onTask runs a script about one task.
 func (s *Store) onTask(ctx context.Context, script *redis.Script, ref refcache.Ref, args ...any) *redis.Cmd {
-	return script.Run(ctx, s.scripts, []string{prefix(ref.Queue()), recordKey(ref)}, args...)
+	return s.counted(script, script.Run(ctx, s.scripts, []string{prefix(ref.Queue()), recordKey(ref)}, args...))
 }
 
 // onTaskOnce is onTask for a script that must not come twice: when the answer is lost, that is an error.
 func (s *Store) onTaskOnce(ctx context.Context, script *redis.Script, ref refcache.Ref, args ...any) *redis.Cmd {
-	return script.Run(ctx, once{s.scripts}, []string{prefix(ref.Queue()), recordKey(ref)}, args...)
+	return s.counted(script, script.Run(ctx, once{s.scripts}, []string{prefix(ref.Queue()), recordKey(ref)}, args...))
 }
 
 // onQueue runs a script about a queue.
 func (s *Store) onQueue(ctx context.Context, script *redis.Script, queue string, args ...any) *redis.Cmd {
-	return script.Run(ctx, s.scripts, []string{prefix(queue)}, args...)
+	return s.counted(script, script.Run(ctx, s.scripts, []string{prefix(queue)}, args...))
 }

@@ -1,6 +1,6 @@
 -- claim starts an attempt.
 -- ARGV[1] token   ARGV[2] worker   ARGV[3] '1' to leave suspects, which may bring the worker down; else absent
--- Returns {'run', record, arguments}, {'later', ms} for a retry that is not due or a record newer than the caller, {'later', ms, 1} for a suspect that is left, or {'ack'} when there is nothing to do.
+-- Returns {'run', record, arguments, trace, when a retry was due}, {'later', ms} for a retry that is not due or a record newer than the caller, {'later', ms, 1} for a suspect that is left, or {'ack'} when there is nothing to do.
 -- A damaged record is an error, and stays as it is: whoever ran it could not finish it.
 -- A resend by the holder of the token gets the first answer again; a copy that comes after the attempt's end gets 'ack'.
 
@@ -8,9 +8,9 @@ local damaged = damage()
 if damaged then
   return damaged
 end
-local status, args = task[STATUS], task[ARGS]
+local status, args, trace = task[STATUS], task[ARGS], task[TRACE]
 if status == 'processing' and task[TOKEN] == ARGV[1] then
-  return {'run', public(), args}
+  return {'run', public(), args, trace}
 end
 if not FROM[status] or task[LAST_TOKEN] == ARGV[1] then
   return {'ack'}
@@ -25,6 +25,7 @@ if ARGV[3] and number(LOST_COUNT, 0) >= SUSPECT_FROM then
   return {'later', SUSPECT_LATER, 1}
 end
 
+local due = status == 'retrying' and task[NEXT_RETRY_AT]
 redis.call('ZADD', prefix .. 'workers', now, ARGV[2]) -- R5: a claim before the first beat must not look orphaned
 redis.call('HSET', prefix .. 'claims:' .. ARGV[2], hash, ARGV[1])
 move('processing')
@@ -34,4 +35,4 @@ put(STARTED_AT, now)
 put(TOKEN, ARGV[1])
 put(WORKER, ARGV[2])
 save()
-return {'run', public(), args}
+return {'run', public(), args, trace, due}

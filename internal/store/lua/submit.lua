@@ -1,6 +1,7 @@
 -- submit makes a call: it creates the task, gives an ended one a new life, or finds what is there.
 -- ARGV[1] request id   ARGV[2] inbox to tell, or empty   ARGV[3] revive: 'failed', 'complete', both joined by a comma, or empty
--- ARGV[4] namespace   ARGV[5] function   ARGV[6] version   ARGV[7] arguments   ARGV[8...] policy: field, value, ...
+-- ARGV[4] namespace   ARGV[5] function   ARGV[6] version   ARGV[7] arguments   ARGV[8...] policy: field, value, ...; also 'trace' and
+-- where the trace of the call is
 -- Returns {record, result, its encoding, 1 if this call started the life that the record shows}.
 -- A resend finds its own request id and only reads (R11).
 
@@ -19,7 +20,7 @@ if starts then
   if status then
     revive()
     fresh_budget()
-    clear(LAST_ERROR, unpack(POLICY))
+    clear(LAST_ERROR, TRACE, unpack(POLICY))
   else
     put(CREATED_AT, now)
     move('pending', now)
@@ -30,7 +31,7 @@ if starts then
   end
   put(REQ, ARGV[1])
   for i = 8, #ARGV, 2 do
-    put(tonumber(ARGV[i]), ARGV[i + 1])
+    put(tonumber(ARGV[i]) or TRACE, ARGV[i + 1])
   end
 end
 add_waiter(ARGV[2])

@@ -1,0 +1,55 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"sync"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// faults counts the errors of Redis, and on the way to it, by operation. It is safe for concurrent use.
+type faults struct {
+	mu     sync.Mutex
+	counts map[string]int64
+}
+
+// Fault counts an error by what was done, one of a few names. It passes over nil, and over errors that say nothing of
+// Redis: that there is nothing, that a record is damaged, that the caller has gone.
+func (s *Store) Fault(operation string, err error) {
+	if err == nil || isNil(err) || errors.Is(err, context.Canceled) {
+		return
+	}
+	if _, found := damageIn(err); found {
+		return
+	}
+	s.faults.mu.Lock()
+	defer s.faults.mu.Unlock()
+	s.faults.counts[operation]++
+}
+
+// Faults returns how many errors there were, by operation: the names of scripts, and those given to Fault.
+func (s *Store) Faults() map[string]int64 {
+	s.faults.mu.Lock()
+	defer s.faults.mu.Unlock()
+	return maps.Clone(s.faults.counts)
+}
+
+// Over returns the Store over another client for the same Redis; they count their errors together.
+func (s *Store) Over(rdb redis.UniversalClient) *Store {
+	other := New(rdb)
+	other.faults = s.faults
+	return other
+}
+
+// operations are the names of the scripts, by hash.
+var operations = map[string]string{}
+
+// counted counts the error of a script, if there is one.
+func (s *Store) counted(script *redis.Script, cmd *redis.Cmd) *redis.Cmd {
+	if err := cmd.Err(); err != nil {
+		s.Fault(operations[script.Hash()], err)
+	}
+	return cmd
+}

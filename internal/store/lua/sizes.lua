@@ -1,0 +1,24 @@
+-- sizes counts what is in a queue, at a cost that does not grow with it.
+-- ARGV[1] most workers, and ARGV[2] most pending tasks, the first created ones, to look at
+-- Returns {pending, processing, retrying, failed, cancelled, living workers, ms that the oldest pending task has waited}.
+
+local function card(status)
+  return redis.call('ZCARD', prefix .. status)
+end
+
+local processing = 0
+for _, worker in ipairs(redis.call('ZREVRANGE', prefix .. 'workers', 0, ARGV[1] - 1)) do
+  processing = processing + redis.call('HLEN', prefix .. 'claims:' .. worker)
+end
+
+local oldest = 0
+for _, id in ipairs(redis.call('ZRANGE', prefix .. 'pending', 0, ARGV[2] - 1)) do
+  local times = redis.pcall('HMGET', prefix .. 't:' .. id, 'updated_at', 'created_at') -- a damaged one must not hide the others
+  local since = not times.err and tonumber(times[1] or times[2] or '')
+  if since then
+    oldest = math.max(oldest, now - since)
+  end
+end
+
+return {card('pending'), processing, card('retrying'), card('failed'), card('cancelled'),
+  redis.call('ZCOUNT', prefix .. 'workers', now - DEAD_AFTER, '+inf'), oldest}

@@ -1,0 +1,142 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/refq/refq/refcache"
+)
+
+const (
+	// keepMinutes is how long a minute is kept: an hour is read, and clocks may differ.
+	keepMinutes = 2 * time.Hour
+	// mostMinuteFields bounds a minute of a queue, at some 40 bytes a field.
+	mostMinuteFields = 2000
+)
+
+func minuteKey(queue string, minute int64) string {
+	return prefix(queue) + "stats:" + strconv.FormatInt(minute, 10)
+}
+
+// What a minute counts of a function, as its fields name it.
+var minuteCounts = map[string]func(*refcache.CallCounts) *int64{
+	"new":       func(c *refcache.CallCounts) *int64 { return &c.New },
+	"joined":    func(c *refcache.CallCounts) *int64 { return &c.Joined },
+	"hit":       func(c *refcache.CallCounts) *int64 { return &c.Hits },
+	"complete":  func(c *refcache.CallCounts) *int64 { return &c.Complete },
+	"failed":    func(c *refcache.CallCounts) *int64 { return &c.Failed },
+	"cancelled": func(c *refcache.CallCounts) *int64 { return &c.Cancelled },
+}
+
+// A bucket's field is its bound in ms; that of the last one has none.
+const (
+	bucketField     = "ms"
+	lastBucketField = "ms-over"
+)
+
+func bucketName(bucket int) string {
+	bound, ok := refcache.HistogramBound(bucket)
+	if !ok {
+		return lastBucketField
+	}
+	return bucketField + strconv.FormatInt(bound.Milliseconds(), 10)
+}
+
+// bucketOf is the other way round; false when no bucket has that name.
+func bucketOf(name string) (int, bool) {
+	for i := range refcache.HistogramBuckets {
+		if bucketName(i) == name {
+			return i, true
+		}
+	}
+	return 0, false
+}
+
+// CountMinute adds what has happened in a queue to the minute that runs. Sent again, it counts again.
+func (s *Store) CountMinute(ctx context.Context, queue string, functions []refcache.FunctionStats) error {
+	args := []any{keepMinutes.Milliseconds(), mostMinuteFields}
+	for _, f := range functions {
+		for name, of := range minuteCounts {
+			if n := *of(&f.CallCounts); n != 0 {
+				args = append(args, f.Func, name, n)
+			}
+		}
+		for i, n := range f.Durations.Buckets {
+			if n != 0 {
+				args = append(args, f.Func, bucketName(i), n)
+			}
+		}
+	}
+	if err := s.onQueue(ctx, countScript, queue, args...).Err(); err != nil {
+		return fmt.Errorf("count what happened in queue %s: %w", queue, err)
+	}
+	return nil
+}
+
+// Minutes returns what has happened in some queues in the last n minutes, the one that runs among them.
+func (s *Store) Minutes(ctx context.Context, queues []string, n int) (refcache.Stats, error) {
+	now, err := s.rdb.Time(ctx).Result()
+	if err != nil {
+		return refcache.Stats{}, fmt.Errorf("read statistics: %w", err)
+	}
+	first := now.Unix()/60 - int64(n) + 1
+	stats := refcache.Stats{Minutes: make([]refcache.MinuteStats, n)}
+	for i := range stats.Minutes {
+		stats.Minutes[i].Start = time.Unix((first+int64(i))*60, 0)
+	}
+	for _, queue := range queues {
+		functions, err := s.minutes(ctx, queue, first, stats.Minutes)
+		if err != nil {
+			return refcache.Stats{}, err
+		}
+		stats.Functions = append(stats.Functions, functions...)
+	}
+	slices.SortFunc(stats.Functions, func(a, b refcache.FunctionStats) int {
+		return strings.Compare(a.Queue+" "+a.Func, b.Queue+" "+b.Func)
+	})
+	return stats, nil
+}
+
+// minutes adds what has happened in a queue to the minutes, and returns it by function.
+func (s *Store) minutes(ctx context.Context, queue string, first int64, minutes []refcache.MinuteStats) ([]refcache.FunctionStats, error) {
+	pipe := s.rdb.Pipeline()
+	replies := make([]*redis.MapStringStringCmd, len(minutes))
+	for i := range minutes {
+		replies[i] = pipe.HGetAll(ctx, minuteKey(queue, first+int64(i)))
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return nil, fmt.Errorf("read statistics of queue %s: %w", queue, foreign(err, queue))
+	}
+	byFunction := map[string]*refcache.FunctionStats{}
+	for i, reply := range replies {
+		for field, text := range reply.Val() {
+			function, what, _ := strings.Cut(field, " ")
+			count, err := strconv.ParseInt(text, 10, 64)
+			if err != nil {
+				continue // it is not ours
+			}
+			f := byFunction[function]
+			if f == nil {
+				f = &refcache.FunctionStats{Queue: queue, Func: function}
+				byFunction[function] = f
+			}
+			if of := minuteCounts[what]; of != nil {
+				*of(&f.CallCounts) += count
+				*of(&minutes[i].CallCounts) += count
+			} else if bucket, ok := bucketOf(what); ok {
+				f.Durations.Buckets[bucket] += count
+			}
+		}
+	}
+	var functions []refcache.FunctionStats
+	for _, f := range byFunction {
+		functions = append(functions, *f)
+	}
+	return functions, nil
+}

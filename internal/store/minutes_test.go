@@ -1,0 +1,140 @@
+package store_test
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/refq/refq/internal/store"
+	"github.com/refq/refq/refcache"
+)
+
+// happened is something of everything that a minute counts.
+func happened(function string) refcache.FunctionStats {
+	f := refcache.FunctionStats{Func: function,
+		CallCounts: refcache.CallCounts{New: 1, Joined: 2, Hits: 3, Complete: 4, Failed: 5, Cancelled: 6}}
+	for i := range f.Durations.Buckets {
+		f.Durations.Buckets[i] = int64(i)
+	}
+	return f
+}
+
+func TestWhatHappenedIsCountedInTheMinuteThatRuns(t *testing.T) {
+	onBoth(t, func(q *queue) {
+		f, g := happened("f"), happened("media/g.2")
+		require.NoError(q, q.CountMinute(q.Context(), q.name, []refcache.FunctionStats{f, g}))
+		require.NoError(q, q.CountMinute(q.Context(), q.name, []refcache.FunctionStats{f}))
+		other := q.another()
+		require.NoError(q, other.CountMinute(q.Context(), other.name, []refcache.FunctionStats{f}))
+
+		stats, err := q.Minutes(q.Context(), []string{q.name}, 60)
+		require.NoError(q, err)
+		f.Queue, g.Queue = q.name, q.name
+		twice := f
+		twice.CallCounts.Add(f.CallCounts)
+		twice.Durations.Add(f.Durations)
+		require.Equal(q, []refcache.FunctionStats{twice, g}, stats.Functions)
+		require.Len(q, stats.Minutes, 60)
+		all := refcache.CallCounts{}
+		for _, m := range stats.Minutes {
+			all.Add(m.CallCounts)
+		}
+		want := twice.CallCounts
+		want.Add(g.CallCounts)
+		require.Equal(q, want, all)
+		require.WithinDuration(q, q.now(), stats.Minutes[59].Start, 2*time.Minute)
+
+		stats, err = q.Minutes(q.Context(), []string{other.name, q.name}, 60)
+		require.NoError(q, err)
+		require.Len(q, stats.Functions, 3)
+	})
+}
+
+func TestMinutesPassAndGo(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		q, _ := bubble(t)
+		begin := q.now().Truncate(time.Minute)
+		for range 3 {
+			require.NoError(q, q.CountMinute(q.Context(), q.name, []refcache.FunctionStats{{Func: "f", CallCounts: refcache.CallCounts{New: 1}}}))
+			time.Sleep(time.Minute)
+		}
+		stats, err := q.Minutes(q.Context(), []string{q.name}, 5)
+		require.NoError(q, err)
+		var made []int64
+		for _, m := range stats.Minutes {
+			made = append(made, m.New)
+		}
+		require.Equal(q, []int64{0, 1, 1, 1, 0}, made)
+		require.True(q, begin.Equal(stats.Minutes[1].Start))
+
+		time.Sleep(2 * time.Hour)
+		require.Empty(q, q.dump(), "nothing stays")
+	})
+}
+
+func TestMinutesAreBounded(t *testing.T) {
+	onBoth(t, func(q *queue) {
+		for batch := range 22 {
+			var many []refcache.FunctionStats
+			for n := range 100 {
+				many = append(many, refcache.FunctionStats{Func: fmt.Sprintf("f%d", 100*batch+n), CallCounts: refcache.CallCounts{New: 1}})
+			}
+			require.NoError(q, q.CountMinute(q.Context(), q.name, many))
+		}
+		stats, err := q.Minutes(q.Context(), []string{q.name}, 2)
+		require.NoError(q, err)
+		var all, other int64
+		for _, f := range stats.Functions {
+			all += f.New
+			if f.Func == "other" {
+				other = f.New
+			}
+		}
+		require.EqualValues(q, 2200, all, "everything is counted")
+		if stats.Minutes[0].New == 0 { // else a minute has passed in between
+			require.EqualValues(q, 200, other)
+			require.Len(q, stats.Functions, 2001)
+		}
+	})
+}
+
+func TestSizesCountWhatIsInAQueue(t *testing.T) {
+	onBoth(t, func(q *queue) {
+		sizes := func() store.Sizes {
+			before := q.dump()
+			sizes, err := q.Sizes(q.Context(), q.name)
+			require.NoError(q, err)
+			require.Equal(q, before, q.dump(), "looking changes nothing")
+			return sizes
+		}
+		none := map[refcache.Status]int64{refcache.Pending: 0, refcache.Processing: 0, refcache.Retrying: 0, refcache.Failed: 0, refcache.Cancelled: 0}
+		require.Equal(q, store.Sizes{Tasks: none}, sizes())
+
+		q.pending()
+		q.processing()
+		q.processing()
+		q.retrying(time.Hour)
+		q.complete()
+		again := q.pending()
+		q.set(again.ref, "created_at", q.ago(100*time.Hour), "updated_at", q.ago(time.Hour))
+		got := sizes()
+		require.InDelta(q, time.Hour, got.OldestPending, float64(soon), "it waits since it was queued again")
+		require.Equal(q, map[refcache.Status]int64{refcache.Pending: 2, refcache.Processing: 2, refcache.Retrying: 1, refcache.Failed: 0,
+			refcache.Cancelled: 0}, got.Tasks)
+		alive := got.Workers
+		require.Positive(q, alive)
+
+		for _, worker := range q.rdb.ZRange(q.Context(), q.key("workers"), 0, 0).Val() {
+			q.silence(worker, time.Minute)
+		}
+		require.Equal(q, alive-1, sizes().Workers, "the dead are not counted")
+		require.EqualValues(q, 2, sizes().Tasks[refcache.Processing], "what they claimed is")
+
+		require.NoError(q, q.rdb.Set(q.Context(), q.record(again.ref), "no hash", 0).Err())
+		require.Less(q, sizes().OldestPending, soon, "what cannot be read hides nothing")
+	})
+}

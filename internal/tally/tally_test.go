@@ -1,0 +1,201 @@
+package tally_test
+
+import (
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/refq/refq/internal/memredis"
+	"github.com/refq/refq/internal/store"
+	"github.com/refq/refq/internal/tally"
+	"github.com/refq/refq/refcache"
+)
+
+// world is a Tally and the Redis that it adds to, on the clock of a bubble.
+type world struct {
+	*testing.T
+	*tally.Tally
+	store  *store.Store
+	server *memredis.Server
+	sent   atomic.Int64 // commands that ran a script
+	down   atomic.Bool
+}
+
+func inWorld(t *testing.T, test func(w *world)) {
+	t.Helper()
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		t.Cleanup(func() { time.Sleep(time.Second) }) // last of all: go-redis's goroutines end after Close
+		server, err := memredis.New()
+		require.NoError(t, err)
+		t.Cleanup(server.Close)
+		rdb := server.Client()
+		t.Cleanup(func() { require.NoError(t, rdb.Close()) })
+		w := &world{T: t, server: server, store: store.New(rdb)}
+		w.Tally = tally.New(w.store)
+		t.Cleanup(w.Close)
+		server.SetFaults(func(cmd []string) memredis.Fault {
+			if cmd[0] == "EVALSHA" {
+				w.sent.Add(1)
+				if w.down.Load() {
+					return "ERR Redis is not well"
+				}
+			}
+			return memredis.Pass
+		})
+		test(w)
+	})
+}
+
+// stored is what Redis knows of the queue.
+func (w *world) stored(queue string) []refcache.FunctionStats {
+	w.Helper()
+	stats, err := w.store.Minutes(w.Context(), []string{queue}, 60)
+	require.NoError(w, err)
+	return stats.Functions
+}
+
+func TestCountsReachRedisWithinTwoSecondsOnce(t *testing.T) {
+	inWorld(t, func(w *world) {
+		c := w.Of("media", "thumb")
+		c.Count(tally.CallNew)
+		c.Count(tally.CallHit)
+		c.Observe(tally.AttemptDuration, 3*time.Second)
+		c.Observe(tally.QueueWait, time.Hour) // is not for Redis
+		require.Empty(w, w.stored("media"))
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		want := refcache.FunctionStats{Queue: "media", Func: "thumb", CallCounts: refcache.CallCounts{New: 1, Hits: 1}}
+		want.Durations.Buckets[refcache.HistogramBucket(3*time.Second)] = 1
+		require.Equal(w, []refcache.FunctionStats{want}, w.stored("media"))
+
+		time.Sleep(time.Minute)
+		require.Equal(w, []refcache.FunctionStats{want}, w.stored("media"))
+		c.Count(tally.CallFailed)
+		time.Sleep(3 * time.Second)
+		want.Failed = 1
+		require.Equal(w, []refcache.FunctionStats{want}, w.stored("media"))
+	})
+}
+
+func TestNothingIsSentWhereNothingIsCounted(t *testing.T) {
+	inWorld(t, func(w *world) {
+		c := w.Of("media", "thumb")
+		time.Sleep(time.Hour)
+		require.Zero(w, w.sent.Load())
+		for range 1000 {
+			c.Count(tally.CallNew)
+			w.Of("media", "other").Count(tally.AttemptComplete) // alone, it is not for Redis
+		}
+		time.Sleep(time.Hour)
+		require.EqualValues(w, 1, w.sent.Load(), "however much happened")
+	})
+}
+
+func TestCountsWaitForRedis(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.down.Store(true)
+		w.Of("media", "thumb").Count(tally.CallNew)
+		time.Sleep(time.Minute)
+		require.Empty(w, w.stored("media"))
+		require.LessOrEqual(w, w.sent.Load(), int64(6), "it is not pestered")
+		w.down.Store(false)
+		w.Of("media", "thumb").Count(tally.CallNew)
+		time.Sleep(12 * time.Second)
+		require.EqualValues(w, 2, w.stored("media")[0].New)
+	})
+}
+
+func TestCloseFlushesAndIsTheEnd(t *testing.T) {
+	inWorld(t, func(w *world) {
+		c := w.Of("media", "thumb")
+		c.Count(tally.CallNew)
+		w.Close()
+		require.EqualValues(w, 1, w.stored("media")[0].New)
+		c.Count(tally.CallNew)
+		time.Sleep(time.Minute)
+		w.Close()
+		require.EqualValues(w, 1, w.stored("media")[0].New)
+		require.EqualValues(w, 2, w.Counts()[0].New, "counting goes on")
+	})
+}
+
+func TestFunctionsBeyondTheMostAreCountedTogether(t *testing.T) {
+	inWorld(t, func(w *world) {
+		for n := range 1000 {
+			w.Of("media", fmt.Sprintf("f%d", n)).Count(tally.CallNew)
+			w.Of(fmt.Sprintf("q%d", n), "f").Count(tally.CallNew)
+		}
+		counts := w.Counts()
+		require.Less(w, len(counts), 300)
+		var all int64
+		others := map[string]int64{}
+		for _, c := range counts {
+			all += c.New
+			if c.Func == tally.Other {
+				others[c.Queue] = c.New
+			}
+		}
+		require.EqualValues(w, 2000, all)
+		require.EqualValues(w, 950, others["media"])
+		require.EqualValues(w, 1, others["q60"])
+		require.Greater(w, others[tally.Other], int64(500))
+	})
+}
+
+func TestCountingAllocatesNothing(t *testing.T) {
+	all := tally.New(nil)
+	all.Close() // it flushes nothing
+	queue, function := strings.Clone("media"), strings.Clone("thumb")
+	allocations := testing.AllocsPerRun(1000, func() {
+		c := all.Of(queue, function)
+		c.Started()
+		c.Count(tally.CallNew)
+		c.Observe(tally.AttemptDuration, time.Second)
+		c.Ended()
+	})
+	require.Zero(t, int(allocations))
+	require.EqualValues(t, 1001, all.Counts()[0].New)
+}
+
+func TestCountsTellEverythingThatWasCounted(t *testing.T) {
+	inWorld(t, func(w *world) {
+		c := w.Of("media", "thumb")
+		for n, e := range []tally.Event{tally.CallNew, tally.CallJoined, tally.CallHit, tally.CallComplete, tally.CallFailed, tally.CallCancelled,
+			tally.Redelivered, tally.AttemptComplete, tally.AttemptError, tally.AttemptPanic, tally.AttemptTimeout, tally.AttemptLost,
+			tally.AttemptCancelled, tally.AttemptHandedBack} {
+			for range n + 1 {
+				c.Count(e)
+			}
+		}
+		c.Started()
+		c.Started()
+		c.Ended()
+		for n, s := range []tally.Span{tally.AttemptDuration, tally.CallDuration, tally.QueueWait, tally.Backoff, tally.RetryLateness} {
+			c.Observe(s, time.Duration(n+1)*time.Second)
+		}
+		c.Observe(tally.QueueWait, -time.Hour)
+		of := func(d ...time.Duration) (h refcache.Histogram) {
+			for _, d := range d {
+				h.Buckets[refcache.HistogramBucket(d)]++
+				h.Sum += d
+			}
+			return h
+		}
+		require.Equal(w, []refcache.Counts{{Queue: "media", Func: "thumb",
+			CallCounts:  refcache.CallCounts{New: 1, Joined: 2, Hits: 3, Complete: 4, Failed: 5, Cancelled: 6},
+			Redelivered: 7, InFlight: 1,
+			Attempts:         refcache.AttemptCounts{Complete: 8, Error: 9, Panic: 10, Timeout: 11, Lost: 12, Cancelled: 13, HandedBack: 14},
+			AttemptDurations: of(time.Second), CallDurations: of(2 * time.Second), QueueWaits: of(3*time.Second, 0),
+			Backoffs: of(4 * time.Second), RetryLateness: of(5 * time.Second)}}, w.Counts())
+
+		w.Repaired("media", 2, 0)
+		w.Repaired("media", 1, 1)
+		require.Equal(w, []refcache.Repairs{{Queue: "media", Doorbells: 3, Workers: 1}}, w.Repairs())
+	})
+}

@@ -1,0 +1,174 @@
+package metrics
+
+import (
+	"runtime"
+	"runtime/debug"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/refq/refq/refcache"
+)
+
+var of = []string{"queue", "func"}
+
+func describe(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("refq_"+name, help, labels, nil)
+}
+
+// What there is. A worker counts what it runs, a producer what it asks for.
+var (
+	submitted  = describe("calls_submitted_total", "Calls made here: new ones, those that joined a task in flight, and hits, answered from what is stored.", "queue", "func", "result")
+	waiters    = describe("waiters", "Callers of this process that wait for the end of a task.")
+	finished   = describe("calls_finished_total", "Tasks that ended: complete or failed at the worker, cancelled at the producer.", "queue", "func", "status")
+	attempts   = describe("attempts_total", "Attempts by how they ended; lost ones are counted by the worker that finds them.", "queue", "func", "outcome")
+	inFlight   = describe("attempts_in_flight", "Attempts that run here.", of...)
+	redeliver  = describe("redeliveries_total", "Lost attempts whose task was queued again.", of...)
+	took       = describe("attempt_duration_seconds", "How long functions ran, whatever came of it.", of...)
+	callTook   = describe("call_duration_seconds", "From a call to its end, retries included.", of...)
+	queueWait  = describe("queue_wait_seconds", "From when a task could run to the start of its attempt; retries are not among these.", of...)
+	backoff    = describe("retry_backoff_seconds", "Delays of the retries that were scheduled.", of...)
+	lateness   = describe("retry_lateness_seconds", "From when a retry was due to its start.", of...)
+	repairs    = describe("sweep_repairs_total", "What sweeps mended: doorbells that were missing, dead workers forgotten.", "queue", "repair")
+	workerUp   = describe("worker_up", "1 while the worker takes calls and Redis hears of it.")
+	redisFault = describe("redis_errors_total", "Errors of Redis, or on the way to it, by what was done.", "operation")
+	tasks      = describe("queue_tasks", "Tasks in a queue of Redis by status; each process shows the same, at most 10 s old.", "queue", "status")
+	oldest     = describe("queue_oldest_pending_seconds", "How long the oldest pending task has waited; each process shows the same.", "queue")
+	workers    = describe("queue_workers", "Living workers that serve a queue; each process shows the same.", "queue")
+	buildInfo  = describe("build_info", "1, for what runs.", "version", "go_version")
+)
+
+var descriptions = []*prometheus.Desc{submitted, waiters, finished, attempts, inFlight, redeliver, took, callTook, queueWait, backoff,
+	lateness, repairs, workerUp, redisFault, tasks, oldest, workers, buildInfo}
+
+type collector struct {
+	Config
+	queues *queues
+}
+
+func (c *collector) Describe(to chan<- *prometheus.Desc) {
+	for _, d := range descriptions {
+		to <- d
+	}
+}
+
+func (c *collector) Collect(to chan<- prometheus.Metric) {
+	s := sink(to)
+	s.gauge(buildInfo, 1, c.version(), runtime.Version())
+	if c.Producer != nil {
+		c.collectProducer(s)
+	}
+	if c.Worker != nil {
+		c.collectWorker(s)
+	}
+	for queue, size := range c.queues.read() {
+		for status, n := range size.Tasks {
+			s.gauge(tasks, float64(n), queue, string(status))
+		}
+		s.gauge(oldest, size.OldestPending.Seconds(), queue)
+		s.gauge(workers, float64(size.Workers), queue)
+	}
+	for operation, n := range c.redisErrors() {
+		s.counter(redisFault, n, operation)
+	}
+}
+
+func (c *collector) collectProducer(s sink) {
+	s.gauge(waiters, float64(c.Producer.Waiters()))
+	for _, n := range c.Producer.Counts() {
+		s.counter(submitted, n.New, n.Queue, n.Func, "new")
+		s.counter(submitted, n.Joined, n.Queue, n.Func, "joined")
+		s.counter(submitted, n.Hits, n.Queue, n.Func, "hit")
+		s.counter(finished, n.Cancelled, n.Queue, n.Func, string(refcache.Cancelled))
+	}
+}
+
+func (c *collector) collectWorker(s sink) {
+	up := 0.0
+	if c.Worker.Ready() == nil {
+		up = 1
+	}
+	s.gauge(workerUp, up)
+	for _, n := range c.Worker.Counts() {
+		s.counter(finished, n.Complete, n.Queue, n.Func, string(refcache.Complete))
+		s.counter(finished, n.Failed, n.Queue, n.Func, string(refcache.Failed))
+		s.attempts(n)
+		s.gauge(inFlight, float64(n.InFlight), n.Queue, n.Func)
+		s.counter(redeliver, n.Redelivered, n.Queue, n.Func)
+		s.histogram(took, n.AttemptDurations, n.Queue, n.Func)
+		s.histogram(callTook, n.CallDurations, n.Queue, n.Func)
+		s.histogram(queueWait, n.QueueWaits, n.Queue, n.Func)
+		s.histogram(backoff, n.Backoffs, n.Queue, n.Func)
+		s.histogram(lateness, n.RetryLateness, n.Queue, n.Func)
+	}
+	for _, n := range c.Worker.Repairs() {
+		s.counter(repairs, n.Doorbells, n.Queue, "doorbell")
+		s.counter(repairs, n.Workers, n.Queue, "worker")
+	}
+}
+
+// redisErrors are those of all who count them here.
+func (c *collector) redisErrors() map[string]int64 {
+	all := c.queues.store.Faults()
+	add := func(counts map[string]int64) {
+		for operation, n := range counts {
+			all[operation] += n
+		}
+	}
+	if c.Producer != nil {
+		add(c.Producer.RedisErrors())
+	}
+	if c.Worker != nil {
+		add(c.Worker.RedisErrors())
+	}
+	return all
+}
+
+func (c *collector) version() string {
+	if c.Version != "" {
+		return c.Version
+	}
+	const refq = "github.com/refq/refq"
+	build, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	for _, m := range append(build.Deps, &build.Main) {
+		if m.Path == refq && m.Version != "" {
+			return m.Version
+		}
+	}
+	return "unknown"
+}
+
+// sink is where metrics go.
+type sink chan<- prometheus.Metric
+
+func (s sink) gauge(d *prometheus.Desc, v float64, labels ...string) {
+	s <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+}
+
+func (s sink) counter(d *prometheus.Desc, n int64, labels ...string) {
+	s <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n), labels...)
+}
+
+func (s sink) attempts(n refcache.Counts) {
+	a := n.Attempts
+	for _, o := range []struct {
+		outcome string
+		n       int64
+	}{{"complete", a.Complete}, {"error", a.Error}, {"panic", a.Panic}, {"timeout", a.Timeout}, {"lost", a.Lost},
+		{"cancelled", a.Cancelled}, {"handed_back", a.HandedBack}} {
+		s.counter(attempts, o.n, n.Queue, n.Func, o.outcome)
+	}
+}
+
+func (s sink) histogram(d *prometheus.Desc, h refcache.Histogram, labels ...string) {
+	buckets, below := map[float64]uint64{}, uint64(0)
+	for i, n := range h.Buckets {
+		below += uint64(n)
+		if bound, ok := refcache.HistogramBound(i); ok {
+			buckets[bound.Seconds()] = below
+		}
+	}
+	s <- prometheus.MustNewConstHistogram(d, below, h.Sum.Seconds(), buckets, labels...)
+}

@@ -1,0 +1,72 @@
+// Package metrics shows monitoring how producers and workers of a process are: as metrics for Prometheus, and as answers
+// to the probes of whoever keeps the process running. Only who imports it links Prometheus.
+package metrics
+
+import (
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/refq/refq/internal/store"
+	"github.com/refq/refq/producer"
+	"github.com/refq/refq/worker"
+)
+
+// Config names what is shown.
+type Config struct {
+	// Redis is the client that the Producer and the Worker use.
+	Redis redis.UniversalClient
+	// Producer and Worker are those of this process; nil: there is none here.
+	Producer *producer.Producer
+	Worker   *worker.Worker
+	// Version is the version of the program, for refq_build_info. Default: that of refq in it.
+	Version string
+}
+
+// probeTimeout bounds an answer: whoever asks gives up after some seconds, too.
+const probeTimeout = 2 * time.Second
+
+// Handler serves
+//
+//	GET /metrics   metrics of refq, the Go runtime and the process, for Prometheus
+//	GET /healthz   200 while the process answers
+//	GET /readyz    200 while Redis answers and the Worker, if there is one, takes calls; else 503 with the reason
+//
+// They tell names of functions and queues, nothing of single calls; they ask for no password.
+func Handler(c Config) http.Handler {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(NewCollector(c), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		if err := c.ready(r); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintln(w, "ok")
+	})
+	return mux
+}
+
+func (c Config) ready(r *http.Request) error {
+	ctx, cancel := withTimeout(r.Context())
+	defer cancel()
+	if err := c.Redis.Ping(ctx).Err(); err != nil {
+		return fmt.Errorf("Redis does not answer: %w", err)
+	}
+	if c.Worker != nil {
+		return c.Worker.Ready()
+	}
+	return nil
+}
+
+// NewCollector returns the metrics of refq alone, for a registry of your own.
+func NewCollector(c Config) prometheus.Collector {
+	return &collector{Config: c, queues: &queues{store: store.New(c.Redis), worker: c.Worker}}
+}

@@ -1,0 +1,65 @@
+package metrics
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/refq/refq/internal/store"
+	"github.com/refq/refq/worker"
+)
+
+const (
+	// queuesFresh is how long what was read is shown: a scrape more, or a second Prometheus, costs Redis nothing.
+	queuesFresh = 10 * time.Second
+	mostQueues  = 100
+)
+
+// queues reads the sizes of queues: those that the worker serves, or all when there is no worker.
+type queues struct {
+	store  *store.Store
+	worker *worker.Worker
+
+	mu    sync.Mutex // also of reading: once for all who ask meanwhile
+	at    time.Time
+	sizes map[string]store.Sizes
+}
+
+// read returns the sizes of the first 100 queues by name; of those that Redis does not tell there are none.
+func (q *queues) read() map[string]store.Sizes {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.at.IsZero() && time.Since(q.at) < queuesFresh {
+		return q.sizes
+	}
+	ctx, cancel := withTimeout(context.Background()) // for all who ask, not only for the first
+	defer cancel()
+	sizes := map[string]store.Sizes{}
+	for _, queue := range q.names(ctx) {
+		size, err := q.store.Sizes(ctx, queue)
+		if err != nil {
+			continue // counted among the errors of Redis
+		}
+		sizes[queue] = size
+	}
+	q.at, q.sizes = time.Now(), sizes
+	return sizes
+}
+
+func (q *queues) names(ctx context.Context) []string {
+	if q.worker != nil {
+		names := q.worker.Queues()
+		return names[:min(len(names), mostQueues)]
+	}
+	names, err := q.store.Queues(ctx)
+	if err != nil {
+		return nil // counted, too
+	}
+	slices.Sort(names)
+	return names[:min(len(names), mostQueues)]
+}
+
+func withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, probeTimeout)
+}
