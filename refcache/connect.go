@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
@@ -105,7 +106,7 @@ func standaloneOptions(u redisURL, params url.Values) (*redis.Options, error) {
 	case malformed != nil: // it quotes the whole URL, and user and password were found well-formed
 		return nil, errors.New("the address is malformed: write host:port")
 	case err != nil: // names a parameter that is unknown or has a bad value
-		return nil, errors.New(strings.TrimPrefix(err.Error(), "redis: "))
+		return nil, errors.New(legible(strings.TrimPrefix(err.Error(), "redis: ")))
 	case o.DB < 0:
 		return nil, fmt.Errorf("database %d: must not be negative", o.DB)
 	}
@@ -278,5 +279,13 @@ func take(params url.Values, name string) (string, error) {
 }
 
 func unknownParameter(params url.Values) error {
-	return fmt.Errorf("unknown parameter %s", strings.Join(slices.Sorted(maps.Keys(params)), ", "))
+	return fmt.Errorf("unknown parameter %s", legible(strings.Join(slices.Sorted(maps.Keys(params)), ", ")))
+}
+
+// legible writes a text that somebody typed so that it does a terminal no harm.
+func legible(text string) string {
+	if utf8.ValidString(text) && printable.MatchString(text) {
+		return text
+	}
+	return strconv.Quote(text)
 }
