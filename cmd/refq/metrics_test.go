@@ -142,6 +142,8 @@ func TestTracesGoWhereTheEnvironmentSays(t *testing.T) {
 	logged(t, log, "worker stopped")
 	require.Equal(t, exitDone, exitCode(t, worker.Wait()))
 
+	to.mu.Lock()
+	defer to.mu.Unlock()
 	require.Len(t, to.spans, 2)
 	made, ran := to.spans[0], to.spans[1]
 	if made.Kind != otlp.Span_SPAN_KIND_PRODUCER {
