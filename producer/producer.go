@@ -53,6 +53,14 @@ func New(rdb redis.UniversalClient, c Config) *Producer {
 	return &Producer{cfg: c, store: s, bell: doorbell.New(rdb, s), inbox: newInbox(rdb, s, rand.Text()), queues: map[string]bool{}}
 }
 
+// As returns a Producer for who acts in the name of others, such as a server for its users: events of tasks name by for
+// what it does. It shares everything else with p, and ends with it: Close p alone.
+func (p *Producer) As(by string) *Producer {
+	cfg := p.cfg
+	cfg.By = by
+	return &Producer{cfg: cfg, store: p.store, bell: p.bell, inbox: p.inbox, queues: map[string]bool{}}
+}
+
 // Close ends the subscription of the waiters. Calls that still wait go on by polling.
 func (p *Producer) Close() error {
 	return p.inbox.close()
