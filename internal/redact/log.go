@@ -20,7 +20,9 @@ type handler struct {
 	next  slog.Handler
 }
 
-func (h handler) Enabled(ctx context.Context, level slog.Level) bool { return h.next.Enabled(ctx, level) }
+func (h handler) Enabled(ctx context.Context, level slog.Level) bool {
+	return h.next.Enabled(ctx, level)
+}
 
 func (h handler) Handle(ctx context.Context, record slog.Record) error {
 	hidden := slog.NewRecord(record.Time, record.Level, h.rules.Text(record.Message), record.PC)
