@@ -68,6 +68,22 @@ func operation(method, path string) object {
 // seen are the status codes that tests met, by operation.
 var seen sync.Map
 
+// documentedAnswers are the operations of the document with each of their status codes.
+func documentedAnswers() (all []string) {
+	for _, item := range document()["paths"].(object) {
+		for method, op := range item.(object) {
+			if method == "parameters" {
+				continue
+			}
+			for code := range op.(object)["responses"].(object) {
+				all = append(all, op.(object)["operationId"].(string)+" "+code)
+			}
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
 // checkDocumented makes sure that the document tells of an answer: its status, type, headers and fields.
 func checkDocumented(t *testing.T, method, path string, a answer) {
 	t.Helper()

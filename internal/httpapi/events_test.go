@@ -140,10 +140,10 @@ func TestAQuietStreamShowsThatItLives(t *testing.T) {
 		s.must("")
 		s.must("state")
 		start := time.Now()
-		for range 240 {
+		for range 40 {
 			require.Equal(w, "still here", s.must("").text)
 		}
-		require.Equal(w, time.Hour, time.Since(start), "every 15 s, beyond all limits of the server's")
+		require.Equal(w, 10*time.Minute, time.Since(start), "every 15 s, beyond all limits of the server's")
 	})
 }
 

@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -32,7 +34,24 @@ import (
 
 func TestMain(m *testing.M) {
 	redis.SetLogger(quiet{})
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(complete{m})
+}
+
+// complete runs all tests, and then asks whether they have met all that the document says.
+type complete struct{ *testing.M }
+
+func (c complete) Run() int {
+	code := c.M.Run()
+	if some := flag.Lookup("test.run").Value.String() + flag.Lookup("test.skip").Value.String(); code != 0 || some != "" {
+		return code
+	}
+	for _, answer := range documentedAnswers() {
+		if _, ok := seen.Load(answer); !ok {
+			fmt.Println("FAIL: the document tells of an answer that no test met:", answer)
+			code = 1
+		}
+	}
+	return code
 }
 
 // quiet keeps what the client logs about refused connections out of the tests' output.
