@@ -29,12 +29,18 @@ var arrows = map[string][]string{
 	"internal/chaos":        {"refcache", "producer", "worker", "internal/redisserver", "internal/netproxy"},
 	"refcache/refcachetest": {"refcache", "internal/memredis"},
 	"worker/workertest":     {"refcache", "refcache/refcachetest", "producer", "worker"},
-	"internal/config":       {"refcache"},
-	"internal/execfunc":     {"refcache", "internal/codec", "worker"},
-	"internal/bench":        {"refcache", "producer", "worker", "internal/netproxy"},
-	"internal/withredis":    {"internal/redisserver"},
+	"internal/redact":       {"refcache"},
+	"internal/config":       {"refcache", "internal/redact"},
+	"internal/problem":      {},
+	"internal/guard":        {"refcache", "internal/problem"},
+	"internal/web":          {},
+	"internal/httpapi": {"refcache", "internal/codec", "producer", "internal/config", "internal/redact", "internal/problem",
+		"internal/guard", "internal/web"},
+	"internal/execfunc":  {"refcache", "internal/codec", "worker"},
+	"internal/bench":     {"refcache", "producer", "worker", "internal/netproxy"},
+	"internal/withredis": {"internal/redisserver"},
 	"cmd/refq": {"refcache", "internal/codec", "producer", "worker", "internal/config", "internal/execfunc", "internal/memredis",
-		"internal/bench"},
+		"internal/bench", "internal/guard", "internal/httpapi", "internal/web"},
 }
 
 // borders says which of our packages alone may import somebody else's, in code that is not a test.

@@ -15,5 +15,5 @@ func CheckListen(addr string, credentials []Credential) error {
 		return nil
 	}
 	return fmt.Errorf("%s can be reached from other machines, and there are no credentials: "+
-		"name a web.credentials_file, listen on 127.0.0.1, or say --insecure-no-auth", addr)
+		"name a web.credentials_file, listen on 127.0.0.1, or start refq web with --insecure-no-auth", addr)
 }
