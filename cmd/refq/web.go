@@ -73,7 +73,7 @@ func (a *app) listen(insecure bool) (*site, error) {
 	}
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
-		return nil, fmt.Errorf("%w (%s): name another address by --listen, or web.listen in config.yaml", err, a.webSource())
+		return nil, fmt.Errorf("%w (%s): name another address as web.listen in config.yaml or REFQ_WEB_LISTEN", err, a.webSource())
 	}
 	return &site{l, credentials}, nil
 }
