@@ -71,7 +71,6 @@ func (a *API) batch(w http.ResponseWriter, r *http.Request) error {
 		}
 		line, err := lines.next()
 		if err != nil {
-			_ = rc.SetReadDeadline(time.Time{}) // at which the server would take the client for gone
 			b.end(n, cmp.Or(context.Cause(ctx), err))
 			return nil
 		}

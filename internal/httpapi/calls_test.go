@@ -328,3 +328,25 @@ func TestWithoutRedisNothingCanBeFoundOut(t *testing.T) {
 		w.redis.SetFaults(nil)
 	})
 }
+
+func TestACallThatCouldNotBeQueuedIsAccepted(t *testing.T) {
+	inWorld(t, setup{}, func(w *world) {
+		full := func(cmd []string) memredis.Fault {
+			if strings.HasPrefix(cmd[0], "EVAL") && strings.Contains(strings.Join(cmd, " "), "asynq:{default}:pending") {
+				return "OOM command not allowed when used memory > 'maxmemory'."
+			}
+			return memredis.Pass
+		}
+		w.redis.SetFaults(full)
+		a := w.ask("POST", "/calls", `{"func":"fail","args":"z","wait":"1m","options":{"max_retries":0}}`)
+		require.Equal(w, http.StatusAccepted, a.code)
+		require.Contains(w, w.log.String(), "a worker's sweep will find this call")
+		w.redis.SetFaults(nil)
+		w.work()
+		require.Equal(w, "failed", w.ask("GET", "/calls/"+a.ref(w)+"?wait=1m", "").fields(w)["status"])
+
+		w.redis.SetFaults(full)
+		require.Equal(w, http.StatusAccepted, w.ask("POST", "/calls/"+a.ref(w)+"/retry?fresh=true", "").code)
+		w.redis.SetFaults(nil)
+	})
+}

@@ -59,15 +59,12 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger
 
 type stoppingKey struct{}
 
-// Linger lifts the server's limits of time for a request that takes longer than others may, once its body is read. The
-// context that it returns also ends when the server stops, with the cause ErrStopping. Before the answer is written, say
+// Linger lifts the server's limits of time for a request that takes longer than others may. If its body is not read yet,
+// that is still to be done within the limit, or one that the caller sets by http.ResponseController. The context that it returns also ends when the server stops, with the cause ErrStopping. Before the answer is written, say
 // for how long: [Allow].
 func Linger(w http.ResponseWriter, r *http.Request) (context.Context, context.CancelFunc) {
-	rc := http.NewResponseController(w)
-	// Also to read: at that limit the server would take the client for gone, and end the context. A writer that knows no
-	// deadlines, as in tests, has none to lift.
-	_ = rc.SetReadDeadline(time.Time{})
-	_ = rc.SetWriteDeadline(time.Time{})
+	// The limit to read went with the end of the body. A writer that knows no deadlines, as in tests, has none to lift.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
 	ctx, cancel := context.WithCancelCause(r.Context())
 	stopping, ok := r.Context().Value(stoppingKey{}).(context.Context)
 	if !ok {
