@@ -110,14 +110,14 @@ func mayWait(r *http.Request) bool {
 	switch r.Method {
 	case http.MethodPost:
 		return r.URL.Path == Base+"/calls" || r.URL.Path == Base+"/calls:batch"
-	case http.MethodGet:
+	case http.MethodGet, http.MethodHead:
 		return r.URL.Query().Has("wait") || wantsEvents(r)
 	}
 	return false
 }
 
 func wantsEvents(r *http.Request) bool {
-	return strings.Contains(r.Header.Get("Accept"), "text/event-stream")
+	return r.Method == http.MethodGet && strings.Contains(r.Header.Get("Accept"), "text/event-stream")
 }
 
 // fail answers with the problem that an error is.

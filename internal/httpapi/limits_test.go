@@ -91,7 +91,7 @@ func TestARequestThatRedisHoldsUpEnds(t *testing.T) {
 		ref := w.pending()
 		w.redis.SetFaults(func([]string) memredis.Fault { time.Sleep(time.Minute); return memredis.Pass })
 		start := time.Now()
-		w.ask("GET", "/calls/"+ref+"/task", "").problem(w, http.StatusServiceUnavailable, "unavailable")
+		w.ask("POST", "/calls/"+ref+"/cancel", "").problem(w, http.StatusServiceUnavailable, "unavailable")
 		require.LessOrEqual(w, time.Since(start), 20*time.Second, "before the server cuts the connection")
 		w.redis.SetFaults(nil)
 		time.Sleep(2 * time.Minute)
