@@ -90,7 +90,7 @@ func TestARequestThatRedisHoldsUpEnds(t *testing.T) {
 	inWorld(t, setup{}, func(w *world) {
 		w.pending()
 		w.ask("POST", "/calls", `{"func":"echo","wait":0}`)
-		w.redis.SetFaults(func([]string) memredis.Fault { time.Sleep(2500 * time.Millisecond); return memredis.Pass })
+		w.redis.SetFaults(func([]string) memredis.Fault { time.Sleep(1400 * time.Millisecond); return memredis.Pass })
 		start := time.Now()
 		w.ask("GET", "/calls", "").problem(w, http.StatusServiceUnavailable, "unavailable")
 		require.Equal(w, 20*time.Second, time.Since(start), "before the server cuts the connection")
