@@ -1,6 +1,7 @@
 package producer
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"iter"
@@ -55,7 +56,7 @@ func listed(found store.Found) refcache.TaskInfo {
 // walk is List for those who need the records. The Status of an unreadable one is that of the index that has it.
 func (p *Producer) walk(ctx context.Context, f Filter) iter.Seq2[store.Found, error] {
 	return func(yield func(store.Found, error) bool) {
-		sources, err := p.sources(ctx, f)
+		sources, err := p.sources(ctx, f, place{})
 		for err == nil {
 			var next *source
 			if next, err = latest(ctx, sources); next == nil || err != nil {
@@ -85,12 +86,14 @@ type source struct {
 	status refcache.Status
 	since  time.Time
 
-	read []store.Found
-	from store.Position
-	end  bool
+	after place // where it starts
+	read  []store.Found
+	from  store.Position
+	end   bool
 }
 
-func (p *Producer) sources(ctx context.Context, f Filter) ([]*source, error) {
+// sources are all that the filter asks for, from a place on, in the order in which they share an instant.
+func (p *Producer) sources(ctx context.Context, f Filter, after place) ([]*source, error) {
 	statuses := refcache.Statuses
 	if f.Status != "" {
 		if !slices.Contains(statuses, f.Status) {
@@ -102,6 +105,7 @@ func (p *Producer) sources(ctx context.Context, f Filter) ([]*source, error) {
 	if err != nil {
 		return nil, err
 	}
+	slices.Sort(queues)
 	since, err := p.since(ctx, f)
 	if err != nil {
 		return nil, err
@@ -109,7 +113,9 @@ func (p *Producer) sources(ctx context.Context, f Filter) ([]*source, error) {
 	var sources []*source
 	for _, queue := range queues {
 		for _, status := range statuses {
-			sources = append(sources, &source{store: p.store, queue: queue, status: status, since: since})
+			s := &source{store: p.store, queue: queue, status: status, since: since, after: after}
+			s.from = after.positionIn(queue, status)
+			sources = append(sources, s)
 		}
 	}
 	return sources, nil
@@ -166,7 +172,9 @@ func (s *source) fill(ctx context.Context) error {
 			return err
 		}
 		s.read = slices.DeleteFunc(s.read, func(t store.Found) bool { return !s.owns(t) })
-		slices.SortStableFunc(s.read, func(a, b store.Found) int { return b.At.Compare(a.At) }) // what runs has no order yet
+		slices.SortStableFunc(s.read, func(a, b store.Found) int { // what runs has no order yet
+			return cmp.Or(b.At.Compare(a.At), cmp.Compare(b.Ref, a.Ref))
+		})
 	}
 	return nil
 }
@@ -190,5 +198,5 @@ func (s *source) owns(t store.Found) bool {
 	if t.Err != nil && t.At.IsZero() {
 		t.At = s.since
 	}
-	return t.Status == s.status && !t.At.Before(s.since)
+	return t.Status == s.status && !t.At.Before(s.since) && (s.status != refcache.Processing || s.after.precedes(t, s.status))
 }

@@ -61,6 +61,14 @@ func New(rdb redis.UniversalClient, c Config) *Producer {
 		tracer: tracing.New(c.Traces), queues: map[string]bool{}}
 }
 
+// As returns a Producer for who acts in the name of others, such as a server for its users: events of tasks name by for
+// what it does. It shares everything else with p, and ends with it: Close p alone.
+func (p *Producer) As(by string) *Producer {
+	cfg := p.cfg
+	cfg.By = by
+	return &Producer{cfg: cfg, store: p.store, bell: p.bell, inbox: p.inbox, tally: p.tally, tracer: p.tracer, queues: map[string]bool{}}
+}
+
 // Close ends the subscription of the waiters. Calls that still wait go on by polling. What was counted since the last 2 s
 // is added to the statistics in Redis, which takes up to a second if Redis does not answer.
 func (p *Producer) Close() error {

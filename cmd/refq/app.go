@@ -44,12 +44,7 @@ func (a *app) load() error {
 		return &usageError{err}
 	}
 	a.cfg = cfg
-	if cfg.LogFormat == "json" {
-		a.log = slog.New(slog.NewJSONHandler(a.stderr, &slog.HandlerOptions{Level: cfg.LogLevel}))
-	} else {
-		a.log = slog.New(tint.NewTextHandler(a.stderr, &tint.Options{Level: cfg.LogLevel, TimeFormat: time.TimeOnly,
-			NoColor: !a.stderr.colour}))
-	}
+	a.log = slog.New(cfg.Redact.Handler(a.logHandler()))
 	slog.SetDefault(a.log) // for main's redisLog, and whatever libraries print
 	return a.startTraces()
 }
@@ -63,6 +58,13 @@ func (a *app) startTraces() (err error) {
 		return &usageError{err}
 	}
 	return nil
+}
+
+func (a *app) logHandler() slog.Handler {
+	if a.cfg.LogFormat == "json" {
+		return slog.NewJSONHandler(a.stderr, &slog.HandlerOptions{Level: a.cfg.LogLevel})
+	}
+	return tint.NewTextHandler(a.stderr, &tint.Options{Level: a.cfg.LogLevel, TimeFormat: time.TimeOnly, NoColor: !a.stderr.colour})
 }
 
 // connect loads the configuration and returns a client for a Redis that has answered. The caller closes it.

@@ -1,18 +1,21 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 
 	"github.com/refq/refq/internal/config"
+	"github.com/refq/refq/internal/httpapi"
 	"github.com/refq/refq/internal/memredis"
 	"github.com/refq/refq/refcache"
 )
@@ -20,10 +23,11 @@ import (
 func newDev(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "dev",
-		Short: "Run Redis and a worker in one process, to develop with",
-		Long: `Run a worker for the exec functions of config.yaml, and Redis if none is there:
-when the configured one is on this machine and does not answer, refq dev serves
-one in its place, in memory: what it holds is gone when it ends.`,
+		Short: "Run Redis, a worker and the HTTP API in one process, to develop with",
+		Long: `Run a worker for the exec functions of config.yaml, the HTTP API (see refq web),
+and Redis if none is there: when the configured one is on this machine and does
+not answer, refq dev serves one in its place, in memory: what it holds is gone
+when it ends.`,
 		Args: takes(0, 0, "no argument"),
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.dev(cmd.Context()) },
 	}
@@ -54,14 +58,48 @@ func (a *app) dev(ctx context.Context) error {
 	if len(commands) == 0 && served == nil {
 		return &usageError{errNoCommands}
 	}
-	if err := a.announce(served, commands); err != nil {
+	site, err := a.listenIfFree()
+	if err != nil {
 		return err
 	}
-	if len(commands) == 0 {
-		<-ctx.Done()
-		return nil
+	if err := a.announce(served, site, commands); err != nil {
+		return err
 	}
-	return a.work(ctx, rdb, commands)
+	return a.develop(ctx, rdb, site, commands)
+}
+
+// listenIfFree is listen, except that nobody has to care about the default port: where it is taken, there is no site.
+func (a *app) listenIfFree() (*site, error) {
+	site, err := a.listen(false)
+	if errors.Is(err, syscall.EADDRINUSE) && a.cfg.Source("web.listen") == "default" {
+		a.notice("no HTTP API here: %v", err)
+		return nil, nil
+	}
+	return site, err
+}
+
+// develop runs what there is to run, until ctx ends or a part fails.
+func (a *app) develop(ctx context.Context, rdb redis.UniversalClient, s *site, commands []config.Function) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	served := make(chan error, 1)
+	go func() {
+		defer stop()
+		if s != nil {
+			served <- a.serveWeb(ctx, rdb, s)
+			return
+		}
+		<-ctx.Done()
+		served <- nil
+	}()
+	var err error
+	if len(commands) > 0 {
+		err = a.work(ctx, rdb, commands)
+	} else {
+		<-ctx.Done()
+	}
+	stop()
+	return cmp.Or(err, <-served)
 }
 
 // serveRedis serves a Redis where the configured one should be, if that is this machine and nobody is there; else nil.
@@ -92,20 +130,27 @@ func servable(o *redis.Options) bool {
 }
 
 // announce says what runs, and what to type next.
-func (a *app) announce(served *memredis.Server, commands []config.Function) error {
+func (a *app) announce(served *memredis.Server, s *site, commands []config.Function) error {
 	var names []string
 	for _, fn := range commands {
 		names = append(names, fn.Func.Name)
 	}
 	where := refcache.RedactURL(a.cfg.Redis)
 	if a.asJSON {
-		return a.printObject(map[string]any{"redis": where, "in_memory": served != nil, "functions": append([]string{}, names...)})
+		what := map[string]any{"redis": where, "in_memory": served != nil, "functions": append([]string{}, names...), "web": nil}
+		if s != nil {
+			what["web"] = s.url()
+		}
+		return a.printObject(what)
 	}
 	p := page{screen: a.stdout}
 	if served != nil {
 		p.field("redis", p.paint(bold, where)+"\nin memory: all calls and results are gone when refq dev ends")
 	} else {
 		p.field("redis", p.paint(bold, where)+", which was there already")
+	}
+	if s != nil {
+		p.field("web", p.paint(bold, s.url()+httpapi.Base))
 	}
 	if len(names) == 0 {
 		p.field("functions", "none with exec: no worker runs (refq init writes a sample)")
@@ -137,7 +182,10 @@ func (a *app) withFlags(line string) string {
 	flags := ""
 	for _, name := range []string{"config", "redis"} {
 		if value, given := a.flags[name]; given {
-			flags += fmt.Sprintf("--%s %s ", name, refcache.RedactURL(value))
+			if name == "redis" {
+				value = refcache.RedactURL(value)
+			}
+			flags += fmt.Sprintf("--%s %s ", name, value)
 		}
 	}
 	return "refq " + flags + verb

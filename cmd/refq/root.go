@@ -67,7 +67,7 @@ func newRoot(a *app) *cobra.Command {
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetHelpCommand(newHelp())
 	a.addGlobalFlags(root)
-	addVerbs(root, "start", "Start:", newDemo(a), newInit(a), newDev(a), newWorker(a))
+	addVerbs(root, "start", "Start:", newDemo(a), newInit(a), newDev(a), newWorker(a), newWeb(a))
 	addVerbs(root, "calls", "Calls:", newCall(a), newGet(a), newWait(a), newStatus(a), newResult(a), newRetry(a),
 		newCancel(a), newDelete(a), newLs(a))
 	addVerbs(root, "about", "What there is:", newDoctor(a), newFunctions(a), newConfig(a), newBench(a), newVersion(a))

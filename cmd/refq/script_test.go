@@ -46,6 +46,8 @@ func TestScripts(t *testing.T) {
 			"damage": damage,
 			"redis":  tellRedis,
 			"slow":   slowDown,
+			"up":     waitForWeb,
+			"http":   ask,
 		},
 	})
 }
@@ -61,6 +63,14 @@ func setUpScript(env *testscript.Env) error {
 	if err != nil {
 		return err
 	}
+	web, err := freeAddr()
+	if err != nil {
+		return err
+	}
+	env.Setenv("WEB", web)
+	_, port, _ := net.SplitHostPort(web)
+	env.Setenv("PORT", port)
+	env.Setenv("REFQ_WEB_LISTEN", web)
 	env.Setenv("ADDR", server.Addr())
 	env.Values[serverKey{}] = server.Addr()
 	env.Setenv("REFQ_REDIS", "redis://"+server.Addr()+"/0")

@@ -72,6 +72,10 @@ func TestWrongUsageExits2WithOneSentence(t *testing.T) {
 		{"doctor x", `doctor takes no argument`},
 		{"init x", `init takes no argument`},
 		{"worker x", `worker takes no argument`},
+		{"web x", `web takes no argument`},
+		{"web --listen 8383", `--listen is 8383, must be an address such as 127.0.0.1:8383`},
+		{"web --read-only=maybe", `--read-only is "maybe", must be true or false`},
+		{"web --listen 0.0.0.0:0", `0.0.0.0:0 can be reached from other machines, and there are no credentials`},
 		{"call", `call needs a FUNC and its arguments as one JSON text; see refq call --help`},
 		{"call a b c", `call takes a FUNC and its arguments as one JSON text, not also "c"`},
 		{"call a", `unknown function a: there is no config.yaml here to declare it (refq init writes one)`},
@@ -104,7 +108,7 @@ func TestWithoutVerbTheHelpIsShownAsAnError(t *testing.T) {
 	code, stdout, stderr := runHere(t, "")
 	require.Equal(t, exitUsage, code)
 	require.Empty(t, stdout)
-	for _, verb := range []string{"demo", "init", "dev", "worker", "call", "get", "wait", "status", "result", "retry", "cancel",
+	for _, verb := range []string{"demo", "init", "dev", "worker", "web", "call", "get", "wait", "status", "result", "retry", "cancel",
 		"delete", "ls", "doctor", "functions", "config", "bench", "version"} {
 		require.Contains(t, stderr, "\n  "+verb+" ")
 	}
@@ -112,7 +116,7 @@ func TestWithoutVerbTheHelpIsShownAsAnError(t *testing.T) {
 
 func TestHelpFitsTheTerminal(t *testing.T) {
 	t.Parallel()
-	for _, verb := range []string{"", "demo", "init", "dev", "worker", "call", "get", "wait", "status", "result", "retry", "cancel",
+	for _, verb := range []string{"", "demo", "init", "dev", "worker", "web", "call", "get", "wait", "status", "result", "retry", "cancel",
 		"delete", "ls", "doctor", "functions", "config", "bench", "version"} {
 		code, stdout, _ := runHere(t, "", append(strings.Fields(verb), "--help")...)
 		require.Equal(t, exitDone, code)

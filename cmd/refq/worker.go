@@ -32,7 +32,7 @@ back, which costs no retry. A second signal ends the worker at once.`,
 			if err != nil {
 				return err
 			}
-			rdb, err := a.connectPatiently(cmd.Context())
+			rdb, err := a.connectPatiently(cmd.Context(), "the worker")
 			if err != nil {
 				return err
 			}
@@ -111,8 +111,8 @@ func (a *app) command(fn config.Function) execfunc.Command {
 		PermanentExitCodes: fn.PermanentExitCodes, MaxResult: a.cfg.MaxResult}
 }
 
-// connectPatiently is connect for a worker, which may start before its Redis: only a Redis that refuses is an error.
-func (a *app) connectPatiently(ctx context.Context) (redis.UniversalClient, error) {
+// connectPatiently is connect for who may start before Redis: only a Redis that refuses is an error.
+func (a *app) connectPatiently(ctx context.Context, who string) (redis.UniversalClient, error) {
 	rdb, err := refcache.Connect(a.cfg.Redis)
 	if err != nil {
 		return nil, &usageError{err}
@@ -121,7 +121,7 @@ func (a *app) connectPatiently(ctx context.Context) (redis.UniversalClient, erro
 	case refusesForGood(err):
 		return nil, errors.Join(err, rdb.Close())
 	case err != nil && ctx.Err() == nil:
-		a.notice("%v; the worker keeps trying", err)
+		a.notice("%v; %s keeps trying", err, who)
 	}
 	return rdb, nil
 }

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/refq/refq/internal/redact"
 	"github.com/refq/refq/refcache"
 )
 
@@ -40,9 +41,21 @@ type Config struct {
 	LogLevel        slog.Level    //
 	LogFormat       string        // "text" or "json"
 	Metrics         string        // host:port where a worker serves its metrics and probes; empty: nowhere; port 0: a free one
+	Redact          *redact.Rules // what nobody should read; nil: nothing
+	Web             Web           //
 	Functions       []Function    // sorted by name
 
 	sources map[string]string // by key; absent: default
+	rules   []string          // what Redact says
+}
+
+// Web is what refq web serves, and for whom.
+type Web struct {
+	Listen          string   // host:port; port 0 picks a free one
+	Hosts           []string // names that requests may be for besides this machine's own
+	CredentialsFile string   // absolute; empty: none
+	ReadOnly        bool     // changes are refused
+	MaxRequests     int      // at a time; at least 1
 }
 
 // Function is one entry under functions: in config.yaml.
@@ -88,6 +101,7 @@ func defaults() Config {
 		MaxResult:       8 << 20,
 		LogLevel:        slog.LevelInfo,
 		LogFormat:       "text",
+		Web:             Web{Listen: "127.0.0.1:8383", MaxRequests: 256},
 		sources:         map[string]string{},
 	}
 }
@@ -172,7 +186,13 @@ func (o Options) readFile(c *Config) error {
 		return fmt.Errorf("find the folder of %s: %w", path, err)
 	}
 	c.Path = path
-	return c.readYAML(path, folder, text)
+	if err := c.readYAML(path, folder, text); err != nil {
+		return err
+	}
+	if file := c.Web.CredentialsFile; file != "" && !filepath.IsAbs(file) {
+		c.Web.CredentialsFile = filepath.Join(folder, file)
+	}
+	return nil
 }
 
 // mostFile is far more than any configuration needs, in bytes.
@@ -207,7 +227,7 @@ func (o Options) readEnv(c *Config) error {
 
 func (o Options) readFlags(c *Config) error {
 	for _, k := range globalKeys {
-		flag := strings.ReplaceAll(k.name, "_", "-")
+		flag := k.flagName()
 		if value, given := o.Flags[flag]; given {
 			if err := k.apply(c, "--"+flag, value); err != nil {
 				return err
@@ -250,6 +270,8 @@ func (c *Config) readYAML(path, folder string, text []byte) error {
 		case "defaults":
 		case "functions":
 			c.Functions, err = r.readFunctions(e)
+		case "web":
+			err = c.readWeb(e)
 		default:
 			err = c.readGlobal(e)
 		}

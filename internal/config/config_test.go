@@ -62,6 +62,12 @@ func TestNothingConfiguredMeansTheDefaults(t *testing.T) {
 		{"log_level", "info", "default"},
 		{"log_format", "text", "default"},
 		{"metrics", "off", "default"},
+		{"redact", "[]", "default"},
+		{"web.listen", "127.0.0.1:8383", "default"},
+		{"web.hosts", "[]", "default"},
+		{"web.credentials_file", "", "default"},
+		{"web.read_only", "false", "default"},
+		{"web.max_requests", "256", "default"},
 	}, c.Settings())
 	require.Empty(t, c.Path)
 	require.Empty(t, c.Functions)

@@ -90,6 +90,11 @@ func setNumber(to *float64, text string, least, most float64) bool {
 	return err == nil && v >= least && v <= most // neither holds for NaN
 }
 
+func setBool(to *bool, text string) bool {
+	*to = text == "true"
+	return text == "true" || text == "false"
+}
+
 const wantSize = "a number of bytes like 65536, 512KiB or 8MiB, at most "
 
 func setSize(to *int, text string, most int) bool {

@@ -17,6 +17,12 @@ type Position struct {
 	score, member string // of the last entry seen, as Redis writes them
 }
 
+// Below is the Position from which a walk meets what has an earlier time than t, and at t the tasks before ref in the
+// order of a walk, none if ref is empty.
+func Below(t time.Time, ref refcache.Ref) Position {
+	return Position{strconv.FormatInt(t.UnixMilli(), 10), ref.Hash()}
+}
+
 // Entry is a task as an index has it.
 type Entry struct {
 	Ref refcache.Ref

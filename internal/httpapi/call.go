@@ -1,0 +1,255 @@
+package httpapi
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	jsonv2 "github.com/go-json-experiment/json"
+
+	"github.com/refq/refq/internal/codec"
+	"github.com/refq/refq/internal/config"
+	"github.com/refq/refq/internal/guard"
+	"github.com/refq/refq/internal/web"
+	"github.com/refq/refq/producer"
+	"github.com/refq/refq/refcache"
+)
+
+// callRequest is a call as a client writes it.
+type callRequest struct {
+	Func    string          `json:"func"`
+	Args    json.RawMessage `json:"args"`    // absent: {}
+	Wait    setting         `json:"wait"`    // absent: the function's async_timeout
+	Options callOptions     `json:"options"` //
+}
+
+// callOptions are keys of config.yaml, for this call, and what to do when it was made before.
+type callOptions struct {
+	MaxRetries         setting `json:"max_retries"`
+	RetryDelay         setting `json:"retry_delay"`
+	RetryBackoffFactor setting `json:"retry_backoff_factor"`
+	Timeout            setting `json:"timeout"`
+	TTL                setting `json:"ttl"`
+	RetryFailed        bool    `json:"retry_failed"`
+	Refresh            bool    `json:"refresh"`
+}
+
+// setting is a value as it may stand in config.yaml: a JSON string or number, kept as text. Empty: absent.
+type setting string
+
+// UnmarshalJSON takes a string, a number, or null for absent.
+func (s *setting) UnmarshalJSON(text []byte) error {
+	switch {
+	case text[0] == '"':
+		var plain string
+		err := json.Unmarshal(text, &plain)
+		*s = setting(plain)
+		if err == nil && plain == "" {
+			err = errors.New("an empty text is no value")
+		}
+		return err
+	case text[0] == '-' || text[0] >= '0' && text[0] <= '9':
+		*s = setting(text)
+	case string(text) != "null":
+		return errors.New("must be a text or a number")
+	}
+	return nil
+}
+
+// plan is a call that can be made.
+type plan struct {
+	function config.Func // its AsyncTimeout is how long to wait
+	args     json.RawMessage
+	options  []producer.CallOption
+}
+
+// plan reads a call. Without a wait of its own it waits as long as wait says; if that is negative, as long as its
+// function does.
+func (a *API) plan(text []byte, wait time.Duration) (plan, error) {
+	var c callRequest
+	if err := jsonv2.Unmarshal(text, &c, jsonv2.RejectUnknownMembers(true)); err != nil {
+		return plan{}, badRequest(fmt.Errorf("the call is not as it should be, {\"func\":…, \"args\":…, \"wait\":…, \"options\":…}: %w", err))
+	}
+	f, err := a.function(c)
+	if err != nil {
+		return plan{}, err
+	}
+	if c.Wait != "" {
+		if wait, err = parseWait(string(c.Wait)); err != nil {
+			return plan{}, err
+		}
+	}
+	switch {
+	case wait == 0:
+		f.AsyncTimeout = -1
+	case wait > 0:
+		f.AsyncTimeout = wait
+	default:
+		policy, _ := f.Policy() // checked by function
+		f.AsyncTimeout = min(policy.AsyncTimeout, longestWait)
+		if policy.AsyncTimeout == 0 {
+			f.AsyncTimeout = -1
+		}
+	}
+	if len(c.Args) == 0 {
+		c.Args = json.RawMessage("{}")
+	}
+	if len(c.Args) <= a.cfg.MaxArgs { // else the producer says so
+		if _, err := codec.Canonical(c.Args); err != nil { // as the producer does, but there it is one error of many
+			return plan{}, unprocessable("invalid-arguments", "Arguments that mean nothing", err)
+		}
+	}
+	return plan{f, c.Args, c.Options.call()}, nil
+}
+
+// function is the declared function under the policy of the call.
+func (a *API) function(c callRequest) (config.Func, error) {
+	declared, err := a.cfg.Function(c.Func)
+	if err != nil {
+		return config.Func{}, unprocessable("unknown-function", "Unknown function", err)
+	}
+	f, o := declared.Func, c.Options
+	for _, s := range []struct {
+		key   string
+		value setting
+	}{
+		{"max_retries", o.MaxRetries}, {"retry_delay", o.RetryDelay}, {"retry_backoff_factor", o.RetryBackoffFactor},
+		{"timeout", o.Timeout}, {"ttl", o.TTL},
+	} {
+		if s.value == "" {
+			continue
+		}
+		if err := config.SetPolicy(&f, s.key, string(s.value)); err != nil {
+			return f, unprocessable("invalid-options", "Options out of bounds", fmt.Errorf("options.%w", err))
+		}
+	}
+	return f, nil
+}
+
+func (o callOptions) call() []producer.CallOption {
+	var options []producer.CallOption
+	if o.RetryFailed {
+		options = append(options, producer.RetryFailed())
+	}
+	if o.Refresh {
+		options = append(options, producer.Refresh())
+	}
+	return options
+}
+
+type response = refcache.Response[json.RawMessage]
+
+// call answers POST /calls.
+func (a *API) call(w http.ResponseWriter, r *http.Request) error {
+	values, err := query(r, "format")
+	if err != nil {
+		return err
+	}
+	format, err := format(values)
+	if err != nil {
+		return err
+	}
+	text, err := a.body(w, r)
+	if err != nil {
+		return err
+	}
+	plan, err := a.plan(text, -1)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := web.Linger(w, r)
+	defer cancel()
+	res, err := a.make(ctx, plan)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Location", location(res.RefID))
+	return a.answer(w, res, format)
+}
+
+// body reads the whole of a request.
+func (a *API) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	most := int64(a.cfg.MaxArgs) + mostFraming
+	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most))
+	if _, tooLong := errors.AsType[*http.MaxBytesError](err); tooLong {
+		return nil, fmt.Errorf("%w: the request has more than %d bytes, which max_args of %d allows", refcache.ErrArgsTooLarge, most, a.cfg.MaxArgs)
+	}
+	if err != nil {
+		return nil, badRequest(fmt.Errorf("read the request: %w", err))
+	}
+	return text, nil
+}
+
+// make makes a call, waits as long as it says, and tells the log. A call that is on record when ctx ends is an answer,
+// not an error.
+func (a *API) make(ctx context.Context, c plan) (response, error) {
+	res, err := producer.Call(ctx, a.producer, c.function, c.args, c.options...)
+	_, ended := errors.AsType[*refcache.TaskError](err)
+	switch {
+	case errors.Is(err, refcache.ErrNotQueued):
+		a.notQueued(ctx, err)
+		err = nil
+	case ended, res.RefID != "" && ctx.Err() != nil:
+		err = nil
+	}
+	guard.Audit(ctx, a.log, guard.Change{What: "call", Ref: res.RefID, To: string(res.Status), Err: err})
+	return res, err
+}
+
+// notQueued tells the log of what is accepted, and runs a little later.
+func (a *API) notQueued(ctx context.Context, err error) {
+	a.log.WarnContext(ctx, "a worker's sweep will find this call", "err", err)
+}
+
+func location(ref refcache.Ref) string { return Base + "/calls/" + string(ref) }
+
+// answer tells how a call stands: 200 when it has ended, 202 and when to look again while it is in flight.
+func (a *API) answer(w http.ResponseWriter, res response, format refcache.Format) error {
+	text, err := a.cfg.Redact.Response(res).JSON(format)
+	if err != nil {
+		return err
+	}
+	status := http.StatusOK
+	if res.Status.InFlight() {
+		status = http.StatusAccepted
+		w.Header().Set("Retry-After", retryAfter(res, time.Now()))
+	}
+	write(w, status, "application/json", append(text, '\n'))
+	return nil
+}
+
+// retryAfter is how many seconds it makes sense to wait before one looks again.
+func retryAfter(res response, now time.Time) string {
+	const most = 60 * time.Second
+	d := time.Second
+	switch {
+	case res.Status == refcache.Retrying && res.NextRetryAt != nil:
+		d = res.NextRetryAt.Sub(now)
+	case res.ETA != nil:
+		d = *res.ETA
+	}
+	d = min(max(d, time.Second), most)
+	return fmt.Sprint(int64((d + time.Second - 1) / time.Second))
+}
+
+// write sends an answer. Who is not there to read it cannot be told.
+func write(w http.ResponseWriter, status int, kind string, text []byte) {
+	web.Allow(w, writeTimeout)
+	w.Header().Set("Content-Type", kind)
+	w.WriteHeader(status)
+	_, _ = w.Write(text)
+}
+
+// encode is JSON as the command prints it: without the escapes for HTML.
+func encode(v any) ([]byte, error) {
+	var text bytes.Buffer
+	enc := json.NewEncoder(&text)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(v)
+	return text.Bytes(), err
+}

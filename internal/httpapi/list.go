@@ -1,0 +1,86 @@
+package httpapi
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/refq/refq/internal/config"
+	"github.com/refq/refq/producer"
+	"github.com/refq/refq/refcache"
+)
+
+const (
+	usualPage = 50
+	mostPage  = 500
+)
+
+// page is a part of a list, as clients get it.
+type page struct {
+	Calls    []refcache.TaskInfo `json:"calls"`
+	Searched int                 `json:"searched"` // how many calls were looked at
+	Next     *producer.Cursor    `json:"next"`     // null: there is no more
+}
+
+// list answers GET /calls.
+func (a *API) list(w http.ResponseWriter, r *http.Request) error {
+	values, err := query(r, "status", "func", "queue", "error", "since", "limit", "cursor")
+	if err != nil {
+		return err
+	}
+	filter, err := filter(values)
+	if err != nil {
+		return err
+	}
+	limit, err := whole(values, "limit", usualPage, mostPage)
+	if err != nil {
+		return err
+	}
+	found, err := a.producer.Page(r.Context(), filter, producer.Cursor(values.Get("cursor")), limit)
+	if err != nil {
+		return err
+	}
+	out := page{Calls: []refcache.TaskInfo{}, Searched: found.Searched}
+	for _, info := range found.Tasks {
+		info = a.cfg.Redact.TaskInfo(info)
+		if info.Unreadable != "" || strings.Contains(info.LastError, filter.Error) { // who guesses at what is hidden is not told
+			out.Calls = append(out.Calls, info)
+		}
+	}
+	if found.Next != "" {
+		out.Next = &found.Next
+	}
+	text, err := encode(out)
+	if err != nil {
+		return err
+	}
+	write(w, http.StatusOK, "application/json", text)
+	return nil
+}
+
+func filter(values url.Values) (producer.Filter, error) {
+	f := producer.Filter{Status: refcache.Status(values.Get("status")), Func: values.Get("func"), Queue: values.Get("queue"),
+		Error: values.Get("error")}
+	if f.Status != "" && !slices.Contains(refcache.Statuses, f.Status) {
+		return f, badRequest(fmt.Errorf("status is %.80q, must be one of %v", f.Status, refcache.Statuses))
+	}
+	if f.Func != "" {
+		if err := refcache.CheckName(f.Func); err != nil {
+			return f, badRequest(fmt.Errorf("func: %w", err))
+		}
+	}
+	if f.Queue != "" {
+		if err := refcache.CheckQueue(f.Queue); err != nil {
+			return f, badRequest(err)
+		}
+	}
+	if since := values.Get("since"); since != "" {
+		var err error
+		if f.Since, err = config.ParseDuration(since); err != nil {
+			return f, badRequest(fmt.Errorf("since: %w", err))
+		}
+	}
+	return f, nil
+}

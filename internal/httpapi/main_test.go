@@ -1,0 +1,284 @@
+package httpapi_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/refq/refq/internal/config"
+	"github.com/refq/refq/internal/guard"
+	"github.com/refq/refq/internal/httpapi"
+	"github.com/refq/refq/internal/memredis"
+	"github.com/refq/refq/internal/redact"
+	"github.com/refq/refq/internal/web"
+	"github.com/refq/refq/producer"
+	"github.com/refq/refq/refcache"
+	"github.com/refq/refq/worker"
+)
+
+func TestMain(m *testing.M) {
+	redis.SetLogger(quiet{})
+	goleak.VerifyTestMain(complete{m})
+}
+
+// complete runs all tests, and then asks whether they have met all that the document says.
+type complete struct{ *testing.M }
+
+func (c complete) Run() int {
+	code := c.M.Run()
+	if some := flag.Lookup("test.run").Value.String() + flag.Lookup("test.skip").Value.String(); code != 0 || some != "" {
+		return code
+	}
+	for _, answer := range documentedAnswers() {
+		if _, ok := seen.Load(answer); !ok {
+			fmt.Println("FAIL: the document tells of an answer that no test met:", answer)
+			code = 1
+		}
+	}
+	return code
+}
+
+// quiet keeps what the client logs about refused connections out of the tests' output.
+type quiet struct{}
+
+func (quiet) Printf(context.Context, string, ...any) {}
+
+// world is a server of the API behind its guard, with its Redis, on the clock of a bubble. A worker joins with work.
+type world struct {
+	*testing.T
+	redis  *memredis.Server
+	p      *producer.Producer
+	log    *safeBuffer
+	client *http.Client
+	stop   func() error // ends the server
+	held   chan struct{}
+}
+
+// setup is what a test wants to be different.
+type setup struct {
+	guard       guard.Config
+	redact      []string
+	maxRequests int
+	maxArgs     int
+}
+
+// declared are the functions of the server, with their queues: work knows how to run those of default.
+var declared = map[string]string{"echo": "default", "fail": "default", "hold": "default", "steps": "default", "absent": "media"}
+
+func inWorld(t *testing.T, s setup, test func(w *world)) {
+	t.Helper()
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		t.Cleanup(func() { time.Sleep(time.Second) }) // last of all: go-redis's goroutines end after Close, in their own time
+		server, err := memredis.New()
+		require.NoError(t, err)
+		t.Cleanup(server.Close)
+		w := &world{T: t, redis: server, log: &safeBuffer{}, held: make(chan struct{})}
+		rdb := server.Client()
+		t.Cleanup(func() { require.NoError(t, rdb.Close()) })
+		w.p = producer.New(rdb, producer.Config{By: "server@host", MaxArgs: s.maxArgs})
+		t.Cleanup(func() { require.NoError(t, w.p.Close()) })
+		w.serve(s)
+		test(w)
+		require.NoError(t, w.stop())
+	})
+}
+
+func (w *world) serve(s setup) {
+	cfg := config.Config{Path: "config.yaml", MaxArgs: 1 << 20, Web: config.Web{MaxRequests: 100}}
+	if s.maxRequests > 0 {
+		cfg.Web.MaxRequests = s.maxRequests
+	}
+	if s.maxArgs > 0 {
+		cfg.MaxArgs = s.maxArgs
+	}
+	for name, queue := range declared {
+		cfg.Functions = append(cfg.Functions, config.Function{Func: config.Func{Name: name, Queue: queue}})
+	}
+	var err error
+	cfg.Redact, err = redact.Parse(s.redact)
+	require.NoError(w, err)
+	log := slog.New(cfg.Redact.Handler(slog.NewTextHandler(w.log, nil)))
+	s.guard.Logger = log
+	p := pipes{make(chan net.Conn), make(chan struct{})}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() {
+		done <- web.Serve(ctx, p, guard.New(s.guard).Handler(httpapi.New(w.p, cfg, log)), log)
+	}()
+	transport := &http.Transport{DialContext: p.dial}
+	w.client = &http.Client{Transport: transport}
+	stop := sync.OnceValue(func() error {
+		cancel()
+		defer transport.CloseIdleConnections()
+		return <-done
+	})
+	w.stop = stop
+	w.Cleanup(func() { _ = stop() }) // if the test has failed
+}
+
+// work runs a worker until the test ends.
+func (w *world) work() {
+	rdb := w.redis.Client()
+	wk := worker.New(rdb, worker.Config{Logger: slog.New(slog.DiscardHandler), ShutdownTimeout: -1})
+	type raw = json.RawMessage
+	handle := func(name string, f func(context.Context, raw) (raw, error)) {
+		worker.Handle(wk, refcache.Func[raw, raw]{Name: name}, f)
+	}
+	handle("echo", func(_ context.Context, in raw) (raw, error) { return in, nil })
+	handle("fail", func(_ context.Context, in raw) (raw, error) { return nil, errors.New("down: " + string(in)) })
+	handle("hold", func(ctx context.Context, in raw) (raw, error) {
+		select {
+		case <-w.held:
+			return in, nil
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	})
+	handle("steps", func(ctx context.Context, in raw) (raw, error) {
+		for n := range 3 {
+			worker.ReportProgress(ctx, int64(n+1), 3, "step")
+			time.Sleep(2 * time.Second)
+		}
+		return in, nil
+	})
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- wk.Run(ctx) }()
+	w.Cleanup(func() {
+		stop()
+		require.NoError(w, <-done)
+		require.NoError(w, rdb.Close())
+	})
+}
+
+// answer is what came back.
+type answer struct {
+	code   int
+	header http.Header
+	body   string
+}
+
+// ask sends a request to a path below /api/v1.
+func (w *world) ask(method, path, body string, header ...string) answer {
+	w.Helper()
+	r, err := http.NewRequestWithContext(w.Context(), method, "http://localhost"+httpapi.Base+path, strings.NewReader(body))
+	require.NoError(w, err)
+	for i := 0; i < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	if host := r.Header.Get("Host"); host != "" {
+		r.Host = host
+	}
+	res, err := w.client.Do(r)
+	require.NoError(w, err)
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	require.NoError(w, err)
+	a := answer{res.StatusCode, res.Header, string(text)}
+	checkDocumented(w.T, method, path, a)
+	return a
+}
+
+// fields are the answer's, as JSON has them.
+func (a answer) fields(t require.TestingT) map[string]any {
+	var fields map[string]any
+	require.NoError(t, json.Unmarshal([]byte(a.body), &fields), a.body)
+	return fields
+}
+
+func (a answer) ref(t require.TestingT) string {
+	var res struct {
+		Ref string `json:"ref_id"`
+	}
+	require.NoError(t, json.Unmarshal([]byte(a.body), &res), a.body)
+	require.NotEmpty(t, res.Ref, a.body)
+	return res.Ref
+}
+
+// problem checks that the answer is a problem of a type, and returns its detail.
+func (a answer) problem(t require.TestingT, code int, name string) string {
+	require.Equal(t, code, a.code, a.body)
+	require.Equal(t, "application/problem+json", a.header.Get("Content-Type"))
+	fields := a.fields(t)
+	require.Equal(t, "urn:refq:problem:"+name, fields["type"])
+	require.EqualValues(t, code, fields["status"])
+	return fields["detail"].(string)
+}
+
+// ended makes a call and waits for its end.
+func (w *world) ended(body string) answer {
+	w.Helper()
+	a := w.ask("POST", "/calls", body)
+	require.Equal(w, http.StatusOK, a.code, a.body)
+	return a
+}
+
+// pending makes a call that no worker takes.
+func (w *world) pending() string {
+	w.Helper()
+	return w.ask("POST", "/calls", `{"func":"absent","wait":0}`).ref(w)
+}
+
+// pipes is a listener without a port, so that time is a bubble's.
+type pipes struct {
+	conns  chan net.Conn
+	closed chan struct{}
+}
+
+func (p pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.conns:
+		return c, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+func (p pipes) Close() error   { close(p.closed); return nil }
+func (p pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipes", Net: "pipe"} }
+
+func (p pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	ours, theirs := net.Pipe()
+	select {
+	case p.conns <- theirs:
+		return ours, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// safeBuffer is a log that is written by many.
+type safeBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *safeBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *safeBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}

@@ -1,0 +1,53 @@
+package httpapi
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/refq/refq/internal/problem"
+	"github.com/refq/refq/refcache"
+)
+
+// kinds are the problems that the errors of refcache are. There is none for ErrNotQueued: the call is accepted.
+var kinds = []struct {
+	err    error
+	name   string
+	title  string
+	status int
+}{
+	{refcache.ErrTaskNotFound, "task-not-found", "No such call", http.StatusNotFound},
+	{refcache.ErrNotFailed, "not-failed", "Only failed calls can be retried", http.StatusConflict},
+	{refcache.ErrRetriesExhausted, "retries-exhausted", "No retries left", http.StatusConflict},
+	{refcache.ErrNotCancellable, "not-cancellable", "The call has ended already", http.StatusConflict},
+	{refcache.ErrInFlight, "in-flight", "The call is in flight", http.StatusConflict},
+	{refcache.ErrArgsTooLarge, "args-too-large", "Arguments too large", http.StatusRequestEntityTooLarge},
+	{refcache.ErrInvalidRef, "invalid-ref", "Not a ref_id", http.StatusBadRequest},
+	{refcache.ErrInvalidCursor, "invalid-cursor", "Not a cursor", http.StatusBadRequest},
+	{refcache.ErrUnreadable, "unreadable", "Unreadable record", http.StatusInternalServerError},
+}
+
+// problem is what a client is told of an error. What is none of refcache's and none of ours means that Redis did not
+// answer as it should.
+func (a *API) problem(err error) problem.Problem {
+	p := problem.Problem{Type: problem.URN("unavailable"), Title: "Could not be found out", Status: http.StatusServiceUnavailable}
+	if f, ok := errors.AsType[*failure](err); ok {
+		p = f.Problem
+	} else {
+		for _, k := range kinds {
+			if errors.Is(err, k.err) {
+				p = problem.Problem{Type: problem.URN(k.name), Title: k.title, Status: k.status}
+				break
+			}
+		}
+	}
+	p.Detail = a.cfg.Redact.Text(err.Error())
+	return p
+}
+
+func badRequest(err error) error {
+	return refusal("bad-request", "Bad request", http.StatusBadRequest, err)
+}
+
+func unprocessable(name, title string, err error) error {
+	return refusal(name, title, http.StatusUnprocessableEntity, err)
+}

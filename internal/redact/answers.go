@@ -1,0 +1,45 @@
+package redact
+
+import (
+	"encoding/json"
+
+	"github.com/refq/refq/refcache"
+)
+
+// Response hides what the rules say in a response: its value, error and messages.
+func (r *Rules) Response(res refcache.Response[json.RawMessage]) refcache.Response[json.RawMessage] {
+	if r == nil {
+		return res
+	}
+	res.Value = r.JSON(res.Value)
+	res.Progress = r.progress(res.Progress)
+	res.Message, res.Error = r.Text(res.Message), r.Text(res.Error)
+	return res
+}
+
+// TaskInfo hides what the rules say in the errors and messages of a task. The info that was given stays as it is.
+func (r *Rules) TaskInfo(info refcache.TaskInfo) refcache.TaskInfo {
+	if r == nil {
+		return info
+	}
+	info.Progress = r.progress(info.Progress)
+	for _, text := range []*string{&info.Note, &info.Error, &info.LastError, &info.Unreadable} {
+		*text = r.Text(*text)
+	}
+	history := make([]refcache.Attempt, len(info.RetryHistory))
+	for i, attempt := range info.RetryHistory {
+		attempt.Error = r.Text(attempt.Error)
+		history[i] = attempt
+	}
+	info.RetryHistory = history
+	return info
+}
+
+func (r *Rules) progress(p *refcache.Progress) *refcache.Progress {
+	if p == nil {
+		return nil
+	}
+	hidden := *p
+	hidden.Message = r.Text(p.Message)
+	return &hidden
+}

@@ -1,0 +1,119 @@
+package producer
+
+import (
+	"cmp"
+	"context"
+	"encoding/base64"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/refq/refq/internal/store"
+	"github.com/refq/refq/refcache"
+)
+
+// Cursor says where a page of a list starts: behind the last task of the page before. It is opaque text, safe in a URL,
+// that any producer understands. The empty Cursor is the start of the list.
+type Cursor string
+
+// Page is a part of a list.
+type Page struct {
+	Tasks    []refcache.TaskInfo
+	Searched int    // how many tasks were looked at, those that did not pass the filter among them
+	Next     Cursor // where the next page starts; empty: there is none
+}
+
+// mostSearched bounds what one page costs, however few tasks pass.
+const mostSearched = 2000
+
+// Page returns up to n tasks of what [Producer.List] would walk through, from a cursor on; n below 1 counts as 1. It
+// looks at 2,000 tasks at most: a page may have fewer than n tasks, or none, and a Next all the same. A task that
+// stays as it is appears on one page only, whatever others do between two pages. The error is refcache.ErrInvalidCursor
+// when from is no Cursor.
+func (p *Producer) Page(ctx context.Context, f Filter, from Cursor, n int) (Page, error) {
+	after, err := parseCursor(from)
+	if err != nil {
+		return Page{}, err
+	}
+	sources, err := p.sources(ctx, f, after)
+	if err != nil {
+		return Page{}, err
+	}
+	var page Page
+	for {
+		next, err := latest(ctx, sources)
+		if err != nil || next == nil {
+			return page, err
+		}
+		if len(page.Tasks) >= max(1, n) || page.Searched == mostSearched {
+			page.Next = after.cursor()
+			return page, nil
+		}
+		task := next.take()
+		after = place{task.At, task.Status, task.Ref}
+		page.Searched++
+		if f.passes(task) {
+			page.Tasks = append(page.Tasks, listed(task))
+		}
+	}
+}
+
+// place is where a task stands in a list: by its time, latest first; at the same time by queue and status, and in these
+// by ref_id, highest first. The zero place is before all tasks.
+type place struct {
+	at     time.Time
+	status refcache.Status
+	ref    refcache.Ref
+}
+
+func (p place) cursor() Cursor {
+	text := fmt.Sprintf("%d %s %s", p.at.UnixMilli(), p.status, p.ref)
+	return Cursor(base64.RawURLEncoding.EncodeToString([]byte(text)))
+}
+
+func parseCursor(c Cursor) (place, error) {
+	if c == "" {
+		return place{}, nil
+	}
+	text, err := base64.RawURLEncoding.DecodeString(string(c))
+	words := strings.Split(string(text), " ")
+	if err != nil || len(words) != 3 {
+		return place{}, refcache.ErrInvalidCursor
+	}
+	at, err := strconv.ParseInt(words[0], 10, 64)
+	ref, invalid := refcache.ParseRef(words[2])
+	status := refcache.Status(words[1])
+	if err != nil || invalid != nil || !slices.Contains(refcache.Statuses, status) {
+		return place{}, refcache.ErrInvalidCursor
+	}
+	return place{time.UnixMilli(at), status, ref}, nil
+}
+
+// order compares this place's queue and status with others.
+func (p place) order(queue string, status refcache.Status) int {
+	return cmp.Or(cmp.Compare(p.ref.Queue(), queue),
+		cmp.Compare(slices.Index(refcache.Statuses, p.status), slices.Index(refcache.Statuses, status)))
+}
+
+// positionIn is where a walk through a status of a queue meets what comes after p.
+func (p place) positionIn(queue string, status refcache.Status) store.Position {
+	switch order := p.order(queue, status); {
+	case p.ref == "":
+		return store.Position{}
+	case order < 0: // those of the same instant are still to come
+		return store.Below(p.at.Add(time.Millisecond), "")
+	case order > 0:
+		return store.Below(p.at, "")
+	}
+	return store.Below(p.at, p.ref)
+}
+
+// precedes reports whether a task comes after p.
+func (p place) precedes(t store.Found, status refcache.Status) bool {
+	if p.ref == "" {
+		return true
+	}
+	return cmp.Or(t.At.Compare(p.at), p.order(t.Ref.Queue(), status), cmp.Compare(t.Ref, p.ref)) < 0
+}
