@@ -38,7 +38,12 @@ const defaultMaxArgs = 1 << 20
 
 // Producer makes calls. Create one with New and Close it; it is safe for concurrent use, one per process is enough.
 type Producer struct {
-	cfg    Config
+	cfg Config
+	*parts
+}
+
+// parts are what a Producer works with.
+type parts struct {
 	store  *store.Store
 	bell   *doorbell.Bell
 	inbox  *inbox
@@ -57,8 +62,8 @@ func New(rdb redis.UniversalClient, c Config) *Producer {
 		c.By = userAtHost()
 	}
 	s := store.New(rdb)
-	return &Producer{cfg: c, store: s, bell: doorbell.New(rdb, s), inbox: newInbox(rdb, s, rand.Text()), tally: tally.New(s),
-		tracer: tracing.New(c.Traces), queues: map[string]bool{}}
+	return &Producer{c, &parts{store: s, bell: doorbell.New(rdb, s), inbox: newInbox(rdb, s, rand.Text()), tally: tally.New(s),
+		tracer: tracing.New(c.Traces), queues: map[string]bool{}}}
 }
 
 // As returns a Producer for who acts in the name of others, such as a server for its users: events of tasks name by for
@@ -66,7 +71,7 @@ func New(rdb redis.UniversalClient, c Config) *Producer {
 func (p *Producer) As(by string) *Producer {
 	cfg := p.cfg
 	cfg.By = by
-	return &Producer{cfg: cfg, store: p.store, bell: p.bell, inbox: p.inbox, tally: p.tally, tracer: p.tracer, queues: map[string]bool{}}
+	return &Producer{cfg, p.parts}
 }
 
 // Close ends the subscription of the waiters. Calls that still wait go on by polling. What was counted since the last 2 s
