@@ -58,7 +58,7 @@ func (c Config) ready(r *http.Request) error {
 	ctx, cancel := withTimeout(r.Context())
 	defer cancel()
 	if err := c.Redis.Ping(ctx).Err(); err != nil {
-		return fmt.Errorf("Redis does not answer: %w", err)
+		return fmt.Errorf("no answer from Redis: %w", err)
 	}
 	if c.Worker != nil {
 		return c.Worker.Ready()

@@ -239,7 +239,7 @@ func TestAProcessIsReadyWhileRedisAnswersAndItsWorkerTakesCalls(t *testing.T) {
 		w.server.SetFaults(func([]string) memredis.Fault { return "ERR no" })
 		code, text = w.get("/readyz")
 		require.Equal(w, 503, code)
-		require.Contains(w, text, "Redis does not answer: ERR no")
+		require.Contains(w, text, "no answer from Redis: ERR no")
 		w.server.SetFaults(func([]string) memredis.Fault { time.Sleep(time.Minute); return memredis.Pass })
 		began := time.Now()
 		code, _ = w.get("/readyz")

@@ -9,6 +9,7 @@ import (
 
 	"github.com/refq/refq/internal/doorbell"
 	"github.com/refq/refq/internal/store"
+	"github.com/refq/refq/internal/tracing"
 	"github.com/refq/refq/refcache"
 )
 
@@ -181,6 +182,20 @@ func (m *many) await(ctx context.Context, w *waiter, waits bool, end outcomeOf) 
 // submitAndRingMany is submitAndRing for many calls of one queue. What was recorded is rung for even if ctx ends meanwhile;
 // a crash in between leaves it to the sweep.
 func (p *Producer) submitAndRingMany(ctx context.Context, batch []numbered) []submitted {
+	spans := make([]tracing.Span, len(batch))
+	for i := range batch {
+		c := &batch[i]
+		_, spans[i] = p.tracer.Submit(ctx, c.ref, c.submission.Policy.Name)
+		c.submission.Trace = spans[i].Link()
+	}
+	all := p.submitMany(ctx, batch)
+	for i, made := range all {
+		spans[i].End(p.counted(batch[i].call, made), made.err)
+	}
+	return all
+}
+
+func (p *Producer) submitMany(ctx context.Context, batch []numbered) []submitted {
 	all := make([]submitted, len(batch))
 	if err := p.noteQueue(ctx, batch[0].ref.Queue()); err != nil {
 		for i, c := range batch {

@@ -1,11 +1,15 @@
 package producer_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	sdk "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
+	"github.com/refq/refq/internal/memredis"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 )
@@ -116,5 +120,31 @@ func TestAProducerThatEndsAtOnceIsCounted(t *testing.T) {
 		stats, err := w.p.Stats(w.Context(), "default")
 		require.NoError(w, err)
 		require.EqualValues(w, 1, stats.Functions[0].New)
+	})
+}
+
+func TestManyCallsAreCountedAndTracedAsEachWouldBe(t *testing.T) {
+	inWorld(t, func(w *world) {
+		recorder := tracetest.NewSpanRecorder()
+		p := w.producer(producer.Config{Traces: sdk.NewTracerProvider(sdk.WithSpanProcessor(recorder))})
+		held := script{hold: make(chan struct{}, 1)}
+		held.hold <- struct{}{}
+		w.start(held.of(echo))
+		_, err := w.call(echo, "call 0")
+		require.NoError(w, err)
+		for _, s := range collect(w, producer.SubmitMany(w.Context(), p, echo, slices.Values([]string{"call 0", "call 1", "call 1"}))) {
+			require.NoError(w, s.Err)
+		}
+		require.Equal(w, []refcache.Counts{{Queue: "default", Func: "echo", CallCounts: refcache.CallCounts{New: 1, Joined: 1, Hits: 1}}}, p.Counts())
+		require.Len(w, recorder.Ended(), 3)
+		require.Contains(w, w.server.Dump(), "trace")
+
+		w.server.SetFaults(func([]string) memredis.Fault { return "ERR no" })
+		for range producer.SubmitMany(w.Context(), p, echo, numbers(3)) {
+			continue
+		}
+		w.server.SetFaults(nil)
+		require.EqualValues(w, 3, p.RedisErrors()["submit"])
+		held.hold <- struct{}{}
 	})
 }

@@ -82,6 +82,7 @@ func (b *Bell) enqueueMany(ctx context.Context, tasks []store.Record, places []i
 	}
 	for n, answer := range store.RunAll(ctx, b.rdb, script, uses) {
 		added, err := answer.Int()
+		b.store.Fault("ring", err)
 		all[n] = enqueued{conflict: added == 0, err: err}
 	}
 	return all

@@ -30,7 +30,7 @@ func (s *Store) SubmitMany(ctx context.Context, calls []Call) []Answered {
 	}
 	answers := make([]Answered, len(calls))
 	for i, cmd := range RunAll(ctx, s.rdb, submitScript, uses) {
-		answers[i].Submitted, answers[i].Err = s.submitted(calls[i].Ref, cmd)
+		answers[i].Submitted, answers[i].Err = s.submitted(calls[i].Ref, s.counted(submitScript, cmd))
 	}
 	return answers
 }
