@@ -13,6 +13,7 @@ import (
 	"github.com/refq/refq/internal/guard"
 	"github.com/refq/refq/internal/httpapi"
 	"github.com/refq/refq/internal/web"
+	"github.com/refq/refq/metrics"
 	"github.com/refq/refq/producer"
 )
 
@@ -132,7 +133,7 @@ func (a *app) serveWeb(ctx context.Context, rdb redis.UniversalClient, s *site) 
 	p := producer.New(rdb, producer.Config{Namespace: a.cfg.Namespace, MaxArgs: a.cfg.MaxArgs, Traces: a.traces.Provider()})
 	defer p.Close()
 	a.log.Info("web started", "address", s.Addr().String(), "credentials", len(s.credentials), "read_only", a.cfg.Web.ReadOnly)
-	err := web.Serve(ctx, s, a.handler(p, s), a.log)
+	err := web.Serve(ctx, s, a.handler(p, rdb, s), a.log)
 	a.log.Info("web stopped")
 	if err != nil {
 		a.complain(err) // here, since at the end of ctx an error is taken for the interruption itself
@@ -141,13 +142,23 @@ func (a *app) serveWeb(ctx context.Context, rdb redis.UniversalClient, s *site) 
 	return nil
 }
 
-// handler is all that is served, behind the guard.
-func (a *app) handler(p *producer.Producer, s *site) http.Handler {
-	mux := http.NewServeMux()
-	mux.Handle("/", httpapi.New(p, a.cfg, a.log))
+// handler is all that is served. Only probes pass the guard: they have no credentials, and hear nothing of calls.
+func (a *app) handler(p *producer.Producer, rdb redis.UniversalClient, s *site) http.Handler {
+	own := metrics.Handler(metrics.Config{Redis: rdb, Producer: p, Version: thisVersion().Version})
+	guarded := http.NewServeMux()
+	guarded.Handle("/", httpapi.New(p, a.cfg, a.log))
+	guarded.Handle("GET /metrics", own)
+	all := http.NewServeMux()
+	all.Handle("/", a.guard(s).Handler(guarded))
+	all.Handle("GET /healthz", own)
+	all.Handle("GET /readyz", own)
+	return all
+}
+
+func (a *app) guard(s *site) *guard.Guard {
 	hosts := a.cfg.Web.Hosts
 	if own, _, err := net.SplitHostPort(a.cfg.Web.Listen); err == nil && own != "" {
 		hosts = append([]string{own}, hosts...)
 	}
-	return guard.New(guard.Config{Hosts: hosts, Credentials: s.credentials, ReadOnly: a.cfg.Web.ReadOnly, Logger: a.log}).Handler(mux)
+	return guard.New(guard.Config{Hosts: hosts, Credentials: s.credentials, ReadOnly: a.cfg.Web.ReadOnly, Logger: a.log})
 }

@@ -30,10 +30,10 @@ func waitForWeb(ts *testscript.TestScript, _ bool, _ []string) {
 	}
 }
 
-// ask prints what the script's API answers: http METHOD PATH [BODY [SECRET]].
+// ask prints what the script's web answers: http METHOD PATH [BODY [SECRET]].
 func ask(ts *testscript.TestScript, _ bool, args []string) {
 	args = append(args, "", "")
-	r, err := http.NewRequest(args[0], "http://"+ts.Getenv("WEB")+"/api/v1"+args[1], strings.NewReader(args[2]))
+	r, err := http.NewRequest(args[0], "http://"+ts.Getenv("WEB")+args[1], strings.NewReader(args[2]))
 	ts.Check(err)
 	if secret := args[3]; secret != "" {
 		r.Header.Set("Authorization", "Bearer "+secret)

@@ -76,18 +76,6 @@ var globalKeys = []globalKey{
 		true, func(c Config) string { return strconv.Itoa(c.Web.MaxRequests) }, list{}},
 }
 
-const metricsOff = "off"
-
-func setMetrics(c *Config, s string) bool {
-	if c.Metrics = s; s == metricsOff {
-		c.Metrics = ""
-		return true
-	}
-	_, port, err := net.SplitHostPort(s)
-	n, invalid := strconv.ParseUint(port, 10, 16)
-	return err == nil && invalid == nil && strconv.FormatUint(n, 10) == port
-}
-
 // setLogLevel does not leave it to slog.Level, which takes "INFO+3", too.
 func setLogLevel(c *Config, s string) bool {
 	levels := map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}
@@ -105,6 +93,20 @@ func setRules(c *Config, texts []string) (err error) {
 
 func setListen(c *Config, s string) bool {
 	c.Web.Listen = s
+	return isAddress(s)
+}
+
+const metricsOff = "off"
+
+func setMetrics(c *Config, s string) bool {
+	if c.Metrics = s; s == metricsOff {
+		c.Metrics = ""
+		return true
+	}
+	return isAddress(s)
+}
+
+func isAddress(s string) bool {
 	_, port, err := net.SplitHostPort(s)
 	n, invalid := strconv.ParseUint(port, 10, 16)
 	return err == nil && invalid == nil && strconv.FormatUint(n, 10) == port
