@@ -54,7 +54,7 @@ func newEachLab(t *testing.T) eachLab {
 
 func (l eachLab) call(ctx context.Context, stdin io.Reader, stdout io.Writer) (code int, stderr string) {
 	var errs bytes.Buffer
-	args := []string{"call", "same", "--each", "--redis", l.url, "--config", l.config}
+	args := []string{"call", "same", "--each", "--wait", "1m", "--redis", l.url, "--config", l.config}
 	code = run(ctx, args, stdin, stdout, &errs, func(string) (string, bool) { return "", false })
 	return code, errs.String()
 }

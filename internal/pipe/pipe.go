@@ -16,15 +16,15 @@ import (
 // over a connection of its own.
 const most = 64 << 10
 
-// rest is how long the pipe is left alone after its connection broke: it waits before it connects again, and longer each time.
-// Meanwhile scripts go over connections of their own.
-const rest = time.Second
+// rest is how long the pipe is left alone after Redis could last not be reached: it waits before it connects again, and longer
+// each time. Meanwhile scripts go over connections of their own.
+const rest = 5 * time.Second
 
 // client is a Redis client that pipes scripts. All else goes its own way.
 type client struct {
 	*redis.Client
 	engine *redis.AutoPipeliner
-	broke  *atomic.Int64 // when the connection last did, in Unix ns
+	broke  *atomic.Int64 // when a connection last did, or could not be made, in Unix ns
 }
 
 // New returns a client that pipes the scripts sent through it if rdb was made with [redis.Options.AutoPipelineOptions], as
@@ -75,7 +75,7 @@ func (c client) Process(ctx context.Context, cmd redis.Cmder) error {
 	s, ok := cmd.(script)
 	name := cmd.Name()
 	if !ok || name != "evalsha" && name != "eval" || size(cmd.Args()) > most || c.rests() {
-		return c.Client.Process(ctx, cmd)
+		return c.apart(ctx, cmd)
 	}
 	if err := ctx.Err(); err != nil {
 		s.SetErr(err)
@@ -85,15 +85,13 @@ func (c client) Process(ctx context.Context, cmd redis.Cmder) error {
 	piped := redis.NewCmd(ctx, cmd.Args()...)
 	piped.SetFirstKeyPos(3)
 	err := c.engine.Submit(ctx, unrepeated{piped}).WaitContext(ctx)
-	if broken(err) && ctx.Err() == nil {
-		c.broke.Store(time.Now().UnixNano())
-	}
+	c.note(err)
 	switch {
 	case err != nil && ctx.Err() != nil && !answered(err):
 		s.SetErr(ctx.Err())
 		return ctx.Err()
 	case broken(err) && !cmd.NoRetry():
-		return c.Client.Process(ctx, cmd)
+		return c.apart(ctx, cmd)
 	}
 	s.SetVal(piped.Val())
 	s.SetErr(err)
@@ -111,6 +109,20 @@ func answered(err error) bool {
 func broken(err error) bool {
 	dial, _ := errors.AsType[*net.OpError](err)
 	return err != nil && !answered(err) && (dial == nil || dial.Op != "dial")
+}
+
+// apart sends a command over a connection of its own.
+func (c client) apart(ctx context.Context, cmd redis.Cmder) error {
+	err := c.Client.Process(ctx, cmd)
+	c.note(err)
+	return err
+}
+
+// note notes when an error is one of the network.
+func (c client) note(err error) {
+	if err != nil && !answered(err) && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
+		c.broke.Store(time.Now().UnixNano())
+	}
 }
 
 func (c client) rests() bool { return time.Since(time.Unix(0, c.broke.Load())) < rest }
