@@ -22,7 +22,7 @@ import (
 //
 // What is kept is dropped when the call is deleted or run again, by whomever: at once in this Producer, within
 // milliseconds, by a message, in all others. It expires with the call's record, and is never older than Stale.
-// Everybody gets a value of their own.
+// Everybody gets a value of their own. [Submit], [CallMany], calls with [Refresh] and Producer.TaskInfo always ask Redis.
 type LocalCache struct {
 	// Entries is how many results are kept at most; zero or negative: as many as Bytes has room for.
 	Entries int
