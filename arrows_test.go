@@ -54,6 +54,7 @@ var borders = map[string][]string{
 	"github.com/goccy/go-yaml":      {"internal/config"},
 	"github.com/spf13/cobra":        {"cmd/refq"},
 	"github.com/klauspost/compress": {"internal/store"},
+	"github.com/maypok86/otter":     {"producer"},
 	"github.com/prometheus/":        {"metrics"},
 	// The libraries know OpenTelemetry's API: the interface of providers, and how spans are named and found.
 	"go.opentelemetry.io/otel/trace":       {"internal/tracing", "internal/otlp", "producer", "worker"},

@@ -23,8 +23,13 @@ const (
 
 // look reads a task with its result; inbox, if not empty, is told of the end of a task in flight.
 func (p *Producer) look(ctx context.Context, ref refcache.Ref, inbox string) (snapshot, error) {
+	asked := p.local.ask(ctx, ref)
 	record, result, err := p.store.Result(ctx, ref, inbox)
-	return snapshot{record, result}, err
+	now := snapshot{Record: record, result: result}
+	if err == nil || errors.Is(err, refcache.ErrTaskNotFound) {
+		p.local.keep(asked, now)
+	}
+	return now, err
 }
 
 // lookSoon is look for a waiter, within lookTimeout.
@@ -55,7 +60,7 @@ func (p *Producer) await(ctx context.Context, w *waiter, now snapshot, patience,
 		select {
 		case end := <-w.ends:
 			if end.Whole && isEndOf(end.Record, now.Record) {
-				return snapshot{end.Record, end.Result}, nil
+				return snapshot{Record: end.Record, result: end.Result}, nil
 			}
 		case <-pause.C:
 			wait = min(2*wait, mostLook)

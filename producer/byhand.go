@@ -93,6 +93,7 @@ func (p *Producer) Cancel(ctx context.Context, ref refcache.Ref) error {
 // Delete removes a task that has ended: its result, its history, everything. The error is refcache.ErrTaskNotFound, or
 // refcache.ErrInFlight. A record that is damaged is removed whatever it says: errors about it name this way out.
 func (p *Producer) Delete(ctx context.Context, ref refcache.Ref) error {
+	defer p.local.drop(ref) // also if it is not known whether it was deleted
 	seen, err := p.see(ctx, ref)
 	if errors.Is(err, store.ErrDamaged) {
 		return p.deleteDamaged(ctx, ref)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 
+	"github.com/refq/refq/internal/tally"
 	"github.com/refq/refq/refcache"
 )
 
@@ -21,6 +22,12 @@ func Call[In, Out any](ctx context.Context, p *Producer, f refcache.Func[In, Out
 	if err != nil {
 		return none, err
 	}
+	if !c.submission.Refresh {
+		if known := p.local.get(c.ref); known != nil {
+			p.tally.Of(c.ref.Queue(), c.submission.Policy.Name).Count(tally.CallHit)
+			return response[Out](&known.snapshot)
+		}
+	}
 	patience := c.submission.Policy.AsyncTimeout
 	var w *waiter
 	if patience > 0 {
@@ -28,11 +35,13 @@ func Call[In, Out any](ctx context.Context, p *Producer, f refcache.Func[In, Out
 		defer w.stop()
 		c.submission.Inbox = p.inbox.channel
 	}
+	asked := p.local.ask(ctx, c.ref)
 	made := p.submitAndRing(ctx, c)
 	if made.Ref == "" {
 		return none, made.err
 	}
 	now := snapshot{made.Record, made.Result}
+	p.local.keep(asked, now)
 	if c.waits(made) {
 		// What is not final when patience ends is the answer: in flight.
 		now, err = p.await(ctx, w, now, patience, soonLook)
@@ -70,6 +79,9 @@ func (p *Producer) Wait(ctx context.Context, ref refcache.Ref) (refcache.Respons
 }
 
 func wait[Out any](ctx context.Context, p *Producer, ref refcache.Ref) (refcache.Response[Out], error) {
+	if known := p.local.get(ref); known != nil {
+		return response[Out](&known.snapshot)
+	}
 	var none refcache.Response[Out]
 	if _, err := refcache.ParseRef(string(ref)); err != nil {
 		return none, err
@@ -89,25 +101,31 @@ func wait[Out any](ctx context.Context, p *Producer, ref refcache.Ref) (refcache
 // GetAs reads what is known of a task now, its result as Out. An error means that it could not be found out, a failed
 // task is none: refcache.ErrTaskNotFound when there is no such task. f tells only the type of the result.
 func GetAs[In, Out any](ctx context.Context, p *Producer, f refcache.Func[In, Out], ref refcache.Ref) (refcache.Response[Out], error) {
+	if known := p.local.get(ref); known != nil {
+		return response[Out](&known.snapshot)
+	}
 	now, err := p.lookAt(ctx, ref)
 	if err != nil {
 		return refcache.Response[Out]{}, err
 	}
-	return response[Out](now)
+	return response[Out](&now)
 }
 
 // Get is [GetAs] with the result as JSON.
 func (p *Producer) Get(ctx context.Context, ref refcache.Ref) (refcache.Response[json.RawMessage], error) {
+	if known := p.local.get(ref); known != nil {
+		return known.json(), nil
+	}
 	now, err := p.lookAt(ctx, ref)
 	if err != nil {
 		return refcache.Response[json.RawMessage]{}, err
 	}
-	return response[json.RawMessage](now)
+	return response[json.RawMessage](&now)
 }
 
 // answer turns what is known into what Call and Wait return; err is why the waiting ended early, or nil.
 func answer[Out any](ctx context.Context, p *Producer, now snapshot, err error) (refcache.Response[Out], error) {
-	res, bad := response[Out](now)
+	res, bad := response[Out](&now)
 	if err != nil || bad != nil {
 		return res, errors.Join(err, bad)
 	}

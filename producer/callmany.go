@@ -65,7 +65,7 @@ func answerOf[Out any](end outcomeOf) refcache.Response[Out] {
 	if end.now.Ref == "" {
 		return refcache.Response[Out]{RefID: end.ref, Err: end.err}
 	}
-	res, bad := response[Out](end.now)
+	res, bad := response[Out](&end.now)
 	res.Err = end.err
 	if bad != nil {
 		res.Err = errors.Join(end.err, bad)

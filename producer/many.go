@@ -211,6 +211,9 @@ func (p *Producer) submitMany(ctx context.Context, batch []numbered) []submitted
 	var pending []store.Record
 	for i, answer := range p.store.SubmitMany(ctx, calls) {
 		all[i] = submitted{answer.Submitted, answer.Err}
+		if batch[i].submission.Refresh {
+			p.local.drop(batch[i].ref)
+		}
 		if answer.Err == nil && answer.Status == refcache.Pending {
 			places, pending = append(places, i), append(pending, answer.Record)
 		}

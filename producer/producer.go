@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"os"
 	"os/user"
@@ -32,6 +33,8 @@ type Config struct {
 	By string
 	// Traces gets a span for each call that is submitted, and has the spans of its attempts below it. Nil: none, at no cost.
 	Traces trace.TracerProvider
+	// LocalCache keeps results in this process's memory. Default: none are kept.
+	LocalCache LocalCache
 }
 
 const defaultMaxArgs = 1 << 20
@@ -48,6 +51,7 @@ type parts struct {
 	bell   *doorbell.Bell
 	inbox  *inbox
 	tally  *tally.Tally
+	local  *localCache // nil: none
 	tracer tracing.Tracer
 
 	mu     sync.Mutex
@@ -63,7 +67,7 @@ func New(rdb redis.UniversalClient, c Config) *Producer {
 	}
 	s := store.New(rdb)
 	return &Producer{c, &parts{store: s, bell: doorbell.New(rdb, s), inbox: newInbox(rdb, s, rand.Text()), tally: tally.New(s),
-		tracer: tracing.New(c.Traces), queues: map[string]bool{}}}
+		local: newLocalCache(rdb, c.LocalCache), tracer: tracing.New(c.Traces), queues: map[string]bool{}}}
 }
 
 // As returns a Producer for who acts in the name of others, such as a server for its users: events of tasks name by for
@@ -74,11 +78,11 @@ func (p *Producer) As(by string) *Producer {
 	return &Producer{cfg, p.parts}
 }
 
-// Close ends the subscription of the waiters. Calls that still wait go on by polling. What was counted since the last 2 s
-// is added to the statistics in Redis, which takes up to a second if Redis does not answer.
+// Close ends the subscriptions. Calls that still wait go on by polling, and no result is kept in memory any more. What was
+// counted since the last 2 s is added to the statistics in Redis, which takes up to a second if Redis does not answer.
 func (p *Producer) Close() error {
 	p.tally.Close()
-	return p.inbox.close()
+	return errors.Join(p.inbox.close(), p.local.close())
 }
 
 func userAtHost() string {

@@ -17,29 +17,48 @@ type snapshot struct {
 
 // response makes the answer for people and programs. The error is that of a result that does not fit Out; the
 // Response is filled all the same, but for its Value.
-func response[Out any](now snapshot) (refcache.Response[Out], error) {
-	info := now.Info()
-	r := refcache.Response[Out]{
+func response[Out any](now *snapshot) (r refcache.Response[Out], err error) {
+	at := &moments{now.StartedAt, now.CompletedAt, now.ExpiresAt()}
+	r = refcache.Response[Out]{
 		RefID: now.Ref, Status: now.Status, IsComplete: now.Status == refcache.Complete, IsAsync: now.Status.InFlight(),
-		CanRetry: info.CanRetry, StartedAt: info.StartedAt, Progress: info.Progress, Message: message(now.Record),
-		Error: info.Error, RetryCount: info.RetryCount, MaxRetries: info.MaxRetries, Exhausted: info.Exhausted,
-		NextRetryAt: info.NextRetryAt, Func: info.Func, Queue: info.Queue, CreatedAt: info.CreatedAt,
-		CompletedAt: info.CompletedAt, ExpiresAt: info.ExpiresAt, ETA: eta(now.Record), LostCount: info.LostCount,
-		Attempt: info.Attempt,
+		CanRetry: now.CanRetry(), StartedAt: known(&at.started), Progress: now.Progress, Message: message(&now.Record),
+		Error: now.Error(), RetryCount: now.RetryCount, MaxRetries: now.Policy.MaxRetries, Exhausted: now.Exhausted(),
+		Func: now.Policy.Name, Queue: now.Ref.Queue(), CreatedAt: now.CreatedAt,
+		CompletedAt: known(&at.completed), ExpiresAt: known(&at.expires), ETA: eta(&now.Record), LostCount: now.LostCount,
+		Attempt: now.Attempt,
+	}
+	if !now.NextRetryAt.IsZero() {
+		r.NextRetryAt = new(now.NextRetryAt)
 	}
 	if now.result == nil {
 		return r, nil
 	}
-	var value Out
-	if err := codec.Decode(now.result, &value); err != nil {
-		return r, fmt.Errorf("result of %s does not fit %T: %w", now.Ref, value, err)
+	r.Value, err = decoded[Out](now)
+	r.HasValue = err == nil
+	return r, err
+}
+
+// moments are the times of one response: whoever gets it may change them.
+type moments struct{ started, completed, expires time.Time }
+
+// known gives nil for a time that is not known.
+func known(t *time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
 	}
-	r.Value, r.HasValue = value, true
-	return r, nil
+	return t
+}
+
+func decoded[Out any](now *snapshot) (Out, error) {
+	var value, none Out
+	if err := codec.Decode(now.result, &value); err != nil {
+		return none, fmt.Errorf("result of %s does not fit %T: %w", now.Ref, none, err)
+	}
+	return value, nil
 }
 
 // message tells a person how the task stands.
-func message(r store.Record) string {
+func message(r *store.Record) string {
 	switch {
 	case r.Status == refcache.Processing && r.Progress != nil && r.Progress.Message != "":
 		return r.Progress.Message
@@ -65,7 +84,7 @@ func message(r store.Record) string {
 }
 
 // eta is what remains divided by the rate of this attempt; nil while that is not known.
-func eta(r store.Record) *time.Duration {
+func eta(r *store.Record) *time.Duration {
 	p := r.Progress
 	if r.Status != refcache.Processing || p == nil || p.Total <= 0 || p.Current <= 0 || r.StartedAt.IsZero() {
 		return nil

@@ -155,6 +155,6 @@ func (r *retryAll) retryOne(ctx context.Context, seen store.Found) outcome {
 
 // stands is the response for a task without its result: without one there is nothing to misread.
 func stands(task store.Record) refcache.Response[json.RawMessage] {
-	res, _ := response[json.RawMessage](snapshot{Record: task})
+	res, _ := response[json.RawMessage](&snapshot{Record: task})
 	return res
 }

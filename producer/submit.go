@@ -98,6 +98,9 @@ func (p *Producer) submitAndRing(ctx context.Context, c call) submitted {
 }
 
 func (p *Producer) submit(ctx context.Context, c call) submitted {
+	if c.submission.Refresh {
+		defer p.local.drop(c.ref)
+	}
 	if err := p.noteQueue(ctx, c.ref.Queue()); err != nil {
 		return submitted{err: fmt.Errorf("submit %s: %w", c.ref, err)}
 	}

@@ -75,7 +75,7 @@ const longestDelay = 100 * 365 * 24 * time.Hour
 
 // CheckName reports whether s may name a function or a namespace. The error shows what is allowed.
 func CheckName(s string) error {
-	if !nameForm.MatchString(s) {
+	if !validName(s) {
 		return fmt.Errorf("name %q: use letters, digits and ._/- (first a letter or digit), at most 128", clip(s))
 	}
 	return nil

@@ -2,7 +2,6 @@ package refcache
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 )
 
@@ -10,15 +9,10 @@ import (
 // so the same call has the same Ref on every host. Obtain one from a producer, or from outside text by [ParseRef].
 type Ref string
 
-var (
-	nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$`)
-	hashForm = regexp.MustCompile(`^[0-9a-f]{32}$`)
-)
-
 // ParseRef checks that s has the form of a ref_id. The error wraps [ErrInvalidRef] and shows s.
 func ParseRef(s string) (Ref, error) {
 	queue, hash, found := strings.Cut(s, ":")
-	if !found || !validQueue(queue) || !hashForm.MatchString(hash) {
+	if !found || !validQueue(queue) || !validHash(hash) {
 		return "", fmt.Errorf("%w: %q is not of the form QUEUE:32-HEX-DIGITS", ErrInvalidRef, clip(s))
 	}
 	return Ref(s), nil
@@ -36,8 +30,34 @@ func (r Ref) Hash() string {
 	return hash
 }
 
-func validQueue(name string) bool {
-	return nameForm.MatchString(name) && !strings.Contains(name, "/")
+// Names are checked at every call, which a regular expression would make noticeably slower.
+
+const mostName = 128
+
+func validName(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; !isAlphanumeric(c) && (i == 0 || c != '.' && c != '_' && c != '/' && c != '-') {
+			return false
+		}
+	}
+	return 0 < len(s) && len(s) <= mostName
+}
+
+func validQueue(s string) bool {
+	return validName(s) && strings.IndexByte(s, '/') < 0
+}
+
+func validHash(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return len(s) == 32
+}
+
+func isAlphanumeric(c byte) bool {
+	return '0' <= c && c <= '9' || 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z'
 }
 
 // clip keeps error texts readable when somebody hands in a whole file.

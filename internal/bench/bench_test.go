@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"flag"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -89,6 +90,7 @@ func TestEachScenarioHasItsFiguresAndLeavesNothingBehind(t *testing.T) {
 		"open":       {[]string{"submit/refq", "submit/asynq", "drain/refq", "drain/asynq"}, perCall[:8]},
 		"many":       {[]string{"SubmitMany/refq", "SubmitMany/Submit", "CallMany/refq", "CallMany/Submit", "CallMany, stored/refq", "CallMany, stored/Submit"}, perCall[:8]},
 		"hits":       {[]string{"4 callers/refq", "4 callers/GET"}, perCall},
+		"local":      {[]string{"by ref_id/refq", "typed/refq"}, append(slices.Clone(perCall[:8]), bench.Nanoseconds)},
 		"retries":    {[]string{"after 10ms/refq", "after 100ms/refq", "after 1s/refq", "after 3s/refq"}, append(latency, bench.Early)},
 		"growth":     {[]string{"200+20/full", "200+20/empty"}, perCall},
 		"idle-cost":  {[]string{"/refq", "/asynq"}, idle},
@@ -261,7 +263,7 @@ func TestCountedFiguresAboveTheirLimitsAreTold(t *testing.T) {
 	require.NotEmpty(t, missing)
 	for _, text := range missing {
 		require.Contains(t, text, "was not measured")
-		for _, timed := range []string{"_us_", "_ms", "calls_per_second"} {
+		for _, timed := range []string{"_us_", "_ms", "ns_", "calls_per_second"} {
 			require.False(t, strings.Contains(text, timed), "%s: a busy machine must not fail it", text)
 		}
 	}

@@ -26,6 +26,7 @@ const (
 	RedisCPUASecond Measure = "redis_cpu_us_per_second"  // microseconds
 	ClientCPU       Measure = "client_cpu_us_per_call"   // microseconds, callers and workers together
 	Rate            Measure = "calls_per_second"
+	Nanoseconds     Measure = "ns_per_call"
 	P50             Measure = "p50_ms"
 	P95             Measure = "p95_ms"
 	P99             Measure = "p99_ms"
@@ -33,7 +34,7 @@ const (
 
 // Measures lists every Measure in the order in which they are shown.
 var Measures = []Measure{Commands, InScripts, RoundTrips, Bytes, Allocs, Early, Subscriptions, HeapPerWaiter, StackPerWaiter,
-	CommandsASecond, BytesASecond, RedisCPU, RedisCPUASecond, ClientCPU, Rate, P50, P95, P99}
+	CommandsASecond, BytesASecond, RedisCPU, RedisCPUASecond, ClientCPU, Rate, Nanoseconds, P50, P95, P99}
 
 // reading is what one round showed.
 type reading map[Measure]float64

@@ -54,6 +54,14 @@ var limits = []limit{
 	{"hits", "16 callers", InScripts, 5.1},
 	{"hits", "16 callers", Bytes, 800},
 	{"hits", "16 callers", Allocs, 73},
+	// neither asks Redis; the result's bytes and the times of the response. The connection says now and then that it is alive.
+	{"local", "by ref_id", Commands, 0.001},
+	{"local", "by ref_id", RoundTrips, 0.001},
+	{"local", "by ref_id", Allocs, 2.05},
+	// arguments to JSON and to their canonical form, the ref_id, the result from JSON.
+	{"local", "typed", Commands, 0.001},
+	{"local", "typed", RoundTrips, 0.001},
+	{"local", "typed", Allocs, 12.1},
 	// asynq's forwards, heartbeats and an idle fetcher's looks; our beats and sweeps.
 	{"idle-cost", "", CommandsASecond, 4},
 	// one channel for all, whatever their number.

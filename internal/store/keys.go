@@ -1,6 +1,10 @@
 package store
 
-import "github.com/refq/refq/refcache"
+import (
+	"strings"
+
+	"github.com/refq/refq/refcache"
+)
 
 // Every key of a queue carries its name as hash tag: in a Cluster the queue lives in one slot, and one script may
 // touch all of it. asynq tags its keys alike.
@@ -25,5 +29,14 @@ func WorkerChannel(worker string) string { return "refq:worker:" + worker }
 
 // InboxChannel is where a producer hears of the ends of the tasks that it waits for.
 func InboxChannel(producer string) string { return "refq:inbox:" + producer }
+
+// DropsChannel is where those who keep results of a queue in memory hear which are no longer the answer: their hashes.
+func DropsChannel(queue string) string { return prefix(queue) + "dropped" }
+
+// Dropped is the task that a message on a [DropsChannel] is about.
+func Dropped(channel, message string) refcache.Ref {
+	queue := strings.TrimSuffix(strings.TrimPrefix(channel, "refq:{"), "}:dropped")
+	return refOf(queue, message)
+}
 
 func refOf(queue, hash string) refcache.Ref { return refcache.Ref(queue + ":" + hash) }

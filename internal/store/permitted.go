@@ -127,7 +127,10 @@ func (s *Store) refusedChannels(ctx context.Context) ([]refcache.Refusal, error)
 	ctx, cancel := context.WithTimeout(ctx, channelTimeout)
 	defer cancel()
 	var refused []refcache.Refusal
-	for _, channel := range []struct{ name, pattern string }{{InboxChannel("probe"), InboxChannel("*")}, {WorkerChannel("probe"), WorkerChannel("*")}} {
+	for _, channel := range []struct{ name, pattern string }{
+		{InboxChannel("probe"), InboxChannel("*")}, {WorkerChannel("probe"), WorkerChannel("*")},
+		{DropsChannel("probe"), DropsChannel("*")},
+	} {
 		sub := s.rdb.Subscribe(ctx, channel.name)
 		_, subscribed := sub.Receive(ctx)
 		_ = sub.Close() // nothing is lost with it

@@ -85,7 +85,7 @@ func TestRefusedCommandsKeysAndChannelsAreNamed(t *testing.T) {
 		require.Equal(t, refused{{Keys: "refq:queues"}}, g.refused())
 
 		g.permit("~refq:*", "resetchannels", "&refq:inbox:*")
-		require.Equal(t, refused{{Channels: "refq:worker:*"}}, g.refused())
+		require.Equal(t, refused{{Channels: "refq:worker:*"}, {Channels: "refq:{*}:dropped"}}, g.refused())
 		g.permit("&refq:*", "-subscribe", "-publish")
 		require.Equal(t, refused{{Commands: []string{"SUBSCRIBE"}}, {Commands: []string{"PUBLISH"}}}, g.refused())
 

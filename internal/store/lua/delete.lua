@@ -8,6 +8,7 @@ if damaged and ARGV[1] == '' then
     redis.call('ZREM', prefix .. status, hash)
   end
   redis.call('DEL', record)
+  drop()
   return 1 -- an attempt that runs will find its token void
 elseif damaged then
   return damaged
@@ -25,4 +26,7 @@ if not FROM[status] then
 end
 redis.call('ZREM', prefix .. status, hash)
 redis.call('DEL', record)
+if status == 'complete' then
+  drop()
+end
 return 1

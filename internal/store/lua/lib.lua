@@ -229,8 +229,17 @@ local function end_task(status, result, encoding)
   end
 end
 
+-- drop tells those who keep results in memory that this one is no longer the answer. Who may not publish may still go on:
+-- what is kept soon expires by itself.
+local function drop()
+  redis.pcall('PUBLISH', prefix .. 'dropped', hash)
+end
+
 -- revive makes a final task one that runs again.
 local function revive()
+  if task[STATUS] == 'complete' then
+    drop()
+  end
   wait_for_worker()
   clear(COMPLETED_AT, STARTED_AT, PROGRESS, LAST_TOKEN)
   new_delivery()
