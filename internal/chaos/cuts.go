@@ -34,7 +34,7 @@ func cutConnections(ctx context.Context, s *stage) (r report, err error) {
 		conns.Add(1)
 		return rand.Int64N(mostCarried) // which connection is made when is chance, whatever the seed
 	})
-	s.brief.Redis = "redis://" + proxy.Addr() // the director's own way stays direct
+	s.brief.Redis = s.url(proxy.Addr()) // the director's own way stays direct
 	if _, err := s.startWorkers(ctx, 3); err != nil {
 		return r, err
 	}

@@ -36,10 +36,18 @@ func document(ctx context.Context, file string, o options, played []performance)
 	}
 	words := strings.Fields(string(redis))
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "%s%s%s, seed %d: %d processors shared with others, %s/%s, %s, Redis %s.\n", before, documentBegin,
+	fmt.Fprintf(&b, "%s%s%s, seed %d: %d processors shared with others, %s/%s, %s, Redis %s%s.\n", before, documentBegin,
 		time.Now().Format(time.DateOnly), o.seed, runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version(),
-		strings.TrimPrefix(words[2], "v="))
+		strings.TrimPrefix(words[2], "v="), o.connections())
 	printTable(&b, played)
 	fmt.Fprint(&b, documentEnd, after)
 	return os.WriteFile(file, b.Bytes(), 0o644)
+}
+
+// connections tells how scripts came to Redis.
+func (t terms) connections() string {
+	if t.plain {
+		return ", each script over a connection of its own"
+	}
+	return ", scripts over a shared connection"
 }

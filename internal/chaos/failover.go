@@ -35,12 +35,12 @@ type replicas struct {
 }
 
 // newReplicatedStage is a stage on a master with a replica and a Sentinel.
-func newReplicatedStage(dir string, full bool, seed uint64, p policy) (*stage, error) {
+func newReplicatedStage(dir string, t terms, p policy) (*stage, error) {
 	group, err := startReplicas(dir)
 	if err != nil {
 		return nil, errors.Join(err, group.end())
 	}
-	s, err := newStageAt("redis-sentinel://"+group.sentinel.Addr+"/0?master="+masterName, dir, full, seed, p)
+	s, err := newStageAt("redis-sentinel://"+group.sentinel.Addr+"/0?master="+masterName, dir, t, p)
 	if err != nil {
 		return nil, errors.Join(err, group.end())
 	}

@@ -6,6 +6,7 @@
 //	go run ./internal/chaos          every scenario in its short form
 //	go run ./internal/chaos -full    in the long form
 //	go run ./internal/chaos kill     one scenario
+//	go run ./internal/chaos -plain   over connections that scripts do not share
 package main
 
 import (
@@ -39,10 +40,24 @@ func main() {
 	}
 }
 
+// terms are what holds for all scenarios of a run.
+type terms struct {
+	full  bool
+	plain bool // scripts do not share a connection
+	seed  uint64
+}
+
+// url is how processes come to a Redis.
+func (t terms) url(addr string) string {
+	if t.plain {
+		return "redis://" + addr + "?pipeline=off"
+	}
+	return "redis://" + addr
+}
+
 // options are what the command line says.
 type options struct {
-	full     bool
-	seed     uint64
+	terms
 	parallel int
 	document string // file to put the table into; empty: none
 	chosen   []scenario
@@ -52,6 +67,7 @@ func parse(args []string) (options, error) {
 	o := options{chosen: scenarios}
 	flags := flag.NewFlagSet("chaos", flag.ContinueOnError)
 	flags.BoolVar(&o.full, "full", false, "the long form of each scenario, one after the other")
+	flags.BoolVar(&o.plain, "plain", false, "scripts do not share a connection (pipeline=off)")
 	flags.Uint64Var(&o.seed, "seed", rand.Uint64()>>32, "what the run's chance is made from")
 	flags.IntVar(&o.parallel, "parallel", 3, "how many scenarios play at a time; with -full it is 1")
 	flags.StringVar(&o.document, "document", "", "put the table into this file as well")
@@ -96,7 +112,7 @@ func direct(ctx context.Context, args []string, out io.Writer) error {
 		places <- struct{}{}
 		all.Go(func() {
 			defer func() { <-places }()
-			played[i] = s.play(ctx, o.full, o.seed)
+			played[i] = s.play(ctx, o.terms)
 			fmt.Fprintln(out, played[i].line())
 		})
 	}

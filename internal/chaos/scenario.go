@@ -16,7 +16,7 @@ type scenario struct {
 	policy           policy
 	within           [2]time.Duration // how long the short and the full form may take
 	run              func(context.Context, *stage) (report, error)
-	stage            func(dir string, full bool, seed uint64, p policy) (*stage, error) // nil: newStage
+	stage            func(dir string, t terms, p policy) (*stage, error) // nil: newStage
 }
 
 // scenarios in the order of the table.
@@ -25,12 +25,12 @@ var scenarios = []scenario{
 }
 
 // play plays the scenario in a folder of its own, which is kept when it goes wrong.
-func (s scenario) play(ctx context.Context, full bool, seed uint64) (p performance) {
+func (s scenario) play(ctx context.Context, t terms) (p performance) {
 	p = performance{scenario: s}
 	began := time.Now()
 	defer func() { p.took = time.Since(began) }()
 	within := s.within[0]
-	if full {
+	if t.full {
 		within = s.within[1]
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, within, fmt.Errorf("not done within %v", within))
@@ -43,7 +43,7 @@ func (s scenario) play(ctx context.Context, full bool, seed uint64) (p performan
 		build = newStage
 	}
 	var on *stage
-	if on, p.err = build(p.dir, full, seed, s.policy); p.err != nil {
+	if on, p.err = build(p.dir, t, s.policy); p.err != nil {
 		return p
 	}
 	p.report, p.err = s.run(ctx, on)

@@ -26,9 +26,8 @@ import (
 
 // stage is where one scenario plays: a Redis, the processes that use it, and a folder with their journals and logs.
 type stage struct {
+	terms
 	dir      string
-	full     bool
-	seed     uint64
 	random   *rand.Rand
 	brief    brief
 	redis    *redisserver.Server // nil: replicas
@@ -51,12 +50,12 @@ type process struct {
 }
 
 // newStage starts a Redis that keeps what it has acknowledged, whenever it is killed.
-func newStage(dir string, full bool, seed uint64, p policy) (*stage, error) {
+func newStage(dir string, t terms, p policy) (*stage, error) {
 	server, err := redisserver.Start("--appendonly", "yes", "--appendfsync", "always", "--save", "", "--dir", dir)
 	if err != nil {
 		return nil, err
 	}
-	s, err := newStageAt("redis://"+server.Addr, dir, full, seed, p)
+	s, err := newStageAt(t.url(server.Addr), dir, t, p)
 	if err != nil {
 		return nil, errors.Join(err, server.Kill())
 	}
@@ -65,13 +64,13 @@ func newStage(dir string, full bool, seed uint64, p policy) (*stage, error) {
 }
 
 // newStageAt is a stage on a Redis that somebody else starts and ends.
-func newStageAt(url, dir string, full bool, seed uint64, p policy) (*stage, error) {
+func newStageAt(url, dir string, t terms, p policy) (*stage, error) {
 	client, err := refcache.Connect(url)
 	if err != nil {
 		return nil, err
 	}
 	return &stage{
-		dir: dir, full: full, seed: seed, random: rand.New(rand.NewPCG(seed, 0)), client: client,
+		terms: t, dir: dir, random: rand.New(rand.NewPCG(t.seed, 0)), client: client,
 		producer: producer.New(client, producer.Config{}),
 		brief:    brief{Redis: url, Dir: dir, Policy: p, Concurrency: 10},
 	}, nil
