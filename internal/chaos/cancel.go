@@ -68,7 +68,7 @@ func cancelCalls(ctx context.Context, s *stage) (r report, err error) {
 	}
 	r.show(runs == 0, "%d cancelled: %d pending, %d retrying, %d processing; %d ran after", len(all),
 		states[refcache.Pending], states[refcache.Retrying], states[refcache.Processing], runs)
-	r.showTimes("cancel to end of context", ends, 150*time.Millisecond, 150*time.Millisecond)
+	r.showTimes("cancel to end of context", ends, s.within(150*time.Millisecond), s.within(150*time.Millisecond))
 	return r, nil
 }
 

@@ -68,9 +68,10 @@ func cutConnections(ctx context.Context, s *stage) (r report, err error) {
 	}
 	r.show(true, "%d calls refused and made again%s", n, examples(said))
 	told := tellings(books, a)
-	r.showTimes("outcome stored to caller told", told, 3*time.Second, 3*time.Second)
-	late := slices.DeleteFunc(told, func(t time.Duration) bool { return t <= 3*time.Second })
-	r.show(len(late) == 0, "%d told later than 3 s after", len(late))
+	r.showTimes("outcome stored to caller told", told, s.within(3*time.Second), s.within(3*time.Second))
+	limit := s.within(3 * time.Second)
+	late := slices.DeleteFunc(told, func(t time.Duration) bool { return t <= limit })
+	r.show(len(late) == 0, "%d told later than %v after", len(late), limit)
 	return r, nil
 }
 

@@ -143,7 +143,7 @@ func failOver(ctx context.Context, s *stage) (r report, err error) {
 		return r, err
 	}
 	s.showFailovers(&r, books, a)
-	r.showTimes("promotion until every process works again", back, 10*time.Second, 10*time.Second)
+	r.showTimes("promotion until every process works again", back, s.within(10*time.Second), s.within(10*time.Second))
 	return r, nil
 }
 

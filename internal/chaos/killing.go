@@ -49,7 +49,7 @@ func killWorkers(ctx context.Context, s *stage) (r report, err error) {
 	}
 	r.showAccount(a)
 	r.show(a.retries == 0, "%d kills, %d attempts lost, %d retries spent", len(kills), a.lost, a.retries)
-	r.showTimes("kill to second start", secondStarts(books, kills), 7*time.Second, 9*time.Second)
+	r.showTimes("kill to second start", secondStarts(books, kills), s.within(7*time.Second), s.within(9*time.Second))
 	return r, nil
 }
 

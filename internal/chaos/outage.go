@@ -55,7 +55,7 @@ func outage(ctx context.Context, s *stage) (r report, err error) {
 	r.show(true, "%d calls refused meanwhile and made again, with errors such as %q", n, said)
 	outlived := outlivedOutage(books, a)
 	r.show(a.retries == 0, "%d attempts took results across; %d retries spent", outlived, a.retries)
-	r.showTimes("Redis's return until every process works again", back, 10*time.Second, 10*time.Second)
+	r.showTimes("Redis's return until every process works again", back, s.within(10*time.Second), s.within(10*time.Second))
 	return r, nil
 }
 

@@ -45,7 +45,7 @@ func rollWorkers(ctx context.Context, s *stage) (r report, err error) {
 	}
 	r.showAccount(a)
 	r.show(a.retries == 0 && a.lost == 0, "%d restarts, %d hand-backs, %d retries spent, %d attempts lost", restarts, a.backs, a.retries, a.lost)
-	r.showTimes("hand-back to next start", handBacks(books, a), 2*time.Second, 2*time.Second)
+	r.showTimes("hand-back to next start", handBacks(books, a), s.within(2*time.Second), s.within(2*time.Second))
 	return r, nil
 }
 

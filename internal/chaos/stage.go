@@ -84,6 +84,10 @@ func either[T any](s *stage, quick, full T) T {
 	return quick
 }
 
+// within is how long something may take. The short form plays several scenarios at a time, on machines that do other work
+// too, so it only catches what waits for the wrong thing.
+func (s *stage) within(limit time.Duration) time.Duration { return either(s, 3*limit, limit) }
+
 // pause lets some time pass, as much as chance says, but no more once ctx has ended.
 func (s *stage) pause(ctx context.Context, least, most time.Duration) {
 	select {
