@@ -55,7 +55,7 @@ func (a *app) ls(ctx context.Context, filter producer.Filter, limit int) error {
 		return err
 	}
 	defer end()
-	l := lister{app: a}
+	l := lister{app: a, filter: filter}
 	l.rows.header("STATUS", "REF", "FUNCTION", "WHEN", "DETAIL")
 	for info, err := range p.List(ctx, filter) {
 		if err != nil {
@@ -77,6 +77,7 @@ func (a *app) ls(ctx context.Context, filter producer.Filter, limit int) error {
 // lister is what ls has found so far.
 type lister struct {
 	*app
+	filter        producer.Filter
 	rows          table
 	n, unreadable int
 	more          bool
@@ -107,8 +108,10 @@ func (l *lister) print() error {
 func (l *lister) conclude() error {
 	switch {
 	case l.asJSON:
+	case l.n == 0 && l.filter == (producer.Filter{}):
+		l.notice("no calls yet; make one: refq call FUNC [JSON]")
 	case l.n == 0:
-		l.notice("no calls")
+		l.notice("no such calls")
 	case l.more:
 		l.notice("there are more: --limit 0 lists all")
 	}
