@@ -14,8 +14,8 @@ import (
 //
 // The error is nil when the call is complete, and when it is still in flight: then the Response has IsAsync and the
 // ref_id to poll or wait with. For a call that failed or was cancelled the Response is filled and the error is a
-// *refcache.TaskError. With refcache.ErrNotQueued the Response is filled as well. Any other error means that it could
-// not be found out. The end of ctx ends the waiting, with its cause as error, never the call itself.
+// *refcache.TaskError. With refcache.ErrNotQueued the Response is filled as well: Redis could not be told to queue the call,
+// and no worker's sweep did so and had it run while Call waited. Any other error means that it could not be found out. The end of ctx ends the waiting, with its cause as error, never the call itself.
 func Call[In, Out any](ctx context.Context, p *Producer, f refcache.Func[In, Out], in In, options ...CallOption) (refcache.Response[Out], error) {
 	var none refcache.Response[Out]
 	c, err := prepare(p, f, in, options)
@@ -42,20 +42,19 @@ func Call[In, Out any](ctx context.Context, p *Producer, f refcache.Func[In, Out
 	}
 	now := snapshot{made.Record, made.Result}
 	p.local.keep(asked, now)
-	if c.waits(made) {
-		// What is not final when patience ends is the answer: in flight.
-		now, err = p.await(ctx, w, now, patience, soonLook)
-	} else {
-		err = made.err
+	if !c.waits(made) {
+		return answer[Out](ctx, p, now, made.err)
 	}
-	return answer[Out](ctx, p, now, err)
+	// What is not final when patience ends is the answer: in flight.
+	now, err = p.await(ctx, w, now, patience, soonLook)
+	return answer[Out](ctx, p, now, made.unless(now, err))
 }
 
 // waits reports whether a call's answer is that of its end, which is still to come. An old result answers all calls but
-// those that ask for a new one.
+// those that ask for a new one. One that could not be queued is waited for as well: a sweep queues it.
 func (c call) waits(made submitted) bool {
 	served := made.Result != nil && !c.submission.Refresh
-	return made.err == nil && c.submission.Inbox != "" && made.Status.InFlight() && !served
+	return (made.err == nil || errors.Is(made.err, refcache.ErrNotQueued)) && c.submission.Inbox != "" && made.Status.InFlight() && !served
 }
 
 // Cached returns f as a plain function: calling it is [Call].

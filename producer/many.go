@@ -21,7 +21,7 @@ const (
 	batchBytes = 1 << 20
 	// submitters is how many batches are submitted at a time: while Redis works at one, the next is made ready.
 	submitters = 2
-	// ringTimeout bounds the ringing for calls that are on record, which the end of ctx does not keep from it.
+	// ringTimeout bounds the ringing for calls that are on record, once ctx has ended.
 	ringTimeout = 3 * time.Second
 )
 
@@ -155,8 +155,8 @@ func (m *many) submitBatch(ctx context.Context, batch []numbered) {
 	for i, made := range m.submitAndRingMany(ctx, batch) {
 		c, w := batch[i], waiters[i]
 		end := outcomeOf{c.index, c.ref, snapshot{made.Record, made.Result}, made.err}
-		if made.err == nil && made.Status != refcache.Complete && w != nil {
-			m.all.Go(func() { m.ends <- m.await(ctx, w, c.waits(made), end) })
+		if made.Ref != "" && made.Status != refcache.Complete && w != nil {
+			m.all.Go(func() { m.ends <- m.await(ctx, w, c.call, made, end) })
 			continue
 		}
 		if w != nil {
@@ -167,11 +167,12 @@ func (m *many) submitBatch(ctx context.Context, batch []numbered) {
 }
 
 // await waits for the end of a call, if that is still to come, and finds out how it ended.
-func (m *many) await(ctx context.Context, w *waiter, waits bool, end outcomeOf) outcomeOf {
+func (m *many) await(ctx context.Context, w *waiter, c call, made submitted, end outcomeOf) outcomeOf {
 	defer w.stop()
-	if waits {
+	if c.waits(made) {
 		// Many calls may long be in each other's way; that is no sign of a lost message.
-		end.now, end.err = m.Producer.await(ctx, w, end.now, m.patience, mostLook)
+		now, err := m.Producer.await(ctx, w, end.now, m.patience, mostLook)
+		end.now, end.err = now, made.unless(now, err)
 	}
 	if end.err == nil {
 		end.err = m.failure(ctx, end.now)
@@ -218,7 +219,7 @@ func (p *Producer) submitMany(ctx context.Context, batch []numbered) []submitted
 			places, pending = append(places, i), append(pending, answer.Record)
 		}
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), ringTimeout)
+	ctx, cancel := outliving(ctx, ringTimeout)
 	defer cancel()
 	for n, err := range p.bell.RingMany(ctx, pending, doorbell.AtOnce) {
 		if err != nil {
@@ -226,4 +227,22 @@ func (p *Producer) submitMany(ctx context.Context, batch []numbered) []submitted
 		}
 	}
 	return all
+}
+
+// outliving returns a context that ends some time after ctx, and that cancel ends.
+func outliving(ctx context.Context, by time.Duration) (longer context.Context, cancel func()) {
+	longer, end := context.WithCancel(context.WithoutCancel(ctx))
+	var grace *time.Timer
+	ended := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(ended)
+		grace = time.AfterFunc(by, end)
+	})
+	return longer, func() {
+		if !stop() {
+			<-ended
+			grace.Stop()
+		}
+		end()
+	}
 }

@@ -108,7 +108,7 @@ func (r *retryAll) batches(ctx context.Context, f Filter) iter.Seq2[[]store.Foun
 // retry works at all tasks of a batch at once, to the end even if ctx ends: else nobody would know which were retried.
 // Broken is an error that concerns more than its task.
 func (r *retryAll) retry(ctx context.Context, batch []store.Found) (done []Retried, broken error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), retriesTimeout)
+	ctx, cancel := outliving(ctx, retriesTimeout)
 	defer cancel()
 	outcomes := make([]outcome, len(batch))
 	var all sync.WaitGroup

@@ -87,6 +87,15 @@ type submitted struct {
 	err error
 }
 
+// unless is the error of a caller who has waited, and now sees this: that the call could not be queued matters while it is
+// in flight.
+func (s submitted) unless(now snapshot, err error) error {
+	if err == nil && now.Status.InFlight() {
+		return s.err
+	}
+	return err
+}
+
 // submitAndRing records the call and sees to it that a worker looks at it. Whoever finds the task pending rings: the
 // one that should have may have died in between (R14).
 func (p *Producer) submitAndRing(ctx context.Context, c call) submitted {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -134,6 +135,36 @@ func TestSweepQueuesWhatCouldNotBeQueued(t *testing.T) {
 		w.await(ref, refcache.Complete)
 		require.InDelta(w, 6.5, fn.at(1).Sub(start).Seconds(), 1.5)
 	})
+}
+
+func TestCallersWaitForWhatASweepQueues(t *testing.T) {
+	patient := work
+	patient.AsyncTimeout = 20 * time.Second
+	for name, call := range map[string]func(w *world) (string, error){
+		"one": func(w *world) (string, error) {
+			res, err := producer.Call(w.Context(), w.p, patient, "in")
+			return res.Value, err
+		},
+		"many": func(w *world) (value string, err error) {
+			for _, res := range producer.CallMany(w.Context(), w.p, patient, slices.Values([]string{"in"})) {
+				value, err = res.Value, res.Err
+			}
+			return value, err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				w.first(1, "enqueue", "OOM command not allowed when used memory > 'maxmemory'.")
+				fn := failing(0)
+				w.start(worker.Config{}, handles(work, fn.run))
+				start := time.Now()
+				value, err := call(w)
+				require.NoError(w, err)
+				require.Equal(w, "done", value)
+				require.InDelta(w, 6.5, time.Since(start).Seconds(), 1.5)
+			})
+		})
+	}
 }
 
 func TestProducerThatDiesBeforeItCouldQueueIsMadeUpFor(t *testing.T) {
