@@ -68,7 +68,7 @@ func TestDequeueWhoseReplyIsLostIsMadeUpForByASweep(t *testing.T) {
 	l.until("the doorbell is taken", func() bool { return l.doorbells("active") == 1 })
 	require.Equal(t, refcache.Pending, l.info(ref).Status)
 	l.becomes(ref, refcache.Complete)
-	l.took("submit to end", start, 20*time.Second)
+	l.took("submit to end", start, busy*10*time.Second)
 	require.Equal(t, 1, fn.count("in"))
 
 	l.ages(ref) // the old doorbell rings after all, and finds everything done
@@ -104,7 +104,7 @@ func TestAnswerToAsynqThatDoesNotArriveIsRepeated(t *testing.T) {
 	l.until("the client gives up", func() bool { return acks.Load() == 6 })
 	start := time.Now()
 	l.until("asynq is answered", func() bool { return l.doorbells("active") == 0 })
-	l.took("last try of the client to the answer", start, 15*time.Second)
+	l.took("last try of the client to the answer", start, busy*10*time.Second)
 	require.GreaterOrEqual(t, acks.Load(), int64(7))
 	l.endsOnce(fn, ref, "in", 0)
 }

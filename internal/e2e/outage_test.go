@@ -96,7 +96,7 @@ func TestAttemptsThatOutliveACutNetworkAreKept(t *testing.T) {
 	way.Heal()
 	healed := time.Now()
 	l.becomes(refs["ends meanwhile"], refcache.Complete)
-	l.took("outage to result", healed, 10*time.Second)
+	l.took("outage to result", healed, busy*10*time.Second)
 	<-time.After(time.Until(healed.Add(7 * time.Second))) // by now somebody may be declared dead
 	close(gates["ends later"])
 	for in, ref := range refs {
@@ -143,7 +143,7 @@ func TestAFlushIsToldToWaitersAndEndsNothingElse(t *testing.T) {
 }
 
 // The server is killed, not asked to end: what it had not answered may have happened or not.
-func TestEverythingFlowsOnWithin10sAfterRedisIsKilledUnderLoad(t *testing.T) {
+func TestEverythingFlowsOnAfterRedisIsKilledUnderLoad(t *testing.T) {
 	t.Parallel()
 	server := redistest.New(t, "--appendonly", "yes", "--appendfsync", "always")
 	l, fn := newLabAt(t, "redis://"+server.Addr), &counted{}
@@ -173,10 +173,10 @@ func TestEverythingFlowsOnWithin10sAfterRedisIsKilledUnderLoad(t *testing.T) {
 	server.Start()
 	back := time.Now()
 	flows()
-	l.took("return to 100 calls", back, 10*time.Second)
+	l.took("return to 100 calls", back, busy*10*time.Second)
 	enough()
 	callers.Wait()
-	l.took("return to the last answer", back, 10*time.Second)
+	l.took("return to the last answer", back, busy*10*time.Second)
 	l.ranOnce(fn, calls.Load())
 }
 
