@@ -49,7 +49,7 @@ func (l *lab) listens(n int64) {
 	l.until("the keepers listen", func() bool { return l.rdb.PubSubNumSub(l.Context(), channel).Val()[channel] == n })
 }
 
-func TestDeletedResultIsForgottenElsewhereWithin100ms(t *testing.T) {
+func TestDeletedResultIsForgottenElsewhereByMessage(t *testing.T) {
 	t.Parallel()
 	l, fn := newLab(t), &counted{}
 	l.worker(nil, fn.run)
@@ -70,7 +70,7 @@ func TestDeletedResultIsForgottenElsewhereWithin100ms(t *testing.T) {
 		took = append(took, time.Since(deleted))
 	}
 	slices.Sort(took)
-	require.Less(t, took[len(took)/2], 100*time.Millisecond, took) // a machine that stands still for a moment spoils no median
+	require.Less(t, took[len(took)/2], busy*100*time.Millisecond, took) // a machine that stands still for a moment spoils no median
 }
 
 // The subscription's connection is open, and nothing ever comes through it: the worst way to lose messages.

@@ -46,7 +46,7 @@ func TestCallsRunWhateverIsPressedInAsynqsTools(t *testing.T) {
 		}
 	}
 	t.Logf("all ran %v after the worker came", time.Since(pressed).Round(time.Millisecond))
-	require.Less(t, time.Since(pressed), 10*time.Second)
+	require.Less(t, time.Since(pressed), busy*10*time.Second)
 	require.Eventually(t, func() bool { return tools.DeleteTask(s.queue, s.delivered(retried.ref())) == nil }, soon, 10*time.Millisecond)
 	due := *s.info(retried.ref()).NextRetryAt
 	again := s.next()
@@ -54,7 +54,7 @@ func TestCallsRunWhateverIsPressedInAsynqsTools(t *testing.T) {
 	again.succeed("1")
 	info := s.info(retried.ref())
 	require.False(t, info.StartedAt.Before(due), "early")
-	require.Less(t, info.StartedAt.Sub(due), 10*time.Second)
+	require.Less(t, info.StartedAt.Sub(due), busy*10*time.Second)
 	t.Logf("retried %v after it was due", info.StartedAt.Sub(due).Round(time.Millisecond))
 	require.Equal(t, 1, info.RetryCount)
 	require.EqualValues(t, 7, s.commands.Load())
