@@ -12,6 +12,7 @@ import (
 
 	"github.com/refq/refq/internal/guard"
 	"github.com/refq/refq/internal/httpapi"
+	"github.com/refq/refq/internal/ui"
 	"github.com/refq/refq/internal/web"
 	"github.com/refq/refq/metrics"
 	"github.com/refq/refq/producer"
@@ -20,9 +21,9 @@ import (
 func newWeb(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "web",
-		Short: "Serve the HTTP API until SIGINT or SIGTERM",
-		Long: `Serve the HTTP API, for programs in any language, until SIGINT or SIGTERM. Then
-requests that wait are answered, and streams end.
+		Short: "Serve pages for people and the HTTP API until SIGINT or SIGTERM",
+		Long: `Serve pages for people, and the HTTP API for programs in any language, until
+SIGINT or SIGTERM. Then requests that wait are answered, and streams end.
 
 On an address that other machines reach, it needs credentials: a file that
 web.credentials_file in config.yaml names, or the variable REFQ_WEB_CREDENTIALS,
@@ -124,8 +125,13 @@ func (a *app) announceWeb(s *site) error {
 		return a.printObject(map[string]string{"web": s.url()})
 	}
 	p := page{screen: a.stdout}
-	p.field("web", p.paint(bold, s.url()+httpapi.Base))
+	p.site(s)
 	return p.print()
+}
+
+// site says where to point a browser, and programs.
+func (p *page) site(s *site) {
+	p.field("web", p.paint(bold, s.url()+"/")+"\n"+s.url()+httpapi.Base+" for programs")
 }
 
 // serveWeb serves the site until ctx ends.
@@ -146,7 +152,8 @@ func (a *app) serveWeb(ctx context.Context, rdb redis.UniversalClient, s *site) 
 func (a *app) handler(p *producer.Producer, rdb redis.UniversalClient, s *site) http.Handler {
 	own := metrics.Handler(metrics.Config{Redis: rdb, Producer: p, Version: thisVersion().Version})
 	guarded := http.NewServeMux()
-	guarded.Handle("/", httpapi.New(p, a.cfg, a.log))
+	guarded.Handle("/", ui.New(p, a.cfg, a.log))
+	guarded.Handle(httpapi.Base+"/", httpapi.New(p, a.cfg, a.log))
 	guarded.Handle("GET /metrics", own)
 	all := http.NewServeMux()
 	all.Handle("/", a.guard(s).Handler(guarded))
