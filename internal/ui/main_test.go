@@ -15,10 +15,12 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -152,6 +154,16 @@ func (w *world) call(name, args string) refcache.Ref {
 	return res.RefID
 }
 
+// countCommands counts what is sent to Redis from now on.
+func (w *world) countCommands() *atomic.Int64 {
+	var n atomic.Int64
+	w.redis.SetFaults(func([]string) memredis.Fault {
+		n.Add(1)
+		return memredis.Pass
+	})
+	return &n
+}
+
 // answer is a page that came back.
 type answer struct {
 	code   int
@@ -193,7 +205,9 @@ func (w *world) golden(name string, a answer) {
 	}
 	want, err := os.ReadFile(file)
 	require.NoError(w, err, "write it by go test ./internal/ui -update")
-	require.Equal(w, string(want), got, "if this is meant: go test ./internal/ui -update")
+	if diff := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(got, "\n")); diff != "" {
+		w.Fatalf("%s: if this is meant: go test ./internal/ui -update\n%s", file, diff)
+	}
 }
 
 var varies = []struct {
@@ -201,6 +215,9 @@ var varies = []struct {
 	instead string
 }{
 	{regexp.MustCompile(`\?v=[0-9a-f]{16}`), "?v=HASH"},
+	{regexp.MustCompile(`id="worker-[^"]+-\d+-[0-9a-z]{6}"`), `id="worker-ID"`},
+	{regexp.MustCompile(`pid \d+`), "pid 1"},
+	{regexp.MustCompile(`(id="worker-ID"><th scope="row">)[^ <]+`), "${1}HOST"},
 }
 
 func steady(body string) string {

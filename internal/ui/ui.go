@@ -26,6 +26,7 @@ import (
 	"github.com/refq/refq/internal/config"
 	"github.com/refq/refq/internal/guard"
 	"github.com/refq/refq/producer"
+	"github.com/refq/refq/refcache"
 )
 
 const (
@@ -40,6 +41,9 @@ type UI struct {
 	log      *slog.Logger
 	mux      *http.ServeMux
 	slots    chan struct{} // requests at work, as many as there may be
+
+	facts  *fresh[facts]
+	health *fresh[refcache.Health]
 }
 
 // New returns pages about what p knows, and about the functions of cfg. They hide what cfg.Redact says, and offer no
@@ -49,6 +53,7 @@ type UI struct {
 // offered changes.
 func New(p *producer.Producer, cfg config.Config, log *slog.Logger) *UI {
 	u := &UI{producer: p, cfg: cfg, log: log, mux: http.NewServeMux(), slots: make(chan struct{}, cfg.Web.MaxRequests)}
+	u.facts, u.health = newFresh(keepFacts, u.readFacts), newFresh(keepHealth, p.Health)
 	for _, r := range routes {
 		u.mux.Handle(r.pattern, u.handler(r.handle))
 	}

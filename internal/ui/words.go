@@ -29,6 +29,7 @@ var functions = template.FuncMap{
 	"functionPath": functionPath,
 	"callPath":     callPath,
 	"instant":      instant,
+	"functionName": func(s string) string { return strings.TrimSuffix(s, "@1") },
 }
 
 // instant is a time as machines read it.
