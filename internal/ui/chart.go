@@ -6,16 +6,16 @@ import (
 	"github.com/refq/refq/refcache"
 )
 
-// chart is bars over the last hour, a bar a minute, in a drawing that is len(Bars) wide and chartHeight high.
+// chart is bars side by side, in a drawing that is Width wide and chartHeight high. The part "plot" draws it.
 type chart struct {
-	ID     string
-	Title  string
-	Total  string // in words
-	Series []series
-	Top    int64 // what the upper edge means
-	Half   int64
-	Width  int
-	Bars   []bar
+	ID        string
+	Title     string
+	Total     string   // in words
+	Series    []series // what there is to tell apart; fewer than two: nothing
+	Top, Half string   // what the upper edge means, and the middle
+	Edges     []string // what stands below the bars, from left to right
+	Width     int      // bars that there is room for
+	Bars      []bar    // those that are not empty
 }
 
 // chartHeight is how high drawings are, in units of their own.
@@ -23,11 +23,24 @@ const chartHeight = 100
 
 type series struct{ Class, Name string }
 
-// bar is a minute: its parts stand on top of each other.
+// bar has parts that stand on top of each other.
 type bar struct {
 	X     int
 	Title string
 	Parts []part
+}
+
+// stack puts a part on top of a bar, which is as high as the drawing when all parts together come to top.
+func (b *bar) stack(class string, value, top float64) {
+	if value <= 0 {
+		return
+	}
+	below := float64(chartHeight)
+	if len(b.Parts) > 0 {
+		below = b.Parts[len(b.Parts)-1].Y
+	}
+	height := value / top * chartHeight
+	b.Parts = append(b.Parts, part{class, below - height, height})
 }
 
 type part struct {
@@ -51,22 +64,18 @@ func charts(minutes []refcache.MinuteStats) []chart {
 }
 
 func newChart(id, title, total string, all []series, minutes []refcache.MinuteStats, of func(refcache.CallCounts) []int64) chart {
-	c := chart{ID: id, Title: title, Total: total, Series: all, Width: len(minutes)}
 	var most int64
 	for _, m := range minutes {
 		most = max(most, sum(of(m.CallCounts)))
 	}
-	c.Top = niceTop(most)
-	c.Half = c.Top / 2
+	top := niceTop(most)
+	c := chart{ID: id, Title: title, Total: total, Series: all, Top: count(top), Half: count(top / 2), Width: len(minutes),
+		Edges: []string{"1 hour ago", "30 minutes", "now"}}
 	for i, m := range minutes {
 		values := of(m.CallCounts)
 		b := bar{X: i, Title: minuteTitle(len(minutes)-1-i, all, values)}
-		below := 0.0
 		for n, v := range values {
-			if height := float64(v) / float64(c.Top) * chartHeight; v > 0 {
-				below += height
-				b.Parts = append(b.Parts, part{all[n].Class, chartHeight - below, height})
-			}
+			b.stack(all[n].Class, float64(v), float64(top))
 		}
 		if len(b.Parts) > 0 {
 			c.Bars = append(c.Bars, b)

@@ -2,6 +2,7 @@ package ui_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,7 +21,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -90,25 +91,25 @@ func inWorld(t *testing.T, s setup, test func(w *world)) {
 }
 
 func (w *world) serve(s setup) {
-	cfg := config.Config{Path: "config.yaml", Namespace: "default", MaxArgs: 1 << 20, Web: config.Web{MaxRequests: 100, ReadOnly: s.guard.ReadOnly}}
-	if s.maxRequests > 0 {
-		cfg.Web.MaxRequests = s.maxRequests
-	}
-	if s.maxArgs > 0 {
-		cfg.MaxArgs = s.maxArgs
-	}
 	if s.functions == nil {
 		s.functions = declared
 	}
+	var functions []config.Function
 	for _, f := range s.functions {
-		cfg.Functions = append(cfg.Functions, config.Function{Func: f})
+		functions = append(functions, config.Function{Func: f})
 	}
+	w.pages = w.handlerOf(s, functions...)
+}
+
+func (w *world) handlerOf(s setup, functions ...config.Function) http.Handler {
+	cfg := config.Config{Path: "config.yaml", Namespace: "default", MaxArgs: cmp.Or(s.maxArgs, 1<<20), Functions: functions,
+		Web: config.Web{MaxRequests: cmp.Or(s.maxRequests, 100), ReadOnly: s.guard.ReadOnly}}
 	var err error
 	cfg.Redact, err = redact.Parse(s.redact)
 	require.NoError(w, err)
 	log := slog.New(cfg.Redact.Handler(slog.NewTextHandler(w.log, nil)))
 	s.guard.Logger = log
-	w.pages = guard.New(s.guard).Handler(ui.New(w.p, cfg, log))
+	return guard.New(s.guard).Handler(ui.New(w.p, cfg, log))
 }
 
 // work runs a worker until the test ends. What runs on it as hold runs until release.
@@ -205,7 +206,7 @@ func (w *world) golden(name string, a answer) {
 	}
 	want, err := os.ReadFile(file)
 	require.NoError(w, err, "write it by go test ./internal/ui -update")
-	if diff := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(got, "\n")); diff != "" {
+	if diff := gocmp.Diff(strings.Split(string(want), "\n"), strings.Split(got, "\n")); diff != "" {
 		w.Fatalf("%s: if this is meant: go test ./internal/ui -update\n%s", file, diff)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"net/http"
-	"net/url"
 	"slices"
 	"time"
 
@@ -32,11 +31,7 @@ func (u *UI) readFacts(ctx context.Context) (f facts, err error) {
 
 // overview answers GET /.
 func (u *UI) overview(w http.ResponseWriter, r *http.Request) error {
-	f, err := u.facts.get(r.Context())
-	if err != nil {
-		return err
-	}
-	health, err := u.health.get(r.Context())
+	f, health, err := u.look(r)
 	if err != nil {
 		return err
 	}
@@ -127,7 +122,7 @@ func tiles(f facts) []tile {
 		{Status: refcache.Cancelled, Count: sum.Cancelled},
 	}
 	for i, t := range all {
-		all[i].Path = "/calls?" + url.Values{"status": {string(t.Status)}}.Encode()
+		all[i].Path = callsPath("status", string(t.Status))
 	}
 	return all
 }
@@ -145,7 +140,7 @@ func functionRows(stats refcache.Stats) []functionRow {
 	for i, f := range stats.Functions {
 		rows[i] = functionRow{FunctionStats: f, Success: share(f.SuccessRate()), Hits: share(f.HitRatio()),
 			P50: quantile(f.Durations, .5), P95: quantile(f.Durations, .95),
-			Path: "/calls?" + url.Values{"status": {string(refcache.Failed)}, "func": {f.Func}, "queue": {f.Queue}}.Encode()}
+			Path: callsPath("status", string(refcache.Failed), "func", f.Func, "queue", f.Queue)}
 	}
 	slices.SortStableFunc(rows, func(a, b functionRow) int {
 		return cmp.Or(cmp.Compare(b.Failed, a.Failed), cmp.Compare(b.Made(), a.Made()))

@@ -70,6 +70,9 @@ type route struct {
 
 var routes = []route{
 	{"GET /{$}", (*UI).overview},
+	{"GET /functions", (*UI).functions},
+	{"GET /functions/{name}", (*UI).function},
+	{"POST /functions/{name}", (*UI).makeCall},
 }
 
 // ServeHTTP answers a request.

@@ -28,6 +28,8 @@ var functions = template.FuncMap{
 	"json":         indented,
 	"functionPath": functionPath,
 	"callPath":     callPath,
+	"callsPath":    callsPath,
+	"limit":        limit,
 	"instant":      instant,
 	"functionName": func(s string) string { return strings.TrimSuffix(s, "@1") },
 }
@@ -56,7 +58,8 @@ func element(t time.Time, attribute, text string) template.HTML {
 	return template.HTML(fmt.Sprintf(`<time datetime="%s" title="%s"%s>%s</time>`, at, at, attribute, text))
 }
 
-// duration is a length of time in two units at most: 0 s, 12 ms, 1.5 s, 2 min 5 s, 3 h 4 min, 2 d 1 h.
+// duration is a length of time in two units at most: 0 s, 12 ms, 1.5 s, 2 min 5 s, 3 h 4 min, 2 d 1 h. Those without end
+// in sight are not told apart.
 func duration(d time.Duration) string {
 	const day = 24 * time.Hour
 	switch {
@@ -72,6 +75,8 @@ func duration(d time.Duration) string {
 		return units(int64(d/time.Minute), "min", int64(d%time.Minute/time.Second), "s")
 	case d < day:
 		return units(int64(d/time.Hour), "h", int64(d%time.Hour/time.Minute), "min")
+	case d >= 36500*day:
+		return "100 years or more"
 	default:
 		return units(int64(d/day), "d", int64(d%day/time.Hour), "h")
 	}
@@ -126,5 +131,14 @@ func indented(text []byte) string {
 
 // functionPath is the page of a function. Its name is one piece of the path, whatever slashes it has.
 func functionPath(name string) string { return "/functions/" + url.PathEscape(name) }
+
+// callsPath is the list of calls under filters: names and values in turn.
+func callsPath(filters ...string) string {
+	values := url.Values{}
+	for i := 0; i+1 < len(filters); i += 2 {
+		values.Set(filters[i], filters[i+1])
+	}
+	return "/calls?" + values.Encode()
+}
 
 func callPath(ref refcache.Ref) string { return "/calls/" + url.PathEscape(string(ref)) }
