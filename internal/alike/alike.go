@@ -34,11 +34,20 @@ var (
 		`|\d+(?:[.,:]\d+)*`) // a number, a time, an address
 )
 
-// Pattern is the first line of an error with [Varying] in place of what varies. Errors of one Pattern are alike. It has 300
+// Line is the line of an error that says what happened: the first; of Python's, which begin with the stack, the last.
+func Line(text string) string {
+	text = strings.TrimSpace(text)
+	line, _, more := strings.Cut(text, "\n")
+	if more && strings.Contains(line, "Traceback (most recent call last)") {
+		line = text[strings.LastIndex(text, "\n"):]
+	}
+	return strings.TrimSpace(line)
+}
+
+// Pattern is the [Line] of an error with [Varying] in place of what varies. Errors of one Pattern are alike. It has 300
 // bytes at most.
 func Pattern(text string) string {
-	line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
-	line = cut(strings.TrimSpace(line), 4*mostPattern) // what varies is mostly longer than what stands for it
+	line := cut(Line(text), 4*mostPattern) // what varies is mostly longer than what stands for it
 	line = parts.ReplaceAllStringFunc(line, func(part string) string {
 		switch {
 		case code.MatchString(part), !strings.ContainsAny(part, `0123456789"`): // "defaced" is a word
