@@ -73,6 +73,12 @@ var routes = []route{
 	{"GET /functions", (*UI).functions},
 	{"GET /functions/{name}", (*UI).function},
 	{"POST /functions/{name}", (*UI).makeCall},
+	{"GET /calls/{ref}", (*UI).call},
+	{"GET /calls/{ref}/args", (*UI).args},
+	{"GET /calls/{ref}/result", (*UI).result},
+	{"POST /calls/{ref}/retry", (*UI).retry},
+	{"POST /calls/{ref}/cancel", (*UI).cancel},
+	{"POST /calls/{ref}/delete", (*UI).delete},
 }
 
 // ServeHTTP answers a request.

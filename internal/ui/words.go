@@ -21,6 +21,7 @@ var functions = template.FuncMap{
 	"time":         timeElement,
 	"since":        sinceElement,
 	"until":        untilElement,
+	"after":        afterElement,
 	"duration":     duration,
 	"count":        func(n any) string { return count(reflect.ValueOf(n).Int()) },
 	"percent":      percent,
@@ -32,6 +33,7 @@ var functions = template.FuncMap{
 	"limit":        limit,
 	"instant":      instant,
 	"functionName": func(s string) string { return strings.TrimSuffix(s, "@1") },
+	"bytes":        sizeOf,
 }
 
 // instant is a time as machines read it.
@@ -50,6 +52,11 @@ func sinceElement(t, now time.Time) template.HTML {
 // untilElement shows how long it is until an instant, and counts down.
 func untilElement(t, now time.Time) template.HTML {
 	return element(t, " data-until", "in "+duration(max(0, t.Sub(now))))
+}
+
+// afterElement shows how long an instant is after another.
+func afterElement(t time.Time, after time.Duration) template.HTML {
+	return element(t, " data-after", "+"+duration(after))
 }
 
 // element has nothing in it that others wrote.
@@ -87,6 +94,18 @@ func units(large int64, name string, small int64, smallName string) string {
 		return fmt.Sprintf("%d %s", large, name)
 	}
 	return fmt.Sprintf("%d %s %d %s", large, name, small, smallName)
+}
+
+// sizeOf is a number of bytes: 17 B, 1.5 KiB, 8 MiB.
+func sizeOf(n int) string {
+	switch {
+	case n < 1<<10:
+		return fmt.Sprintf("%d B", n)
+	case n < 1<<20:
+		return strconv.FormatFloat(math.Floor(float64(n)/(1<<10)*10)/10, 'f', -1, 64) + " KiB"
+	default:
+		return strconv.FormatFloat(math.Floor(float64(n)/(1<<20)*10)/10, 'f', -1, 64) + " MiB"
+	}
 }
 
 // count is a number of things with its thousands apart.

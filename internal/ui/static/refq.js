@@ -34,7 +34,7 @@ function showTimes() {
       setText(element, at > now ? "in " + length(at - now + 999) : "now");
     } else if ("since" in element.dataset) {
       setText(element, length(Math.max(0, now - at)) + " ago");
-    } else {
+    } else if (!("after" in element.dataset)) {
       const date = new Date(at);
       const far = date.getFullYear() !== new Date(now).getFullYear();
       setText(element, date.toLocaleString(undefined, far ? { ...thisYear, year: "numeric" } : thisYear));
