@@ -39,14 +39,14 @@ type moment struct {
 	Again    bool          // the Error is that of the attempt after it, to the letter
 	Delay    time.Duration // before the next attempt; 0: there was none
 	Due      time.Time     // of the next attempt, while it is waited for
-	Bar      *bar          // nil: it took no time
+	Bar      *stretch      // nil: it took no time
 	After    time.Duration // how far into its leg it began
 
 	end time.Time // of what takes time
 }
 
-// bar is where and how long something was, in thousandths of its leg.
-type bar struct {
+// stretch is where and how long something was, in thousandths of its leg.
+type stretch struct {
 	Kind string
 	X, W int
 }
@@ -255,8 +255,8 @@ func (l *leg) finish() {
 		m := &l.Moments[i]
 		m.After = max(0, m.At.Sub(l.start))
 		if m.takesTime() {
-			m.Bar = &bar{m.Kind, l.place(m.At), max(barLeast, l.place(m.end)-l.place(m.At))}
-			m.Bar.X = min(m.Bar.X, barWidth-m.Bar.W)
+			m.Bar = &stretch{m.Kind, l.place(m.At), max(barLeast, l.place(m.end)-l.place(m.At))}
+			m.Bar.X = min(m.Bar.X, barWidth-m.Bar.W) // what is seen of it must not stand outside
 		}
 	}
 }
@@ -270,7 +270,7 @@ func (m *moment) takesTime() bool { return !m.At.IsZero() && !m.end.IsZero() }
 
 // place is where an instant stands in a bar.
 func (l *leg) place(at time.Time) int {
-	return int(float64(at.Sub(l.start)) / float64(l.Span) * barWidth)
+	return max(0, min(barWidth, int(float64(at.Sub(l.start))/float64(l.Span)*barWidth)))
 }
 
 // shortestGap is what a worker may take to notice a call.
