@@ -76,7 +76,7 @@ func said(r *http.Request, t refcache.TaskInfo) string {
 	case "gone":
 		return "There is no such call any more: it was deleted, or it has expired."
 	case "not-failed":
-		return "Nothing was retried: only a failed call can be, and this one was " + stood(t) + ". Perhaps somebody else was quicker."
+		return "Nothing was retried: only a failed call can be, and this one " + stands(t) + ". Perhaps somebody else was quicker."
 	case "exhausted":
 		return "Nothing was retried: no retries are left. Retry it with a fresh budget."
 	case "not-cancellable":
@@ -89,12 +89,12 @@ func said(r *http.Request, t refcache.TaskInfo) string {
 	return ""
 }
 
-// stood is the status, in words for just before.
-func stood(t refcache.TaskInfo) string {
+// stands tells how a call that was no longer failed stands now.
+func stands(t refcache.TaskInfo) string {
 	if t.Status == refcache.Failed {
-		return "in flight, and failed again" // meanwhile
+		return "was in flight, and has failed again"
 	}
-	return string(t.Status)
+	return "is " + string(t.Status)
 }
 
 // retryOne retries a call in the name of who asks, and tells the log.
