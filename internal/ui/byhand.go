@@ -134,11 +134,6 @@ func (u *UI) deleteOne(r *http.Request, ref refcache.Ref) error {
 	return change.Err
 }
 
-// inTheNameOf is a producer whose events name who makes the request.
-func (u *UI) inTheNameOf(r *http.Request) *producer.Producer {
-	return u.producer.As(guard.Who(r.Context()).By())
-}
-
 // status is how a call stands before it is changed, for the log; empty when that cannot be read.
 func (u *UI) status(r *http.Request, ref refcache.Ref) string {
 	info, err := u.producer.TaskInfo(r.Context(), ref)

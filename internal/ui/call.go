@@ -55,8 +55,8 @@ func (p callPage) CancelledBy() string {
 	return ""
 }
 
-// call answers GET /calls/{ref}.
-func (u *UI) call(w http.ResponseWriter, r *http.Request) error {
+// showCall answers GET /calls/{ref}.
+func (u *UI) showCall(w http.ResponseWriter, r *http.Request) error {
 	ref, err := pathRef(r)
 	if err != nil {
 		return err

@@ -73,7 +73,7 @@ var routes = []route{
 	{"GET /functions", (*UI).functions},
 	{"GET /functions/{name}", (*UI).function},
 	{"POST /functions/{name}", (*UI).makeCall},
-	{"GET /calls/{ref}", (*UI).call},
+	{"GET /calls/{ref}", (*UI).showCall},
 	{"GET /calls/{ref}/args", (*UI).args},
 	{"GET /calls/{ref}/result", (*UI).result},
 	{"POST /calls/{ref}/retry", (*UI).retry},
