@@ -184,7 +184,7 @@ func TestManyAreRetriedAfterTheyWereCounted(t *testing.T) {
 	inWorld(t, setup{}, func(w *world) {
 		refs := w.failsAll(errors.New("down 1"), errors.New("down 2"), errors.New("up"))
 		other := charge
-		other.Name, other.Retry.MaxRetries = "other", refcache.NoRetries
+		other.Name, other.Queue, other.Retry.MaxRetries = "other", "media", refcache.NoRetries
 		w.runs(other, func(_ context.Context, in raw) (raw, error) { return nil, errors.New("down too") })
 		exhausted, err := producer.Submit(w.Context(), w.p, other, raw(`1`))
 		require.NoError(w, err)
