@@ -12,6 +12,7 @@ import (
 
 	"github.com/refq/refq/internal/guard"
 	"github.com/refq/refq/internal/httpapi"
+	"github.com/refq/refq/internal/queues"
 	"github.com/refq/refq/internal/ui"
 	"github.com/refq/refq/internal/web"
 	"github.com/refq/refq/metrics"
@@ -34,6 +35,8 @@ with lines of operator:NAME:SECRET or viewer:NAME:SECRET.`,
 	a.configFlag(flags, "listen", "address", "where to listen (default 127.0.0.1:8383)")
 	a.configFlag(flags, "read-only", "", "refuse all changes")
 	flags.Lookup("read-only").NoOptDefVal = "true"
+	a.configFlag(flags, "queues-write", "", "let operators use the buttons of asynqmon at /queues/")
+	flags.Lookup("queues-write").NoOptDefVal = "true"
 	insecure := flags.Bool("insecure-no-auth", false, "no credentials, although other machines reach the address")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if err := a.load(); err != nil {
@@ -154,6 +157,7 @@ func (a *app) handler(p *producer.Producer, rdb redis.UniversalClient, s *site) 
 	guarded := http.NewServeMux()
 	guarded.Handle("/", ui.New(p, a.cfg, a.log))
 	guarded.Handle(httpapi.Base+"/", httpapi.New(p, a.cfg, a.log))
+	guarded.Handle(queues.Base+"/", queues.New(p, rdb, a.cfg, a.log))
 	guarded.Handle("GET /metrics", own)
 	all := http.NewServeMux()
 	all.Handle("/", a.guard(s).Handler(guarded))
