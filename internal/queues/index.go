@@ -46,7 +46,7 @@ func newIndex(asynqmon http.Handler) *index {
 		i.policy += " 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 	}
 	// Its styles are made by its scripts, which look for the nonce.
-	i.policy += "; style-src 'nonce-%s'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+	i.policy += "; style-src 'nonce-%s'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 	before, after, _ := strings.Cut(html, "</head>")
 	i.before, i.after = before+`<meta property="csp-nonce" content="`, `"/></head>`+after
 	return i
