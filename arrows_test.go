@@ -40,7 +40,7 @@ var arrows = map[string][]string{
 	"internal/queues":       {"refcache", "producer", "internal/config", "internal/redact", "internal/guard"},
 	"internal/alike":        {"refcache"},
 	"internal/httpapi": {"refcache", "internal/codec", "producer", "internal/config", "internal/redact", "internal/problem",
-		"internal/guard", "internal/web"},
+		"internal/guard", "internal/tracing", "internal/web"},
 	"internal/ui": {"refcache", "internal/codec", "producer", "internal/config", "internal/redact", "internal/guard", "internal/web",
 		"internal/alike"},
 	"internal/execfunc":  {"refcache", "internal/codec", "worker"},
