@@ -60,7 +60,7 @@ func startBrowser(path string) (stop func(), err error) {
 		chromedp.DisableGPU,
 		chromedp.WSURLReadTimeout(2*time.Minute),
 		// There is no network but this machine's own.
-		chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"),
+		chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"),
 		chromedp.Flag("lang", "en-GB"),
 	)
 	allocator, stopAllocator := chromedp.NewExecAllocator(context.Background(), options...)

@@ -69,7 +69,7 @@ func (b *tab) checkManners() {
 	for _, request := range b.requests {
 		u, err := url.Parse(request)
 		require.NoError(b, err)
-		require.Contains(b, []string{"127.0.0.1", ""}, u.Hostname(), request)
+		require.Contains(b, []string{"127.0.0.1", "localhost", ""}, u.Hostname(), request)
 	}
 }
 
@@ -91,7 +91,9 @@ func (b *tab) do(steps ...chromedp.Action[chromedp.Void]) {
 func (b *tab) size(width, height int64) { b.Helper(); b.do(chromedp.EmulateViewport(width, height)) }
 
 // visit goes to a page of the site.
-func (b *tab) visit(path string) { b.Helper(); b.do(chromedp.Navigate(refq.url + path)) }
+func (b *tab) visit(path string) { b.Helper(); b.goTo(refq.url + path) }
+
+func (b *tab) goTo(url string) { b.Helper(); b.do(chromedp.Navigate(url)) }
 
 // eval is the value of an expression in the page.
 func eval[T any](b *tab, expression string) (T, error) {
@@ -145,4 +147,25 @@ func (b *tab) shoot(name string) {
 	require.NoError(b, os.MkdirAll(screenshots, 0o755))
 	file := filepath.Join(screenshots, strings.NewReplacer("/", "-", " ", "-").Replace(name)+".png")
 	require.NoError(b, os.WriteFile(file, png, 0o644))
+}
+
+// press presses a key so many times as it takes until an expression is true.
+func (b *tab) press(key, expression string) {
+	b.Helper()
+	for range 100 {
+		b.do(chromedp.KeyEvent(key))
+		if must[bool](b, "!!("+expression+")") {
+			return
+		}
+	}
+	b.shoot("failed " + b.Name())
+	require.FailNow(b, "the key does not lead there", "%q: %s", key, expression)
+}
+
+// click clicks on the button or link with a text.
+func (b *tab) click(text string) {
+	b.Helper()
+	button := fmt.Sprintf(`[...document.querySelectorAll("button, a, summary")].find(e => e.textContent.trim() == %q && e.checkVisibility())`, text)
+	b.until(button)
+	b.do(chromedp.Evaluate[chromedp.Void](button + ".click()"))
 }
