@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test browser screenshots chaos chaos-full bench bench-quick lint gofmt vet staticcheck tidy cover fuzz build
+.PHONY: help demo test browser screenshots web-load chaos chaos-full bench bench-quick lint gofmt vet staticcheck tidy cover fuzz build
 
 # The race detector needs cgo and a C compiler.
 CC_FOUND := $(shell command -v $$(go env CC) 2>/dev/null)
@@ -26,6 +26,9 @@ browser: ## looks at the pages with a real browser; needs chromium
 
 screenshots: ## the same, with a picture of each page in screenshots/
 	cd browsertest && REFQ_REQUIRE_BROWSER=1 REFQ_SCREENSHOTS=$(CURDIR)/screenshots go test -count=1 ./...
+
+web-load: ## pages over 100,000 calls and with 200 viewers, some 3 minutes; needs redis-server
+	go run ./internal/withredis go run ./internal/webload
 
 chaos: ## breaks things for 2 minutes and accounts for every call; needs redis-server
 	go run ./internal/chaos

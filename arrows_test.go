@@ -46,6 +46,7 @@ var arrows = map[string][]string{
 	"internal/execfunc":  {"refcache", "internal/codec", "worker"},
 	"internal/bench":     {"refcache", "producer", "worker", "internal/netproxy"},
 	"internal/withredis": {"internal/redisserver"},
+	"internal/webload":   {"refcache", "producer", "worker"},
 	"internal/otlp":      {},
 	"cmd/refq": {"refcache", "internal/codec", "producer", "worker", "internal/config", "internal/execfunc", "internal/memredis",
 		"internal/bench", "internal/otlp", "metrics", "internal/guard", "internal/httpapi", "internal/queues", "internal/ui", "internal/web",

@@ -28,7 +28,7 @@ func read(res *http.Response) ([]byte, error) {
 
 // follow has many browsers follow pages while what they show changes all the time, each as the pages' script does: it hears
 // that something has changed and fetches the page again.
-func (l load) follow(ctx context.Context, rdb redis.UniversalClient, s *site, calls made) error {
+func (l load) follow(ctx context.Context, rdb redis.UniversalClient, s *site) error {
 	watched.Store(true)
 	stop := work(rdb)
 	defer stop()
@@ -47,8 +47,10 @@ func (l load) follow(ctx context.Context, rdb redis.UniversalClient, s *site, ca
 	if err != nil {
 		return err
 	}
-	if err := s.readyToFollow(ctx, moving[0]); err != nil {
-		return err
+	for _, ref := range moving {
+		if err := begun(ctx, p, ref); err != nil {
+			return err
+		}
 	}
 	watching, cancel := context.WithTimeout(ctx, l.watch)
 	defer cancel()
@@ -100,22 +102,19 @@ func (l load) follow(ctx context.Context, rdb redis.UniversalClient, s *site, ca
 // mostMemory is how much more memory the viewers may cost, in MiB.
 const mostMemory = 100
 
-// readyToFollow waits until a call has begun.
-func (s *site) readyToFollow(ctx context.Context, ref refcache.Ref) error {
-	for {
-		body, err := s.get(ctx, "/api/v1/calls/"+string(ref)+"?wait=1")
-		if err == nil || strings.Contains(string(body), `"processing"`) || ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if strings.Contains(err.Error(), "202") && strings.Contains(string(body), "processing") {
-			return nil
+// begun waits until a call runs.
+func begun(ctx context.Context, p *producer.Producer, ref refcache.Ref) error {
+	for tick := time.NewTicker(100 * time.Millisecond); ; <-tick.C {
+		info, err := p.TaskInfo(ctx, ref)
+		if err != nil || info.Status == refcache.Processing {
+			return err
 		}
 	}
 }
 
 // view is one browser on one page.
 func (s *site) view(ctx context.Context, client *http.Client, page string, events *atomic.Int64) error {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+"/live?of="+page, nil)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+"/live?watch="+page, nil)
 	if err != nil {
 		return err
 	}

@@ -60,7 +60,7 @@ func (l load) run(ctx context.Context) error {
 		return fmt.Errorf("start refq web: %w", err)
 	}
 	defer s.stop()
-	return errors.Join(s.ask(ctx, calls, l.asks), l.follow(ctx, rdb, s, calls))
+	return errors.Join(s.ask(ctx, calls, l.asks), l.follow(ctx, rdb, s))
 }
 
 // subscriptions counts the connections that are subscribed to something, but for our own.
