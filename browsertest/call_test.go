@@ -16,7 +16,7 @@ func TestAFailedCallIsMadeUnderstoodAndRetriedFromPages(t *testing.T) {
 	b.click("broken")
 	b.until(`document.querySelector("textarea")`)
 	b.shoot("function")
-	b.do(chromedp.SetValue(chromedp.CSS("textarea"), `"newcomer"`))
+	b.do(setValue("textarea", `"newcomer"`))
 	b.click("Make the call")
 	b.until(`location.pathname.startsWith("/calls/default:")`)
 	ref := must[string](b, `location.pathname.slice("/calls/".length)`)

@@ -47,6 +47,17 @@ functions:
   broken: # fails for good until there is NAME.ok
     exec: [sh, -c, 'name=$(cat | tr -d \"); [ -e "$name.ok" ] && echo "\"done\"" || { echo "service of $name is down" >&2; exit 1; }']
     max_retries: 0
+  shaky: # as flaky, but again after 2 s, many times
+    exec: [sh, -c, 'name=$(cat | tr -d \"); [ -e "$name.ok" ] && echo "\"done\"" || { echo "service of $name is down" >&2; exit 1; }']
+    max_retries: 100
+    retry_delay: 2s
+    retry_backoff_factor: 1
+  thumbnail: # for pictures, as the next
+    exec: [sh, -c, 'cat >/dev/null; sleep 0.$$; echo "{\"width\":320,\"height\":200}"']
+  invoice:
+    exec: [sh, -c, 'cat >/dev/null; echo "connect to billing.example.com:443: connection refused" >&2; exit 1']
+    max_retries: 2
+    retry_delay: 1s
 `
 
 func startSite() (*site, error) {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
@@ -134,7 +135,7 @@ func (b *tab) sees(text string) {
 // screenshots is where pages are pictured, if anywhere.
 var screenshots = os.Getenv("REFQ_SCREENSHOTS")
 
-// shoot pictures the page as a file NAME.png.
+// shoot pictures the page as a file NAME.webp.
 func (b *tab) shoot(name string) {
 	b.Helper()
 	if screenshots == "" {
@@ -142,11 +143,12 @@ func (b *tab) shoot(name string) {
 	}
 	ctx, cancel := context.WithTimeout(b.ctx, patience)
 	defer cancel()
-	png, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
+	quality := int64(80)
+	picture, err := chromedp.Call(ctx, page.CaptureScreenshot, page.CaptureScreenshotParams{Format: page.CaptureScreenshotFormatWebp, Quality: &quality})
 	require.NoError(b, err)
 	require.NoError(b, os.MkdirAll(screenshots, 0o755))
-	file := filepath.Join(screenshots, strings.NewReplacer("/", "-", " ", "-").Replace(name)+".png")
-	require.NoError(b, os.WriteFile(file, png, 0o644))
+	file := filepath.Join(screenshots, strings.NewReplacer("/", "-", " ", "-").Replace(name)+".webp")
+	require.NoError(b, os.WriteFile(file, picture.Data, 0o644))
 }
 
 // press presses a key so many times as it takes until an expression is true.
@@ -168,4 +170,9 @@ func (b *tab) click(text string) {
 	button := fmt.Sprintf(`[...document.querySelectorAll("button, a, summary")].find(e => e.textContent.trim() == %q && e.checkVisibility())`, text)
 	b.until(button)
 	b.do(chromedp.Evaluate[chromedp.Void](button + ".click()"))
+}
+
+// setValue types over what stands in a field.
+func setValue(field, value string) chromedp.Action[chromedp.Void] {
+	return chromedp.SetValue(chromedp.CSS(field), value)
 }
