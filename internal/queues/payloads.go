@@ -87,7 +87,7 @@ func (p *payloads) lookUp(ref refcache.Ref) (producer.Task, error) {
 	cost := lookupCost + len(task.Args) + len(task.Result)
 	if err != nil && !errors.Is(err, refcache.ErrTaskNotFound) && !errors.Is(err, refcache.ErrUnreadable) {
 		cost = int(lookupPause.Seconds() * lookupBudget)
-		err = errors.New("Redis does not answer")
+		err = errors.New("no answer from Redis")
 	}
 	for ; cost > 0; cost -= lookupBudget { // a limiter takes no more at once
 		p.budget.ReserveN(time.Now(), min(cost, lookupBudget))
