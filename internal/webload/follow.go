@@ -29,6 +29,9 @@ func read(res *http.Response) ([]byte, error) {
 // follow has many browsers follow pages while what they show changes all the time, each as the pages' script does: it hears
 // that something has changed and fetches the page again.
 func (l load) follow(ctx context.Context, rdb redis.UniversalClient, s *site) error {
+	if l.viewers == 0 {
+		return nil
+	}
 	watched.Store(true)
 	stop := work(rdb)
 	defer stop()

@@ -91,6 +91,7 @@ func (s *site) ask(ctx context.Context, calls made, n int) error {
 		{"failed calls", "/calls?status=failed"},
 		{"calls of a function", "/calls?func=works"},
 		{"failed calls by error text, 2,000 searched", "/calls?status=failed&error=shard+77%3A"},
+		{"failed calls, grouped by like errors", "/calls?status=failed&group=error"},
 		{"a call", "/calls/" + string(calls.failed[0])},
 		{"functions", "/functions"},
 		{"API: list", "/api/v1/calls?status=failed"},
