@@ -18,7 +18,7 @@ func TestNoPageScrollsSidewaysOnAPhone(t *testing.T) {
 	for _, width := range []int64{360, 2560} {
 		b.size(width, 800)
 		for name, path := range map[string]string{"overview": "/", "functions": "/functions", "function": "/functions/steps",
-			"call complete": "/calls/" + ended, "call failed": "/calls/" + failed, "call retrying": "/calls/" + waits} {
+			"calls": "/calls", "errors": "/calls?status=failed&group=error", "retry": "/calls/retry?status=failed", "call complete": "/calls/" + ended, "call failed": "/calls/" + failed, "call retrying": "/calls/" + waits} {
 			b.visit(path)
 			b.until(`document.querySelector("main h1")`)
 			require.LessOrEqual(t, must[int64](b, `document.documentElement.scrollWidth`), width, path)

@@ -58,7 +58,7 @@ func (p *payloads) FormatPayload(_ string, payload []byte) string {
 	case err != nil:
 		return fmt.Sprintf("// %s: %v", ref, err)
 	}
-	text := fmt.Sprintf("// %s: %s, %d of %d retries\n", ref, task.Status, task.RetryCount, task.MaxRetries)
+	text := fmt.Sprintf("// %s\n// %s, %d of %d retries\n", ref, task.Status, task.RetryCount, task.MaxRetries)
 	if task.LastError != "" {
 		text += "// " + line(p.redact.Text(task.LastError)) + "\n"
 	}

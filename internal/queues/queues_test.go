@@ -200,7 +200,7 @@ func TestArgumentsAndResultsStandInPlaceOfPayloads(t *testing.T) {
 	inWorld(t, setup{redact: []string{"/pin", "sk-[a-z]+"}}, func(w *world) {
 		w.work()
 		ref := w.failed(`{"n":9007199254740993,"pin":4711,"key":"sk-abc"}`)
-		want := "// " + string(ref) + ": failed, 0 of 0 retries\n" +
+		want := "// " + string(ref) + "\n// failed, 0 of 0 retries\n" +
 			`// no such {"key":"***","n":9007199254740993,"pin":4711}` + "\n" +
 			"{\n  \"key\": \"***\",\n  \"n\": 9007199254740993,\n  \"pin\": \"***\"\n}"
 		require.Equal(w, []string{want}, w.payloads("default/archived_tasks"))
@@ -234,7 +234,7 @@ func TestTheResultOfACompleteTaskIsShownWhereItsDoorbellIsKept(t *testing.T) {
 		synctest.Wait()
 		require.NoError(w, fake.HSet(w.Context(), "asynq:{default}:t:"+string(ref), "msg", msg, "state", "archived").Err())
 		require.NoError(w, fake.ZAdd(w.Context(), "asynq:{default}:archived", redis.Z{Score: 1, Member: string(ref)}).Err())
-		require.Equal(w, []string{"// " + string(ref) + ": complete, 0 of 3 retries\n[\n  1000000000000000000000000000000,\n  12345678901234567890\n]" +
+		require.Equal(w, []string{"// " + string(ref) + "\n// complete, 0 of 3 retries\n[\n  1000000000000000000000000000000,\n  12345678901234567890\n]" +
 			"\n// result\n[\n  1000000000000000000000000000000,\n  12345678901234567890\n]"}, w.payloads("default/archived_tasks"))
 	})
 }
