@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos chaos-full bench bench-quick lint gofmt vet staticcheck tidy cover fuzz build
+.PHONY: help demo test browser screenshots web-load chaos chaos-full bench bench-quick lint gofmt vet staticcheck tidy cover fuzz build
 
 # The race detector needs cgo and a C compiler.
 CC_FOUND := $(shell command -v $$(go env CC) 2>/dev/null)
@@ -10,7 +10,7 @@ FUZZTIME ?= 30s
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: ## the whole story in one process: no Redis, nothing to install
 	go run ./cmd/refq demo
@@ -20,6 +20,15 @@ test: ## all tests, with the race detector where that can be had
 	@test -n "$(RACE)" || echo "without the race detector: it needs cgo and a C compiler"
 	go test $(RACE) $$(go list ./... | grep -v /internal/e2e)
 	go test $(RACE) ./internal/e2e
+
+browser: ## looks at the pages with a real browser; needs chromium
+	cd browsertest && go vet ./... && REFQ_REQUIRE_BROWSER=1 go test -count=1 ./...
+
+screenshots: ## the same, with a picture of each page in screenshots/
+	cd browsertest && REFQ_REQUIRE_BROWSER=1 REFQ_SCREENSHOTS=$(CURDIR)/screenshots go test -count=1 ./...
+
+web-load: ## pages over 100,000 calls and with 200 viewers, some 3 minutes; needs redis-server
+	go run ./internal/withredis go run ./internal/webload
 
 chaos: ## breaks things for 2 minutes and accounts for every call; needs redis-server
 	go run ./internal/chaos
@@ -49,6 +58,7 @@ staticcheck:
 tidy:
 	go mod tidy -diff
 	cd tools && go mod tidy -diff
+	cd browsertest && go mod tidy -diff
 
 cover: ## test coverage of all packages by all tests, as cover.html
 	go test -coverpkg=./... -coverprofile=cover.out ./...

@@ -64,7 +64,24 @@ func TestComposeFileGivesWorkersTheRedisTheyNeed(t *testing.T) {
 	require.DirExists(t, strings.TrimSuffix(strings.TrimPrefix(wrk.Volumes[0], "${REFQ_APP:-"), "}:/app:ro"))
 }
 
-func TestComposeFileScrapesWorkersWhereTheyServeTheirMetrics(t *testing.T) {
+func TestComposeFileShowsPagesToThisMachineOnly(t *testing.T) {
+	compose := readCompose(t)
+	web := compose.Services["web"]
+	require.Equal(t, compose.Services["worker"].Volumes, web.Volumes, "it knows the functions that workers serve")
+	require.Equal(t, compose.Services["worker"].Environment["REFQ_REDIS"], web.Environment["REFQ_REDIS"])
+	require.Equal(t, compose.Services["worker"].Image, web.Image)
+	require.Empty(t, web.Profiles)
+	require.Equal(t, []string{"web", "--insecure-no-auth"}, web.Command)
+	for _, port := range web.Ports {
+		require.Equal(t, "127.0.0.1:8383"+web.Environment["REFQ_WEB_LISTEN"], port)
+	}
+	require.Contains(t, web.Healthcheck.Test, "http://127.0.0.1"+web.Environment["REFQ_WEB_LISTEN"]+"/readyz")
+	grace, err := time.ParseDuration(web.StopGrace)
+	require.NoError(t, err)
+	require.Greater(t, grace, 8*time.Second, "for requests under way")
+}
+
+func TestComposeFileScrapesWhatServesMetrics(t *testing.T) {
 	compose := readCompose(t)
 	_, port, err := net.SplitHostPort(compose.Services["worker"].Environment["REFQ_METRICS"])
 	require.NoError(t, err)
@@ -80,18 +97,29 @@ func TestComposeFileScrapesWorkersWhereTheyServeTheirMetrics(t *testing.T) {
 				Type  string
 				Port  string
 			} `yaml:"dns_sd_configs"`
+			Static []struct{ Targets []string } `yaml:"static_configs"`
 		} `yaml:"scrape_configs"`
 	}
 	text, err := os.ReadFile("deploy/prometheus/prometheus.yaml")
 	require.NoError(t, err)
 	require.NoError(t, yaml.UnmarshalWithOptions(text, &prometheus, yaml.Strict()))
+	scraped := map[string]bool{}
 	for _, job := range prometheus.Scrape {
 		require.True(t, strings.HasPrefix(job.Job, "refq"), "alerts know the job by that")
 		for _, dns := range job.DNS {
 			require.Contains(t, compose.Services, dns.Names[0])
 			require.Equal(t, port, dns.Port)
+			scraped[dns.Names[0]] = true
+		}
+		for _, static := range job.Static {
+			host, port, err := net.SplitHostPort(static.Targets[0])
+			require.NoError(t, err)
+			require.Equal(t, compose.Services[host].Environment["REFQ_WEB_LISTEN"], ":"+port)
+			require.Equal(t, compose.Services[host].Environment["REFQ_WEB_HOSTS"], host, "it answers only to names that it knows")
+			scraped[host] = true
 		}
 	}
+	require.Equal(t, map[string]bool{"worker": true, "web": true}, scraped)
 	for _, file := range prometheus.RuleFiles {
 		require.FileExists(t, "deploy/prometheus/"+file)
 	}

@@ -22,6 +22,7 @@ type Cursor string
 type Page struct {
 	Tasks    []refcache.TaskInfo
 	Searched int    // how many tasks were looked at, those that did not pass the filter among them
+	Total    int    // how many tasks there are to look at in all, roughly: those in the filter's status, queue and time, of all pages
 	Next     Cursor // where the next page starts; empty: there is none
 }
 
@@ -42,6 +43,13 @@ func (p *Producer) Page(ctx context.Context, f Filter, from Cursor, n int) (Page
 		return Page{}, err
 	}
 	var page Page
+	for _, s := range sources {
+		n, err := p.store.Listed(ctx, s.queue, s.status, s.since)
+		if err != nil {
+			return Page{}, err
+		}
+		page.Total += n
+	}
 	for {
 		next, err := latest(ctx, sources)
 		if err != nil || next == nil {

@@ -13,16 +13,9 @@ const statsMinutes = 60
 // Stats returns what happened in the last hour in the queues named, of all namespaces; in all queues that were ever used
 // when none is named. It is approximate, see [refcache.Stats], and some seconds behind.
 func (p *Producer) Stats(ctx context.Context, queues ...string) (refcache.Stats, error) {
-	for _, queue := range queues {
-		if err := refcache.CheckQueue(queue); err != nil {
-			return refcache.Stats{}, err
-		}
-	}
-	if len(queues) == 0 {
-		var err error
-		if queues, err = p.store.Queues(ctx); err != nil {
-			return refcache.Stats{}, err
-		}
+	queues, err := p.named(ctx, queues)
+	if err != nil {
+		return refcache.Stats{}, err
 	}
 	return p.store.Minutes(ctx, queues, statsMinutes)
 }

@@ -80,7 +80,7 @@ func scriptName(keys, args []string) string {
 		return "retry"
 	case len(args) == 2 && strings.HasPrefix(args[1], "{"):
 		return "progress"
-	case len(args) == 2 && slices.Contains([]string{"", "result", "history"}, args[1]):
+	case len(args) == 2 && slices.Contains([]string{"", "result", "history", "all"}, args[1]):
 		return "read"
 	case len(args) == 2 && isNumber(args[0]):
 		return "delete"

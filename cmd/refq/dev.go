@@ -15,7 +15,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/refq/refq/internal/config"
-	"github.com/refq/refq/internal/httpapi"
 	"github.com/refq/refq/internal/memredis"
 	"github.com/refq/refq/refcache"
 )
@@ -23,11 +22,11 @@ import (
 func newDev(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "dev",
-		Short: "Run Redis, a worker and the HTTP API in one process, to develop with",
-		Long: `Run a worker for the exec functions of config.yaml, the HTTP API (see refq web),
-and Redis if none is there: when the configured one is on this machine and does
-not answer, refq dev serves one in its place, in memory: what it holds is gone
-when it ends.`,
+		Short: "Run Redis, a worker, pages and the HTTP API in one process, to develop with",
+		Long: `Run a worker for the exec functions of config.yaml, the pages and the HTTP API
+(see refq web), and Redis if none is there: when the configured one is on this
+machine and does not answer, refq dev serves one in its place, in memory: what it
+holds is gone when it ends.`,
 		Args: takes(0, 0, "no argument"),
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.dev(cmd.Context()) },
 	}
@@ -72,7 +71,7 @@ func (a *app) dev(ctx context.Context) error {
 func (a *app) listenIfFree() (*site, error) {
 	site, err := a.listen(false)
 	if errors.Is(err, syscall.EADDRINUSE) && a.cfg.Source("web.listen") == "default" {
-		a.notice("no HTTP API here: %v", err)
+		a.notice("no pages and no HTTP API here: %v", err)
 		return nil, nil
 	}
 	return site, err
@@ -150,7 +149,7 @@ func (a *app) announce(served *memredis.Server, s *site, commands []config.Funct
 		p.field("redis", p.paint(bold, where)+", which was there already")
 	}
 	if s != nil {
-		p.field("web", p.paint(bold, s.url()+httpapi.Base))
+		p.site(s)
 	}
 	if len(names) == 0 {
 		p.field("functions", "none with exec: no worker runs (refq init writes a sample)")

@@ -1,20 +1,16 @@
 package main
 
 import (
-	"cmp"
 	"context"
-	"maps"
-	"slices"
 	"strings"
 
+	"github.com/refq/refq/internal/alike"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 )
 
-const (
-	mostKinds  = 1000 // that are counted apart, however many there are
-	shownKinds = 20   // that people are shown
-)
+// shownKinds are those that people are shown.
+const shownKinds = 20
 
 // failures counts failed calls.
 type failures struct {
@@ -23,15 +19,12 @@ type failures struct {
 
 	total, left, exhausted, unreadable int
 
-	kinds map[failureKind]int
-	other int // of kinds beyond mostKinds
+	alike.Groups
 }
-
-type failureKind struct{ function, err string }
 
 // count counts the calls that would be retried, by a walk through all of them.
 func (b bulk) count(ctx context.Context) (*failures, error) {
-	f := &failures{filter: b.filter, fresh: b.fresh, kinds: map[failureKind]int{}}
+	f := &failures{filter: b.filter, fresh: b.fresh}
 	filter := b.filter
 	filter.Status = refcache.Failed
 	for info, err := range b.producer.List(ctx, filter) {
@@ -45,21 +38,15 @@ func (b bulk) count(ctx context.Context) (*failures, error) {
 
 func (f *failures) add(info refcache.TaskInfo) {
 	f.total++
-	kind := failureKind{info.Func, firstLine(info.LastError)}
 	switch {
 	case info.Unreadable != "":
 		f.unreadable++
-		kind.err = "unreadable record"
 	case info.CanRetry:
 		f.left++
 	default:
 		f.exhausted++
 	}
-	if _, known := f.kinds[kind]; !known && len(f.kinds) == mostKinds {
-		f.other++
-		return
-	}
-	f.kinds[kind]++
+	f.Add(info)
 }
 
 // retriable is how many would be accepted.
@@ -94,13 +81,6 @@ func (f *failures) sentence() string {
 	return text
 }
 
-// sorted returns the kinds, the most frequent first.
-func (f *failures) sorted() []failureKind {
-	return slices.SortedFunc(maps.Keys(f.kinds), func(a, b failureKind) int {
-		return cmp.Or(cmp.Compare(f.kinds[b], f.kinds[a]), cmp.Compare(a.function, b.function), cmp.Compare(a.err, b.err))
-	})
-}
-
 type failureKindJSON struct {
 	Func  string `json:"func"`
 	Error string `json:"error"`
@@ -109,11 +89,11 @@ type failureKindJSON struct {
 
 // printFailures prints the answer to --dry-run.
 func (b bulk) printFailures(f *failures) error {
-	kinds := f.sorted()
+	kinds := f.Sorted()
 	if b.asJSON {
 		list := make([]failureKindJSON, len(kinds))
 		for i, k := range kinds {
-			list[i] = failureKindJSON{k.function, k.err, f.kinds[k]}
+			list[i] = failureKindJSON{k.Func, k.Error, k.Calls}
 		}
 		return b.printObject(struct {
 			Failed      int               `json:"failed"`
@@ -123,7 +103,7 @@ func (b bulk) printFailures(f *failures) error {
 			Unreadable  int               `json:"unreadable"`
 			Kinds       []failureKindJSON `json:"kinds"`
 			OtherKinds  int               `json:"other_kinds"`
-		}{f.total, f.retriable(), f.left, f.exhausted, f.unreadable, list, f.other})
+		}{f.total, f.retriable(), f.left, f.exhausted, f.unreadable, list, f.Others})
 	}
 	p := page{screen: b.stdout}
 	p.line("%s", printable(f.sentence()))
@@ -132,13 +112,13 @@ func (b bulk) printFailures(f *failures) error {
 	}
 	rows := table{}
 	rows.header("CALLS", "FUNCTION", "ERROR")
-	hidden := f.other
+	hidden := f.Others
 	for i, k := range kinds {
 		if i >= shownKinds {
-			hidden += f.kinds[k]
+			hidden += k.Calls
 			continue
 		}
-		rows.add(nil, number(f.kinds[k]), printable(k.function), k.err)
+		rows.add(nil, number(k.Calls), printable(k.Func), printable(k.Error))
 	}
 	rows.addTo(&p)
 	if hidden > 0 {

@@ -12,6 +12,8 @@ import (
 
 	"github.com/refq/refq/internal/guard"
 	"github.com/refq/refq/internal/httpapi"
+	"github.com/refq/refq/internal/queues"
+	"github.com/refq/refq/internal/ui"
 	"github.com/refq/refq/internal/web"
 	"github.com/refq/refq/metrics"
 	"github.com/refq/refq/producer"
@@ -20,9 +22,9 @@ import (
 func newWeb(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "web",
-		Short: "Serve the HTTP API until SIGINT or SIGTERM",
-		Long: `Serve the HTTP API, for programs in any language, until SIGINT or SIGTERM. Then
-requests that wait are answered, and streams end.
+		Short: "Serve pages for people and the HTTP API until SIGINT or SIGTERM",
+		Long: `Serve pages for people, and the HTTP API for programs in any language, until
+SIGINT or SIGTERM. Then requests that wait are answered, and streams end.
 
 On an address that other machines reach, it needs credentials: a file that
 web.credentials_file in config.yaml names, or the variable REFQ_WEB_CREDENTIALS,
@@ -33,6 +35,8 @@ with lines of operator:NAME:SECRET or viewer:NAME:SECRET.`,
 	a.configFlag(flags, "listen", "address", "where to listen (default 127.0.0.1:8383)")
 	a.configFlag(flags, "read-only", "", "refuse all changes")
 	flags.Lookup("read-only").NoOptDefVal = "true"
+	a.configFlag(flags, "queues-write", "", "let operators use the buttons of asynqmon at /queues/")
+	flags.Lookup("queues-write").NoOptDefVal = "true"
 	insecure := flags.Bool("insecure-no-auth", false, "no credentials, although other machines reach the address")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if err := a.load(); err != nil {
@@ -124,8 +128,13 @@ func (a *app) announceWeb(s *site) error {
 		return a.printObject(map[string]string{"web": s.url()})
 	}
 	p := page{screen: a.stdout}
-	p.field("web", p.paint(bold, s.url()+httpapi.Base))
+	p.site(s)
 	return p.print()
+}
+
+// site says where to point a browser, and programs.
+func (p *page) site(s *site) {
+	p.field("web", p.paint(bold, s.url()+"/")+"\n"+s.url()+httpapi.Base+" for programs")
 }
 
 // serveWeb serves the site until ctx ends.
@@ -146,7 +155,9 @@ func (a *app) serveWeb(ctx context.Context, rdb redis.UniversalClient, s *site) 
 func (a *app) handler(p *producer.Producer, rdb redis.UniversalClient, s *site) http.Handler {
 	own := metrics.Handler(metrics.Config{Redis: rdb, Producer: p, Version: thisVersion().Version})
 	guarded := http.NewServeMux()
-	guarded.Handle("/", httpapi.New(p, a.cfg, a.log))
+	guarded.Handle("/", ui.New(p, a.cfg, a.log))
+	guarded.Handle(httpapi.Base+"/", httpapi.New(p, a.cfg, a.log))
+	guarded.Handle(queues.Base+"/", queues.New(p, rdb, a.cfg, a.log))
 	guarded.Handle("GET /metrics", own)
 	all := http.NewServeMux()
 	all.Handle("/", a.guard(s).Handler(guarded))

@@ -108,7 +108,7 @@ exits 0 refq call echo --wait 20s
 kill -INT dev
 wait dev
 stdout '"web":null'
-stderr 'no HTTP API here: .*8383.*\(the default\): name another address as web.listen in config.yaml or REFQ_WEB_LISTEN'
+stderr 'no pages and no HTTP API here: .*8383.*\(the default\): name another address as web.listen in config.yaml or REFQ_WEB_LISTEN'
 -- config.yaml --
 functions: {echo: {exec: [cat]}}
 `), 0o600))

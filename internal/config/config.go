@@ -55,6 +55,7 @@ type Web struct {
 	Hosts           []string // names that requests may be for besides this machine's own
 	CredentialsFile string   // absolute; empty: none
 	ReadOnly        bool     // changes are refused
+	QueuesWrite     bool     // asynqmon may change things, too
 	MaxRequests     int      // at a time; at least 1
 }
 

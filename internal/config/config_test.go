@@ -67,6 +67,7 @@ func TestNothingConfiguredMeansTheDefaults(t *testing.T) {
 		{"web.hosts", "[]", "default"},
 		{"web.credentials_file", "", "default"},
 		{"web.read_only", "false", "default"},
+		{"web.queues_write", "false", "default"},
 		{"web.max_requests", "256", "default"},
 	}, c.Settings())
 	require.Empty(t, c.Path)

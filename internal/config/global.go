@@ -72,6 +72,8 @@ var globalKeys = []globalKey{
 		true, func(c Config) string { return c.Web.CredentialsFile }, list{}},
 	{key[Config]{"web.read_only", "true or false", func(c *Config, s string) bool { return setBool(&c.Web.ReadOnly, s) }},
 		true, func(c Config) string { return strconv.FormatBool(c.Web.ReadOnly) }, list{}},
+	{key[Config]{"web.queues_write", "true or false", func(c *Config, s string) bool { return setBool(&c.Web.QueuesWrite, s) }},
+		true, func(c Config) string { return strconv.FormatBool(c.Web.QueuesWrite) }, list{}},
 	{key[Config]{"web.max_requests", "a whole number, at least 1", func(c *Config, s string) bool { return setWhole(&c.Web.MaxRequests, s, 1) }},
 		true, func(c Config) string { return strconv.Itoa(c.Web.MaxRequests) }, list{}},
 }

@@ -19,11 +19,12 @@ web:
   hosts: [refq.example.com, 10.0.0.7]
   credentials_file: people.txt
   read_only: true
+  queues_write: true
   max_requests: 3
 `, nil, nil)
 	require.Equal(t, filepath.Join(filepath.Dir(c.Path), "people.txt"), c.Web.CredentialsFile, "relative to the file that names it")
 	c.Web.CredentialsFile = ""
-	require.Equal(t, config.Web{Listen: "[::1]:0", Hosts: []string{"refq.example.com", "10.0.0.7"}, ReadOnly: true, MaxRequests: 3}, c.Web)
+	require.Equal(t, config.Web{Listen: "[::1]:0", Hosts: []string{"refq.example.com", "10.0.0.7"}, ReadOnly: true, QueuesWrite: true, MaxRequests: 3}, c.Web)
 	require.JSONEq(t, `{"password":"***","t":"a ***"}`, string(c.Redact.JSON(json.RawMessage(`{"password":1,"t":"a sk-x"}`))))
 	require.Contains(t, c.Settings(), config.Setting{Key: "web.hosts", Value: "[refq.example.com, 10.0.0.7]", Source: c.Path + ":5"})
 
@@ -33,10 +34,10 @@ web:
 
 func TestWebIsSetByEnvironmentAndFlags(t *testing.T) {
 	t.Parallel()
-	env := map[string]string{"REFQ_WEB_LISTEN": ":1", "REFQ_WEB_HOSTS": "a,b", "REFQ_WEB_READ_ONLY": "true",
+	env := map[string]string{"REFQ_WEB_LISTEN": ":1", "REFQ_WEB_HOSTS": "a,b", "REFQ_WEB_READ_ONLY": "true", "REFQ_WEB_QUEUES_WRITE": "true",
 		"REFQ_WEB_CREDENTIALS_FILE": "here.txt", "REFQ_WEB_MAX_REQUESTS": "2"}
 	c := mustLoad(t, "web: {listen: ':0'}", env, map[string]string{"listen": ":2"})
-	require.Equal(t, config.Web{Listen: ":2", Hosts: []string{"a", "b"}, CredentialsFile: "here.txt", ReadOnly: true, MaxRequests: 2}, c.Web)
+	require.Equal(t, config.Web{Listen: ":2", Hosts: []string{"a", "b"}, CredentialsFile: "here.txt", ReadOnly: true, QueuesWrite: true, MaxRequests: 2}, c.Web)
 	require.Equal(t, "--listen", c.Source("web.listen"))
 	require.Equal(t, "REFQ_WEB_HOSTS", c.Source("web.hosts"))
 }

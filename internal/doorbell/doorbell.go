@@ -9,8 +9,8 @@ import (
 	"github.com/refq/refq/refcache"
 )
 
-// taskID names the doorbell of a delivery. asynq keeps one task per id, in whatever state.
-func taskID(ref refcache.Ref, delivery int) string {
+// TaskID names the doorbell of a delivery. asynq keeps one task per id, in whatever state.
+func TaskID(ref refcache.Ref, delivery int) string {
 	if delivery <= 1 {
 		return string(ref)
 	}

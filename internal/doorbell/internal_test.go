@@ -30,7 +30,7 @@ func FuzzPayload(f *testing.F) {
 		require.Equal(t, string(payload), string(ref))
 		_, err = refcache.ParseRef(string(ref))
 		require.NoError(t, err)
-		require.Equal(t, string(payload), taskID(ref, 1))
+		require.Equal(t, string(payload), TaskID(ref, 1))
 	})
 }
 

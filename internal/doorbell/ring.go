@@ -65,7 +65,7 @@ func (b *Bell) Ring(ctx context.Context, r store.Record, patience time.Duration)
 			b.store.Fault("ring", err)
 			return fmt.Errorf("ring for %s: %w", r.Ref, err)
 		}
-		bells, err := b.look(ctx, r.Ref.Queue(), []string{taskID(r.Ref, r.Delivery)}, 0)
+		bells, err := b.look(ctx, r.Ref.Queue(), []string{TaskID(r.Ref, r.Delivery)}, 0)
 		if err != nil {
 			return fmt.Errorf("look for the doorbell of %s: %w", r.Ref, err)
 		}
@@ -94,7 +94,7 @@ func (b *Bell) RingSilent(ctx context.Context, queue string, tasks []store.Waiti
 	}
 	ids := make([]string, len(tasks))
 	for i, t := range tasks {
-		ids[i] = taskID(t.Ref, t.Delivery)
+		ids[i] = TaskID(t.Ref, t.Delivery)
 	}
 	bells, err := b.look(ctx, queue, ids, thorough)
 	if err != nil {
@@ -164,7 +164,7 @@ func (b *Bell) NoteQueue(ctx context.Context, queue string) error {
 // also what is not counted, such as a task that was handed back.
 func enqueue(ctx context.Context, to *asynq.Client, r store.Record) error {
 	task := asynq.NewTask(r.Policy.Name, []byte(r.Ref))
-	_, err := to.EnqueueContext(ctx, task, asynq.TaskID(taskID(r.Ref, r.Delivery)), asynq.Queue(r.Ref.Queue()),
+	_, err := to.EnqueueContext(ctx, task, asynq.TaskID(TaskID(r.Ref, r.Delivery)), asynq.Queue(r.Ref.Queue()),
 		asynq.MaxRetry(r.Policy.MaxRetries+1), asynq.Timeout(forEver))
 	return err
 }

@@ -51,7 +51,7 @@ func (b *Bell) ringWhereSilent(ctx context.Context, tasks []store.Record, places
 	}
 	ids := make([]string, len(places))
 	for n, i := range places {
-		ids[n] = taskID(tasks[i].Ref, tasks[i].Delivery)
+		ids[n] = TaskID(tasks[i].Ref, tasks[i].Delivery)
 	}
 	bells, err := b.look(ctx, tasks[0].Ref.Queue(), ids, 0)
 	for n, i := range places {

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/refq/refq/internal/tracing"
 	"github.com/refq/refq/internal/web"
 	"github.com/refq/refq/refcache"
 )
@@ -61,6 +62,7 @@ func (a *API) batch(w http.ResponseWriter, r *http.Request) error {
 	if err := rc.Flush(); err != nil { // clients that send lines only once they have an answer
 		return nil // nobody is there
 	}
+	traced := tracing.Incoming(ctx, r.Header)
 	b := batch{api: a, w: w, wait: wait, format: format, slots: make(chan struct{}, batchAtOnce), stop: cancel}
 	lines := lineReader{bufio.NewReader(r.Body), a.cfg.MaxArgs + mostFraming}
 	for n := 1; ; n++ {
@@ -75,7 +77,7 @@ func (a *API) batch(w http.ResponseWriter, r *http.Request) error {
 			return nil
 		}
 		if len(bytes.TrimSpace(line.text)) > 0 || line.err != nil {
-			b.answer(ctx, n, line)
+			b.answer(traced, n, line)
 		}
 	}
 }

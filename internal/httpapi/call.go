@@ -15,6 +15,7 @@ import (
 	"github.com/refq/refq/internal/codec"
 	"github.com/refq/refq/internal/config"
 	"github.com/refq/refq/internal/guard"
+	"github.com/refq/refq/internal/tracing"
 	"github.com/refq/refq/internal/web"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
@@ -164,7 +165,7 @@ func (a *API) call(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx, cancel := web.Linger(w, r)
 	defer cancel()
-	res, err := a.make(ctx, plan)
+	res, err := a.make(tracing.Incoming(ctx, r.Header), plan)
 	if err != nil {
 		return err
 	}

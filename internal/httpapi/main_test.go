@@ -19,6 +19,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/goleak"
 
 	"github.com/refq/refq/internal/config"
@@ -76,6 +77,7 @@ type setup struct {
 	redact      []string
 	maxRequests int
 	maxArgs     int
+	traces      trace.TracerProvider
 }
 
 // declared are the functions of the server, with their queues: work knows how to run those of default.
@@ -92,7 +94,7 @@ func inWorld(t *testing.T, s setup, test func(w *world)) {
 		w := &world{T: t, redis: server, log: &safeBuffer{}, held: make(chan struct{})}
 		rdb := server.Client()
 		t.Cleanup(func() { require.NoError(t, rdb.Close()) })
-		w.p = producer.New(rdb, producer.Config{By: "server@host", MaxArgs: s.maxArgs})
+		w.p = producer.New(rdb, producer.Config{By: "server@host", MaxArgs: s.maxArgs, Traces: s.traces})
 		t.Cleanup(func() { require.NoError(t, w.p.Close()) })
 		w.serve(s)
 		test(w)

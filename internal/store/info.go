@@ -19,12 +19,40 @@ func (s *Store) Info(ctx context.Context, ref refcache.Ref) (refcache.TaskInfo, 
 	if err != nil {
 		return refcache.TaskInfo{}, err
 	}
-	info := record.Info()
-	if info.RetryHistory, err = parseEntries(answer.at(1), parseAttempt); err != nil {
-		return refcache.TaskInfo{}, damaged(ref, err)
+	return record.withHistory(answer.at(1), answer.at(2))
+}
+
+// Whole is a task with everything that is kept of it, as it was at one moment.
+type Whole struct {
+	Record
+	Info   refcache.TaskInfo // with the history
+	Args   []byte            // canonical
+	Result []byte            // nil when there is none
+}
+
+// Whole reads a task with everything that is kept of it.
+func (s *Store) Whole(ctx context.Context, ref refcache.Ref) (Whole, error) {
+	values, err := s.onTask(ctx, readScript, ref, "", "all").Slice()
+	if err != nil {
+		return Whole{}, wrap(err, "read", ref)
 	}
-	if info.Events, err = parseEntries(answer.at(2), parseEvent); err != nil {
-		return refcache.TaskInfo{}, damaged(ref, err)
+	answer := reply(values)
+	w := Whole{Args: []byte(answer.text(5))}
+	if w.Record, w.Result, err = s.recordAndResult(ref, answer); err != nil {
+		return Whole{}, err
+	}
+	w.Info, err = w.withHistory(answer.at(3), answer.at(4))
+	return w, err
+}
+
+// withHistory is Info with what the scripts answer as attempts and events.
+func (r Record) withHistory(attempts, events any) (info refcache.TaskInfo, err error) {
+	info = r.Info()
+	if info.RetryHistory, err = parseEntries(attempts, parseAttempt); err != nil {
+		return refcache.TaskInfo{}, damaged(r.Ref, err)
+	}
+	if info.Events, err = parseEntries(events, parseEvent); err != nil {
+		return refcache.TaskInfo{}, damaged(r.Ref, err)
 	}
 	for _, attempt := range slices.Backward(info.RetryHistory) {
 		if info.LastError != "" && attempt.Cause != refcache.CauseCancelled {

@@ -66,6 +66,24 @@ func (s *Store) Running(ctx context.Context, queue string) ([]Entry, error) {
 	return entries, nil
 }
 
+// Listed is how many tasks of a status of a queue there are to walk through, from since on; of those that are processing,
+// whenever they began. Tasks whose records have expired may count.
+func (s *Store) Listed(ctx context.Context, queue string, status refcache.Status, since time.Time) (int, error) {
+	if status == refcache.Processing {
+		running, err := s.Running(ctx, queue)
+		return len(running), err
+	}
+	from := "-inf"
+	if !since.IsZero() {
+		from = strconv.FormatInt(since.UnixMilli(), 10)
+	}
+	n, err := s.rdb.ZCount(ctx, statusKey(queue, status), from, "+inf").Result()
+	if err != nil {
+		return 0, fmt.Errorf("count %s tasks of queue %s: %w", status, queue, foreign(err, queue))
+	}
+	return int(n), nil
+}
+
 // Now is Redis's time.
 func (s *Store) Now(ctx context.Context) (time.Time, error) {
 	now, err := s.rdb.Time(ctx).Result()

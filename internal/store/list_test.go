@@ -74,6 +74,25 @@ func TestPagesFollowTheStatusOfATask(t *testing.T) {
 	})
 }
 
+func TestListedCountsWhatAWalkWouldMeet(t *testing.T) {
+	onBoth(t, func(q *queue) {
+		q.pending()
+		q.processing()
+		q.processing()
+		old := q.failed()
+		q.score("failed", old.ref.Hash(), q.now().Add(-2*time.Hour))
+		q.failed()
+		for status, want := range map[refcache.Status]int{refcache.Pending: 1, refcache.Processing: 2, refcache.Failed: 2, refcache.Complete: 0} {
+			n, err := q.Listed(q.Context(), q.name, status, time.Time{})
+			require.NoError(q, err)
+			require.Equal(q, want, n, status)
+		}
+		n, err := q.Listed(q.Context(), q.name, refcache.Failed, q.now().Add(-time.Hour))
+		require.NoError(q, err)
+		require.Equal(q, 1, n, "of the last hour")
+	})
+}
+
 func TestTaskAddedBetweenPagesHidesNoOther(t *testing.T) {
 	onBoth(t, func(q *queue) {
 		for n := range 4 {

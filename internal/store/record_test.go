@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
 	"slices"
@@ -127,6 +128,27 @@ func TestInfoTellsTheWholeStory(t *testing.T) {
 		require.Equal(q, 168*time.Hour, info.ExpiresAt.Sub(*info.CompletedAt))
 		require.Nil(q, info.NextRetryAt)
 		require.Equal(q, k.seen.StartedAt, *info.StartedAt)
+	})
+}
+
+func TestATaskIsReadWhole(t *testing.T) {
+	onBoth(t, func(q *queue) {
+		k := q.end(q.start(q.end(q.processing(), store.Errored(failure()))), q.Completed(bytes.Repeat([]byte("7"), 5000)))
+		whole, err := q.Whole(q.Context(), k.ref)
+		require.NoError(q, err)
+		require.Equal(q, q.read(k.ref).CreatedAt, whole.CreatedAt)
+		require.Equal(q, q.info(k.ref), whole.Info)
+		require.Len(q, whole.Info.RetryHistory, 1)
+		require.Equal(q, `{"n":1}`, string(whole.Args))
+		require.Equal(q, bytes.Repeat([]byte("7"), 5000), whole.Result)
+
+		whole, err = q.Whole(q.Context(), q.cancelled().ref)
+		require.NoError(q, err)
+		require.Nil(q, whole.Result)
+		require.Len(q, whole.Info.RetryHistory, 1)
+		require.Len(q, whole.Info.Events, 1)
+		_, err = q.Whole(q.Context(), q.ref())
+		require.ErrorIs(q, err, refcache.ErrTaskNotFound)
 	})
 }
 

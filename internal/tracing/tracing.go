@@ -4,6 +4,7 @@ package tracing
 
 import (
 	"context"
+	"net/http"
 	"strings"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -35,6 +36,12 @@ func (t Tracer) Submit(ctx context.Context, ref refcache.Ref, function string) (
 	}
 	ctx, span := t.tracer.Start(ctx, "submit "+function, trace.WithSpanKind(trace.SpanKindProducer), about(ref, function))
 	return ctx, Span{span}
+}
+
+// Incoming returns a context under which [Tracer.Submit] starts a span below the one that a request says it belongs to, by the
+// headers traceparent and tracestate of W3C Trace Context. What cannot be read counts for nothing.
+func Incoming(ctx context.Context, h http.Header) context.Context {
+	return propagation.TraceContext{}.Extract(ctx, propagation.HeaderCarrier(h))
 }
 
 // Attempt starts the span of an attempt, below the one that link is of, if any. The context returned is ctx with it.

@@ -1,6 +1,7 @@
 -- read answers what is known of a task, and notes who waits for its end.
--- ARGV[1] inbox to tell, or empty   ARGV[2] 'result', 'history' or empty: what to read besides
--- Returns {record, result, its encoding} or {record, attempts, events}; false when there is no record.
+-- ARGV[1] inbox to tell, or empty   ARGV[2] 'result', 'history', 'all' or empty: what to read besides
+-- Returns {record, result, its encoding}, {record, attempts, events} or {record, result, its encoding, attempts, events,
+-- arguments}; false when there is no record.
 
 local damaged = damage()
 if damaged then
@@ -19,11 +20,15 @@ local function entries(counter, name)
   return n > 0 and redis.call('HMGET', record, unpack(fields)) or {}
 end
 
-if ARGV[2] == 'result' then
-  local result, encoding = unpack(redis.call('HMGET', record, 'result', 'result_encoding'))
-  return {public(), result, encoding}
-elseif ARGV[2] == 'history' then
-  local attempts, events = entries(HIST_N, 'attempt:'), entries(EVENT_N, 'event:')
-  return {public(), attempts, events}
+local answer = {public()}
+if ARGV[2] == 'result' or ARGV[2] == 'all' then
+  answer[2], answer[3] = unpack(redis.call('HMGET', record, 'result', 'result_encoding'))
 end
-return {public()}
+if ARGV[2] == 'history' or ARGV[2] == 'all' then
+  answer[#answer + 1] = entries(HIST_N, 'attempt:')
+  answer[#answer + 1] = entries(EVENT_N, 'event:')
+end
+if ARGV[2] == 'all' then
+  answer[#answer + 1] = redis.call('HGET', record, 'args')
+end
+return answer

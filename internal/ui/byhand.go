@@ -1,0 +1,144 @@
+package ui
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+
+	"github.com/refq/refq/internal/guard"
+	"github.com/refq/refq/producer"
+	"github.com/refq/refq/refcache"
+)
+
+// retry answers POST /calls/{ref}/retry.
+func (u *UI) retry(w http.ResponseWriter, r *http.Request) error {
+	fresh := r.PostFormValue("fresh") == "true"
+	return u.byHand(w, r, func(ref refcache.Ref) error { return u.retryOne(r, ref, fresh) }, "retried")
+}
+
+// cancel answers POST /calls/{ref}/cancel.
+func (u *UI) cancel(w http.ResponseWriter, r *http.Request) error {
+	return u.byHand(w, r, func(ref refcache.Ref) error { return u.cancelOne(r, ref) }, "cancelled")
+}
+
+// delete answers POST /calls/{ref}/delete.
+func (u *UI) delete(w http.ResponseWriter, r *http.Request) error {
+	return u.byHand(w, r, func(ref refcache.Ref) error { return u.deleteOne(r, ref) }, "deleted")
+}
+
+// byHand does something to the call in the path, and leads back to its page, which says what came of it. That somebody
+// else was quicker is no error.
+func (u *UI) byHand(w http.ResponseWriter, r *http.Request, do func(refcache.Ref) error, done string) error {
+	ref, err := pathRef(r)
+	if err != nil {
+		return err
+	}
+	err = do(ref)
+	for _, race := range races {
+		if errors.Is(err, race.err) {
+			done, err = race.said, nil
+			break
+		}
+	}
+	if err != nil {
+		return err
+	}
+	to := callPath(ref)
+	if done == "deleted" || done == "gone" {
+		to = "/calls"
+	}
+	http.Redirect(w, r, to+"?"+url.Values{"said": {done}}.Encode(), http.StatusSeeOther)
+	return nil
+}
+
+// races are the errors that say that the call is no longer as the page showed it.
+var races = []struct {
+	err  error
+	said string
+}{
+	{refcache.ErrTaskNotFound, "gone"},
+	{refcache.ErrNotFailed, "not-failed"},
+	{refcache.ErrRetriesExhausted, "exhausted"},
+	{refcache.ErrNotCancellable, "not-cancellable"},
+	{refcache.ErrInFlight, "in-flight"},
+	{refcache.ErrNotQueued, "not-queued"},
+}
+
+// said is the sentence for what was just done, or why not. A request cannot make it say anything else.
+func said(r *http.Request, t refcache.TaskInfo) string {
+	switch r.URL.Query().Get("said") {
+	case "retried":
+		return "The call was retried."
+	case "cancelled":
+		return "The call was cancelled."
+	case "deleted":
+		return "The call was deleted."
+	case "gone":
+		return "There is no such call any more: it was deleted, or it has expired."
+	case "not-failed":
+		return "Nothing was retried: only a failed call can be, and this one " + stands(t) + ". Perhaps somebody else was quicker."
+	case "exhausted":
+		return "Nothing was retried: no retries are left. Retry it with a fresh budget."
+	case "not-cancellable":
+		return "Nothing was cancelled: the call had ended before. It is " + string(t.Status) + "."
+	case "in-flight":
+		return "Nothing was deleted: the call is in flight again. Cancel it first."
+	case "not-queued":
+		return "The call was retried. No worker could be told of it yet: one finds it within seconds."
+	}
+	return ""
+}
+
+// stands tells how a call that was no longer failed stands now.
+func stands(t refcache.TaskInfo) string {
+	if t.Status == refcache.Failed {
+		return "was in flight, and has failed again"
+	}
+	return "is " + string(t.Status)
+}
+
+// retryOne retries a call in the name of who asks, and tells the log.
+func (u *UI) retryOne(r *http.Request, ref refcache.Ref, fresh bool) error {
+	var options []producer.RetryOption
+	change := guard.Change{What: "retry", Ref: ref}
+	if fresh {
+		options = append(options, producer.FreshBudget())
+		change.What = "retry_fresh"
+	}
+	res, err := u.inTheNameOf(r).RetryTask(r.Context(), ref, options...)
+	if errors.Is(err, refcache.ErrNotQueued) {
+		u.log.WarnContext(r.Context(), "no worker could be told of a call", "ref_id", string(ref), "err", err)
+	}
+	if err == nil || errors.Is(err, refcache.ErrNotQueued) {
+		change.From, change.To = string(refcache.Failed), string(res.Status)
+	} else {
+		change.Err = err
+	}
+	guard.Audit(r.Context(), u.log, change)
+	return err
+}
+
+func (u *UI) cancelOne(r *http.Request, ref refcache.Ref) error {
+	change := guard.Change{What: "cancel", Ref: ref, From: u.status(r, ref), To: string(refcache.Cancelled)}
+	if err := u.inTheNameOf(r).Cancel(r.Context(), ref); err != nil {
+		change.To, change.Err = "", err
+	}
+	guard.Audit(r.Context(), u.log, change)
+	return change.Err
+}
+
+func (u *UI) deleteOne(r *http.Request, ref refcache.Ref) error {
+	change := guard.Change{What: "delete", Ref: ref, From: u.status(r, ref)}
+	change.Err = u.inTheNameOf(r).Delete(r.Context(), ref)
+	guard.Audit(r.Context(), u.log, change)
+	return change.Err
+}
+
+// status is how a call stands before it is changed, for the log; empty when that cannot be read.
+func (u *UI) status(r *http.Request, ref refcache.Ref) string {
+	info, err := u.producer.TaskInfo(r.Context(), ref)
+	if err != nil {
+		return ""
+	}
+	return string(info.Status)
+}

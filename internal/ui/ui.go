@@ -1,0 +1,112 @@
+// Package ui is refq's pages for people, made on the server: what package producer knows and does, as HTML. Every page
+// works without JavaScript. The one script shows times in the viewer's zone, copies, and keeps pages live.
+//
+// A page is a method of [UI] in a file of its own, a line of routes, and a template in html/ that defines "main":
+//
+//	func (u *UI) things(w http.ResponseWriter, r *http.Request) error {
+//		…
+//		return u.render(w, r, http.StatusOK, "things.html", page{Title: "Things", Live: liveQueues, Data: things})
+//	}
+//
+// An error that it returns becomes a page, too. A page that sets Live follows what happens: the browser listens at /live,
+// hears that something has changed, fetches the page again, and changes what differs in its <main> in place, so that
+// focus, selection, what was typed and opened <details> stay. Live is a ref_id, or [liveQueues] for all there is. Elements
+// that come and go in lists should have an id, by which they are told apart; one with data-keep is left as it is. What moves
+// by itself needs no update: <time data-until> counts down, <time data-since> up.
+//
+// All that calls, their authors or their errors said is hidden by the rules of config first: what a page shows of a call
+// goes through u.cfg.Redact.
+package ui
+
+import (
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/refq/refq/internal/config"
+	"github.com/refq/refq/internal/guard"
+	"github.com/refq/refq/producer"
+	"github.com/refq/refq/refcache"
+)
+
+const (
+	requestTimeout = 20 * time.Second // less than the server's
+	mostFraming    = 64 << 10         // what may stand around the arguments in a form, in bytes
+)
+
+// UI answers requests for pages. It may be used concurrently.
+type UI struct {
+	producer *producer.Producer
+	cfg      config.Config
+	log      *slog.Logger
+	mux      *http.ServeMux
+	slots    chan struct{} // requests at work, as many as there may be
+
+	facts  *fresh[facts]
+	health *fresh[refcache.Health]
+}
+
+// New returns pages about what p knows, and about the functions of cfg. They hide what cfg.Redact says, and offer no
+// changes if cfg.Web.ReadOnly; cfg.Web.MaxRequests are made at a time. The log hears of every change ([guard.Audit]).
+//
+// Who asks is told by a [guard.Guard] in front of it, which also refuses what may not be asked: without one, nobody is
+// offered changes.
+func New(p *producer.Producer, cfg config.Config, log *slog.Logger) *UI {
+	u := &UI{producer: p, cfg: cfg, log: log, mux: http.NewServeMux(), slots: make(chan struct{}, cfg.Web.MaxRequests)}
+	u.facts, u.health = newFresh(keepFacts, u.readFacts), newFresh(keepHealth, p.Health)
+	for _, r := range routes {
+		u.mux.Handle(r.pattern, u.handler(r.handle))
+	}
+	u.mux.HandleFunc("GET /static/{file}", serveStatic)
+	u.mux.Handle("/", u.handler((*UI).nothingHere))
+	return u
+}
+
+// route is a page, or something that pages do.
+type route struct {
+	pattern string // as http.ServeMux has it
+	handle  func(*UI, http.ResponseWriter, *http.Request) error
+}
+
+var routes = []route{
+	{"GET /{$}", (*UI).overview},
+	{"GET /functions", (*UI).functions},
+	{"GET /functions/{name}", (*UI).function},
+	{"POST /functions/{name}", (*UI).makeCall},
+	{"GET /calls", (*UI).calls},
+	{"GET /calls/retry", (*UI).askRetry},
+	{"POST /calls/retry", (*UI).retryAll},
+	{"GET /calls/cancel", (*UI).askCancel},
+	{"POST /calls/cancel", (*UI).cancelAll},
+	{"GET /calls/{ref}", (*UI).showCall},
+	{"GET /calls/{ref}/args", (*UI).args},
+	{"GET /calls/{ref}/result", (*UI).result},
+	{"POST /calls/{ref}/retry", (*UI).retry},
+	{"POST /calls/{ref}/cancel", (*UI).cancel},
+	{"POST /calls/{ref}/delete", (*UI).delete},
+}
+
+// ServeHTTP answers a request.
+func (u *UI) ServeHTTP(w http.ResponseWriter, r *http.Request) { u.mux.ServeHTTP(w, r) }
+
+// handler makes a page within its limits. What it returns as an error is shown as a page.
+func (u *UI) handler(handle func(*UI, http.ResponseWriter, *http.Request) error) http.Handler {
+	made := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := handle(u, w, r); err != nil {
+			u.fail(w, r, err)
+		}
+	})
+	// What a form sends is up to three times as long as what was typed.
+	limited := guard.Limit(made, 3*int64(u.cfg.MaxArgs)+mostFraming, requestTimeout)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-store")
+		select {
+		case u.slots <- struct{}{}:
+			defer func() { <-u.slots }()
+			limited.ServeHTTP(w, r)
+		default:
+			w.Header().Set("Retry-After", "1")
+			u.fail(w, r, errTooMany)
+		}
+	})
+}
