@@ -30,3 +30,17 @@ func TestTestsThatTheDocumentsNameExist(t *testing.T) {
 		require.Contains(t, tests.String(), "func "+name+"(", "docs/design.md")
 	}
 }
+
+func TestPicturesInTheDocumentsExistAndAreSmall(t *testing.T) {
+	documents, err := filepath.Glob("docs/*.md")
+	require.NoError(t, err)
+	for _, document := range append(documents, "README.md") {
+		text, err := os.ReadFile(document)
+		require.NoError(t, err)
+		for _, picture := range regexp.MustCompile(`!\[[^\]]+\]\(([^):]+)\)`).FindAllStringSubmatch(string(text), -1) {
+			file, err := os.Stat(filepath.Join(filepath.Dir(document), picture[1]))
+			require.NoError(t, err, document)
+			require.Less(t, file.Size(), int64(100<<10), picture[1])
+		}
+	}
+}
