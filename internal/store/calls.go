@@ -35,10 +35,9 @@ func (s *Store) Submit(ctx context.Context, ref refcache.Ref, c Submission) (Sub
 }
 
 func (c Submission) args() []any {
-	args := append([]any{c.Request, c.Inbox, c.revives(), c.Namespace, c.Policy.Name, c.Policy.Version, c.Args},
-		policyPairs(c.Policy)...)
+	args := []any{c.Request, c.Inbox, c.revives(), packPolicy(c.Namespace, c.Policy), c.Args}
 	if c.Trace != "" {
-		args = append(args, "trace", c.Trace)
+		args = append(args, c.Trace)
 	}
 	return args
 }

@@ -65,11 +65,12 @@ end
 -- What is damaged stays listed.
 local function current(set, member)
   -- try: what is no record, whoever put it there, must not end every sweep of the queue.
-  local status, delivery, created, updated, due = unpack(try('HMGET', prefix .. 't:' .. member, 'status', 'delivery',
-    'created_at', 'updated_at', 'next_retry_at') or {})
-  if status == set then
-    return delivery or '1', set == 'retrying' and due or updated or created or '0'
-  elseif status == false or STATUSES[status] then
+  local state = try('HGET', prefix .. 't:' .. member, 'state')
+  local current = words_of(state)
+  if current[STATUS] == set then
+    local ready = current[set == 'retrying' and NEXT_RETRY_AT or UPDATED_AT]
+    return current[DELIVERY] ~= '' and current[DELIVERY] or '1', ready ~= '' and ready or current[CREATED_AT]
+  elseif state == false or STATUSES[current[STATUS]] then
     redis.call('ZREM', prefix .. set, member)
   end
 end
