@@ -27,7 +27,10 @@ func source(name string) string {
 // most of a short script's time.
 func assemble(name string) string {
 	body := code(source(name))
-	text := used(definitions(code(source("lib"))), body) + body
+	text := body
+	if !strings.HasSuffix(name, "_short") { // which is short because it stands alone
+		text = used(definitions(code(source("lib"))), body) + body
+	}
 	values := constants(name, read(text))
 	return word.ReplaceAllStringFunc(text, func(w string) string {
 		if value, ok := values[w]; ok {
@@ -113,6 +116,9 @@ func constants(script string, read []string) map[string]string {
 	define("STATE_FORM", "'"+stateForm+"'")
 	define("WORDS_FORM", "'"+wordsForm+"'")
 	define("POLICY_FORM", "'"+policyForm+"'")
+	define("COMPLETE_FORM", "'"+completeForm+"'")
+	define("PENDING_FORM", "'"+pendingForm+"'")
+	define("PROCESSING_FORM", "'"+processingForm+"'")
 	define("STATE_WORDS", "{"+luaTexts(stateWords.names())+"}")
 	define("STATE_KINDS", "'"+stateWords.kinds()+"'")
 	define("POLICY_WORDS", "{"+luaTexts(policyWords.names())+"}")
@@ -141,6 +147,7 @@ func constants(script string, read []string) map[string]string {
 	define("RECORD_VERSION", recordVersion)
 	define("MOST_DIGITS", mostDigits)
 	define("TOO_MANY_DIGITS", "'"+strings.Repeat("%d", mostDigits+1)+"'")
+	define("SHORT_POLICY", mostDigits+len(policyWords)-1) // no number of a shorter one has too many digits
 	define("DOT", '.')
 	define("SUSPECT_FROM", SuspectFrom)
 	define("SUSPECT_LATER", suspectLater.Milliseconds())

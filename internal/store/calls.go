@@ -31,7 +31,8 @@ type Submitted struct {
 
 // Submit makes a call or finds the one that was made before.
 func (s *Store) Submit(ctx context.Context, ref refcache.Ref, c Submission) (Submitted, error) {
-	return s.submitted(ref, s.onTask(ctx, submitScript, ref, c.args()...))
+	args := c.args()
+	return s.submitted(ref, shortened(func(script *redis.Script) *redis.Cmd { return s.onTask(ctx, script, ref, args...) }, submitShort, submitScript))
 }
 
 func (c Submission) args() []any {

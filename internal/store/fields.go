@@ -120,6 +120,37 @@ var (
 	})
 )
 
+// Forms of states that the short scripts know, with what they use captured.
+var (
+	completeForm = stateIn(refcache.Complete, map[string]string{"req": "([^,]*)"})
+	pendingForm  = stateIn(refcache.Pending, map[string]string{"cycle": "(%d*)", "delivery": "(%d*)", "attempt": "(%d*)",
+		"created_at": "(%d+)", "updated_at": "(%d*)", "started_at": "", "completed_at": "", "next_retry_at": "", "retry_count": "", "lost_count": "", "hist_n": "",
+		"event_n": "", "token": "([^,]*)", "req": "([^,]*)", "waiters": "(.*)"})
+	processingForm = stateIn(refcache.Processing, map[string]string{"cycle": "(%d*)", "delivery": "(%d*)", "attempt": "(%d+)",
+		"created_at": "(%d+)", "updated_at": "(%d*)", "started_at": "(%d+)", "completed_at": "", "next_retry_at": "", "retry_count": "(%d*", "event_n": "%d*)", "token": "([^,]+)",
+		"req": "([^,]*)", "worker": "([^,]+)", "waiters": "(.*)"})
+)
+
+// stateIn is the form of a state with a status, with some words as they are given.
+func stateIn(status refcache.Status, given map[string]string) string {
+	words := make([]string, len(stateWords))
+	for i, w := range stateWords {
+		form, ok := given[w.name]
+		switch {
+		case ok:
+			words[i] = form
+		case w.name == "v":
+		case w.name == "status":
+			words[i] = string(status)
+		case w.kind == whole:
+			words[i] = "%d*"
+		default:
+			words[i] = "[^,]*"
+		}
+	}
+	return "^" + strings.Join(words, ",") + "$"
+}
+
 func (p packed) pattern(of func(packedWord) string) string {
 	words := make([]string, len(p))
 	for i, w := range p {

@@ -270,7 +270,6 @@ local function end_task(status, result, encoding)
   put(COMPLETED_AT, now_text)
   drop_field(NOTE, 'note')
   if status == 'complete' then
-    redis.call('ZREMRANGEBYRANK', prefix .. 'complete', 0, -1 - COMPLETIONS)
     drop_field(PROGRESS, 'progress')
     life = tonumber(ttl) or DEFAULT_TTL
   else

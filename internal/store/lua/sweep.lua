@@ -88,6 +88,7 @@ for _, set in ipairs({'pending', 'retrying'}) do
     end
   end
 end
+redis.call('ZREMRANGEBYRANK', prefix .. 'complete', 0, -1 - COMPLETIONS)
 for _, set in ipairs({'complete', 'failed', 'cancelled'}) do
   for _, member in ipairs((page(set, '+inf', tidy))) do
     current(set, member)
