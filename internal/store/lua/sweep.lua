@@ -3,7 +3,7 @@
 -- ARGV[2] '1' to look also when a sweep has just been
 -- Returns false when another has just swept, else
 -- {claims of dead workers as worker, hash, token, ...; dead workers without claims; tasks that have waited or been
--- overdue for too long as hash, delivery, since when in ms, ...; 1 if more may follow}.
+-- overdue for too long as hash, delivery, since when in ms, ...; 1 if more may follow; 1 if there was no sweep before}.
 -- The sets are walked by a cursor each, so that no healthy head hides a lost entry.
 
 local state = prefix .. 'sweep'
@@ -94,4 +94,4 @@ for _, set in ipairs({'complete', 'failed', 'cancelled'}) do
     current(set, member)
   end
 end
-return {orphans, idle, silent, more}
+return {orphans, idle, silent, more, last and 0 or 1}
