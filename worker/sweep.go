@@ -23,8 +23,14 @@ const (
 // sweepQueue mends what was lost in a queue, until ctx ends: attempts of dead workers, doorbells that no longer ring.
 func (w *Worker) sweepQueue(ctx context.Context, queue string) {
 	var noted time.Time
+	quiet := false
 	each(ctx, sweepEvery, func() {
+		if quiet { // every other sweep will do
+			quiet = false
+			return
+		}
 		found, err := w.sweep(ctx, queue)
+		quiet = found.Quiet && !found.First
 		if err == nil && found.Mine && (found.First || time.Since(noted) >= noteEvery) {
 			if err = w.noteQueue(ctx, queue); err == nil {
 				noted = time.Now()

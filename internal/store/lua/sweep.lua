@@ -3,7 +3,8 @@
 -- ARGV[2] '1' to look also when a sweep has just been
 -- Returns false when another has just swept, else
 -- {claims of dead workers as worker, hash, token, ...; dead workers without claims; tasks that have waited or been
--- overdue for too long as hash, delivery, since when in ms, ...; 1 if more may follow; 1 if there was no sweep before}.
+-- overdue for too long as hash, delivery, since when in ms, ...; 1 if more may follow; 1 if there was no sweep before; 1 if nothing waits, and no
+-- other worker can have died}.
 -- The sets are walked by a cursor each, so that no healthy head hides a lost entry.
 
 local state = prefix .. 'sweep'
@@ -94,4 +95,6 @@ for _, set in ipairs({'complete', 'failed', 'cancelled'}) do
     current(set, member)
   end
 end
-return {orphans, idle, silent, more, last and 0 or 1}
+local quiet = redis.call('ZCARD', prefix .. 'pending') == 0 and redis.call('ZCARD', prefix .. 'retrying') == 0
+  and redis.call('ZCARD', prefix .. 'workers') <= 1
+return {orphans, idle, silent, more, last and 0 or 1, quiet and 1 or 0}
