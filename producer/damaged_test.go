@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/refq/refq/internal/store/storetest"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 )
@@ -40,11 +41,11 @@ func TestEveryOperationOnADamagedTaskNamesItTheDamageAndTheWayOut(t *testing.T) 
 			{"its key holds no hash", func(key string) error { return w.rdb.Set(ctx, key, "x", 0).Err() }},
 			{"its key holds no hash", func(key string) error { return w.rdb.RPush(ctx, key, "x").Err() }},
 			{"its key holds no hash", func(key string) error { return w.rdb.SAdd(ctx, key, "x").Err() }},
-			{"status is missing", func(key string) error { return w.rdb.HSet(ctx, key, "func", "echo").Err() }},
-			{`status is "resting", not a status`, func(key string) error { return w.rdb.HSet(ctx, key, "status", "resting").Err() }},
-			{"func is missing", func(key string) error { return w.rdb.HSet(ctx, key, "status", "pending", "created_at", 1).Err() }},
+			{"state is missing", func(key string) error { return storetest.Set(ctx, w.rdb, key, "func", "echo") }},
+			{`status is "resting", not a status`, func(key string) error { return storetest.Set(ctx, w.rdb, key, "status", "resting") }},
+			{"policy is missing", func(key string) error { return storetest.Set(ctx, w.rdb, key, "status", "pending", "created_at", 1) }},
 			{`cycle is "9999999999999999", not a whole number`, func(key string) error {
-				return w.rdb.HSet(ctx, key, "status", "complete", "cycle", "9999999999999999").Err()
+				return storetest.Set(ctx, w.rdb, key, "status", "complete", "cycle", "9999999999999999")
 			}},
 		} {
 			in := fmt.Sprint(n)
@@ -73,7 +74,7 @@ func TestRunningTaskThatIsDamagedCanBeDeleted(t *testing.T) {
 		w.start(fn.of(echo))
 		ref := w.submit(echo, "in")
 		w.until(ref, refcache.Processing)
-		w.rdb.HSet(w.Context(), recordOf(ref), "cycle", "one")
+		require.NoError(w, storetest.Set(w.Context(), w.rdb, recordOf(ref), "cycle", "one"))
 		require.NoError(w, w.p.Delete(w.Context(), ref))
 		time.Sleep(5 * time.Second) // the attempt is told at its worker's next beat
 		close(fn.hold)
@@ -89,7 +90,7 @@ func TestWaiterHearsThatTheRecordWasDamaged(t *testing.T) {
 		ref := w.submit(echo, "in")
 		ended := w.waitFor(ref)
 		time.Sleep(10 * time.Second)
-		w.rdb.HSet(w.Context(), recordOf(ref), "delivery", "first")
+		require.NoError(w, storetest.Set(w.Context(), w.rdb, recordOf(ref), "delivery", "first"))
 		damaged := time.Now()
 		require.ErrorContains(w, <-ended, `delivery is "first", not a whole number`)
 		require.LessOrEqual(w, time.Since(damaged), 2*time.Second)
@@ -101,7 +102,7 @@ func TestNewerRecordIsRefusedByEveryOperationAndKept(t *testing.T) {
 		w.start((&script{}).of(echo))
 		ref := w.submit(echo, "in")
 		w.until(ref, refcache.Complete)
-		w.rdb.HSet(w.Context(), recordOf(ref), "v", 2, "completed_at", "2026-11-25", "result_encoding", "brotli")
+		require.NoError(w, storetest.Set(w.Context(), w.rdb, recordOf(ref), "v", 2, "completed_at", "2026-11-25", "result_encoding", "brotli"))
 		before := w.rdb.HGetAll(w.Context(), recordOf(ref)).Val()
 		want := fmt.Sprintf("record of %s has version 2: written by a newer refq, update this one", ref)
 		for operation, err := range w.operations(ref, "in") {

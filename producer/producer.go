@@ -16,6 +16,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/refq/refq/internal/doorbell"
+	"github.com/refq/refq/internal/pipe"
 	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/internal/tally"
 	"github.com/refq/refq/internal/tracing"
@@ -65,8 +66,9 @@ func New(rdb redis.UniversalClient, c Config) *Producer {
 	if c.By == "" {
 		c.By = userAtHost()
 	}
-	s := store.New(rdb)
-	return &Producer{c, &parts{store: s, bell: doorbell.New(rdb, s), inbox: newInbox(rdb, s, rand.Text()), tally: tally.New(s),
+	scripts := pipe.New(rdb)
+	s := store.New(scripts)
+	return &Producer{c, &parts{store: s, bell: doorbell.New(scripts, s), inbox: newInbox(rdb, s, rand.Text()), tally: tally.New(s),
 		local: newLocalCache(rdb, c.LocalCache), tracer: tracing.New(c.Traces), queues: map[string]bool{}}}
 }
 

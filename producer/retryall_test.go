@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/refq/refq/internal/memredis"
+	"github.com/refq/refq/internal/store/storetest"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 	"github.com/refq/refq/worker"
@@ -214,7 +215,7 @@ func TestRetryAllGoesOnPastWhatCannotBeRead(t *testing.T) {
 		w.start(s.of(echo))
 		failed := w.failures(echo, 5)
 		key := func(ref refcache.Ref) string { return "refq:{default}:t:" + ref.Hash() }
-		require.NoError(w, w.rdb.HSet(w.Context(), key(failed[1]), "cycle", "x").Err())
+		require.NoError(w, storetest.Set(w.Context(), w.rdb, key(failed[1]), "cycle", "x"))
 		require.NoError(w, w.rdb.Del(w.Context(), key(failed[3])).Err())
 		require.NoError(w, w.rdb.Set(w.Context(), key(failed[3]), "no hash", 0).Err())
 

@@ -37,7 +37,7 @@ func TestStatsShowTheLastHourOfAllProducersAndWorkers(t *testing.T) {
 		w.until(first, refcache.Failed)
 		_, err = w.call(once(slow), "a")
 		require.Error(w, err)
-		time.Sleep(2 * time.Second)
+		time.Sleep(3 * time.Second) // counts are written within 2 s
 
 		stats, err := w.p.Stats(w.Context())
 		require.NoError(w, err)

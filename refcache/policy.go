@@ -67,7 +67,7 @@ func (p Policy) Jittered(d time.Duration, u float64) time.Duration {
 	if p.RetryMaxDelay > 0 {
 		d = min(d, p.RetryMaxDelay)
 	}
-	return d + time.Duration(math.Ceil(float64(d)*u*p.RetryJitter))
+	return d + time.Duration(math.Ceil(min(float64(d)*u*p.RetryJitter, float64(longestDelay))))
 }
 
 // longestDelay keeps due times within what Redis scripts count exactly, 2^53 ms; a century will do.

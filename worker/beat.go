@@ -17,6 +17,8 @@ import (
 
 const (
 	beatEvery = 2 * time.Second
+	// pingEvery is how often a subscription without messages is tried. The beat is behind it.
+	pingEvery = 10 * time.Second
 	// beatTimeout leaves time for a second beat before the worker counts as dead. It is longer than two round trips to a
 	// Redis that takes a second for each: after a timeout the next beat has to connect first.
 	beatTimeout = store.DeadAfter / 2
@@ -119,7 +121,7 @@ func (w *Worker) leave(ctx context.Context) {
 func (w *Worker) hearCancellations(ctx context.Context) {
 	sub := w.rdb.Subscribe(ctx, store.WorkerChannel(w.id))
 	defer sub.Close()
-	messages := sub.Channel()
+	messages := sub.Channel(redis.WithChannelHealthCheckInterval(pingEvery))
 	for {
 		select {
 		case m, ok := <-messages:

@@ -9,6 +9,7 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/stretchr/testify/require"
 
+	"github.com/refq/refq/internal/store/storetest"
 	"github.com/refq/refq/refcache"
 	"github.com/refq/refq/worker"
 )
@@ -18,7 +19,7 @@ func recordOf(ref refcache.Ref) string { return "refq:{" + ref.Queue() + "}:t:" 
 // damage writes to a record behind everybody's back.
 func (w *world) damage(ref refcache.Ref, field string, value any) {
 	w.Helper()
-	require.NoError(w, w.rdb.HSet(w.Context(), recordOf(ref), field, value).Err())
+	require.NoError(w, storetest.Set(w.Context(), w.rdb, recordOf(ref), field, value))
 }
 
 func (w *world) fields(ref refcache.Ref) map[string]string {
@@ -44,7 +45,7 @@ func TestDamagedTasksAreNotRunAndHoldNobodyUp(t *testing.T) {
 		}
 		for _, field := range []string{"func", "args", "created_at", "status"} {
 			ref := w.submit(work, "without "+field)
-			w.rdb.HDel(w.Context(), recordOf(ref), field)
+			require.NoError(w, storetest.Remove(w.Context(), w.rdb, recordOf(ref), field))
 			refs = append(refs, ref)
 		}
 		var before []map[string]string
@@ -79,7 +80,7 @@ func TestDamagedTaskRunsOnceItIsMended(t *testing.T) {
 		w.damage(ref, "attempt", "first")
 		w.start(worker.Config{}, handles(work, failing(0).run))
 		time.Sleep(10 * time.Second)
-		w.rdb.HDel(w.Context(), recordOf(ref), "attempt")
+		require.NoError(w, storetest.Remove(w.Context(), w.rdb, recordOf(ref), "attempt"))
 		require.Equal(w, 1, w.await(ref, refcache.Complete).Attempt, "a sweep rings anew")
 	})
 }

@@ -74,7 +74,7 @@ func scriptName(keys, args []string) string {
 		return "renumber"
 	case slices.Contains([]string{"complete", "error", "release"}, args[1]):
 		return "finish"
-	case len(args) >= 7:
+	case len(args) >= 5 && strings.Count(args[3], ",") > 3: // a policy
 		return "submit"
 	case len(args) == 5:
 		return "retry"

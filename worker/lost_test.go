@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/refq/refq/internal/store/storetest"
 	"github.com/refq/refq/refcache"
 	"github.com/refq/refq/worker"
 )
@@ -85,7 +86,7 @@ func TestTasksThatLostWorkersRunOneAtATime(t *testing.T) {
 		var suspects []refcache.Ref
 		for _, in := range []string{"a", "b", "c"} {
 			ref := w.submit(work, in)
-			require.NoError(w, w.rdb.HSet(w.Context(), "refq:{"+ref.Queue()+"}:t:"+ref.Hash(), "lost_count", 2).Err())
+			require.NoError(w, storetest.Set(w.Context(), w.rdb, "refq:{"+ref.Queue()+"}:t:"+ref.Hash(), "lost_count", 2))
 			suspects = append(suspects, ref)
 		}
 		w.start(worker.Config{Concurrency: 10}, handles(work, fn))

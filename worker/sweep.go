@@ -15,12 +15,27 @@ const (
 	// sweepBatch tasks that wait are looked at in each sweep, whether there is anything to mend or not. Both looks, at
 	// the records and at the doorbells, are scripts and hold up Redis, for some ms each.
 	sweepBatch = 1000
+	// noteEvery is how often a sweeping worker says again that the queue is used, besides whenever a flush has been: somebody
+	// may have deleted the queue in asynq.
+	noteEvery = 10 * time.Second
 )
 
 // sweepQueue mends what was lost in a queue, until ctx ends: attempts of dead workers, doorbells that no longer ring.
 func (w *Worker) sweepQueue(ctx context.Context, queue string) {
+	var noted time.Time
+	quiet := false
 	each(ctx, sweepEvery, func() {
-		err := w.sweep(ctx, queue)
+		if quiet { // every other sweep will do
+			quiet = false
+			return
+		}
+		found, err := w.sweep(ctx, queue)
+		quiet = found.Quiet && !found.First
+		if err == nil && found.Mine && (found.First || time.Since(noted) >= noteEvery) {
+			if err = w.noteQueue(ctx, queue); err == nil {
+				noted = time.Now()
+			}
+		}
 		switch {
 		case err == nil || ctx.Err() != nil:
 		case isRefusal(err) && w.complaints.due():
@@ -32,22 +47,22 @@ func (w *Worker) sweepQueue(ctx context.Context, queue string) {
 }
 
 // sweep looks at a part of the queue, and goes on for as long as it finds doorbells missing: where one got lost, many may
-// have been.
-func (w *Worker) sweep(ctx context.Context, queue string) error {
+// have been. It answers what it found first.
+func (w *Worker) sweep(ctx context.Context, queue string) (first store.Swept, err error) {
 	for goOn := false; ; goOn = true {
 		found, err := w.store.Sweep(ctx, queue, sweepBatch, goOn)
+		if !goOn {
+			first = found
+		}
 		if err != nil || !found.Mine {
-			return err
+			return first, err
 		}
 		if err := w.takeOver(ctx, queue, found); err != nil {
-			return err
+			return first, err
 		}
 		rang, err := w.ringSilent(ctx, queue, found.Silent)
-		if err != nil {
-			return err
-		}
-		if rang == 0 || !found.More {
-			return w.noteQueue(ctx, queue)
+		if err != nil || rang == 0 || !found.More {
+			return first, err
 		}
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/refq/refq/internal/doorbell"
+	"github.com/refq/refq/internal/pipe"
 	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/internal/tally"
 	"github.com/refq/refq/internal/tracing"
@@ -83,14 +84,15 @@ func (c Config) check() error {
 
 // Worker runs functions. Create one with New, register functions with Handle, then call Run once.
 type Worker struct {
-	rdb    redis.UniversalClient
-	cfg    Config
-	id     string
-	store  *store.Store
-	bell   *doorbell.Bell
-	log    *slog.Logger
-	tally  *tally.Tally
-	tracer tracing.Tracer
+	rdb     redis.UniversalClient
+	scripts redis.UniversalClient // the same, for what is a script
+	cfg     Config
+	id      string
+	store   *store.Store
+	bell    *doorbell.Bell
+	log     *slog.Logger
+	tally   *tally.Tally
+	tracer  tracing.Tracer
 
 	handlers map[function]handler // fixed once Run is called
 	queues   map[string]bool
@@ -109,9 +111,10 @@ type Worker struct {
 // New returns a Worker that uses rdb, which the caller closes after Run has returned.
 func New(rdb redis.UniversalClient, c Config) *Worker {
 	c = c.withDefaults()
-	s := store.New(rdb)
+	scripts := pipe.New(rdb)
+	s := store.New(scripts)
 	w := &Worker{
-		rdb: rdb, cfg: c, id: newID(), store: s, bell: doorbell.New(rdb, s), tally: tally.New(s), tracer: tracing.New(c.Traces),
+		rdb: rdb, scripts: scripts, cfg: c, id: newID(), store: s, bell: doorbell.New(scripts, s), tally: tally.New(s), tracer: tracing.New(c.Traces),
 		handlers: map[function]handler{}, queues: map[string]bool{},
 		slots: make(chan struct{}, max(1, c.Concurrency)), suspect: make(chan struct{}, 1), stopping: make(chan struct{}),
 	}
@@ -150,7 +153,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	w.live.base = base
 
 	_, timeout := w.cfg.shutdown()
-	listener, err := doorbell.Listen(w.rdb, doorbell.Config{Worker: w.id, Queues: w.Queues(), Slots: w.slots,
+	listener, err := doorbell.Listen(w.scripts, doorbell.Config{Worker: w.id, Queues: w.Queues(), Slots: w.slots,
 		ShutdownTimeout: timeout, Logger: w.log, Fault: w.store.Fault}, w.answer)
 	if err != nil {
 		return fmt.Errorf("worker: %w", err)

@@ -16,6 +16,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/refq/refq/internal/memredis"
+	"github.com/refq/refq/internal/store/storetest"
 	"github.com/refq/refq/refcache"
 )
 
@@ -121,9 +122,9 @@ func damage(ts *testscript.TestScript, _ bool, args []string) {
 	case 1:
 		ts.Check(rdb.Set(ctx, key, "no hash", 0).Err())
 	case 2:
-		ts.Check(rdb.HDel(ctx, key, args[1]).Err())
+		ts.Check(storetest.Remove(ctx, rdb, key, args[1]))
 	default:
-		ts.Check(rdb.HSet(ctx, key, args[1], args[2]).Err())
+		ts.Check(storetest.Set(ctx, rdb, key, args[1], args[2]))
 	}
 }
 

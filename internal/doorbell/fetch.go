@@ -213,25 +213,32 @@ func (f *fetcher) hasFoundNothing(ctx context.Context) {
 		return
 	}
 	f.mu.Unlock()
-	idle, err := goIdle(ctx, f.rdb, f.queue, f.id)
-	switch {
-	case err != nil:
-		f.pause(fetchAgain)
-	case idle:
-		f.pause(holdLeast + rand.N(holdMost-holdLeast))
+	for enough := false; !enough; {
+		idle, err := goIdle(ctx, f.rdb, f.queue, f.id)
+		switch {
+		case err != nil:
+			f.pause(fetchAgain)
+			enough = true
+		case idle:
+			enough = f.pause(holdLeast + rand.N(holdMost-holdLeast)) // else it looks by going idle again
+		default:
+			enough = true
+		}
 	}
 	f.free <- struct{}{}
 }
 
-// pause waits for a chime, at most for a while.
-func (f *fetcher) pause(most time.Duration) {
+// pause waits for a chime, at most for a while; false when none came, nor the end.
+func (f *fetcher) pause(most time.Duration) bool {
 	enough := time.NewTimer(most)
 	defer enough.Stop()
 	select {
 	case <-f.wake:
 	case <-enough.C:
+		return false
 	case <-f.stop:
 	}
+	return true
 }
 
 // chimed wakes who waits, or is about to. False: no slot is free here, or nothing is fetched any more, so another worker

@@ -59,7 +59,9 @@ const (
 	pollEvery = 200 * time.Millisecond
 	// forwardEvery is how often asynq looks for doorbells that are due: those whose worker has died. The others are
 	// rung on time by who answered them.
-	forwardEvery = 2 * time.Second
+	forwardEvery = 4 * time.Second
+	// pingEvery is how often a subscription without messages is tried. Workers look by themselves sooner.
+	pingEvery = 10 * time.Second
 	// janitorEvery is how often asynq tidies what we do not have: completed doorbells that are kept.
 	janitorEvery = time.Minute
 	// slotPatience is how long a doorbell waits for a slot that was not taken for it beforehand.
@@ -94,7 +96,7 @@ func Listen(rdb redis.UniversalClient, c Config, h Handler) (*Listener, error) {
 		}
 		l.lines[queue] = line
 	}
-	messages := l.chimes.Channel()
+	messages := l.chimes.Channel(redis.WithChannelHealthCheckInterval(pingEvery))
 	l.heard.Go(func() { l.hear(messages) })
 	return l, nil
 }

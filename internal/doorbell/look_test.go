@@ -14,6 +14,7 @@ import (
 	"github.com/refq/refq/internal/doorbell"
 	"github.com/refq/refq/internal/memredis"
 	"github.com/refq/refq/internal/store"
+	"github.com/refq/refq/internal/store/storetest"
 	"github.com/refq/refq/refcache"
 )
 
@@ -150,7 +151,7 @@ func TestSweepRingsForManyAtOnce(t *testing.T) {
 			waiting = append(waiting, store.Waiting{Ref: r.Ref, Delivery: 1, Ready: r.CreatedAt})
 		}
 		key := func(n int) string { return "refq:{" + queue + "}:t:" + waiting[n].Ref.Hash() }
-		require.NoError(h, h.rdb.HSet(h.Context(), key(0), "max_retries", "many").Err())
+		require.NoError(h, storetest.Set(h.Context(), h.rdb, key(0), "max_retries", "many"))
 		require.NoError(h, h.rdb.Del(h.Context(), key(1)).Err())
 		rang, err := h.bell.RingSilent(h.Context(), queue, waiting)
 		require.ErrorIs(h, err, refcache.ErrUnreadable)
@@ -169,7 +170,7 @@ func TestSweepEndsWhenNothingCanBeRungAlsoBehindATaskThatCannotBeRead(t *testing
 			r := h.submit(3)
 			waiting = append(waiting, store.Waiting{Ref: r.Ref, Delivery: 1, Ready: r.CreatedAt})
 		}
-		require.NoError(h, h.rdb.HSet(h.Context(), "refq:{"+queue+"}:t:"+waiting[0].Ref.Hash(), "max_retries", "many").Err())
+		require.NoError(h, storetest.Set(h.Context(), h.rdb, "refq:{"+queue+"}:t:"+waiting[0].Ref.Hash(), "max_retries", "many"))
 		var tries atomic.Int32
 		h.server.SetFaults(func(cmd []string) memredis.Fault {
 			if !slices.Contains(cmd, asynqKey+"pending") {

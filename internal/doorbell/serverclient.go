@@ -30,7 +30,7 @@ type serverClient struct {
 func newServerClient(rdb redis.UniversalClient, l *line) serverClient {
 	closed := redis.NewClient(&redis.Options{Addr: "127.0.0.1:0"}) // never dialled; a name would be looked up
 	_ = closed.Close()
-	return serverClient{rdb, pipe.New(rdb), closed, l}
+	return serverClient{pipe.Plain(rdb), pipe.New(rdb), closed, l}
 }
 
 func (c serverClient) Subscribe(ctx context.Context, channels ...string) *redis.PubSub {

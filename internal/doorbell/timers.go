@@ -31,7 +31,7 @@ type timers struct {
 }
 
 func newTimers(rdb redis.UniversalClient, queue string) *timers {
-	return &timers{rdb: pipe.New(rdb), inspector: asynq.NewInspectorFromRedisClient(rdb), queue: queue,
+	return &timers{rdb: pipe.New(rdb), inspector: asynq.NewInspectorFromRedisClient(pipe.Plain(rdb)), queue: queue,
 		due: map[string]time.Time{}, timers: map[string]*time.Timer{}}
 }
 

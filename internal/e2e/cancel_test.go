@@ -174,7 +174,7 @@ func (l *lab) isWhole(ref refcache.Ref, n int, cancelled error, heard heard) (fi
 	require.NoError(l, err)
 	require.NotNil(l, info.CompletedAt)
 	require.Empty(l, info.Worker)
-	require.False(l, l.rdb.HExists(l.Context(), "refq:{"+ref.Queue()+"}:t:"+ref.Hash(), "waiters").Val())
+	require.Empty(l, waiters(l, l.rdb, "refq:{"+ref.Queue()+"}:t:"+ref.Hash()))
 	if info.Status == refcache.Complete {
 		require.ErrorIs(l, cancelled, refcache.ErrNotCancellable)
 		require.NoError(l, heard.err)

@@ -32,7 +32,7 @@ func TestAFailoverLosesLastWritesAndEndsEveryCall(t *testing.T) {
 	commands[`"vanishes"`] = s.next()
 	waiter := s.wait(vanished)
 	record, master := "refq:{"+s.queue+"}:t:"+vanished.Hash(), r.ask(r.master)
-	require.Eventually(t, func() bool { return master.HExists(t.Context(), record, "waiters").Val() }, soon, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return waiters(t, master, record) != "" }, soon, 10*time.Millisecond)
 	require.Eventually(t, func() bool { return s.info(commands[`"fails"`].ref()).RetryCount == 1 }, soon, 10*time.Millisecond)
 
 	r.master.Kill()

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/refq/refq/internal/netproxy"
+	"github.com/refq/refq/internal/store/storetest"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 	"github.com/refq/refq/worker"
@@ -206,7 +207,7 @@ func scriptName(keys, args []string) string {
 		return ""
 	case slices.Contains([]string{"complete", "error", "release"}, args[1]):
 		return "finish"
-	case len(args) >= 7:
+	case len(args) >= 5 && strings.Count(args[3], ",") > 3: // a policy
 		return "submit"
 	case len(args) == 3 && strings.Trim(args[0], "0123456789") == "":
 		return "cancel"
@@ -236,4 +237,11 @@ func (c *counted) count(in string) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.runs[in]
+}
+
+// waiters are the inboxes that the record at a key tells of its end.
+func waiters(t require.TestingT, rdb redis.Cmdable, key string) string {
+	record, err := storetest.Read(context.Background(), rdb, key)
+	require.NoError(t, err)
+	return record["waiters"]
 }

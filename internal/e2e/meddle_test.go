@@ -94,7 +94,7 @@ func TestAFlushEndsWaitingAndNothingElse(t *testing.T) {
 	go func() { waited <- second(producer.Call(t.Context(), p, f, words{[]string{"waits"}})) }()
 	other := s.next()
 	require.Eventually(t, func() bool { // both wait
-		return rdb.HExists(t.Context(), s.record(command), "waiters").Val() && rdb.HExists(t.Context(), s.record(other), "waiters").Val()
+		return waiters(t, rdb, s.record(command)) != "" && waiters(t, rdb, s.record(other)) != ""
 	}, soon, 10*time.Millisecond)
 
 	require.NoError(t, rdb.FlushAll(t.Context()).Err())

@@ -113,13 +113,13 @@ func TestAFlushIsToldToWaitersAndEndsNothingElse(t *testing.T) {
 	caller := s.call(`{"Words":["to","be"]}`)
 	command := s.next()
 	rdb, record := connect(t, s.redis), fmt.Sprintf("refq:{%s}:t:%s", s.queue, command.ref().Hash())
-	one := rdb.HGet(t.Context(), record, "waiters").Val()
+	one := waiters(t, rdb, record)
 	waited := make(chan error, 1)
 	go func() {
 		_, err := producer.Wait(context.Background(), p, f, command.ref())
 		waited <- err
 	}()
-	require.Eventually(t, func() bool { return rdb.HGet(t.Context(), record, "waiters").Val() != one }, soon, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return waiters(t, rdb, record) != one }, soon, 5*time.Millisecond)
 
 	require.NoError(t, rdb.FlushAll(t.Context()).Err())
 	flushed := time.Now()

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/refq/refq/internal/memredis"
+	"github.com/refq/refq/internal/store/storetest"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 )
@@ -302,7 +303,7 @@ func TestDamagedRecordsAreToldOf(t *testing.T) {
 		ref := w.ended(`{"func":"echo"}`).ref(w)
 		rdb := w.redis.Client()
 		defer rdb.Close()
-		require.NoError(w, rdb.HSet(w.Context(), "refq:{default}:t:"+refcache.Ref(ref).Hash(), "created_at", "x").Err())
+		require.NoError(w, storetest.Set(w.Context(), rdb, "refq:{default}:t:"+refcache.Ref(ref).Hash(), "created_at", "x"))
 		for _, path := range []string{"", "/result", "/task"} {
 			w.ask("GET", "/calls/"+ref+path, "").problem(w, http.StatusInternalServerError, "unreadable")
 		}

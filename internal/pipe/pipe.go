@@ -23,12 +23,13 @@ const rest = 5 * time.Second
 // client is a Redis client that pipes scripts. All else goes its own way.
 type client struct {
 	*redis.Client
-	engine *redis.AutoPipeliner
-	broke  *atomic.Int64 // when a connection last did, or could not be made, in Unix ns
+	crowd *crowd
+	broke *atomic.Int64 // when a connection last did, or could not be made, in Unix ns
 }
 
 // New returns a client that pipes the scripts sent through it if rdb was made with [redis.Options.AutoPipelineOptions], as
-// refcache.Connect does for one server, else rdb. It ends with rdb.
+// refcache.Connect does for one server, else rdb. It ends with rdb. Those who share the returned client have their scripts
+// sent together.
 //
 // A script sent through it ends with its context, although what is in the pipe may still be sent, and run. One whose
 // connection breaks is sent again as rdb's settings have it, over another one, unless its NoRetry says no.
@@ -41,7 +42,16 @@ func New(rdb redis.UniversalClient) redis.UniversalClient {
 	if err != nil {
 		return rdb // its options are not ours, and it says so to whoever uses them
 	}
-	return client{plain, engine, new(atomic.Int64)}
+	return client{plain, &crowd{engine: engine}, new(atomic.Int64)}
+}
+
+// Plain returns the client that pipes, or would pipe, the scripts sent through rdb: one that sends each over a connection of
+// its own.
+func Plain(rdb redis.UniversalClient) redis.UniversalClient {
+	if c, ok := rdb.(client); ok {
+		return c.Client
+	}
+	return rdb
 }
 
 func (c client) EvalSha(ctx context.Context, sha string, keys []string, args ...any) *redis.Cmd {
@@ -84,7 +94,7 @@ func (c client) Process(ctx context.Context, cmd redis.Cmder) error {
 	// What is in the pipe cannot be called back. The caller's own command must not change under it when it has gone.
 	piped := redis.NewCmd(ctx, cmd.Args()...)
 	piped.SetFirstKeyPos(3)
-	err := c.engine.Submit(ctx, unrepeated{piped}).WaitContext(ctx)
+	err := c.crowd.submit(ctx, unrepeated{piped}).WaitContext(ctx)
 	c.note(err)
 	switch {
 	case err != nil && ctx.Err() != nil && !answered(err):

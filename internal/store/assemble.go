@@ -22,13 +22,22 @@ func source(name string) string {
 	return string(text)
 }
 
-// assemble makes the text that Redis gets of a script: before its own, what it uses of the constants and of lib.lua, and
-// nothing else. Redis runs all of it each time, and making what is not used would take most of a short script's time.
+// assemble makes the text that Redis gets of a script: before its own, what it uses of lib.lua and nothing else, with
+// constants as their values. Redis runs all of it each time, and making what is not used, or named but constant, would take
+// most of a short script's time.
 func assemble(name string) string {
 	body := code(source(name))
-	library := used(definitions(code(source("lib"))), body)
-	text := library + body
-	return used(constants(name, read(text)), text) + text
+	text := body
+	if !strings.HasSuffix(name, "_short") { // which is short because it stands alone
+		text = used(definitions(code(source("lib"))), body) + body
+	}
+	values := constants(name, read(text))
+	return word.ReplaceAllStringFunc(text, func(w string) string {
+		if value, ok := values[w]; ok {
+			return value
+		}
+		return w
+	})
 }
 
 var comment = regexp.MustCompile(`(?m)^[ \t]*--.*\n`)
@@ -79,8 +88,8 @@ func used(all []definition, text string) string {
 	return kept
 }
 
-// place is the name of the constant for the place of a field.
-func place(field string) string { return strings.ToUpper(field) }
+// place is the name of the constant for the place of a word, or of a field.
+func place(name string) string { return strings.ToUpper(name) }
 
 // read returns the fields that a script with this text reads: the public ones, and of the others those that it names.
 func read(text string) []string {
@@ -91,29 +100,36 @@ func read(text string) []string {
 }
 
 // format names the form of a record in messages.
-var format = fmt.Sprintf("%08x", crc32.ChecksumIEEE([]byte(strings.Join(fields, " "))))
+var format = fmt.Sprintf("%08x", crc32.ChecksumIEEE(fmt.Append(nil, fields, stateWords, policyWords)))
 
 // constants are what a script that reads these fields is told once, in its text.
-func constants(script string, read []string) []definition {
-	var all []definition
-	define := func(name string, value any) {
-		all = append(all, definition{[]string{name}, fmt.Sprintf("local %s = %v\n", name, value)})
-	}
+func constants(script string, read []string) map[string]string {
+	all := map[string]string{}
+	define := func(name string, value any) { all[name] = fmt.Sprint(value) }
 	for i, field := range read {
 		define(place(field), i+1)
 	}
-	define("FIELDS", luaList(read))
-	define("PUBLIC", len(fields))
-	define("WHOLES", len(wholeFields))
-	define("DECIMALS", len(decimalFields))
-	define("POLICY", luaPlaces(policyFields))
-	all = append(all, definition{[]string{"needed"}, luaNeeded(read)})
+	for i, w := range stateWords {
+		define(place(w.name), i+1)
+	}
+	define("FIELDS", luaTexts(read))
+	define("STATE_FORM", "'"+stateForm+"'")
+	define("WORDS_FORM", "'"+wordsForm+"'")
+	define("POLICY_FORM", "'"+policyForm+"'")
+	define("COMPLETE_FORM", "'"+completeForm+"'")
+	define("PENDING_FORM", "'"+pendingForm+"'")
+	define("PROCESSING_FORM", "'"+processingForm+"'")
+	define("STATE_WORDS", "{"+luaTexts(stateWords.names())+"}")
+	define("STATE_KINDS", "'"+stateWords.kinds()+"'")
+	define("POLICY_WORDS", "{"+luaTexts(policyWords.names())+"}")
+	define("POLICY_KINDS", "'"+policyWords.kinds()+"'")
+	define("BLANK", "{"+strings.Repeat("'', ", len(stateWords))+"}")
+	define("LACKING", luaLacking(script, read))
 	define("FORMAT", "'"+format+"'")
-	define("FROM", luaFrom(script))
-	define("STATUSES", luaStatuses())
+	define("FROM", "("+luaFrom(script)+")")
+	define("STATUSES", "("+luaStatuses()+")")
 
 	d := refcache.Defaults
-	define("DEFAULT_NS", "'"+refcache.DefaultNamespace+"'")
 	define("DEFAULT_MAX_RETRIES", d.MaxRetries)
 	define("DEFAULT_TTL", d.TTL.Milliseconds())
 	define("DEFAULT_FAILURE_TTL", d.FailureTTL.Milliseconds())
@@ -130,39 +146,35 @@ func constants(script string, read []string) []definition {
 	define("PUSH_MOST", pushMost)
 	define("RECORD_VERSION", recordVersion)
 	define("MOST_DIGITS", mostDigits)
+	define("TOO_MANY_DIGITS", "'"+strings.Repeat("%d", mostDigits+1)+"'")
+	define("SHORT_POLICY", mostDigits+len(policyWords)-1) // no number of a shorter one has too many digits
+	define("DOT", '.')
 	define("SUSPECT_FROM", SuspectFrom)
 	define("SUSPECT_LATER", suspectLater.Milliseconds())
 	define("NEWER_LATER", newerLater.Milliseconds())
 	return all
 }
 
-func luaList(texts []string) string {
-	return "{'" + strings.Join(texts, "', '") + "'}"
+func luaTexts(texts []string) string {
+	return "'" + strings.Join(texts, "', '") + "'"
 }
 
-func luaPlaces(names []string) string {
-	var places []string
-	for _, name := range names {
-		places = append(places, fmt.Sprint(slices.Index(fields, name)+1))
-	}
-	return "{" + strings.Join(places, ", ") + "}"
-}
-
-// luaNeeded writes neededFields as a function of status: places of fields that the script reads, names of others.
-func luaNeeded(read []string) string {
+// luaLacking writes neededFields as a chain of tests: what a record with a status lacks, false if nothing, nil if there is no
+// such status. finish looks for nothing that it does not read: the outcome of a call whose arguments are gone is as good as any.
+func luaLacking(script string, read []string) string {
 	var b strings.Builder
-	b.WriteString("local function needed(status)\n")
 	for _, status := range refcache.Statuses {
-		var list []string
+		fmt.Fprintf(&b, "  if status == '%s' then return ", status)
 		for _, name := range neededFields[status] {
-			if i := slices.Index(read, name); i >= 0 {
-				list = append(list, fmt.Sprint(i+1))
-			} else {
-				list = append(list, "'"+name+"'")
+			if i := stateWords.place(name); i >= 0 {
+				fmt.Fprintf(&b, "task[%d] == '' and '%s' or ", i+1, name)
+			} else if i := slices.Index(read, name); i >= 0 {
+				fmt.Fprintf(&b, "not stored[%d] and '%s' or ", i+1, name)
+			} else if script != "finish" || status != refcache.Processing {
+				fmt.Fprintf(&b, "redis.call('HEXISTS', record, '%s') == 0 and '%s' or ", name, name)
 			}
 		}
-		fmt.Fprintf(&b, "  if status == '%s' then return {%s} end\n", status, strings.Join(list, ", "))
+		b.WriteString("false end\n")
 	}
-	b.WriteString("end\n")
-	return b.String()
+	return strings.TrimSpace(b.String())
 }

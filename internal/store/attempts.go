@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/refq/refq/refcache"
 )
 
@@ -48,7 +50,8 @@ func (s *Store) ClaimUnsuspected(ctx context.Context, ref refcache.Ref, token, w
 }
 
 func (s *Store) claim(ctx context.Context, ref refcache.Ref, args ...any) (ClaimAnswer, error) {
-	values, err := s.onTaskOnce(ctx, claimScript, ref, args...).Slice()
+	values, err := shortened(func(script *redis.Script) *redis.Cmd { return s.onTaskOnce(ctx, script, ref, args...) },
+		claimShort, claimScript).Slice()
 	if err != nil {
 		return ClaimAnswer{}, wrap(err, "claim", ref)
 	}
@@ -115,7 +118,15 @@ type Finished struct {
 
 // Finish ends the attempt that holds token.
 func (s *Store) Finish(ctx context.Context, ref refcache.Ref, token string, o Outcome) (Finished, error) {
-	values, err := s.onTask(ctx, finishScript, ref, append([]any{token, o.kind}, o.args...)...).Slice()
+	args := append([]any{token, o.kind}, o.args...)
+	end := func(script *redis.Script) *redis.Cmd { return s.onTask(ctx, script, ref, args...) }
+	var cmd *redis.Cmd
+	if o.kind == "complete" {
+		cmd = shortened(end, finishShort, finishScript)
+	} else {
+		cmd = end(finishScript)
+	}
+	values, err := cmd.Slice()
 	if err != nil {
 		return Finished{}, wrap(err, "finish", ref)
 	}

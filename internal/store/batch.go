@@ -29,8 +29,26 @@ func (s *Store) SubmitMany(ctx context.Context, calls []Call) []Answered {
 		uses[i] = Use{[]string{prefix(c.Ref.Queue()), recordKey(c.Ref)}, c.args()}
 	}
 	answers := make([]Answered, len(calls))
-	for i, cmd := range RunAll(ctx, s.rdb, submitScript, uses) {
+	for i, cmd := range s.submitAll(ctx, uses) {
 		answers[i].Submitted, answers[i].Err = s.submitted(calls[i].Ref, s.counted(submitScript, cmd))
+	}
+	return answers
+}
+
+// submitAll runs the short form of submit, and submit for what takes that.
+func (s *Store) submitAll(ctx context.Context, uses []Use) []*redis.Cmd {
+	answers := RunAll(ctx, s.rdb, submitShort, uses)
+	var places []int
+	var beyond []Use
+	for i, cmd := range answers {
+		if isBeyond(cmd.Err()) {
+			places, beyond = append(places, i), append(beyond, uses[i])
+		}
+	}
+	if len(beyond) > 0 {
+		for n, cmd := range RunAll(ctx, s.rdb, submitScript, beyond) {
+			answers[places[n]] = cmd
+		}
 	}
 	return answers
 }

@@ -31,14 +31,14 @@ type Submitted struct {
 
 // Submit makes a call or finds the one that was made before.
 func (s *Store) Submit(ctx context.Context, ref refcache.Ref, c Submission) (Submitted, error) {
-	return s.submitted(ref, s.onTask(ctx, submitScript, ref, c.args()...))
+	args := c.args()
+	return s.submitted(ref, shortened(func(script *redis.Script) *redis.Cmd { return s.onTask(ctx, script, ref, args...) }, submitShort, submitScript))
 }
 
 func (c Submission) args() []any {
-	args := append([]any{c.Request, c.Inbox, c.revives(), c.Namespace, c.Policy.Name, c.Policy.Version, c.Args},
-		policyPairs(c.Policy)...)
+	args := []any{c.Request, c.Inbox, c.revives(), packPolicy(c.Namespace, c.Policy), c.Args}
 	if c.Trace != "" {
-		args = append(args, "trace", c.Trace)
+		args = append(args, c.Trace)
 	}
 	return args
 }

@@ -116,8 +116,8 @@ func TestClaimIsNotSentAgainWhenItsReplyIsLost(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		q, server := bubble(t)
-		k := q.processing()
-		q.end(k, store.Released("", "w1")) // the script is loaded by now
+		q.end(q.processing(), q.Completed(nil)) // the script is loaded by now
+		k := q.pending()
 		sent := 0
 		server.SetFaults(func(cmd []string) memredis.Fault {
 			if cmd[0] == "EVALSHA" {

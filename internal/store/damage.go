@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -33,6 +34,17 @@ func newer(ref refcache.Ref, version int) error {
 
 func damaged(ref refcache.Ref, cause error) error {
 	return unreadable{fmt.Errorf("record of %s is damaged: %w; refq delete %s removes it", ref, cause, ref), true}
+}
+
+// newerIn gives the version of a record of which a script knows no more than that it is newer.
+func newerIn(err error) (version int, found bool) {
+	var refusal redis.Error
+	if !errors.As(err, &refusal) || !redis.HasErrorPrefix(refusal, "NEWER ") {
+		return 0, false
+	}
+	_, text, _ := strings.Cut(refusal.Error(), "NEWER ")
+	version, err = strconv.Atoi(text)
+	return version, err == nil
 }
 
 // damageIn gives the cause when a script refused because of a damaged record.

@@ -11,14 +11,15 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/refq/refq/internal/store"
+	"github.com/refq/refq/internal/store/storetest"
 	"github.com/refq/refq/refcache"
 )
 
 // notWhole are texts that are no whole number to compute with, although Lua or Go may think so of some.
-var notWhole = []string{"", "one", "1.5", "-1", "+1", " 1", "1\n", "1e3", "0x10", "nan", "inf", "1234567890123456",
+var notWhole = []string{"one", "1.5", "-1", "+1", " 1", "1\n", "1e3", "0x10", "nan", "inf", "1234567890123456",
 	strings.Repeat("9", 400), "\xff\x00\x1b[31m", "１"}
 
-var notDecimal = []string{"", "two", "-1", "1e3", "0x1p2", "NaN", "inf", ".5", "1.2.3", " 1", "1_0", "\xff"}
+var notDecimal = []string{"two", "-1", "1e3", "0x1p2", "NaN", "inf", ".5", "1.2.3", " 1", "1_0", "\xff"}
 
 // damage is one way in which a record may be wrong.
 type damage struct {
@@ -31,21 +32,24 @@ type damage struct {
 // damages are all the ways that a record in each status may be wrong in one field.
 func damages() []damage {
 	var all []damage
-	for _, field := range store.WholeFields {
+	for _, field := range store.WordsOf("w") {
 		for _, text := range notWhole {
 			all = append(all, damage{field, text, false, refcache.Processing, field + ` is "`})
 		}
 	}
-	for _, field := range store.DecimalFields {
+	for _, field := range store.WordsOf("d") {
 		for _, text := range notDecimal {
 			all = append(all, damage{field, text, false, refcache.Failed, field + ` is "`})
 		}
 	}
 	for _, status := range refcache.Statuses {
-		for _, field := range append([]string{"status"}, store.NeededFields[status]...) {
+		for _, field := range append([]string{"status", "func", "policy", "state"}, store.NeededFields[status]...) {
+			if status == refcache.Processing && field == "args" {
+				continue // see TestOutcomeOfACallWhoseArgumentsAreGoneIsKept
+			}
 			all = append(all, damage{field, "", true, status, field + " is missing"})
 		}
-		for _, text := range []string{"resting", "", "PENDING", "\x00"} {
+		for _, text := range []string{"resting", "PENDING", "\x00"} {
 			all = append(all, damage{"status", text, false, status, `status is "`})
 		}
 	}
@@ -62,7 +66,7 @@ func (q *queue) damaged(d damage) task {
 		refcache.Cancelled: q.cancelled, refcache.Retrying: func() task { return q.retrying(0) },
 	}[d.status]()
 	if d.missing {
-		require.NoError(q, q.rdb.HDel(q.Context(), q.record(k.ref), d.field).Err())
+		require.NoError(q, storetest.Remove(q.Context(), q.rdb, q.record(k.ref), d.field))
 	} else {
 		q.set(k.ref, d.field, d.text)
 	}
@@ -92,8 +96,8 @@ func TestNoCommandTouchesADamagedRecordAndEachNamesTheDamage(t *testing.T) {
 			before := q.rdb.HGetAll(q.Context(), q.record(k.ref)).Val()
 			listed := q.listedIn(k.ref)
 			for command, err := range q.send(k) {
-				if command == "submit" && d.status.InFlight() && (d.field == "args" || d.field == "token") {
-					require.NoError(q, err, "who joins reads neither, and will be told when waiting")
+				if command == "submit" && d.status.InFlight() && d.field == "args" {
+					require.NoError(q, err, "who joins does not read them, and will be told when waiting")
 					continue
 				}
 				require.ErrorIs(q, err, store.ErrDamaged, "%s of %s", command, d)
@@ -106,6 +110,16 @@ func TestNoCommandTouchesADamagedRecordAndEachNamesTheDamage(t *testing.T) {
 			require.Equal(q, listed, q.listedIn(k.ref), d)
 			require.NoError(q, q.rdb.Del(q.Context(), q.record(k.ref)).Err())
 		}
+	})
+}
+
+func TestOutcomeOfACallWhoseArgumentsAreGoneIsKept(t *testing.T) {
+	onBoth(t, func(q *queue) {
+		k := q.processing()
+		q.rdb.HDel(q.Context(), q.record(k.ref), "args")
+		_, err := q.Claim(q.Context(), k.ref, "t9", "w9")
+		require.ErrorIs(q, err, store.ErrDamaged)
+		require.True(q, q.finish(k.ref, k.token, q.Completed([]byte("1"))).Current)
 	})
 }
 
@@ -154,8 +168,8 @@ func TestKeyOfAnotherTypeIsDamage(t *testing.T) {
 func TestScriptsAndReadersAgreeOnWhatIsDamaged(t *testing.T) {
 	onBoth(t, func(q *queue) {
 		texts := slices.Concat(notWhole, notDecimal, []string{"0", "1", "007", "123456789012345", "1.0", "0.1", "1.", "pending", "{", `{"c":"x"}`})
-		for _, field := range store.Fields {
-			for _, text := range texts {
+		for _, field := range slices.Concat(store.Fields, store.PackedWords()["state"], store.PackedWords()["policy"]) {
+			for _, text := range append(texts, "", "f,,,,", ",pending,,") {
 				k := q.retrying(0)
 				q.set(k.ref, field, text)
 				_, script := q.Read(q.Context(), k.ref)
@@ -243,7 +257,7 @@ func TestDamagedHistoryIsNamedByWhoReadsIt(t *testing.T) {
 func TestUnreadableProgressIsShownAndHoldsNobodyUp(t *testing.T) {
 	onBoth(t, func(q *queue) {
 		k := q.processing()
-		for _, text := range []string{"{", `{"c":"x"}`, "", "\xff\x00", strings.Repeat("[", 10_000)} {
+		for _, text := range []string{"{", `{"c":"x"}`, "\xff\x00", strings.Repeat("[", 10_000)} {
 			q.set(k.ref, "progress", text)
 			progress := q.read(k.ref).Progress
 			require.Equal(q, fmt.Sprintf("unreadable report %.40q", text), progress.Message)

@@ -28,13 +28,12 @@ func (s *Store) ParseEnd(message string) (End, bool) {
 	if !ours {
 		return e, true // too long, or of another refq
 	}
-	values, ok := unpackValues(packed, len(fields)+3)
+	values, ok := unpackValues(packed, inRecord+2)
 	if !ok {
 		return e, true
 	}
-	last := len(fields) + 1
 	var err error
-	e.Record, e.Result, err = s.recordAndResult(e.Ref, reply{values[:last], values[last], values[last+1]})
+	e.Record, e.Result, err = s.recordAndResult(e.Ref, reply{values[:inRecord], values[inRecord], values[inRecord+1]})
 	e.Whole = err == nil
 	return e, true
 }

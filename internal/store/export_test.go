@@ -1,6 +1,7 @@
 package store
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -27,11 +28,18 @@ func Transitions() []Transition {
 var Fields = fields
 
 // What a record must look like.
-var (
-	WholeFields   = wholeFields
-	DecimalFields = decimalFields
-	NeededFields  = neededFields
-)
+var NeededFields = neededFields
+
+// WordsOf returns the words of the packed fields that are whole numbers, or numbers with a fraction.
+func WordsOf(k string) []string {
+	var names []string
+	for _, w := range slices.Concat(stateWords, policyWords) {
+		if string(w.kind) == k {
+			names = append(names, w.name)
+		}
+	}
+	return names
+}
 
 // TryPermissions makes the Store find out about permissions as it must before Redis 7, until the test ends: by trying.
 func TryPermissions(cleanup func(func())) {

@@ -1,49 +1,169 @@
 package store
 
 import (
-	"slices"
+	"strings"
 
 	"github.com/refq/refq/refcache"
 )
 
-// fields are read together, in this order, by whoever reads a record: whole numbers, then numbers with a fraction, then
-// texts. Scripts and readers check them alike.
-var fields = slices.Concat(wholeFields, decimalFields, textFields)
-
+// A record is a hash. What every task has, and most transitions change, is packed into two of its fields: state and policy,
+// whose words are parted by commas. An empty word stands for what is not there, or has its default. All else has a field of
+// its own, if it is there.
 var (
-	wholeFields = []string{
-		"v", "version", "cycle", "delivery", "attempt",
-		"created_at", "updated_at", "started_at", "completed_at", "next_retry_at",
-		"retry_count", "lost_count", "hist_n", "event_n",
-		"max_retries", "retry_delay", "retry_max_delay", "timeout", "ttl", "failure_ttl",
-	}
-	decimalFields = []string{"retry_backoff_factor", "retry_jitter"}
-	textFields    = []string{"backoff", "status", "ns", "func", "worker", "last_error", "note", "progress"}
+	// fields are read together, in this order, by whoever reads a record.
+	fields = []string{"state", "policy", "last_error", "note", "progress"}
 
 	// privateFields are for the scripts, and for who asks for arguments or result.
-	privateFields = []string{"args", "req", "token", "last_token", "waiters", "result", "result_encoding", "trace"}
+	privateFields = []string{"args", "trace", "result", "result_encoding"}
 
-	// policyFields are what a new life takes from its submitter.
-	policyFields = []string{
-		"max_retries", "retry_delay", "retry_max_delay", "timeout", "ttl", "failure_ttl",
-		"retry_backoff_factor", "retry_jitter", "backoff",
+	// stateWords are changed by transitions. token is that of the attempt that runs, or was the last to end; waiters are all
+	// that follows.
+	stateWords = packed{
+		{"v", whole}, {"status", aStatus}, {"cycle", whole}, {"delivery", whole}, {"attempt", whole},
+		{"created_at", whole}, {"updated_at", whole}, {"started_at", whole}, {"completed_at", whole}, {"next_retry_at", whole},
+		{"retry_count", whole}, {"lost_count", whole}, {"hist_n", whole}, {"event_n", whole},
+		{"token", free}, {"req", free}, {"worker", free}, {"waiters", free},
+	}
+
+	// policyWords stay for a life: who makes the call, and how its submitter wants it to be run.
+	policyWords = packed{
+		{"func", required}, {"version", whole}, {"ns", free}, {"max_retries", whole}, {"ttl", whole}, {"failure_ttl", whole},
+		{"retry_delay", whole}, {"retry_max_delay", whole}, {"timeout", whole},
+		{"retry_backoff_factor", decimal}, {"retry_jitter", decimal}, {"backoff", free},
 	}
 
 	// neededFields are those without a default, by status.
 	neededFields = map[refcache.Status][]string{
-		refcache.Pending:    {"func", "args", "created_at"},
-		refcache.Processing: {"func", "args", "created_at", "attempt", "started_at", "token", "worker"},
-		refcache.Retrying:   {"func", "args", "created_at", "next_retry_at"},
-		refcache.Complete:   {"func", "args", "created_at", "completed_at", "result"},
-		refcache.Failed:     {"func", "args", "created_at", "completed_at"},
-		refcache.Cancelled:  {"func", "args", "created_at", "completed_at"},
+		refcache.Pending:    {"args", "created_at"},
+		refcache.Processing: {"args", "created_at", "attempt", "started_at", "token", "worker"},
+		refcache.Retrying:   {"args", "created_at", "next_retry_at"},
+		refcache.Complete:   {"args", "created_at", "completed_at", "result"},
+		refcache.Failed:     {"args", "created_at", "completed_at"},
+		refcache.Cancelled:  {"args", "created_at", "completed_at"},
 	}
 )
 
-// Places in fields.
+// PackedWords returns the words of the packed fields, by field.
+func PackedWords() map[string][]string {
+	return map[string][]string{"state": stateWords.names(), "policy": policyWords.names()}
+}
+
+// packed are the words of a field, in their order.
+type packed []packedWord
+
+type packedWord struct {
+	name string
+	kind kind
+}
+
+// kind is what a word may be.
+type kind byte
+
+const (
+	whole    kind = 'w' // number, of at most mostDigits
+	decimal  kind = 'd' // number that may have a fraction
+	aStatus  kind = 's'
+	required kind = 'n' // text that must not be empty
+	free     kind = 't' // text
+)
+
+func (p packed) names() []string {
+	names := make([]string, len(p))
+	for i, w := range p {
+		names[i] = w.name
+	}
+	return names
+}
+
+func (p packed) kinds() string {
+	var b strings.Builder
+	for _, w := range p {
+		b.WriteByte(byte(w.kind))
+	}
+	return b.String()
+}
+
+// place is where a word stands, -1 if it is none of these.
+func (p packed) place(name string) int {
+	for i, w := range p {
+		if w.name == name {
+			return i
+		}
+	}
+	return -1
+}
+
+// Lua patterns. The last word is the rest.
+var (
+	// stateForm is that of a state, with every word captured.
+	stateForm = stateWords.pattern(func(w packedWord) string {
+		if w.kind == whole {
+			return "(%d*)"
+		}
+		return "([^,]*)"
+	})
+	// wordsForm is stateForm for a state that may be damaged.
+	wordsForm = stateWords.pattern(func(packedWord) string { return "([^,]*)" })
+	// policyForm captures what the scripts use, and the numbers whose form it does not tell.
+	policyForm = policyWords.pattern(func(w packedWord) string {
+		switch {
+		case w.name == "max_retries" || w.name == "ttl" || w.name == "failure_ttl":
+			return "(%d*)"
+		case w.kind == whole:
+			return "%d*"
+		case w.kind == decimal:
+			return "(%d*%.?%d*)"
+		case w.kind == required:
+			return "[^,]+"
+		}
+		return "[^,]*"
+	})
+)
+
+// Forms of states that the short scripts know, with what they use captured.
+var (
+	completeForm = stateIn(refcache.Complete, map[string]string{"req": "([^,]*)"})
+	pendingForm  = stateIn(refcache.Pending, map[string]string{"cycle": "(%d*)", "delivery": "(%d*)", "attempt": "(%d*)",
+		"created_at": "(%d+)", "updated_at": "(%d*)", "started_at": "", "completed_at": "", "next_retry_at": "", "retry_count": "", "lost_count": "", "hist_n": "",
+		"event_n": "", "token": "([^,]*)", "req": "([^,]*)", "waiters": "(.*)"})
+	processingForm = stateIn(refcache.Processing, map[string]string{"cycle": "(%d*)", "delivery": "(%d*)", "attempt": "(%d+)",
+		"created_at": "(%d+)", "updated_at": "(%d*)", "started_at": "(%d+)", "completed_at": "", "next_retry_at": "", "retry_count": "(%d*", "event_n": "%d*)", "token": "([^,]+)",
+		"req": "([^,]*)", "worker": "([^,]+)", "waiters": "(.*)"})
+)
+
+// stateIn is the form of a state with a status, with some words as they are given.
+func stateIn(status refcache.Status, given map[string]string) string {
+	words := make([]string, len(stateWords))
+	for i, w := range stateWords {
+		form, ok := given[w.name]
+		switch {
+		case ok:
+			words[i] = form
+		case w.name == "v":
+		case w.name == "status":
+			words[i] = string(status)
+		case w.kind == whole:
+			words[i] = "%d*"
+		default:
+			words[i] = "[^,]*"
+		}
+	}
+	return "^" + strings.Join(words, ",") + "$"
+}
+
+func (p packed) pattern(of func(packedWord) string) string {
+	words := make([]string, len(p))
+	for i, w := range p {
+		words[i] = of(w)
+	}
+	words[len(p)-1] = "(.*)"
+	return "^" + strings.Join(words, ",") + "$"
+}
+
+// Places in a record as it was read: words of state, of policy, and fields.
 const (
 	atV = iota
-	atVersion
+	atStatus
 	atCycle
 	atDelivery
 	atAttempt
@@ -56,23 +176,41 @@ const (
 	atLostCount
 	atHistN
 	atEventN
+	atToken
+	atReq
+	atWorker
+	atWaiters
+
+	atFunc
+	atVersion
+	atNS
 	atMaxRetries
+	atTTL
+	atFailureTTL
 	atRetryDelay
 	atRetryMaxDelay
 	atTimeout
-	atTTL
-	atFailureTTL
 	atBackoffFactor
 	atJitter
 	atBackoff
-	atStatus
-	atNS
-	atFunc
-	atWorker
+
 	atLastError
 	atNote
 	atProgress
-	atNow // behind them: Redis's time
+	atNow // Redis's time, behind the fields
+
+	wordsOfRecord
+)
+
+// Places in what Redis answers of a record.
+const (
+	inState = iota
+	inPolicy
+	inLastError
+	inNote
+	inProgress
+	inNow
+	inRecord
 )
 
 // recordVersion is the newest form of record that this code reads. Records of version 1 do not name it.

@@ -3,7 +3,6 @@ package store
 import (
 	"bytes"
 	"encoding/json"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,20 +15,29 @@ import (
 
 // FuzzRecord: whatever stands in the fields of a record, it is read or refused, and what is read can be told to people.
 func FuzzRecord(f *testing.F) {
-	for i, name := range fields {
+	for i := range wordsOfRecord - 1 {
+		name := nameOf(i)
 		for _, text := range []string{"", "1", "-1", "x", "99999999999999999999", "1e308", "complete", "{", `{"c":3,"t":10,"m":"page 3"}`, "\xff\x00"} {
 			f.Add(byte(i), text, name)
 		}
 	}
 	const ref = refcache.Ref("media:0123456789abcdef0123456789abcdef")
 	f.Fuzz(func(t *testing.T, field byte, text, more string) {
-		reply := make([]any, 1+len(fields))
-		for name, v := range map[string]string{"status": "failed", "func": "f", "created_at": "1764000000000", "completed_at": "1764000001000"} {
-			reply[slices.Index(fields, name)] = v
+		state, policy := strings.Split(",failed,,,,1764000000000,,,1764000001000,,,,,,,r1,,", ","), strings.Split("f,,,,,,,,,,,", ",")
+		reply := make([]any, inRecord)
+		set := func(at int, text string) {
+			switch {
+			case at < len(state):
+				state[at] = text
+			case at < len(state)+len(policy):
+				policy[at-len(state)] = text
+			default:
+				reply[2+at%3] = text
+			}
 		}
-		reply[atNow] = "1764000002000"
-		reply[int(field)%len(fields)] = text
-		reply[int(field/2)%len(fields)] = more
+		set(int(field)%(wordsOfRecord-1), text)
+		set(int(field/2)%(wordsOfRecord-1), more)
+		reply[inState], reply[inPolicy], reply[inNow] = strings.Join(state, ","), strings.Join(policy, ","), "1764000002000"
 		r, err := parseRecord(ref, reply)
 		if err != nil {
 			require.ErrorIs(t, err, refcache.ErrUnreadable)
@@ -94,7 +102,7 @@ func FuzzUnpack(f *testing.F) {
 // FuzzEnd: whatever is published to an inbox, it is the end of a task, whole or not, or passed over.
 func FuzzEnd(f *testing.F) {
 	const head = "media:0123456789abcdef0123456789abcdef 1 complete"
-	for _, seed := range []string{head, head + "\n", "", " ", "a b", head + "\n-", head + "\n" + format + strings.Repeat("-", len(fields)+3),
+	for _, seed := range []string{head, head + "\n", "", " ", "a b", head + "\n-", head + "\n" + format + strings.Repeat("-", inRecord+2),
 		head + "\n" + format + "99999999999999999999:x", head + "\n" + format + "-1:x", "\xff 2 x\n1:\x00"} {
 		f.Add(seed)
 	}

@@ -56,15 +56,19 @@ func TestEveryKeyOfAQueueHasItsHashTag(t *testing.T) {
 	require.Equal(t, ref, refOf("media", ref.Hash()))
 }
 
-func TestPolicyFieldsAreWrittenOnlyWhenTheyDiffer(t *testing.T) {
+func TestPolicyIsPackedWithoutItsDefaultsAndReadBack(t *testing.T) {
 	t.Parallel()
-	require.Empty(t, policyPairs(refcache.Defaults))
-	pairs := policyPairs(refcache.Policy{Backoff: "b"})
-	var written []string
-	for i := 0; i < len(pairs); i += 2 {
-		written = append(written, fields[pairs[i].(int)-1])
-	}
-	require.Equal(t, policyFields, written, "and a new life clears each of them")
+	p := refcache.Defaults
+	p.Name = "f"
+	require.Equal(t, "f,,,,,,,,,,,", packPolicy("default", p))
+	p = refcache.Policy{Name: "f", Version: 4, MaxRetries: 5, TTL: time.Hour, FailureTTL: 2 * time.Hour, RetryDelay: time.Minute,
+		RetryMaxDelay: 3 * time.Hour, Timeout: time.Second, BackoffFactor: 1.5, RetryJitter: 0.25, Backoff: "slow", Queue: "media"}
+	text := packPolicy("shop", p)
+	require.Equal(t, "f,4,shop,5,3600000,7200000,60000,10800000,1000,1.5,0.25,slow", text)
+	r, err := parseRecord("media:0123456789abcdef0123456789abcdef", []any{",pending,,,,1764000000000,,,,,,,,,,r1,,", text, nil, nil, nil, "1764000002000"})
+	require.NoError(t, err)
+	require.Equal(t, p, r.Policy)
+	require.Equal(t, "shop", r.Namespace)
 }
 
 // A small record must not fill the memory of whoever reads it, whether or not the packed form says how large it is.

@@ -127,7 +127,7 @@ func (s *Store) ReadAll(ctx context.Context, entries []Entry) ([]Found, error) {
 			all = append(all, Found{Record: Record{Ref: e.Ref}, At: e.At, Err: damaged(e.Ref, errNoHash)})
 		case err != nil:
 			return nil, fmt.Errorf("read %d tasks: %w", len(entries), err)
-		case values[atStatus] != nil:
+		case values[inState] != nil:
 			all = append(all, parseFound(e, append(values, now)))
 		}
 	}
@@ -148,7 +148,7 @@ func parseFound(e Entry, values []any) Found {
 
 // glimpse is what can be said of an unreadable record.
 func glimpse(ref refcache.Ref, values []any) Record {
-	p := parser{values: values}
+	p := newParser(values)
 	r := Record{Ref: ref, LastError: p.text(atLastError, ""), Policy: refcache.Policy{Name: p.text(atFunc, "")}}
 	if s := refcache.Status(p.text(atStatus, "")); slices.Contains(refcache.Statuses, s) {
 		r.Status = s

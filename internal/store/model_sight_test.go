@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/refq/refq/internal/store/storetest"
 	"github.com/refq/refq/refcache"
 )
 
@@ -98,7 +99,7 @@ func (w *modelWorld) look() modelSight {
 
 	for ref, record := range records {
 		if fields := record.Val(); len(fields) > 0 {
-			s.Tasks[modelName(ref)] = w.readTask(fields, expiries[ref].Val()).plain()
+			s.Tasks[modelName(ref)] = w.readTask(storetest.Unpacked(fields), expiries[ref].Val()).plain()
 		}
 	}
 	for name, set := range sets {

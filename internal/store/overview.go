@@ -69,31 +69,27 @@ func (s *Store) lookAtWaiting(ctx context.Context, q *refcache.QueueHealth, now 
 	pipe := s.rdb.Pipeline()
 	replies := make([]*redis.SliceCmd, len(hashes))
 	for i, hash := range hashes {
-		replies[i] = pipe.HMGet(ctx, recordKey(refOf(q.Name, hash)), "status", "func", "version", "updated_at", "created_at")
+		replies[i] = pipe.HMGet(ctx, recordKey(refOf(q.Name, hash)), "state", "policy")
 	}
 	if _, err := pipe.Exec(ctx); err != nil && !Refuses(err) { // one key that is no record must not hide the others
 		return fmt.Errorf("look at the waiting tasks of queue %s: %w", q.Name, err)
 	}
 	calls := map[refcache.WaitingFunction]int{}
 	for i, cmd := range replies {
-		field := func(n int, def string) string {
-			if n < len(cmd.Val()) && cmd.Val()[n] != nil {
-				return fmt.Sprint(cmd.Val()[n])
-			}
-			return def
-		}
+		values := append(cmd.Val(), make([]any, inRecord)...)
+		p := newParser(values)
 		set := refcache.Pending
 		if i >= len(pending) {
 			set = refcache.Retrying
 		}
-		switch status := refcache.Status(field(0, "")); {
+		switch status := refcache.Status(p.text(atStatus, "")); {
 		case status == none:
 			q.Gone++
 		case status == set: // else it has moved on meanwhile
-			version, _ := strconv.Atoi(field(2, "1"))
-			calls[refcache.WaitingFunction{Func: field(1, ""), Version: version}]++
+			version, _ := strconv.Atoi(p.text(atVersion, "1"))
+			calls[refcache.WaitingFunction{Func: p.text(atFunc, ""), Version: version}]++
 			if set == refcache.Pending {
-				q.OldestPending = max(q.OldestPending, since(now, field(3, field(4, ""))))
+				q.OldestPending = max(q.OldestPending, since(now, p.text(atUpdatedAt, p.text(atCreatedAt, ""))))
 			}
 		}
 	}

@@ -3,9 +3,8 @@ package store
 import (
 	"encoding/json"
 	"fmt"
-	"regexp"
-	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/refq/refq/refcache"
@@ -70,16 +69,19 @@ func (r Record) Error() string {
 // parseRecord reads what scripts answer as a record: the values of fields, then Redis's time.
 func parseRecord(ref refcache.Ref, reply any) (Record, error) {
 	values, ok := reply.([]any)
-	if !ok || len(values) != len(fields)+1 {
+	if !ok || len(values) != inRecord {
 		return Record{}, fmt.Errorf("record of %s: unexpected reply %T", ref, reply)
 	}
-	p := parser{values: values}
+	p := newParser(values)
 	if v := p.int(atV, 1); v > recordVersion && p.err == nil {
 		return Record{}, newer(ref, v)
 	}
+	p.shape(values, inState)
 	r := p.record(ref)
+	p.shape(values, inPolicy)
+	p.need(atFunc)
 	for _, name := range neededFields[r.Status] {
-		if at := slices.Index(fields, name); at >= 0 {
+		if at := stateWords.place(name); at >= 0 {
 			p.need(at)
 		}
 	}
@@ -112,43 +114,102 @@ func (p *parser) policy(ref refcache.Ref) refcache.Policy {
 	}
 }
 
-// policyPairs are what a policy needs in a record, as the submit script takes it: place and value of each field that is not
-// the default.
-func policyPairs(p refcache.Policy) []any {
+// packPolicy is the field policy of a call: words that are the default are left empty.
+func packPolicy(namespace string, p refcache.Policy) string {
 	d := &refcache.Defaults
-	var pairs []any
-	add := func(at int, isDefault bool, value any) {
-		if !isDefault {
-			pairs = append(pairs, at+1, value) // Lua counts from 1
+	b := make([]byte, 0, 64)
+	text := func(word, def string) {
+		if word != def {
+			b = append(b, word...)
 		}
+		b = append(b, ',')
 	}
-	add(atMaxRetries, p.MaxRetries == d.MaxRetries, p.MaxRetries)
-	add(atRetryDelay, p.RetryDelay == d.RetryDelay, p.RetryDelay.Milliseconds())
-	add(atRetryMaxDelay, p.RetryMaxDelay == d.RetryMaxDelay, p.RetryMaxDelay.Milliseconds())
-	add(atTimeout, p.Timeout == d.Timeout, p.Timeout.Milliseconds())
-	add(atTTL, p.TTL == d.TTL, p.TTL.Milliseconds())
-	add(atFailureTTL, p.FailureTTL == d.FailureTTL, p.FailureTTL.Milliseconds())
-	add(atBackoffFactor, p.BackoffFactor == d.BackoffFactor, p.BackoffFactor)
-	add(atJitter, p.RetryJitter == d.RetryJitter, p.RetryJitter)
-	add(atBackoff, p.Backoff == d.Backoff, p.Backoff)
-	return pairs
+	number := func(n, def int64) {
+		if n != def {
+			b = strconv.AppendInt(b, n, 10)
+		}
+		b = append(b, ',')
+	}
+	millis := func(n, def time.Duration) { number(n.Milliseconds(), def.Milliseconds()) }
+	float := func(n, def float64) {
+		if n != def {
+			b = strconv.AppendFloat(b, n, 'f', -1, 64)
+		}
+		b = append(b, ',')
+	}
+	text(p.Name, "")
+	number(int64(p.Version), int64(d.Version))
+	text(namespace, refcache.DefaultNamespace)
+	number(int64(p.MaxRetries), int64(d.MaxRetries))
+	millis(p.TTL, d.TTL)
+	millis(p.FailureTTL, d.FailureTTL)
+	millis(p.RetryDelay, d.RetryDelay)
+	millis(p.RetryMaxDelay, d.RetryMaxDelay)
+	millis(p.Timeout, d.Timeout)
+	float(p.BackoffFactor, d.BackoffFactor)
+	float(p.RetryJitter, d.RetryJitter)
+	return string(b) + p.Backoff
 }
 
-// parser reads the fields of a record and keeps the first thing that is wrong. The scripts judge alike: see damage in lib.lua.
+// parser reads the words and fields of a record and keeps the first thing that is wrong. The scripts judge alike: see damage
+// in lib.lua.
 type parser struct {
-	values []any // strings, or nil
+	values [wordsOfRecord]string // empty: there is none
 	err    error
 }
 
+func newParser(values []any) *parser {
+	var p parser
+	text := func(i int) string { s, _ := values[i].(string); return s }
+	unpack(p.values[atV:atFunc], text(inState))
+	unpack(p.values[atFunc:atLastError], text(inPolicy))
+	p.values[atLastError], p.values[atNote], p.values[atProgress] = text(inLastError), text(inNote), text(inProgress)
+	p.values[atNow] = text(inNow)
+	return &p
+}
+
+// unpack reads the words of a packed field. The last is the rest.
+func unpack(words []string, packed string) {
+	last := len(words) - 1
+	for i := range last {
+		words[i], packed, _ = strings.Cut(packed, ",")
+	}
+	words[last] = packed
+}
+
+// shape checks that a packed field has all of its words.
+func (p *parser) shape(values []any, field int) {
+	words := [...]packed{inState: stateWords, inPolicy: policyWords}[field]
+	text, ok := values[field].(string)
+	if n := strings.Count(text, ",") + 1; p.err == nil && !ok {
+		p.err = fmt.Errorf("%s is missing", fields[field])
+	} else if p.err == nil && n < len(words) {
+		p.err = fmt.Errorf("%s is missing", words[n].name)
+	}
+}
+
 func (p *parser) get(at int) (string, bool) {
-	text, ok := p.values[at].(string)
-	return text, ok
+	text := p.values[at]
+	return text, text != ""
+}
+
+// nameOf is how a value is called.
+func nameOf(at int) string {
+	switch {
+	case at < atFunc:
+		return stateWords[at].name
+	case at < atLastError:
+		return policyWords[at-atFunc].name
+	case at < atNow:
+		return fields[at-atLastError+inLastError]
+	}
+	return "Redis's time"
 }
 
 func (p *parser) fail(at int, want string) {
 	if p.err == nil {
 		text, _ := p.get(at)
-		p.err = fmt.Errorf("%s is %.40q, not %s", slices.Concat(fields, []string{"Redis's time"})[at], text, want)
+		p.err = fmt.Errorf("%s is %.40q, not %s", nameOf(at), text, want)
 	}
 }
 
@@ -171,8 +232,12 @@ func (p *parser) int(at, def int) int {
 	return int(n)
 }
 
-// decimalForm is how numbers with a fraction are written. strconv and Lua each take more, and not the same.
-var decimalForm = regexp.MustCompile(`^[0-9]+\.?[0-9]*$`)
+// isDecimal reports whether a text is digits, which may be followed by a point and more of them. strconv and Lua each take
+// more, and not the same.
+func isDecimal(text string) bool {
+	before, after, _ := strings.Cut(text, ".")
+	return before != "" && strings.Trim(before, "0123456789") == "" && strings.Trim(after, "0123456789") == ""
+}
 
 func (p *parser) float(at int, def float64) float64 {
 	text, ok := p.get(at)
@@ -180,7 +245,7 @@ func (p *parser) float(at int, def float64) float64 {
 		return def
 	}
 	n, err := strconv.ParseFloat(text, 64)
-	if err != nil || !decimalForm.MatchString(text) {
+	if err != nil || !isDecimal(text) {
 		p.fail(at, "a number")
 	}
 	return n
@@ -200,7 +265,7 @@ func (p *parser) time(at int) time.Time {
 // need complains of a field that is missing.
 func (p *parser) need(at int) {
 	if _, ok := p.get(at); !ok && p.err == nil {
-		p.err = fmt.Errorf("%s is missing", fields[at])
+		p.err = fmt.Errorf("%s is missing", nameOf(at))
 	}
 }
 

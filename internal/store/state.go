@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/refq/refq/refcache"
@@ -45,8 +46,10 @@ var transitions = []transition{
 // luaFrom writes the statuses that a script may leave as a Lua table.
 func luaFrom(script string) string {
 	var b strings.Builder
+	var named []refcache.Status
 	for _, t := range transitions {
-		if t.script == script && t.from != none {
+		if t.script == script && t.from != none && !slices.Contains(named, t.from) {
+			named = append(named, t.from)
 			fmt.Fprintf(&b, "%s = true, ", t.from)
 		}
 	}

@@ -37,6 +37,9 @@ func wrap(err error, operation string, ref refcache.Ref) error {
 	if cause, found := damageIn(err); found {
 		return damaged(ref, cause)
 	}
+	if version, found := newerIn(err); found {
+		return newer(ref, version)
+	}
 	if err != nil {
 		return fmt.Errorf("%s %s: %w", operation, ref, foreign(err, ref.Queue()))
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/refq/refq/internal/memredis"
 	"github.com/refq/refq/internal/redistest"
 	"github.com/refq/refq/internal/store"
+	"github.com/refq/refq/internal/store/storetest"
 	"github.com/refq/refq/refcache"
 )
 
@@ -89,7 +90,9 @@ func (q *queue) record(ref refcache.Ref) string { return q.key("t:" + ref.Hash()
 func (q *queue) index(s refcache.Status) string { return q.key(string(s)) }
 func (q *queue) claims(worker string) string    { return q.key("claims:" + worker) }
 func (q *queue) hash(ref refcache.Ref) fieldsMap {
-	return q.rdb.HGetAll(q.Context(), q.record(ref)).Val()
+	h, err := storetest.Read(q.Context(), q.rdb, q.record(ref))
+	require.NoError(q, err)
+	return h
 }
 
 type fieldsMap = map[string]string
@@ -97,7 +100,7 @@ type fieldsMap = map[string]string
 // set writes fields of a record behind the Store's back.
 func (q *queue) set(ref refcache.Ref, pairs ...any) {
 	q.Helper()
-	require.NoError(q, q.rdb.HSet(q.Context(), q.record(ref), pairs...).Err())
+	require.NoError(q, storetest.Set(q.Context(), q.rdb, q.record(ref), pairs...))
 }
 
 // now is Redis's clock.

@@ -58,6 +58,8 @@ type Swept struct {
 	Orphans []Orphan
 	Idle    []string // dead workers without claims
 	Silent  []Waiting
+	First   bool // no sweep is on record: there was none, or Redis has lost everything
+	Quiet   bool // nothing waits, and there is no other worker that could have died
 	More    bool // the walk through those that wait is not at its end
 }
 
@@ -72,7 +74,7 @@ func (s *Store) Sweep(ctx context.Context, queue string, batch int, goOn bool) (
 		return Swept{}, fmt.Errorf("sweep queue %s: %w", queue, foreign(err, queue))
 	}
 	answer := reply(values)
-	found := Swept{Mine: true, Idle: answer.texts(1), More: answer.int(3) == 1}
+	found := Swept{Mine: true, Idle: answer.texts(1), More: answer.int(3) == 1, First: answer.int(4) == 1, Quiet: answer.int(5) == 1}
 	orphans := answer.texts(0)
 	for i := 0; i+2 < len(orphans); i += 3 {
 		found.Orphans = append(found.Orphans, Orphan{orphans[i], Claim{refOf(queue, orphans[i+1]), orphans[i+2]}})

@@ -8,7 +8,8 @@ redis.call('SET', prefix .. 'worker:' .. ARGV[1], ARGV[2])
 local void, named = {}, {}
 for i = 3, #ARGV, 2 do
   named[ARGV[i] .. ARGV[i + 1]] = true
-  if try('HGET', prefix .. 't:' .. ARGV[i], 'token') ~= ARGV[i + 1] then -- a key that is no record is void
+  local current = words_of(try('HGET', prefix .. 't:' .. ARGV[i], 'state'))
+  if current[STATUS] ~= 'processing' or current[TOKEN] ~= ARGV[i + 1] then -- a key that is no record is void
     void[#void + 1] = ARGV[i]
     void[#void + 1] = ARGV[i + 1]
   end

@@ -12,7 +12,7 @@ local status, token, worker = task[STATUS], task[TOKEN], task[WORKER]
 if not status then
   return false
 end
-local same_life = task[CREATED_AT] == ARGV[1] and (task[CYCLE] or '1') == ARGV[2]
+local same_life = task[CREATED_AT] == ARGV[1] and number(CYCLE, 1) == tonumber(ARGV[2])
 if same_life and status == 'cancelled' then
   return {1, public()}
 end
@@ -23,10 +23,9 @@ end
 if status == 'processing' then
   attempt_ended('cancelled', 'cancelled by ' .. ARGV[3], nil)
 end
-clear(LAST_TOKEN)
 event('cancel', ARGV[3])
 end_task('cancelled')
-if worker then
+if worker ~= '' then
   redis.call('PUBLISH', 'refq:worker:' .. worker, token)
 end
 return {1, public()}

@@ -4,19 +4,19 @@
 -- A damaged record is an error, and stays as it is: whoever ran it could not finish it.
 -- A resend by the holder of the token gets the first answer again; a copy that comes after the attempt's end gets 'ack'.
 
+if stored and newer() and (not task[STATUS] or FROM[task[STATUS]]) then
+  return {'later', NEWER_LATER} -- a newer worker can read it; claimed here, it would be lost
+end
 local damaged = damage()
 if damaged then
   return damaged
 end
-local status, args, trace = task[STATUS], task[ARGS], task[TRACE]
+local status, args, trace = task[STATUS], stored[ARGS], stored[TRACE]
 if status == 'processing' and task[TOKEN] == ARGV[1] then
   return {'run', public(), args, trace}
 end
-if not FROM[status] or task[LAST_TOKEN] == ARGV[1] then
+if not FROM[status] or task[TOKEN] == ARGV[1] then
   return {'ack'}
-end
-if newer() then
-  return {'later', NEWER_LATER} -- a newer worker can read it; claimed here, it would be lost
 end
 if status == 'retrying' and number(NEXT_RETRY_AT) > now then
   return {'later', number(NEXT_RETRY_AT) - now}
@@ -29,9 +29,11 @@ local due = status == 'retrying' and task[NEXT_RETRY_AT]
 redis.call('ZADD', prefix .. 'workers', now, ARGV[2]) -- R5: a claim before the first beat must not look orphaned
 redis.call('HSET', prefix .. 'claims:' .. ARGV[2], hash, ARGV[1])
 move('processing')
-clear(LAST_TOKEN, NEXT_RETRY_AT, PROGRESS, NOTE)
+put(NEXT_RETRY_AT, '')
+drop_field(PROGRESS, 'progress')
+drop_field(NOTE, 'note')
 put(ATTEMPT, number(ATTEMPT, 0) + 1)
-put(STARTED_AT, now)
+put(STARTED_AT, now_text)
 put(TOKEN, ARGV[1])
 put(WORKER, ARGV[2])
 save()

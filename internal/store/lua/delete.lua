@@ -3,7 +3,9 @@
 -- Returns 1 when what was seen is gone, 0 when it is in flight, or no longer damaged.
 
 local damaged = damage()
-if damaged and ARGV[1] == '' then
+if damaged and ARGV[1] == '' and stored and newer() then
+  return 0
+elseif damaged and ARGV[1] == '' then
   for status in pairs(STATUSES) do
     redis.call('ZREM', prefix .. status, hash)
   end
@@ -18,7 +20,7 @@ local status = task[STATUS]
 if status and ARGV[1] == '' then
   return 0
 end
-if not status or task[CREATED_AT] ~= ARGV[1] or (task[CYCLE] or '1') ~= ARGV[2] then
+if not status or task[CREATED_AT] ~= ARGV[1] or number(CYCLE, 1) ~= tonumber(ARGV[2]) then
   return 1
 end
 if not FROM[status] then

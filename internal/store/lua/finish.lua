@@ -10,7 +10,7 @@ local damaged = damage()
 if damaged then
   return damaged
 end
-if task[LAST_TOKEN] == ARGV[1] then
+if task[TOKEN] == ARGV[1] and task[STATUS] ~= 'processing' then
   return {1, task[STATUS], math.max(0, number(NEXT_RETRY_AT, now) - now)}
 end
 if not FROM[task[STATUS]] or task[TOKEN] ~= ARGV[1] then
@@ -18,7 +18,7 @@ if not FROM[task[STATUS]] or task[TOKEN] ~= ARGV[1] then
 end
 
 local function note(text)
-  if text ~= '' then put(NOTE, text) end
+  if text ~= '' then set_field(NOTE, 'note', text) end
 end
 
 local function complete(result, encoding)
@@ -28,9 +28,9 @@ end
 
 local function fail(text, cause, permanent, delay, remark)
   local retries = number(RETRY_COUNT, 0)
-  local retry = permanent ~= '1' and retries < number(MAX_RETRIES, DEFAULT_MAX_RETRIES)
+  local retry = permanent ~= '1' and retries < (tonumber(max_retries) or DEFAULT_MAX_RETRIES)
   attempt_ended(cause, text, retry and delay or nil)
-  put(LAST_ERROR, text)
+  set_field(LAST_ERROR, 'last_error', text)
   if not retry then
     end_task('failed')
     return {1, 'failed', 0}
@@ -38,7 +38,7 @@ local function fail(text, cause, permanent, delay, remark)
   move('retrying', now + delay)
   put(RETRY_COUNT, retries + 1)
   put(NEXT_RETRY_AT, now + delay)
-  put(UPDATED_AT, now)
+  put(UPDATED_AT, now_text)
   note(remark)
   save()
   return {1, 'retrying', delay}
@@ -46,16 +46,17 @@ end
 
 local function release(remark, by)
   wait_for_worker()
-  clear(STARTED_AT, PROGRESS)
+  put(STARTED_AT, '')
+  drop_field(PROGRESS, 'progress')
   local attempt = number(ATTEMPT) - 1
-  if attempt == 0 then clear(ATTEMPT) else put(ATTEMPT, attempt) end
+  put(ATTEMPT, attempt > 0 and attempt or '')
   note(remark)
   event('handed_back', by)
   save()
   return {1, 'pending', 0}
 end
 
-put(LAST_TOKEN, ARGV[1])
+last_token = ARGV[1]
 if ARGV[2] == 'complete' then
   return complete(ARGV[3], ARGV[4])
 elseif ARGV[2] == 'error' then

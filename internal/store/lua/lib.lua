@@ -3,9 +3,10 @@
 --   KEYS[2]  the task's record, <prefix>t:<hash>; absent in scripts about the whole queue
 -- All keys of a queue share its hash tag, so a script may touch any of them.
 --
--- A script about a task reads the record once, into task, changes it there, and writes what has changed once, by save. Names
--- in capitals are constants from Go: the statuses that this script may leave (FROM), limits, and the places of the record's
--- fields in task, so that task[CREATED_AT] is the field created_at, as text, or false.
+-- A script about a task reads the record once, changes it in memory, and writes what has changed once, by save. Names in
+-- capitals are constants from Go: the statuses that this script may leave (FROM), limits, and places. The words of the
+-- field state are in task, so that task[CREATED_AT] is created_at, as text, empty if there is none. All other fields that
+-- the script reads are in stored, so that stored[NOTE] is the field note, as text, or false.
 
 local prefix, record = KEYS[1], KEYS[2]
 
@@ -13,7 +14,9 @@ local hash = string.sub(record, -32)
 
 local clock = redis.call('TIME')
 
-local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)
+local now_text = string.format('%s%03d', clock[1], math.floor(clock[2] / 1000))
+
+local now = tonumber(now_text)
 
 -- whole_text writes a whole number as Redis and Go do; Lua itself writes large ones otherwise.
 local function whole_text(n)
@@ -31,34 +34,58 @@ local function try(...)
   end
 end
 
--- task has the values of FIELDS; it is nil when the record's key holds no hash.
-local task = try('HMGET', record, unpack(FIELDS))
+-- stored has the values of the fields that the script reads; it is nil when the record's key holds no hash.
+local stored = try('HMGET', record, FIELDS)
 
--- changes are what save writes, by field: its new value, or false for a field that goes.
-local changes = {}
+-- task has the words of state, none when there is no record or its state has another form.
+local task = {string.match(stored and stored[STATE] or '', STATE_FORM)}
 
--- put changes a field of task.
+-- words are those of any state, whether or not it is sound.
+local function words_of(state)
+  return {string.match(state or '', WORDS_FORM)}
+end
+
+-- changes are what save writes besides state, by field: its new value, or false for a field that goes.
+local changes, changed = {}, false
+
+-- put changes a word of task.
 local function put(place, value)
   if type(value) == 'number' then
     value = whole_text(value)
   end
   task[place] = value
-  changes[FIELDS[place]] = value
+  changed = true
 end
 
--- clear removes fields of task.
+-- clear empties words of task.
 local function clear(...)
   for _, place in ipairs({...}) do
-    if task[place] then
-      task[place] = false
-      changes[FIELDS[place]] = false
-    end
+    task[place] = ''
+  end
+  changed = true
+end
+
+-- set_field changes a field.
+local function set_field(place, name, value)
+  stored[place] = value
+  changes[name] = value
+  changed = true
+end
+
+-- drop_field removes a field.
+local function drop_field(place, name)
+  if stored[place] then
+    set_field(place, name, false)
   end
 end
 
 -- save writes what has changed. It comes after what may fail because a key is not ours, so that nothing is half done.
 local function save()
-  local new, gone = {}, {}
+  if not changed then
+    return
+  end
+  stored[STATE] = table.concat(task, ',')
+  local new, gone = {'state', stored[STATE]}, {}
   for field, value in pairs(changes) do
     if value then
       new[#new + 1] = field
@@ -70,70 +97,95 @@ local function save()
   if #gone > 0 then
     redis.call('HDEL', record, unpack(gone))
   end
-  if #new > 0 then
-    redis.call('HSET', record, unpack(new))
+  redis.call('HSET', record, unpack(new))
+end
+
+-- number is a word of task as a number; what is not written has the default.
+local function number(place, default)
+  return tonumber(task[place]) or default
+end
+
+-- public returns the record as readers get it.
+local function public()
+  return {stored[STATE], stored[POLICY], stored[LAST_ERROR], stored[NOTE], stored[PROGRESS], now_text}
+end
+
+-- newer is the version of a record that only newer code can read, else nothing.
+local function newer()
+  if task[V] == '' then
+    return nil
+  end
+  local v = string.match(stored[STATE] or '', '^(%d+),')
+  return v and #v <= MOST_DIGITS and tonumber(v) > RECORD_VERSION and v
+end
+
+local function damaged_by(text)
+  return redis.error_reply('DAMAGED ' .. text)
+end
+
+-- complaint finds what is wrong with the words of a packed field. kinds has a letter for each: w for a whole number, d for one
+-- with a fraction, s for a status, n for a text that is needed, t for any other.
+local function complaint(packed, names, kinds)
+  local function not_a(kind, name, text)
+    text = string.gsub(string.sub(text, 1, 40), '[^ -~]', '?')
+    return damaged_by(name .. ' is "' .. text .. '", not ' .. kind)
+  end
+  local n = 0
+  for word in string.gmatch(packed .. ',', '([^,]*),') do
+    n = n + 1
+    local kind = string.sub(kinds, n, n)
+    if word == '' then
+      if kind == 's' or kind == 'n' then return damaged_by(names[n] .. ' is missing') end
+    elseif kind == 'w' then
+      if #word > MOST_DIGITS or not string.find(word, '^%d+$') then return not_a('a whole number', names[n], word) end
+    elseif kind == 'd' then
+      if not string.find(word, '^%d+%.?%d*$') or tonumber(word) == math.huge then return not_a('a number', names[n], word) end
+    elseif kind == 's' and not STATUSES[word] then
+      return not_a('a status', names[n], word)
+    end
+  end
+  if n < #names then
+    return damaged_by(names[n + 1] .. ' is missing')
   end
 end
 
-local function number(place, default)
-  return tonumber(task[place] or default)
+-- lacking is the name of a word or field that a record with this status needs and has not, false if there is none; nil
+-- when it is no status.
+local function lacking(status)
+  LACKING
 end
 
--- public returns the record as readers get it: without private fields, with Redis's time behind it. task is used up.
-local function public()
-  task[PUBLIC + 1] = whole_text(now)
-  task[PUBLIC + 2] = nil -- which ends a reply
-  return task
-end
-
--- whole reports whether a text is a whole number of the size that is computed with here.
-local function whole(text)
-  return #text <= MOST_DIGITS and string.find(text, '^%d+$')
-end
-
-local function decimal(text)
-  return string.find(text, '^%d+%.?%d*$') and (tonumber(text) or 0) < math.huge
-end
-
--- newer reports whether the record is one that only newer code can read.
-local function newer()
-  local v = task[V]
-  return v and whole(v) and tonumber(v) > RECORD_VERSION
-end
-
-local function not_a(kind, place)
-  local text = string.gsub(string.sub(task[place], 1, 40), '[^ -~]', '?')
-  return redis.error_reply('DAMAGED ' .. FIELDS[place] .. ' is "' .. text .. '", not ' .. kind)
-end
+-- What the policy says, once damage has found the record to be sound.
+local max_retries, ttl, failure_ttl = nil, nil, nil
 
 -- damage answers the error that the record is damaged; nil when it is sound, newer, or not there. Nothing is written to such
 -- a record until a person deletes it.
 local function damage()
-  if not task then
-    return redis.error_reply('DAMAGED its key holds no hash')
-  elseif newer() then
-    return nil
-  elseif not task[STATUS] then
-    return redis.call('EXISTS', record) == 1 and redis.error_reply('DAMAGED status is missing') or nil
+  if not stored then
+    return damaged_by('its key holds no hash')
+  elseif not stored[STATE] then
+    return redis.call('EXISTS', record) == 1 and damaged_by('state is missing') or nil
   end
-  local names = needed(task[STATUS])
-  if not names then
-    return not_a('a status', STATUS)
+  local version = newer()
+  if version then
+    return not task[STATUS] and redis.error_reply('NEWER ' .. version) or nil
   end
-  for place = 1, WHOLES + DECIMALS do
-    local text = task[place]
-    if not text then
-    elseif place <= WHOLES then
-      if not whole(text) then return not_a('a whole number', place) end
-    elseif not decimal(text) then
-      return not_a('a number', place)
+  local sound, _, factor, jitter
+  sound, _, max_retries, ttl, failure_ttl, factor, jitter = string.find(stored[POLICY] or '', POLICY_FORM)
+  sound = sound and string.byte(factor) ~= DOT and string.byte(jitter) ~= DOT
+    and (#stored[POLICY] <= MOST_DIGITS or not string.find(stored[POLICY], TOO_MANY_DIGITS))
+  local lacks = lacking(task[STATUS])
+  for place = V, EVENT_N do
+    sound = sound and #(task[place] or '') <= MOST_DIGITS
+  end
+  if not sound or lacks == nil then
+    local found = complaint(stored[STATE], STATE_WORDS, STATE_KINDS) or not stored[POLICY] and damaged_by('policy is missing')
+      or complaint(stored[POLICY], POLICY_WORDS, POLICY_KINDS)
+    if found then
+      return found
     end
   end
-  for _, field in ipairs(names) do
-    if not task[field] and (type(field) == 'number' or redis.call('HEXISTS', record, field) == 0) then
-      return redis.error_reply('DAMAGED ' .. (FIELDS[field] or field) .. ' is missing')
-    end
-  end
+  return lacks and damaged_by(lacks .. ' is missing') or nil
 end
 
 -- append adds an entry to one of the two histories and drops the one that is HISTORY entries older.
@@ -153,10 +205,14 @@ end
 -- attempt_ended adds the attempt that runs to the history. What is empty is left out.
 local function attempt_ended(cause, error, delay)
   append(HIST_N, 'attempt:', {
-    cycle = number(CYCLE, 1), attempt = number(ATTEMPT), started_at = number(STARTED_AT), worker = task[WORKER] or nil,
+    cycle = number(CYCLE, 1), attempt = number(ATTEMPT), started_at = number(STARTED_AT), worker = task[WORKER],
     timestamp = now, cause = cause, error = error, delay = delay,
   })
 end
+
+-- last_token is what move leaves behind of the attempt that has ended, for its resend: a status other than processing has
+-- no token of its own.
+local last_token = ''
 
 -- move takes the task to another status, and from the set, or the claims, of the one that it has to those of the other. score
 -- is its place in a set; a claim is the caller's to make.
@@ -170,17 +226,18 @@ local function move(status, score)
     if redis.call('HGET', claims, hash) == task[TOKEN] then
       redis.call('HDEL', claims, hash)
     end
-    clear(TOKEN, WORKER)
-  elseif left then
+    put(WORKER, '')
+  elseif left ~= '' then
     redis.call('ZREM', prefix .. left, hash)
   end
+  put(TOKEN, last_token)
   put(STATUS, status)
 end
 
 -- wait_for_worker makes the task pending.
 local function wait_for_worker()
   move('pending', task[CREATED_AT])
-  put(UPDATED_AT, now)
+  put(UPDATED_AT, now_text)
 end
 
 -- new_delivery numbers the next doorbell. Numbers never go back while the record lives.
@@ -191,13 +248,11 @@ end
 -- tell publishes the end of the task to those who wait for it: "<ref_id> <cycle> <status>" and, behind a line feed,
 -- unless the result is long, FORMAT, the record, the result and its encoding; each value as its length, a colon and its bytes, or "-".
 local function tell(inboxes, result, encoding)
-  local words = {string.match(prefix, '{(.*)}') .. ':' .. hash .. ' ' .. (task[CYCLE] or 1) .. ' ' .. task[STATUS] .. '\n'}
+  local words = {string.match(prefix, '{(.*)}') .. ':' .. hash .. ' ' .. number(CYCLE, 1) .. ' ' .. task[STATUS] .. '\n'}
   if not result or #result <= PUSH_MOST then
     local values = public()
-    values[PUBLIC + 2], values[PUBLIC + 3] = result, encoding or false
-    words[2] = FORMAT
-    for place = 1, PUBLIC + 3 do
-      local value = values[place]
+    words[2], values[#values + 1], values[#values + 2] = FORMAT, result or false, encoding or false
+    for place, value in ipairs(values) do
       words[place + 2] = value and #value .. ':' .. value or '-'
     end
   end
@@ -209,22 +264,24 @@ end
 
 -- end_task makes the task final, as a whole: record, index, expiry, waiters. It saves. The result goes with 'complete' alone.
 local function end_task(status, result, encoding)
-  local waiters = task[WAITERS]
-  move(status, now)
-  clear(WAITERS, UPDATED_AT, NEXT_RETRY_AT, NOTE)
-  put(COMPLETED_AT, now)
-  local life
+  local waiters, life = task[WAITERS], nil
+  move(status, now_text)
+  clear(WAITERS, UPDATED_AT, NEXT_RETRY_AT)
+  put(COMPLETED_AT, now_text)
+  drop_field(NOTE, 'note')
   if status == 'complete' then
-    redis.call('ZREMRANGEBYRANK', prefix .. 'complete', 0, -1 - COMPLETIONS)
-    clear(PROGRESS)
-    life = number(TTL, DEFAULT_TTL)
+    drop_field(PROGRESS, 'progress')
+    life = tonumber(ttl) or DEFAULT_TTL
   else
-    life = number(FAILURE_TTL, DEFAULT_FAILURE_TTL)
+    life = tonumber(failure_ttl) or DEFAULT_FAILURE_TTL
   end
-  changes.result, changes.result_encoding = result or false, encoding or false
+  changes.result, changes.result_encoding = result or false, encoding or nil
+  if not encoding and stored[RESULT_ENCODING] then
+    changes.result_encoding = false
+  end
   save()
   redis.call('PEXPIRE', record, life)
-  if waiters then
+  if waiters ~= '' then
     tell(waiters, result, encoding)
   end
 end
@@ -241,7 +298,8 @@ local function revive()
     drop()
   end
   wait_for_worker()
-  clear(COMPLETED_AT, STARTED_AT, PROGRESS, LAST_TOKEN)
+  clear(COMPLETED_AT, STARTED_AT, TOKEN)
+  drop_field(PROGRESS, 'progress')
   new_delivery()
   redis.call('PERSIST', record)
 end
@@ -257,7 +315,7 @@ local function add_waiter(inbox)
   local status, waiters = task[STATUS], task[WAITERS]
   if inbox == '' or not status or status == 'complete' or status == 'failed' or status == 'cancelled' then
     return
-  elseif not waiters then
+  elseif waiters == '' then
     put(WAITERS, inbox)
     return
   end

@@ -40,13 +40,14 @@ if ARGV[3] == worker then
 end
 attempt_ended('lost', reason, nil)
 put(LOST_COUNT, lost)
-put(LAST_ERROR, reason)
+set_field(LAST_ERROR, 'last_error', reason)
 if lost > MAX_LOST then
   end_task('failed')
   return {1, public()}
 end
 wait_for_worker()
-clear(PROGRESS, STARTED_AT)
+put(STARTED_AT, '')
+drop_field(PROGRESS, 'progress')
 new_delivery()
 event('redelivered', ARGV[3])
 save()

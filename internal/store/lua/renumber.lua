@@ -9,7 +9,7 @@ end
 if not task[STATUS] then
   return false
 end
-if FROM[task[STATUS]] and (task[DELIVERY] or '1') == ARGV[1] then
+if FROM[task[STATUS]] and number(DELIVERY, 1) == tonumber(ARGV[1]) then
   new_delivery()
   save()
 end

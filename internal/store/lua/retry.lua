@@ -15,11 +15,11 @@ end
 if task[REQ] == ARGV[1] then
   return {'accepted', public()}
 end
-if not FROM[status] or task[CREATED_AT] ~= ARGV[3] or (task[DELIVERY] or '1') ~= ARGV[4] then
+if not FROM[status] or task[CREATED_AT] ~= ARGV[3] or number(DELIVERY, 1) ~= tonumber(ARGV[4]) then
   return {'not_failed', public()}
 end
 local retries = number(RETRY_COUNT, 0)
-if ARGV[2] == 'retry' and retries >= number(MAX_RETRIES, DEFAULT_MAX_RETRIES) then
+if ARGV[2] == 'retry' and retries >= (tonumber(max_retries) or DEFAULT_MAX_RETRIES) then
   return {'exhausted', public()}
 end
 

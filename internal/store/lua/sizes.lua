@@ -13,8 +13,8 @@ end
 
 local oldest = 0
 for _, id in ipairs(redis.call('ZRANGE', prefix .. 'pending', 0, ARGV[2] - 1)) do
-  local times = redis.pcall('HMGET', prefix .. 't:' .. id, 'updated_at', 'created_at') -- a damaged one must not hide the others
-  local since = not times.err and tonumber(times[1] or times[2] or '')
+  local times = words_of(try('HGET', prefix .. 't:' .. id, 'state')) -- a damaged one must not hide the others
+  local since = tonumber(times[UPDATED_AT] ~= '' and times[UPDATED_AT] or times[CREATED_AT] or '')
   if since then
     oldest = math.max(oldest, now - since)
   end

@@ -1,11 +1,10 @@
 -- submit makes a call: it creates the task, gives an ended one a new life, or finds what is there.
 -- ARGV[1] request id   ARGV[2] inbox to tell, or empty   ARGV[3] revive: 'failed', 'complete', both joined by a comma, or empty
--- ARGV[4] namespace   ARGV[5] function   ARGV[6] version   ARGV[7] arguments   ARGV[8...] policy: field, value, ...; also 'trace' and
--- where the trace of the call is
+-- ARGV[4] policy   ARGV[5] arguments   ARGV[6] where the trace of the call is, or absent
 -- Returns {record, result, its encoding, 1 if this call started the life that the record shows}.
 -- A resend finds its own request id and only reads (R11).
 
-if not task then
+if not stored then
   return damage()
 end
 local status, mine = task[STATUS], task[REQ] == ARGV[1]
@@ -20,22 +19,18 @@ if starts then
   if status then
     revive()
     fresh_budget()
-    clear(LAST_ERROR, TRACE, unpack(POLICY))
+    drop_field(LAST_ERROR, 'last_error')
   else
-    put(CREATED_AT, now)
-    move('pending', now)
-    put(FUNC, ARGV[5])
-    changes.args = ARGV[7]
-    if ARGV[4] ~= DEFAULT_NS then put(NS, ARGV[4]) end
-    if ARGV[6] ~= '1' then put(VERSION, ARGV[6]) end
+    task = BLANK
+    put(CREATED_AT, now_text)
+    move('pending', now_text)
+    changes.args = ARGV[5]
   end
+  set_field(POLICY, 'policy', ARGV[4])
+  drop_field(TRACE, 'trace')
+  if ARGV[6] then set_field(TRACE, 'trace', ARGV[6]) end
   put(REQ, ARGV[1])
-  for i = 8, #ARGV, 2 do
-    put(tonumber(ARGV[i]) or TRACE, ARGV[i + 1])
-  end
 end
 add_waiter(ARGV[2])
 save()
-
-local result, encoding = task[RESULT], task[RESULT_ENCODING]
-return {public(), result, encoding, (starts or mine) and 1 or 0}
+return {public(), stored[RESULT], stored[RESULT_ENCODING], (starts or mine) and 1 or 0}

@@ -3,7 +3,8 @@
 -- ARGV[2] '1' to look also when a sweep has just been
 -- Returns false when another has just swept, else
 -- {claims of dead workers as worker, hash, token, ...; dead workers without claims; tasks that have waited or been
--- overdue for too long as hash, delivery, since when in ms, ...; 1 if more may follow}.
+-- overdue for too long as hash, delivery, since when in ms, ...; 1 if more may follow; 1 if there was no sweep before; 1 if nothing waits, and no
+-- other worker can have died}.
 -- The sets are walked by a cursor each, so that no healthy head hides a lost entry.
 
 local state = prefix .. 'sweep'
@@ -65,11 +66,12 @@ end
 -- What is damaged stays listed.
 local function current(set, member)
   -- try: what is no record, whoever put it there, must not end every sweep of the queue.
-  local status, delivery, created, updated, due = unpack(try('HMGET', prefix .. 't:' .. member, 'status', 'delivery',
-    'created_at', 'updated_at', 'next_retry_at') or {})
-  if status == set then
-    return delivery or '1', set == 'retrying' and due or updated or created or '0'
-  elseif status == false or STATUSES[status] then
+  local state = try('HGET', prefix .. 't:' .. member, 'state')
+  local current = words_of(state)
+  if current[STATUS] == set then
+    local ready = current[set == 'retrying' and NEXT_RETRY_AT or UPDATED_AT]
+    return current[DELIVERY] ~= '' and current[DELIVERY] or '1', ready ~= '' and ready or current[CREATED_AT]
+  elseif state == false or STATUSES[current[STATUS]] then
     redis.call('ZREM', prefix .. set, member)
   end
 end
@@ -87,9 +89,12 @@ for _, set in ipairs({'pending', 'retrying'}) do
     end
   end
 end
+redis.call('ZREMRANGEBYRANK', prefix .. 'complete', 0, -1 - COMPLETIONS)
 for _, set in ipairs({'complete', 'failed', 'cancelled'}) do
   for _, member in ipairs((page(set, '+inf', tidy))) do
     current(set, member)
   end
 end
-return {orphans, idle, silent, more}
+local quiet = redis.call('ZCARD', prefix .. 'pending') == 0 and redis.call('ZCARD', prefix .. 'retrying') == 0
+  and redis.call('ZCARD', prefix .. 'workers') <= 1
+return {orphans, idle, silent, more, last and 0 or 1, quiet and 1 or 0}
