@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/refq/refq/internal/store/storetest"
 )
 
 func TestThePageOfAnotherSiteChangesNothing(t *testing.T) {
@@ -41,7 +43,7 @@ func TestHostileTextsAreNothingButTexts(t *testing.T) {
 	echoed := refq.call(t, "echo", map[string]any{hostile: hostile}, "60s")
 	failed := refq.call(t, "broken", hostile, "60s")
 	// A function of that name cannot be declared, but a record may say so.
-	require.NoError(t, refq.rdb.HSet(t.Context(), "refq:{default}:t:"+failed[len("default:"):], "func", hostile).Err())
+	require.NoError(t, storetest.Set(t.Context(), refq.rdb, "refq:{default}:t:"+failed[len("default:"):], "func", hostile))
 	b := open(t)
 	for _, page := range []struct{ path, text string }{
 		{"/calls/" + echoed, `<script>window.hurt=1</script>`},

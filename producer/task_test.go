@@ -8,6 +8,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
+	"github.com/refq/refq/internal/store/storetest"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 	"github.com/refq/refq/worker"
@@ -72,17 +73,14 @@ func TestATaskThatIsNotThereOrDamagedIsAnError(t *testing.T) {
 		ref := w.submit(echo, "hi")
 		record := "refq:{default}:t:" + ref.Hash()
 		for field, text := range map[string]string{"created_at": "x", "hist_n": "-1"} {
-			was := w.rdb.HGet(w.Context(), record, field).Val()
-			require.NoError(w, w.rdb.HSet(w.Context(), record, field, text).Err())
+			before, err := storetest.Read(w.Context(), w.rdb, record)
+			require.NoError(w, err)
+			require.NoError(w, storetest.Set(w.Context(), w.rdb, record, field, text))
 			_, err = w.p.Task(w.Context(), ref)
 			require.ErrorIs(w, err, refcache.ErrUnreadable)
-			if was == "" {
-				require.NoError(w, w.rdb.HDel(w.Context(), record, field).Err())
-			} else {
-				require.NoError(w, w.rdb.HSet(w.Context(), record, field, was).Err())
-			}
+			require.NoError(w, storetest.Set(w.Context(), w.rdb, record, field, before[field]))
 		}
-		require.NoError(w, w.rdb.HSet(w.Context(), record, "hist_n", 1, "attempt:1", "{").Err())
+		require.NoError(w, storetest.Set(w.Context(), w.rdb, record, "hist_n", 1, "attempt:1", "{"))
 		_, err = w.p.Task(w.Context(), ref)
 		require.ErrorIs(w, err, refcache.ErrUnreadable)
 	})

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/refq/refq/internal/guard"
+	"github.com/refq/refq/internal/store/storetest"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 	"github.com/refq/refq/worker"
@@ -283,7 +284,7 @@ func TestACallThatCannotBeReadCanBeDeleted(t *testing.T) {
 		ref := w.charge(`1`)
 		rdb := w.redis.Client()
 		defer rdb.Close()
-		require.NoError(w, rdb.HSet(w.Context(), "refq:{default}:t:"+ref.Hash(), "created_at", "<x>").Err())
+		require.NoError(w, storetest.Set(w.Context(), rdb, "refq:{default}:t:"+ref.Hash(), "created_at", "<x>"))
 		a := w.get("/calls/" + string(ref))
 		require.Equal(w, http.StatusInternalServerError, a.code)
 		require.Contains(w, a.body, "created_at is &#34;&lt;x&gt;&#34;")

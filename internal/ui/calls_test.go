@@ -18,6 +18,7 @@ import (
 
 	"github.com/refq/refq/internal/guard"
 	"github.com/refq/refq/internal/memredis"
+	"github.com/refq/refq/internal/store/storetest"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 	"github.com/refq/refq/worker"
@@ -173,7 +174,7 @@ func TestACallThatCannotBeReadIsListed(t *testing.T) {
 		ref := w.charge(`1`)
 		rdb := w.redis.Client()
 		defer rdb.Close()
-		require.NoError(w, rdb.HSet(w.Context(), "refq:{default}:t:"+ref.Hash(), "created_at", "<x>").Err())
+		require.NoError(w, storetest.Set(w.Context(), rdb, "refq:{default}:t:"+ref.Hash(), "created_at", "<x>"))
 		body := w.shows("/calls")
 		require.Equal(w, []string{string(ref)}, rows(body))
 		require.Contains(w, body, "created_at is &#34;&lt;x&gt;&#34;")
