@@ -1,7 +1,8 @@
 -- finish_short is finish for an attempt that is complete.
 -- KEYS and ARGV as finish has them. Returns what finish does; false, with nothing written, when it takes finish.
 
-local stored = redis.call('HMGET', KEYS[2], FIELDS)
+local call = redis.call
+local stored = call('HMGET', KEYS[2], FIELDS)
 local policy, result = stored[POLICY], ARGV[3]
 local cycle, delivery, attempt, created, updated, started, counts, token, req, worker, waiters = string.match(stored[STATE] or '', PROCESSING_FORM)
 if token ~= ARGV[1] or #cycle + #delivery + #attempt + #counts > MOST_DIGITS or #created > MOST_DIGITS or #updated > MOST_DIGITS or #started > MOST_DIGITS
@@ -14,17 +15,17 @@ if not sound then
   return false
 end
 
-local clock = redis.call('TIME')
-local now = string.format('%s%03d', clock[1], math.floor(clock[2] / 1000))
+local clock = call('TIME')
+local now = string.format('%s%03d', clock[1], clock[2] / 1000)
 local hash, claims = string.sub(KEYS[2], -32), KEYS[1] .. 'claims:' .. worker
-redis.call('ZADD', KEYS[1] .. 'complete', now, hash)
-if redis.call('HGET', claims, hash) == token then
-  redis.call('HDEL', claims, hash)
+call('ZADD', KEYS[1] .. 'complete', now, hash)
+if call('HGET', claims, hash) == token then
+  call('HDEL', claims, hash)
 end
 local state = ',complete,' .. cycle .. ',' .. delivery .. ',' .. attempt .. ',' .. created .. ',,' .. started .. ',' .. now .. ',,'
   .. counts .. ',' .. token .. ',' .. req .. ',,'
-redis.call('HSET', KEYS[2], 'state', state, 'result', result)
-redis.call('PEXPIRE', KEYS[2], tonumber(ttl) or DEFAULT_TTL)
+call('HSET', KEYS[2], 'state', state, 'result', result)
+call('PEXPIRE', KEYS[2], tonumber(ttl) or DEFAULT_TTL)
 
 if waiters ~= '' then
   local last_error = stored[LAST_ERROR]
@@ -34,7 +35,7 @@ if waiters ~= '' then
       .. (last_error and #last_error .. ':' .. last_error or '-') .. '--' .. #now .. ':' .. now .. #result .. ':' .. result .. '-'
   end
   for inbox in string.gmatch(waiters, '[^,]+') do
-    redis.call('PUBLISH', inbox, message)
+    call('PUBLISH', inbox, message)
   end
 end
 return {1, 'complete', 0}

@@ -1,10 +1,11 @@
 -- submit_short is submit for a call that nobody has made yet, or one that is complete.
 -- KEYS and ARGV as submit has them. Returns what submit does; false, with nothing written, when it takes submit.
 
-local stored = redis.call('HMGET', KEYS[2], FIELDS)
+local call = redis.call
+local stored = call('HMGET', KEYS[2], FIELDS)
 local state = stored[STATE]
-local clock = redis.call('TIME')
-local now = string.format('%s%03d', clock[1], math.floor(clock[2] / 1000))
+local clock = call('TIME')
+local now = string.format('%s%03d', clock[1], clock[2] / 1000)
 
 if state then
   local req = string.match(state, COMPLETE_FORM)
@@ -12,11 +13,11 @@ if state then
     return false
   end
   return {{state, stored[POLICY], stored[LAST_ERROR], stored[NOTE], stored[PROGRESS], now}, stored[RESULT], stored[RESULT_ENCODING], 0}
-elseif ARGV[6] or redis.call('EXISTS', KEYS[2]) == 1 then
+elseif ARGV[6] or call('EXISTS', KEYS[2]) == 1 then
   return false
 end
 
 state = ',pending,,,,' .. now .. ',,,,,,,,,,' .. ARGV[1] .. ',,' .. ARGV[2]
-redis.call('ZADD', KEYS[1] .. 'pending', now, string.sub(KEYS[2], -32))
-redis.call('HSET', KEYS[2], 'state', state, 'policy', ARGV[4], 'args', ARGV[5])
+call('ZADD', KEYS[1] .. 'pending', now, string.sub(KEYS[2], -32))
+call('HSET', KEYS[2], 'state', state, 'policy', ARGV[4], 'args', ARGV[5])
 return {{state, ARGV[4], false, false, false, now}, false, false, 1}
