@@ -282,7 +282,7 @@ func TestAnOutageEndsAChangeOfManyWithWhatWasDone(t *testing.T) {
 		}
 		var cancels atomic.Int32
 		w.redis.SetFaults(func(cmd []string) memredis.Fault {
-			if strings.HasPrefix(strings.ToLower(cmd[0]), "eval") && slices.Contains(cmd, "anybody@192.0.2.7") && cancels.Add(1) > 10 {
+			if strings.HasPrefix(strings.ToLower(cmd[0]), "eval") && slices.Contains(cmd, "anybody@192.0.2.7") && cancels.Add(1) > 40 { // the first ones find no script, and are sent again
 				return "ERR out of order"
 			}
 			return memredis.Pass
@@ -295,7 +295,7 @@ func TestAnOutageEndsAChangeOfManyWithWhatWasDone(t *testing.T) {
 		done, _ := strconv.Atoi(told[1])
 		lost, _ := strconv.Atoi(told[2])
 		require.Positive(w, done)
-		require.Less(w, done+lost, 50, "no more are begun")
+		require.Less(w, done+lost, 80, "no more are begun")
 		w.redis.SetFaults(nil)
 		require.Contains(w, w.post("/calls/cancel", url.Values{"status": {"pending"}}).body, fmt.Sprintf("Cancelled %d calls.", 100-done))
 	})
