@@ -91,20 +91,21 @@ func (u *UI) task(r *http.Request, ref refcache.Ref) (producer.Task, error) {
 	return task, nil
 }
 
-// alikeInARow counts the attempts that failed like the last one, without another failure between.
+// alikeInARow counts the attempts before the last one that failed like it, without another failure between.
 func alikeInARow(history []refcache.Attempt) int {
-	if len(history) == 0 {
-		return 0
-	}
-	n := -1
-	last := alike.Pattern(history[len(history)-1].Error)
+	n, last := -1, ""
 	for _, a := range slices.Backward(history) {
-		if alike.Pattern(a.Error) != last {
-			break
+		switch pattern := alike.Pattern(a.Error); {
+		case a.Cause == refcache.CauseCancelled:
+			continue // it tells of who cancelled it
+		case n >= 0 && pattern != last:
+			return n
+		default:
+			last = pattern
 		}
 		n++
 	}
-	return n
+	return max(0, n)
 }
 
 // monitorPath leads to the asynq task that tells workers of this one. asynq forgets those of calls that have ended well.

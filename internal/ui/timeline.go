@@ -142,7 +142,7 @@ func attemptMoment(a refcache.Attempt) moment {
 	case refcache.CauseLost, refcache.CauseCancelled:
 		kind = string(a.Cause)
 	}
-	return moment{ID: fmt.Sprintf("attempt-%d", a.Timestamp.UnixMilli()), Kind: kind, At: a.StartedAt, end: a.Timestamp,
+	return moment{ID: fmt.Sprintf("attempt-%d-%d", a.Cycle, a.Attempt), Kind: kind, At: a.StartedAt, end: a.Timestamp,
 		Title: fmt.Sprintf("Attempt %d %s", a.Attempt, cmp.Or(causeWords[a.Cause], string(a.Cause))), By: a.Worker,
 		Duration: a.Duration, Error: splitError(a.Error), Delay: a.Delay}
 }

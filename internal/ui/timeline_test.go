@@ -199,3 +199,19 @@ func TestStacksAreFoldedBehindWhatHappened(t *testing.T) {
 		}
 	}
 }
+
+func TestOnlyTheLastAttemptsInARowCountAsAlike(t *testing.T) {
+	t.Parallel()
+	history := func(errs ...string) (all []refcache.Attempt) {
+		for _, text := range errs {
+			all = append(all, refcache.Attempt{Error: text, Cause: refcache.CauseError})
+		}
+		return all
+	}
+	require.Equal(t, 0, alikeInARow(nil))
+	require.Equal(t, 0, alikeInARow(history("down")))
+	require.Equal(t, 1, alikeInARow(history("down 1", "up", "down 2", "down 3")))
+	cancelled := append(history("down 1", "down 2"), refcache.Attempt{Error: "cancelled by bob", Cause: refcache.CauseCancelled})
+	require.Equal(t, 1, alikeInARow(cancelled))
+	require.Equal(t, 0, alikeInARow(cancelled[2:]))
+}
