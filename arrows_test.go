@@ -41,17 +41,18 @@ var arrows = map[string][]string{
 	"internal/queues":          {"refcache", "producer", "internal/config", "internal/redact", "internal/guard"},
 	"internal/alike":           {"refcache"},
 	"internal/httpapi": {"refcache", "internal/codec", "producer", "internal/config", "internal/redact", "internal/problem",
-		"internal/guard", "internal/tracing", "internal/web"},
-	"internal/ui": {"refcache", "internal/codec", "producer", "internal/config", "internal/redact", "internal/guard", "internal/web",
-		"internal/alike"},
+		"internal/guard", "internal/tracing", "internal/watch", "internal/web"},
+	"internal/watch": {"refcache", "producer"},
+	"internal/ui": {"refcache", "internal/codec", "producer", "internal/config", "internal/redact", "internal/guard", "internal/watch",
+		"internal/web", "internal/alike"},
 	"internal/execfunc":  {"refcache", "internal/codec", "worker"},
 	"internal/bench":     {"refcache", "producer", "worker", "internal/netproxy"},
 	"internal/withredis": {"internal/redisserver"},
 	"internal/webload":   {"refcache", "producer", "worker"},
 	"internal/otlp":      {},
 	"cmd/refq": {"refcache", "internal/codec", "producer", "worker", "internal/config", "internal/execfunc", "internal/memredis",
-		"internal/bench", "internal/otlp", "metrics", "internal/guard", "internal/httpapi", "internal/queues", "internal/ui", "internal/web",
-		"internal/alike"},
+		"internal/bench", "internal/otlp", "metrics", "internal/guard", "internal/httpapi", "internal/queues", "internal/ui", "internal/watch",
+		"internal/web", "internal/alike"},
 }
 
 // borders says which of our packages alone may import somebody else's, in code that is not a test.

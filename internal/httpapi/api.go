@@ -13,6 +13,7 @@ import (
 	"github.com/refq/refq/internal/config"
 	"github.com/refq/refq/internal/guard"
 	"github.com/refq/refq/internal/problem"
+	"github.com/refq/refq/internal/watch"
 	"github.com/refq/refq/producer"
 )
 
@@ -28,6 +29,7 @@ const (
 // API answers requests below [Base]. It may be used concurrently.
 type API struct {
 	producer *producer.Producer
+	calls    *watch.Calls
 	cfg      config.Config
 	log      *slog.Logger
 	mux      *http.ServeMux
@@ -35,11 +37,11 @@ type API struct {
 	quick, waiting chan struct{} // requests at work, as many as there may be
 }
 
-// New returns an API that makes calls by p of the functions of cfg. It hides what cfg.Redact says, and serves
+// New returns an API that makes calls by p of the functions of cfg, and follows those of calls, which p knows. It hides what cfg.Redact says, and serves
 // cfg.Web.MaxRequests requests at a time, and as many again that may wait: others are answered 429. The log hears of
 // every change ([guard.Audit]).
-func New(p *producer.Producer, cfg config.Config, log *slog.Logger) *API {
-	a := &API{producer: p, cfg: cfg, log: log, mux: http.NewServeMux(),
+func New(p *producer.Producer, calls *watch.Calls, cfg config.Config, log *slog.Logger) *API {
+	a := &API{producer: p, calls: calls, cfg: cfg, log: log, mux: http.NewServeMux(),
 		quick: make(chan struct{}, cfg.Web.MaxRequests), waiting: make(chan struct{}, cfg.Web.MaxRequests)}
 	for _, r := range routes {
 		method, path, _ := strings.Cut(r.pattern, " ")

@@ -31,6 +31,7 @@ import (
 	"github.com/refq/refq/internal/memredis"
 	"github.com/refq/refq/internal/redact"
 	"github.com/refq/refq/internal/ui"
+	"github.com/refq/refq/internal/watch"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 	"github.com/refq/refq/worker"
@@ -109,7 +110,7 @@ func (w *world) handlerOf(s setup, functions ...config.Function) http.Handler {
 	require.NoError(w, err)
 	log := slog.New(cfg.Redact.Handler(slog.NewTextHandler(w.log, nil)))
 	s.guard.Logger = log
-	return guard.New(s.guard).Handler(ui.New(w.p, cfg, log))
+	return guard.New(s.guard).Handler(ui.New(w.p, watch.NewCalls(w.p), cfg, log))
 }
 
 // work runs a worker until the test ends. What runs on it as hold runs until release.
@@ -216,6 +217,7 @@ var varies = []struct {
 	instead string
 }{
 	{regexp.MustCompile(`\?v=[0-9a-f]{16}`), "?v=HASH"},
+	{regexp.MustCompile(`(T\d\d:\d\d:\d\d)\.\d{3}Z`), "${1}.000Z"}, // some ms pass or not, as goroutines come to run
 	{regexp.MustCompile(`id="worker-[^"]+-\d+-[0-9a-z]{6}"`), `id="worker-ID"`},
 	{regexp.MustCompile(`pid \d+`), "pid 1"},
 	{regexp.MustCompile(`<p class="by">[^<@]+-\d+-[0-9a-z]{6}\b`), `<p class="by">WORKER`},

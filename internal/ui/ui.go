@@ -25,6 +25,7 @@ import (
 
 	"github.com/refq/refq/internal/config"
 	"github.com/refq/refq/internal/guard"
+	"github.com/refq/refq/internal/watch"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 )
@@ -41,22 +42,29 @@ type UI struct {
 	log      *slog.Logger
 	mux      *http.ServeMux
 	slots    chan struct{} // requests at work, as many as there may be
+	viewers  chan struct{} // pages that are live, as many as there may be
 
-	facts  *fresh[facts]
-	health *fresh[refcache.Health]
+	facts          *fresh[facts]
+	health         *fresh[refcache.Health]
+	followed       *watch.Calls
+	followedQueues *watch.Shared[struct{}, string]
 }
 
-// New returns pages about what p knows, and about the functions of cfg. They hide what cfg.Redact says, and offer no
-// changes if cfg.Web.ReadOnly; cfg.Web.MaxRequests are made at a time. The log hears of every change ([guard.Audit]).
+// New returns pages about what p knows, and about the functions of cfg; calls are those that p knows. They hide what
+// cfg.Redact says, and offer no changes if cfg.Web.ReadOnly; cfg.Web.MaxRequests are made at a time, and as many are kept
+// live. The log hears of every change ([guard.Audit]).
 //
 // Who asks is told by a [guard.Guard] in front of it, which also refuses what may not be asked: without one, nobody is
 // offered changes.
-func New(p *producer.Producer, cfg config.Config, log *slog.Logger) *UI {
-	u := &UI{producer: p, cfg: cfg, log: log, mux: http.NewServeMux(), slots: make(chan struct{}, cfg.Web.MaxRequests)}
+func New(p *producer.Producer, calls *watch.Calls, cfg config.Config, log *slog.Logger) *UI {
+	u := &UI{producer: p, cfg: cfg, log: log, mux: http.NewServeMux(), followed: calls,
+		slots: make(chan struct{}, cfg.Web.MaxRequests), viewers: make(chan struct{}, cfg.Web.MaxRequests)}
 	u.facts, u.health = newFresh(keepFacts, u.readFacts), newFresh(keepHealth, p.Health)
+	u.followedQueues = watch.NewShared(u.followQueues)
 	for _, r := range routes {
 		u.mux.Handle(r.pattern, u.handler(r.handle))
 	}
+	u.mux.HandleFunc("GET /live", u.live)
 	u.mux.HandleFunc("GET /static/{file}", serveStatic)
 	u.mux.Handle("/", u.handler((*UI).nothingHere))
 	return u

@@ -42,10 +42,6 @@ func (l load) follow(ctx context.Context, rdb redis.UniversalClient, s *site) er
 	if err != nil {
 		return err
 	}
-	before, err := subscriptions(ctx, rdb)
-	if err != nil {
-		return err
-	}
 	memory, err := s.memory()
 	if err != nil {
 		return err
@@ -54,6 +50,10 @@ func (l load) follow(ctx context.Context, rdb redis.UniversalClient, s *site) er
 		if err := begun(ctx, p, ref); err != nil {
 			return err
 		}
+	}
+	before, err := subscriptions(ctx, rdb) // those of the workers among them, now that they run
+	if err != nil {
+		return err
 	}
 	watching, cancel := context.WithTimeout(ctx, l.watch)
 	defer cancel()

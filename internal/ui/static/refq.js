@@ -65,3 +65,119 @@ readClock(document);
 showTimes();
 showCopies();
 setInterval(showTimes, 1000);
+
+// sync makes an element like a new one from the server, in place, so that focus, what was typed, selected, scrolled and
+// opened stays. Elements with an id are told apart by it; those with data-keep stay as they are.
+function sync(old, now) {
+  if (old.nodeType !== Node.ELEMENT_NODE) {
+    if (old.data !== now.data) old.data = now.data;
+    return;
+  }
+  if ("keep" in old.dataset && "keep" in now.dataset) return;
+  if (old.localName === "time" && old.dateTime === now.dateTime) return; // its text is the viewer's
+  syncAttributes(old, now);
+  syncChildren(old, now);
+}
+
+// Attributes that belong to the viewer, or to this script.
+function viewers(element, name) {
+  return name === "open" && element.localName === "details" || name === "hidden" && "copy" in element.dataset;
+}
+
+function syncAttributes(old, now) {
+  for (const { name, value } of now.attributes) {
+    if (!viewers(old, name) && old.getAttribute(name) !== value) old.setAttribute(name, value);
+  }
+  for (const { name } of [...old.attributes]) {
+    if (!viewers(old, name) && !now.hasAttribute(name)) old.removeAttribute(name);
+  }
+}
+
+function syncChildren(old, now) {
+  const named = new Map();
+  for (const child of old.children) if (child.id) named.set(child.id, child);
+  let at = old.firstChild;
+  for (const child of [...now.childNodes]) {
+    const match = child.id ? named.get(child.id) : like(at, child);
+    if (!match || match.localName !== child.localName) {
+      old.insertBefore(document.importNode(child, true), at);
+      continue;
+    }
+    if (match === at) at = at.nextSibling;
+    else old.insertBefore(match, at);
+    sync(match, child);
+  }
+  while (at) {
+    const next = at.nextSibling;
+    at.remove();
+    at = next;
+  }
+}
+
+// like finds the next sibling, from an element on, that may become the new one.
+function like(at, child) {
+  for (; at; at = at.nextSibling) if (at.nodeName === child.nodeName && !at.id) return at;
+  return null;
+}
+
+// follow keeps the page as the server would make it now. The server says when; where it does not, the page asks every 2 s.
+function follow(topic) {
+  const state = document.getElementById("live");
+  let source = null, polling = 0, retry = 0, busy = false, again = false;
+
+  function say(kind, text) {
+    if (!state) return;
+    state.className = "live " + kind;
+    setText(state, text);
+  }
+
+  async function refresh() {
+    if (busy) { again = true; return; }
+    busy = true;
+    try {
+      const answer = await fetch(location.href, { headers: { Accept: "text/html" }, cache: "no-store" });
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      const main = page.getElementById("main");
+      if (!main) throw new Error("no page of ours");
+      document.title = page.title;
+      readClock(page);
+      sync(document.getElementById("main"), main);
+      showTimes();
+      showCopies();
+      if (polling) say("slow", "every 2 s");
+      else say("on", "live");
+    } catch {
+      say("away", "server does not answer");
+    }
+    busy = false;
+    if (again) { again = false; refresh(); }
+  }
+
+  function stop() {
+    if (source) source.close();
+    clearInterval(polling);
+    clearTimeout(retry);
+    source = null;
+    polling = retry = 0;
+  }
+
+  function start() {
+    stop();
+    source = new EventSource("/live?watch=" + encodeURIComponent(topic));
+    source.addEventListener("changed", () => {
+      clearInterval(polling);
+      polling = 0;
+      setTimeout(refresh, Math.random() * 100); // not all pages in the same moment
+    });
+    source.onerror = () => {
+      if (!polling) polling = setInterval(refresh, 2000);
+      if (source && source.readyState === EventSource.CLOSED) retry = setTimeout(start, 30000); // else it tries itself
+    };
+  }
+
+  document.addEventListener("visibilitychange", () => { if (document.hidden) stop(); else start(); });
+  if (!document.hidden) start();
+}
+
+const topic = document.getElementById("main").dataset.live;
+if (topic) follow(topic);
