@@ -45,9 +45,14 @@ func TestHostileTextsAreNothingButTexts(t *testing.T) {
 	// A function of that name cannot be declared, but a record may say so.
 	require.NoError(t, storetest.Set(t.Context(), refq.rdb, "refq:{default}:t:"+failed[len("default:"):], "func", hostile))
 	b := open(t)
+	b.visit("/calls/" + failed)
+	b.until(`document.querySelector("h1").textContent.includes("<script>window.hurt=1</script>")`) // the function
 	for _, page := range []struct{ path, text string }{
 		{"/calls/" + echoed, `<script>window.hurt=1</script>`},
 		{"/calls/" + failed, `<img src=x onerror=window.hurt=1>`},
+		{"/calls?status=failed", `<img src=x onerror=window.hurt=1>`},
+		{"/calls?status=failed&group=error", `<img src=x onerror=window.hurt=1>`},
+		{"/calls/retry?status=failed", `<img src=x onerror=window.hurt=1>`},
 		{"/queues/queues/default/tasks/" + failed, `<img src=x onerror=window.hurt=1>`},
 		{"/queues/queues/default?status=archived", `<img src=x onerror=window.hurt=1>`},
 		{"/", ""},

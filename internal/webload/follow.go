@@ -87,15 +87,15 @@ func (l load) follow(ctx context.Context, rdb redis.UniversalClient, s *site) er
 		}
 	}
 	all.Wait()
-	fmt.Printf("\n%d viewers for %v: %d updates, %d failed, %d subscriptions more than before, memory %d MiB before, %d MiB at most\n",
-		l.viewers, l.watch, events.Load(), failures.Load(), during-before, memory, peak)
+	fmt.Printf("\n%d viewers for %v: %d updates, %d failed, %d subscriptions at Redis, memory %d MiB before, %d MiB at most\n",
+		l.viewers, l.watch, events.Load(), failures.Load(), during, memory, peak)
 	switch {
 	case failures.Load() > 0:
 		return fmt.Errorf("%d viewers were not served", failures.Load())
 	case events.Load() < int64(l.viewers):
 		return errors.New("viewers heard of nothing")
-	case during-before > 1:
-		return fmt.Errorf("%d subscriptions for %d viewers, one must do", during-before, l.viewers)
+	case during != 1:
+		return fmt.Errorf("%d subscriptions for %d viewers: it must be one", during, l.viewers)
 	case peak-memory > mostMemory:
 		return fmt.Errorf("memory grew by %d MiB, more than %d", peak-memory, mostMemory)
 	}

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -63,14 +64,8 @@ func (l load) run(ctx context.Context) error {
 	return errors.Join(s.ask(ctx, calls, l.asks), l.follow(ctx, rdb, s))
 }
 
-// subscriptions counts the connections that are subscribed to something, but for our own.
+// subscriptions counts the connections of refq web that are subscribed to something.
 func subscriptions(ctx context.Context, rdb redis.UniversalClient) (int, error) {
 	list, err := rdb.Do(ctx, "CLIENT", "LIST", "TYPE", "PUBSUB").Text()
-	n := 0
-	for _, c := range list {
-		if c == '\n' {
-			n++
-		}
-	}
-	return n, err
+	return strings.Count(list, " name="+clientName+" "), err
 }

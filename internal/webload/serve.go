@@ -23,8 +23,10 @@ type site struct {
 	process *exec.Cmd
 }
 
+// clientName is what refq web calls itself at Redis.
+const clientName = "refq-web"
+
 const configuration = `
-redis: %s
 web: {listen: "127.0.0.1:0", max_requests: 1000}
 functions:
   waits: {queue: idle}
@@ -43,11 +45,12 @@ func serve(ctx context.Context, redis string) (*site, error) {
 	if out, err := exec.CommandContext(ctx, "go", "build", "-o", program, "./cmd/refq").CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("%w: %s", err, out)
 	}
-	if err := os.WriteFile(filepath.Join(folder, "config.yaml"), fmt.Appendf(nil, configuration, redis), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(folder, "config.yaml"), []byte(configuration), 0o600); err != nil {
 		return nil, err
 	}
 	s.process = exec.Command(program, "web", "-o", "json")
 	s.process.Dir, s.process.Stderr = folder, os.Stderr
+	s.process.Env = append(os.Environ(), "REFQ_REDIS="+redis+"?client_name="+clientName)
 	out, err := s.process.StdoutPipe()
 	if err != nil {
 		return nil, err
