@@ -15,7 +15,6 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/refq/refq/producer"
-	"github.com/refq/refq/refcache"
 )
 
 func read(res *http.Response) ([]byte, error) {
@@ -43,15 +42,6 @@ func (l load) follow(ctx context.Context, rdb redis.UniversalClient, s *site) er
 		return err
 	}
 	memory, err := s.memory()
-	if err != nil {
-		return err
-	}
-	for _, ref := range moving {
-		if err := begun(ctx, p, ref); err != nil {
-			return err
-		}
-	}
-	before, err := subscriptions(ctx, rdb) // those of the workers among them, now that they run
 	if err != nil {
 		return err
 	}
@@ -104,16 +94,6 @@ func (l load) follow(ctx context.Context, rdb redis.UniversalClient, s *site) er
 
 // mostMemory is how much more memory the viewers may cost, in MiB.
 const mostMemory = 100
-
-// begun waits until a call runs.
-func begun(ctx context.Context, p *producer.Producer, ref refcache.Ref) error {
-	for tick := time.NewTicker(100 * time.Millisecond); ; <-tick.C {
-		info, err := p.TaskInfo(ctx, ref)
-		if err != nil || info.Status == refcache.Processing {
-			return err
-		}
-	}
-}
 
 // view is one browser on one page.
 func (s *site) view(ctx context.Context, client *http.Client, page string, events *atomic.Int64) error {
