@@ -11,7 +11,7 @@ import (
 
 // retry answers POST /calls/{ref}/retry.
 func (a *API) retry(w http.ResponseWriter, r *http.Request) error {
-	values, err := query(r, "format", "fresh")
+	values, err := bodiless(r, "format", "fresh")
 	if err != nil {
 		return err
 	}
@@ -56,7 +56,7 @@ func (a *API) inTheNameOf(r *http.Request) *producer.Producer {
 
 // cancel answers POST /calls/{ref}/cancel.
 func (a *API) cancel(w http.ResponseWriter, r *http.Request) error {
-	if _, err := query(r); err != nil {
+	if _, err := bodiless(r); err != nil {
 		return err
 	}
 	ref, err := pathRef(r)
@@ -76,7 +76,7 @@ func (a *API) cancel(w http.ResponseWriter, r *http.Request) error {
 
 // delete answers DELETE /calls/{ref}.
 func (a *API) delete(w http.ResponseWriter, r *http.Request) error {
-	if _, err := query(r); err != nil {
+	if _, err := bodiless(r); err != nil {
 		return err
 	}
 	ref, err := pathRef(r)

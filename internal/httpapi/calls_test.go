@@ -92,6 +92,9 @@ func TestAFailedCallTellsWhyAndIsRetriedByHand(t *testing.T) {
 		w.ask("GET", "/calls/"+ref+"/result", "").problem(w, http.StatusConflict, "call-failed")
 		require.Contains(w, w.ask("POST", "/calls/"+ref+"/retry", "").problem(w, http.StatusConflict, "retries-exhausted"), "fresh budget")
 
+		require.Contains(w, w.ask("POST", "/calls/"+ref+"/retry", `{"fresh":true}`).problem(w, http.StatusBadRequest, "bad-request"),
+			"takes no body: parameters stand in the address")
+
 		a = w.ask("POST", "/calls/"+ref+"/retry?fresh=true", "")
 		require.Equal(w, http.StatusAccepted, a.code)
 		require.Equal(w, "pending", a.fields(w)["status"])

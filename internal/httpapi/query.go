@@ -43,6 +43,15 @@ func knownParameters(name string, known []string) string {
 	return "there are " + strings.Join(known, ", ")
 }
 
+// bodiless is query for operations whose requests say all in their address. What a body says would not be heard.
+func bodiless(r *http.Request, known ...string) (url.Values, error) {
+	var some [1]byte
+	if n, _ := r.Body.Read(some[:]); n > 0 {
+		return nil, badRequest(fmt.Errorf("%s %s takes no body: parameters stand in the address, as in ?name=value", r.Method, r.URL.Path))
+	}
+	return query(r, known...)
+}
+
 // format is how much of a response is wanted.
 func format(values url.Values) (refcache.Format, error) {
 	switch f := refcache.Format(values.Get("format")); f {

@@ -199,7 +199,10 @@ func whyNoRetry(t refcache.TaskInfo) string {
 	case t.MaxRetries == 0:
 		return "it has no retries"
 	case t.Exhausted:
-		return fmt.Sprintf("all %s used", plural(t.MaxRetries, "retry is", "retries are"))
+		if t.MaxRetries == 1 {
+			return "its only retry is used"
+		}
+		return fmt.Sprintf("all %d retries are used", t.MaxRetries)
 	case t.ErrorCause == refcache.CauseLost:
 		return "too many of its workers were lost"
 	}
