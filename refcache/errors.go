@@ -12,7 +12,7 @@ var (
 	// ErrNotFailed: only failed tasks can be retried by hand.
 	ErrNotFailed = errors.New("task has not failed")
 	// ErrRetriesExhausted: the task failed and its budget of retries is used up.
-	ErrRetriesExhausted = errors.New("retries exhausted: retry with a fresh budget (FreshBudget, --fresh, or ?fresh=true)")
+	ErrRetriesExhausted = errors.New("retries exhausted: use a fresh budget (FreshBudget, --fresh, ?fresh=true)")
 	// ErrNotCancellable: the task has already ended.
 	ErrNotCancellable = errors.New("task has already ended")
 	// ErrInFlight: the task must end before it can be deleted.

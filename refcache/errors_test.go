@@ -12,7 +12,7 @@ import (
 
 func TestRefusalsSayWhatToDo(t *testing.T) {
 	require.EqualError(t, refcache.ErrNotQueued, "stored, not queued; calling again or a worker's sweep queues it")
-	require.EqualError(t, refcache.ErrRetriesExhausted, "retries exhausted: retry with a fresh budget (FreshBudget, --fresh, or ?fresh=true)")
+	require.EqualError(t, refcache.ErrRetriesExhausted, "retries exhausted: use a fresh budget (FreshBudget, --fresh, ?fresh=true)")
 	require.EqualError(t, refcache.ErrInFlight, "task is in flight: cancel it first")
 }
 
