@@ -14,6 +14,8 @@ const (
 	// Messages may get lost, so waiters also look, less and less often.
 	soonLook = 100 * time.Millisecond
 	mostLook = 2 * time.Second
+	// lookOfEach is what each waiter of a producer adds to that, once there are so many that it is longer.
+	lookOfEach = time.Millisecond
 	// lookTimeout bounds one look: a silent Redis must not make a caller wait much longer than
 	// it wants. One that refuses connections says so within it.
 	lookTimeout = 3 * time.Second
@@ -63,7 +65,7 @@ func (p *Producer) await(ctx context.Context, w *waiter, now snapshot, patience,
 				return snapshot{Record: end.Record, result: end.Result}, nil
 			}
 		case <-pause.C:
-			wait = min(2*wait, mostLook)
+			wait = min(2*wait, w.box.mostLook())
 			pause.Reset(wait)
 		case <-enough.C:
 			last = true

@@ -26,30 +26,33 @@ type inbox struct {
 	mu      sync.Mutex
 	sub     *redis.PubSub // nil before the first waiter
 	closed  bool
-	waiters map[refcache.Ref]map[*waiter]bool
+	waiters map[refcache.Ref]*waiter // the first of those who wait for a task
+	n       int                      // how many there are in all
 }
 
-// waiter is somebody who waits for the end of a task.
+// waiter is somebody who waits for the end of a task. There may be thousands.
 type waiter struct {
-	box  *inbox
-	ref  refcache.Ref
-	ends chan store.End // the latest is enough
+	box        *inbox
+	ref        refcache.Ref
+	ends       chan *store.End // the latest is enough
+	prev, next *waiter         // who wait for the same task
 }
 
 func newInbox(rdb redis.UniversalClient, s *store.Store, id string) *inbox {
-	return &inbox{rdb: rdb, store: s, channel: store.InboxChannel(id), waiters: map[refcache.Ref]map[*waiter]bool{}}
+	return &inbox{rdb: rdb, store: s, channel: store.InboxChannel(id), waiters: map[refcache.Ref]*waiter{}}
 }
 
 // wait registers a waiter, before anything is submitted or read, so that no end is missed from then on.
 func (b *inbox) wait(ctx context.Context, ref refcache.Ref) *waiter {
 	b.open.Do(func() { b.subscribe(ctx) })
-	w := &waiter{b, ref, make(chan store.End, 1)}
+	w := &waiter{box: b, ref: ref, ends: make(chan *store.End, 1)}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.waiters[ref] == nil {
-		b.waiters[ref] = map[*waiter]bool{}
+	if w.next = b.waiters[ref]; w.next != nil {
+		w.next.prev = w
 	}
-	b.waiters[ref][w] = true
+	b.waiters[ref] = w
+	b.n++
 	return w
 }
 
@@ -57,19 +60,31 @@ func (b *inbox) wait(ctx context.Context, ref refcache.Ref) *waiter {
 func (b *inbox) count() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	n := 0
-	for _, waiters := range b.waiters {
-		n += len(waiters)
-	}
-	return n
+	return b.n
 }
 
+// mostLook is how long a waiter waits between its looks in the end. Those of a crowd take longer, so that together they look
+// no more than some thousand times a second.
+func (b *inbox) mostLook() time.Duration {
+	return max(mostLook, time.Duration(b.count())*lookOfEach)
+}
+
+// stop ends the waiting, once.
 func (w *waiter) stop() {
-	w.box.mu.Lock()
-	defer w.box.mu.Unlock()
-	delete(w.box.waiters[w.ref], w)
-	if len(w.box.waiters[w.ref]) == 0 {
-		delete(w.box.waiters, w.ref)
+	b := w.box
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.n--
+	if w.next != nil {
+		w.next.prev = w.prev
+	}
+	switch {
+	case w.prev != nil:
+		w.prev.next = w.next
+	case w.next != nil:
+		b.waiters[w.ref] = w.next
+	default:
+		delete(b.waiters, w.ref)
 	}
 }
 
@@ -93,7 +108,7 @@ func (b *inbox) deliver(heard <-chan any) {
 		switch what := what.(type) {
 		case *redis.Message:
 			if end, ok := b.store.ParseEnd(what.Payload); ok {
-				b.tell(end)
+				b.tell(&end)
 			}
 		case *redis.Subscription:
 			b.haveAllLook() // the connection broke meanwhile: what was published then was not heard
@@ -101,10 +116,10 @@ func (b *inbox) deliver(heard <-chan any) {
 	}
 }
 
-func (b *inbox) tell(end store.End) {
+func (b *inbox) tell(end *store.End) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for w := range b.waiters[end.Ref] {
+	for w := b.waiters[end.Ref]; w != nil; w = w.next {
 		w.tell(end)
 	}
 }
@@ -113,15 +128,15 @@ func (b *inbox) tell(end store.End) {
 func (b *inbox) haveAllLook() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for ref, waiters := range b.waiters {
-		for w := range waiters {
-			w.tell(store.End{Ref: ref})
+	for ref, first := range b.waiters {
+		for w := first; w != nil; w = w.next {
+			w.tell(&store.End{Ref: ref})
 		}
 	}
 }
 
 // tell replaces what was told and not looked at yet.
-func (w *waiter) tell(end store.End) {
+func (w *waiter) tell(end *store.End) {
 	select {
 	case <-w.ends:
 	default:

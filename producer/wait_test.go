@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -111,6 +112,32 @@ func TestWaiterWhoseMessagesAreLostLooksItself(t *testing.T) {
 		s.hold <- struct{}{}
 		require.NoError(w, <-ended)
 		require.LessOrEqual(w, time.Since(began), 2100*time.Millisecond)
+	})
+}
+
+func TestACrowdOfWaitersLooksAThousandTimesASecond(t *testing.T) {
+	inWorld(t, func(w *world) {
+		const crowd = 3000
+		ref := w.submit(echo, "hi") // which nobody runs
+		ctx, leave := context.WithCancel(w.Context())
+		var all sync.WaitGroup
+		for range crowd {
+			all.Go(func() { _, _ = w.p.Wait(ctx, ref) })
+		}
+		time.Sleep(20 * time.Second)
+		require.Equal(w, crowd, w.p.Waiters())
+		var looks atomic.Int64
+		w.server.SetFaults(func(cmd []string) memredis.Fault {
+			if strings.HasPrefix(cmd[0], "EVAL") {
+				looks.Add(1)
+			}
+			return memredis.Pass
+		})
+		time.Sleep(12 * time.Second)
+		require.InDelta(w, 12*1000, looks.Load(), 1000)
+		leave()
+		all.Wait()
+		require.Zero(w, w.p.Waiters())
 	})
 }
 
