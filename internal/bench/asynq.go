@@ -3,7 +3,6 @@ package bench
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"sync"
 
@@ -86,18 +85,6 @@ func (b *bareAsynq) enqueue(ctx context.Context, p parcel) error {
 	}
 	_, err = b.client.EnqueueContext(ctx, asynq.NewTask(bareType, payload), asynq.Queue(b.ground.queue))
 	return err
-}
-
-// forgetInAsynq removes the ground's queues from asynq.
-func (g *ground) forgetInAsynq() error {
-	inspector := asynq.NewInspectorFromRedisClient(g.observer)
-	var errs []error
-	for _, queue := range g.queues {
-		if err := inspector.DeleteQueue(queue, true); err != nil && !errors.Is(err, asynq.ErrQueueNotFound) {
-			errs = append(errs, err)
-		}
-	}
-	return errors.Join(errs...)
 }
 
 type noLog struct{}

@@ -143,13 +143,14 @@ func (g *ground) close(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleaningTime)
 	defer cancel()
-	if err := errors.Join(g.forgetInAsynq(), g.forget(ctx)); err != nil {
+	if err := g.forget(ctx); err != nil {
 		errs = append(errs, fmt.Errorf("remove what the benchmark wrote (keys with {%s): %w", g.queue, err))
 	}
 	return errors.Join(errs...)
 }
 
-// forget removes the keys of the ground's queues, refq's and what asynq leaves of a queue that it has deleted.
+// forget removes the keys of the ground's queues, refq's and asynq's, some at a time: asynq itself deletes a queue by one script,
+// which is long for 200,000 tasks.
 func (g *ground) forget(ctx context.Context) error {
 	for _, pattern := range []string{"refq:{" + g.queue + "*", "asynq:{" + g.queue + "*"} {
 		keys := g.observer.Scan(ctx, 0, pattern, scanned).Iterator()
@@ -171,7 +172,12 @@ func (g *ground) forget(ctx context.Context) error {
 			}
 		}
 	}
-	return g.observer.SRem(ctx, "refq:queues", anys(g.queues)...).Err()
+	for _, queues := range []string{"refq:queues", "asynq:queues"} {
+		if err := g.observer.SRem(ctx, queues, anys(g.queues)...).Err(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 const scanned = 1000
