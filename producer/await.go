@@ -14,7 +14,8 @@ const (
 	// Messages may get lost, so waiters also look, less and less often.
 	soonLook = 100 * time.Millisecond
 	mostLook = 2 * time.Second
-	// lookOfEach is what each waiter of a producer adds to that, once there are so many that it is longer.
+	// lookOfEach is how much later for each waiter a producer's waiters look, once there are so many that it is longer: together
+	// they look a thousand times a second at most.
 	lookOfEach = time.Millisecond
 	// lookTimeout bounds one look: a silent Redis must not make a caller wait much longer than
 	// it wants. One that refuses connections says so within it.
@@ -53,9 +54,13 @@ func (p *Producer) lookAt(ctx context.Context, ref refcache.Ref) (snapshot, erro
 // and an error when ctx ended or Redis did not tell. What came with the message of the end is the answer. It waits for the end of now's cycle; if another has begun
 // meanwhile, for the end of that one. It looks for itself after firstLook, and then less and less often.
 func (p *Producer) await(ctx context.Context, w *waiter, now snapshot, patience, firstLook time.Duration) (snapshot, error) {
-	enough := time.NewTimer(patience)
-	defer enough.Stop()
-	pause := time.NewTimer(firstLook)
+	var enough <-chan time.Time
+	if patience < forEver { // a timer takes room, and there may be thousands of waiters
+		timer := time.NewTimer(patience)
+		defer timer.Stop()
+		enough = timer.C
+	}
+	pause := time.NewTimer(w.box.inTurn(firstLook))
 	defer pause.Stop()
 	last := false
 	for wait := firstLook; ; {
@@ -65,9 +70,9 @@ func (p *Producer) await(ctx context.Context, w *waiter, now snapshot, patience,
 				return snapshot{Record: end.Record, result: end.Result}, nil
 			}
 		case <-pause.C:
-			wait = min(2*wait, w.box.mostLook())
-			pause.Reset(wait)
-		case <-enough.C:
+			wait = min(2*wait, mostLook)
+			pause.Reset(w.box.inTurn(wait))
+		case <-enough:
 			last = true
 		case <-ctx.Done():
 			return now, fmt.Errorf("wait for call %s: %w", now.Ref, context.Cause(ctx))

@@ -63,10 +63,9 @@ func (b *inbox) count() int {
 	return b.n
 }
 
-// mostLook is how long a waiter waits between its looks in the end. Those of a crowd take longer, so that together they look
-// no more than some thousand times a second.
-func (b *inbox) mostLook() time.Duration {
-	return max(mostLook, time.Duration(b.count())*lookOfEach)
+// inTurn is how long a waiter waits before it looks, which in a crowd is longer than it wants.
+func (b *inbox) inTurn(wait time.Duration) time.Duration {
+	return max(wait, time.Duration(b.count())*lookOfEach)
 }
 
 // stop ends the waiting, once.
