@@ -1,0 +1,69 @@
+package store_test
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+
+	"github.com/refq/refq/internal/redistest"
+	"github.com/refq/refq/internal/store"
+	"github.com/refq/refq/refcache"
+)
+
+// With 128 bytes of arguments and of result, all told: record, key, expiry, and for the last 10,000 the place in the list of
+// completions.
+func TestWhatACompleteCallTakesOfRedis(t *testing.T) {
+	t.Parallel()
+	rdb := redis.NewClient(&redis.Options{Addr: redistest.New(t).Addr})
+	t.Cleanup(func() { require.NoError(t, rdb.Close()) })
+	s := store.New(rdb)
+	const queue = "default"
+	policy, err := refcache.Func[int, int]{Name: "f", Queue: queue}.Policy()
+	require.NoError(t, err)
+	pad := fmt.Appendf(nil, `{"pad":"%s"}`, strings.Repeat("x", 118))
+	call := func(n int) {
+		ref := refcache.Ref(queue + ":" + hex.EncodeToString(fmt.Appendf(nil, "%016d", n)))
+		_, err := s.Submit(t.Context(), ref, store.Submission{Request: rand.Text(), Inbox: "refq:inbox:b",
+			Namespace: refcache.DefaultNamespace, Policy: policy, Args: pad})
+		require.NoError(t, err)
+		token := rand.Text()
+		_, err = s.Claim(t.Context(), ref, token, "host-12345-abcdef")
+		require.NoError(t, err)
+		done, err := s.Finish(t.Context(), ref, token, s.Completed(pad))
+		require.NoError(t, err)
+		require.True(t, done.Current)
+	}
+	const calls = 2048 // tables of Redis have powers of two
+	for n := range calls {
+		call(n)
+	}
+	before := usedMemory(t, rdb)
+	for n := range calls {
+		call(calls + n)
+	}
+	each := (usedMemory(t, rdb) - before) / calls
+	index, err := rdb.MemoryUsage(t.Context(), "refq:{"+queue+"}:complete", 0).Result()
+	require.NoError(t, err)
+	older := each - int(index)/(2*calls)
+	t.Logf("%d B a call, %d B when it is no longer listed", each, older)
+	require.LessOrEqual(t, each, 1060)
+	require.LessOrEqual(t, older, 940)
+}
+
+var usedMemoryLine = regexp.MustCompile(`(?m)^used_memory:(\d+)`)
+
+func usedMemory(t *testing.T, rdb *redis.Client) int {
+	t.Helper()
+	info, err := rdb.Info(t.Context(), "memory").Result()
+	require.NoError(t, err)
+	used, err := strconv.Atoi(usedMemoryLine.FindStringSubmatch(info)[1])
+	require.NoError(t, err)
+	return used
+}
