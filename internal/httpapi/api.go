@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/refq/refq/internal/byhand"
 	"github.com/refq/refq/internal/config"
 	"github.com/refq/refq/internal/guard"
 	"github.com/refq/refq/internal/problem"
@@ -29,6 +30,7 @@ const (
 // API answers requests below [Base]. It may be used concurrently.
 type API struct {
 	producer *producer.Producer
+	hand     byhand.Hand
 	calls    *watch.Calls
 	cfg      config.Config
 	log      *slog.Logger
@@ -41,7 +43,7 @@ type API struct {
 // cfg.Web.MaxRequests requests at a time, and as many again that may wait: others are answered 429. The log hears of
 // every change ([guard.Audit]).
 func New(p *producer.Producer, calls *watch.Calls, cfg config.Config, log *slog.Logger) *API {
-	a := &API{producer: p, calls: calls, cfg: cfg, log: log, mux: http.NewServeMux(),
+	a := &API{producer: p, hand: byhand.New(p, log), calls: calls, cfg: cfg, log: log, mux: http.NewServeMux(),
 		quick: make(chan struct{}, cfg.Web.MaxRequests), waiting: make(chan struct{}, cfg.Web.MaxRequests)}
 	for _, r := range routes {
 		method, path, _ := strings.Cut(r.pattern, " ")

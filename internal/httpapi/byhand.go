@@ -4,8 +4,6 @@ import (
 	"errors"
 	"net/http"
 
-	"github.com/refq/refq/internal/guard"
-	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 )
 
@@ -27,31 +25,16 @@ func (a *API) retry(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	var options []producer.RetryOption
-	change := guard.Change{What: "retry", Ref: ref}
-	if fresh {
-		options = append(options, producer.FreshBudget())
-		change.What = "retry_fresh"
-	}
-	res, err := a.inTheNameOf(r).RetryTask(r.Context(), ref, options...)
+	res, err := a.hand.Retry(r.Context(), ref, fresh)
 	if errors.Is(err, refcache.ErrNotQueued) {
 		a.notQueued(r.Context(), err)
 		err = nil
 	}
-	if change.Err = err; err == nil {
-		change.From, change.To = string(refcache.Failed), string(res.Status)
-	}
-	guard.Audit(r.Context(), a.log, change)
 	if err != nil {
 		return err
 	}
 	w.Header().Set("Location", location(ref))
 	return a.answer(w, res, format)
-}
-
-// inTheNameOf is a producer whose events name who makes the request.
-func (a *API) inTheNameOf(r *http.Request) *producer.Producer {
-	return a.producer.As(guard.Who(r.Context()).By())
 }
 
 // cancel answers POST /calls/{ref}/cancel.
@@ -63,13 +46,8 @@ func (a *API) cancel(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	change := guard.Change{What: "cancel", Ref: ref, From: a.status(r, ref), To: string(refcache.Cancelled)}
-	if err := a.inTheNameOf(r).Cancel(r.Context(), ref); err != nil {
-		change.To, change.Err = "", err
-	}
-	guard.Audit(r.Context(), a.log, change)
-	if change.Err != nil {
-		return change.Err
+	if err := a.hand.Cancel(r.Context(), ref); err != nil {
+		return err
 	}
 	return a.answer(w, response{RefID: ref, Status: refcache.Cancelled}, refcache.Minimal)
 }
@@ -83,21 +61,9 @@ func (a *API) delete(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	change := guard.Change{What: "delete", Ref: ref, From: a.status(r, ref)}
-	change.Err = a.inTheNameOf(r).Delete(r.Context(), ref)
-	guard.Audit(r.Context(), a.log, change)
-	if change.Err != nil {
-		return change.Err
+	if err := a.hand.Delete(r.Context(), ref); err != nil {
+		return err
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil
-}
-
-// status is how a call stands before it is changed, for the log; empty when that cannot be read.
-func (a *API) status(r *http.Request, ref refcache.Ref) string {
-	info, err := a.producer.TaskInfo(r.Context(), ref)
-	if err != nil {
-		return ""
-	}
-	return string(info.Status)
 }

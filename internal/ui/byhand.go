@@ -5,8 +5,6 @@ import (
 	"net/http"
 	"net/url"
 
-	"github.com/refq/refq/internal/guard"
-	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 )
 
@@ -18,12 +16,12 @@ func (u *UI) retry(w http.ResponseWriter, r *http.Request) error {
 
 // cancel answers POST /calls/{ref}/cancel.
 func (u *UI) cancel(w http.ResponseWriter, r *http.Request) error {
-	return u.byHand(w, r, func(ref refcache.Ref) error { return u.cancelOne(r, ref) }, "cancelled")
+	return u.byHand(w, r, func(ref refcache.Ref) error { return u.hand.Cancel(r.Context(), ref) }, "cancelled")
 }
 
 // delete answers POST /calls/{ref}/delete.
 func (u *UI) delete(w http.ResponseWriter, r *http.Request) error {
-	return u.byHand(w, r, func(ref refcache.Ref) error { return u.deleteOne(r, ref) }, "deleted")
+	return u.byHand(w, r, func(ref refcache.Ref) error { return u.hand.Delete(r.Context(), ref) }, "deleted")
 }
 
 // byHand does something to the call in the path, and leads back to its page, which says what came of it. That somebody
@@ -97,48 +95,11 @@ func stands(t refcache.TaskInfo) string {
 	return "is " + string(t.Status)
 }
 
-// retryOne retries a call in the name of who asks, and tells the log.
+// retryOne retries a call. That no worker could be told of it goes to the log as well.
 func (u *UI) retryOne(r *http.Request, ref refcache.Ref, fresh bool) error {
-	var options []producer.RetryOption
-	change := guard.Change{What: "retry", Ref: ref}
-	if fresh {
-		options = append(options, producer.FreshBudget())
-		change.What = "retry_fresh"
-	}
-	res, err := u.inTheNameOf(r).RetryTask(r.Context(), ref, options...)
+	_, err := u.hand.Retry(r.Context(), ref, fresh)
 	if errors.Is(err, refcache.ErrNotQueued) {
 		u.log.WarnContext(r.Context(), "no worker could be told of a call", "ref_id", string(ref), "err", err)
 	}
-	if err == nil || errors.Is(err, refcache.ErrNotQueued) {
-		change.From, change.To = string(refcache.Failed), string(res.Status)
-	} else {
-		change.Err = err
-	}
-	guard.Audit(r.Context(), u.log, change)
 	return err
-}
-
-func (u *UI) cancelOne(r *http.Request, ref refcache.Ref) error {
-	change := guard.Change{What: "cancel", Ref: ref, From: u.status(r, ref), To: string(refcache.Cancelled)}
-	if err := u.inTheNameOf(r).Cancel(r.Context(), ref); err != nil {
-		change.To, change.Err = "", err
-	}
-	guard.Audit(r.Context(), u.log, change)
-	return change.Err
-}
-
-func (u *UI) deleteOne(r *http.Request, ref refcache.Ref) error {
-	change := guard.Change{What: "delete", Ref: ref, From: u.status(r, ref)}
-	change.Err = u.inTheNameOf(r).Delete(r.Context(), ref)
-	guard.Audit(r.Context(), u.log, change)
-	return change.Err
-}
-
-// status is how a call stands before it is changed, for the log; empty when that cannot be read.
-func (u *UI) status(r *http.Request, ref refcache.Ref) string {
-	info, err := u.producer.TaskInfo(r.Context(), ref)
-	if err != nil {
-		return ""
-	}
-	return string(info.Status)
 }

@@ -106,17 +106,12 @@ func (u *UI) call(r *http.Request, fn config.Function, form callForm) (refcache.
 	}
 	f := fn.Func
 	f.AsyncTimeout = -1
-	res, err := producer.Call(r.Context(), u.inTheNameOf(r), f, json.RawMessage(form.Args), options...)
+	res, err := producer.Call(r.Context(), u.hand.InTheNameOf(r.Context()), f, json.RawMessage(form.Args), options...)
 	if _, ended := errors.AsType[*refcache.TaskError](err); ended || errors.Is(err, refcache.ErrNotQueued) {
 		err = nil
 	}
 	guard.Audit(r.Context(), u.log, guard.Change{What: "call", Ref: res.RefID, To: string(res.Status), Err: err})
 	return res.RefID, err
-}
-
-// inTheNameOf is a producer whose events name who makes the request.
-func (u *UI) inTheNameOf(r *http.Request) *producer.Producer {
-	return u.producer.As(guard.Who(r.Context()).By())
 }
 
 // checkOperator refuses those who may only look: also where no guard has.

@@ -23,6 +23,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/refq/refq/internal/byhand"
 	"github.com/refq/refq/internal/config"
 	"github.com/refq/refq/internal/guard"
 	"github.com/refq/refq/internal/watch"
@@ -38,6 +39,7 @@ const (
 // UI answers requests for pages. It may be used concurrently.
 type UI struct {
 	producer *producer.Producer
+	hand     byhand.Hand
 	cfg      config.Config
 	log      *slog.Logger
 	mux      *http.ServeMux
@@ -57,7 +59,7 @@ type UI struct {
 // Who asks is told by a [guard.Guard] in front of it, which also refuses what may not be asked: without one, nobody is
 // offered changes.
 func New(p *producer.Producer, calls *watch.Calls, cfg config.Config, log *slog.Logger) *UI {
-	u := &UI{producer: p, cfg: cfg, log: log, mux: http.NewServeMux(), followed: calls,
+	u := &UI{producer: p, hand: byhand.New(p, log), cfg: cfg, log: log, mux: http.NewServeMux(), followed: calls,
 		slots: make(chan struct{}, cfg.Web.MaxRequests), viewers: make(chan struct{}, cfg.Web.MaxRequests)}
 	u.facts, u.health = newFresh(keepFacts, u.readFacts), newFresh(keepHealth, p.Health)
 	u.followedQueues = watch.NewShared(u.followQueues)
