@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -93,14 +92,11 @@ func (s *stand) measure(do func(n int), before ...func(n int)) {
 	s.ReportMetric((s.redisCPU()-began)*1e6/float64(s.N), "redis-us/op")
 }
 
-var cpuTimes = regexp.MustCompile(`(?m)^used_cpu_(?:sys|user):([\d.]+)`)
-
 // redisCPU is the time that Redis has worked, in seconds.
 func (s *stand) redisCPU() (sum float64) {
-	info, err := s.rdb.Info(s.Context(), "cpu").Result()
-	require.NoError(s, err)
-	for _, line := range cpuTimes.FindAllStringSubmatch(info, -1) {
-		seconds, err := strconv.ParseFloat(line[1], 64)
+	info := s.rdb.InfoMap(s.Context(), "cpu")
+	for _, kind := range []string{"used_cpu_sys", "used_cpu_user"} {
+		seconds, err := strconv.ParseFloat(info.Item("CPU", kind), 64)
 		require.NoError(s, err)
 		sum += seconds
 	}

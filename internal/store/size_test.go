@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -70,13 +69,9 @@ func TestWhatACompleteCallTakesOfRedis(t *testing.T) {
 	require.LessOrEqual(t, older, 980)
 }
 
-var usedMemoryLine = regexp.MustCompile(`(?m)^used_memory:(\d+)`)
-
 func usedMemory(t *testing.T, rdb *redis.Client) int {
 	t.Helper()
-	info, err := rdb.Info(t.Context(), "memory").Result()
-	require.NoError(t, err)
-	used, err := strconv.Atoi(usedMemoryLine.FindStringSubmatch(info)[1])
+	used, err := strconv.Atoi(rdb.InfoMap(t.Context(), "memory").Item("Memory", "used_memory"))
 	require.NoError(t, err)
 	return used
 }
