@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"sync/atomic"
 	"testing"
@@ -122,6 +123,16 @@ func (w *world) submit(f refcache.Func[string, string], in string, options ...pr
 	ref, err := producer.Submit(w.Context(), w.p, f, in, options...)
 	require.NoError(w, err)
 	return ref
+}
+
+// cancelled makes calls, cancels them, and has their doorbells answered. Whoever makes one again gives the task a new life
+// first, and then rings for it: in two steps, where a call that nobody has made yet takes one.
+func (w *world) cancelled(f refcache.Func[string, string], ins iter.Seq[string]) {
+	w.Helper()
+	for in := range ins {
+		require.NoError(w, w.p.Cancel(w.Context(), w.submit(f, in)))
+	}
+	require.NoError(w, w.rdb.Del(w.Context(), w.rdb.Keys(w.Context(), "asynq:{*").Val()...).Err())
 }
 
 func (w *world) info(ref refcache.Ref) refcache.TaskInfo {

@@ -209,19 +209,22 @@ func (p *Producer) submitMany(ctx context.Context, batch []numbered) []submitted
 		calls[i] = store.Call{Ref: c.ref, Submission: c.submission}
 	}
 	var places []int
-	var pending []store.Record
-	for i, answer := range p.store.SubmitMany(ctx, calls) {
+	var waiting []store.Record
+	for i, answer := range p.bell.SubmitMany(ctx, calls) {
 		all[i] = submitted{answer.Submitted, answer.Err}
 		if batch[i].submission.Refresh {
 			p.local.drop(batch[i].ref)
 		}
-		if answer.Err == nil && answer.Status == refcache.Pending {
-			places, pending = append(places, i), append(pending, answer.Record)
+		if answer.Err == nil && answer.Status == refcache.Pending && !answer.Rang {
+			places, waiting = append(places, i), append(waiting, answer.Record)
 		}
+	}
+	if len(waiting) == 0 {
+		return all
 	}
 	ctx, cancel := outliving(ctx, ringTimeout)
 	defer cancel()
-	for n, err := range p.bell.RingMany(ctx, pending, doorbell.AtOnce) {
+	for n, err := range p.bell.RingMany(ctx, waiting, doorbell.AtOnce) {
 		if err != nil {
 			all[places[n]].err = fmt.Errorf("%w: %w", refcache.ErrNotQueued, err)
 		}

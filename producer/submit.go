@@ -96,8 +96,7 @@ func (s submitted) unless(now snapshot, err error) error {
 	return err
 }
 
-// submitAndRing records the call and sees to it that a worker looks at it. Whoever finds the task pending rings: the
-// one that should have may have died in between (R14).
+// submitAndRing records the call and sees to it that a worker looks at it.
 func (p *Producer) submitAndRing(ctx context.Context, c call) submitted {
 	ctx, span := p.tracer.Submit(ctx, c.ref, c.submission.Policy.Name)
 	c.submission.Trace = span.Link()
@@ -113,9 +112,6 @@ func (p *Producer) submit(ctx context.Context, c call) submitted {
 	if err := p.noteQueue(ctx, c.ref.Queue()); err != nil {
 		return submitted{err: fmt.Errorf("submit %s: %w", c.ref, err)}
 	}
-	s, err := p.store.Submit(ctx, c.ref, c.submission)
-	if err == nil && s.Status == refcache.Pending {
-		err = p.ring(ctx, s.Record)
-	}
-	return submitted{s, err}
+	made, err := p.bell.Submit(ctx, c.ref, c.submission)
+	return submitted{made, err}
 }

@@ -245,6 +245,13 @@ func (w *world) submit(f refcache.Func[string, string], in string) refcache.Ref 
 	return ref
 }
 
+// cancelled makes a call and cancels it. Whoever makes it again gives the task a new life first, and then rings for it: in
+// two steps, where a call that nobody has made yet takes one.
+func (w *world) cancelled(f refcache.Func[string, string], in string) {
+	w.Helper()
+	require.NoError(w, w.p.Cancel(w.Context(), w.submit(f, in)))
+}
+
 func (w *world) info(ref refcache.Ref) refcache.TaskInfo {
 	w.Helper()
 	info, err := w.p.TaskInfo(w.Context(), ref)

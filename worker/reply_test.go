@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -34,16 +35,20 @@ func TestLostMessagesEndInExactlyOneOutcome(t *testing.T) {
 			for _, outcome := range outcomes {
 				t.Run(fmt.Sprintf("%s/%s/%s", script, fault, outcome.name), func(t *testing.T) {
 					inWorld(t, func(w *world) {
-						count := w.first(1, script, fault)
 						fn := &runs{fn: func(_ context.Context, attempt int) (string, error) {
 							if attempt <= len(outcome.errs) {
 								return "", outcome.errs[attempt-1]
 							}
 							return "done", nil
 						}}
-						w.start(worker.Config{}, handles(work, fn.run))
 						f := work
 						f.Retry.MaxRetries = 1
+						if script == "enqueue" {
+							w.cancelled(f, "in")
+						}
+						w.start(worker.Config{}, handles(work, fn.run))
+						time.Sleep(time.Second)
+						count := w.first(1, script, fault)
 						res, err := w.call(f, "in")
 						require.Equal(w, outcome.status, res.Status, err)
 						time.Sleep(8 * time.Second) // whatever may still come
@@ -124,9 +129,11 @@ func TestOutcomeThatRedisRefusesForGoodIsGivenUp(t *testing.T) {
 
 func TestSweepQueuesWhatCouldNotBeQueued(t *testing.T) {
 	inWorld(t, func(w *world) {
-		w.first(1, "enqueue", "OOM command not allowed when used memory > 'maxmemory'.")
+		w.cancelled(work, "in")
 		fn := failing(0)
 		w.start(worker.Config{}, handles(work, fn.run))
+		time.Sleep(time.Second)
+		w.first(1, "enqueue", "OOM command not allowed when used memory > 'maxmemory'.")
 		start := time.Now()
 		ref, err := producer.Submit(w.Context(), w.p, work, "in")
 		require.ErrorIs(w, err, refcache.ErrNotQueued)
@@ -154,9 +161,11 @@ func TestCallersWaitForWhatASweepQueues(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, func(w *world) {
-				w.first(1, "enqueue", "OOM command not allowed when used memory > 'maxmemory'.")
+				w.cancelled(patient, "in")
 				fn := failing(0)
 				w.start(worker.Config{}, handles(work, fn.run))
+				time.Sleep(time.Second)
+				w.first(1, "enqueue", "OOM command not allowed when used memory > 'maxmemory'.")
 				start := time.Now()
 				value, err := call(w)
 				require.NoError(w, err)
@@ -169,17 +178,20 @@ func TestCallersWaitForWhatASweepQueues(t *testing.T) {
 
 func TestProducerThatDiesBeforeItCouldQueueIsMadeUpFor(t *testing.T) {
 	inWorld(t, func(w *world) {
+		w.cancelled(work, "in")
+		fn := failing(0)
+		w.start(worker.Config{}, handles(work, fn.run))
+		time.Sleep(time.Second)
 		dead := errors.New("killed")
 		ctx, kill := context.WithCancelCause(w.Context())
+		var submits atomic.Int32
 		w.faults(func(script string, _ []string) memredis.Fault {
-			if script == "submit" {
+			if script == "submit" && submits.Add(1) == 2 { // the short form, and then the one that does it
 				kill(dead)
 				time.Sleep(time.Millisecond)
 			}
 			return memredis.Pass
 		})
-		fn := failing(0)
-		w.start(worker.Config{}, handles(work, fn.run))
 		_, err := producer.Submit(ctx, w.p, work, "in")
 		require.Error(w, err)
 		w.faults(nil)

@@ -123,6 +123,9 @@ func (w *world) goesBack(step string, later time.Duration, ends func(run int) er
 		time.Sleep(workTime)
 		return "done", cmp.Or(ends(run), ctx.Err())
 	}}
+	if step == "enqueue" {
+		w.cancelled(work, "in")
+	}
 	w.start(worker.Config{}, handles(work, fn.run))
 	time.Sleep(time.Second)
 	taken := w.before(step)

@@ -58,23 +58,40 @@ const (
 	mostChimes = 64
 )
 
+// begin leaves the next chime of a queue to the caller, who sends it and then calls end; false when one is under way, or has
+// just been sent.
+func (c *chimes) begin(queue string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, busy := c.owed[queue]; busy {
+		return false
+	}
+	c.owed[queue] = 0
+	return true
+}
+
+// end ends what begin has begun. If no chime was sent after all, the next need not wait.
+func (c *chimes) end(ctx context.Context, queue string, sent bool) {
+	if !sent {
+		c.flush(ctx, queue)
+		return
+	}
+	c.flushLater(ctx, queue)
+}
+
 // add sends n chimes, or leaves them to be sent with others. Those that cannot be sent are dropped: idle workers look by
 // themselves, too.
 func (c *chimes) add(ctx context.Context, queue string, n int) {
 	c.mu.Lock()
-	if owed, busy := c.owed[queue]; busy {
-		c.owed[queue] = owed + n
-		c.mu.Unlock()
-		return
-	}
-	now := min(n, mostChimes)
-	c.owed[queue] = n - now
+	owed, busy := c.owed[queue]
+	c.owed[queue] = owed + n
 	c.mu.Unlock()
-	_ = chime(ctx, c.rdb, queue, now)
-	time.AfterFunc(chimeEvery, func() { c.flush(context.WithoutCancel(ctx), queue) })
+	if !busy {
+		c.flush(ctx, queue)
+	}
 }
 
-// flush sends what has come together meanwhile, and goes on for as long as there is more.
+// flush sends what has come together, and goes on for as long as there is more.
 func (c *chimes) flush(ctx context.Context, queue string) {
 	c.mu.Lock()
 	n := c.owed[queue]
@@ -87,5 +104,9 @@ func (c *chimes) flush(ctx context.Context, queue string) {
 	c.owed[queue] = n - now
 	c.mu.Unlock()
 	_ = chime(ctx, c.rdb, queue, now)
-	time.AfterFunc(chimeEvery, func() { c.flush(ctx, queue) })
+	c.flushLater(ctx, queue)
+}
+
+func (c *chimes) flushLater(ctx context.Context, queue string) {
+	time.AfterFunc(chimeEvery, func() { c.flush(context.WithoutCancel(ctx), queue) })
 }

@@ -3,6 +3,7 @@ package doorbell
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -73,14 +74,14 @@ type enqueued struct {
 // enqueueMany puts doorbells for the tasks at some places into asynq, in one round trip.
 func (b *Bell) enqueueMany(ctx context.Context, tasks []store.Record, places []int) []enqueued {
 	all := make([]enqueued, len(places))
-	script, uses, err := b.pad.write(ctx, tasks, places)
+	enqueuing, uses, err := b.pad.write(ctx, tasks, places)
 	if err != nil {
 		for n := range all {
 			all[n].err = err
 		}
 		return all
 	}
-	for n, answer := range store.RunAll(ctx, b.rdb, script, uses) {
+	for n, answer := range store.RunAll(ctx, b.rdb, enqueuing.script, uses) {
 		added, err := answer.Int()
 		b.store.Fault("ring", err)
 		all[n] = enqueued{conflict: added == 0, err: err}
@@ -94,20 +95,30 @@ type pad struct {
 	redis.UniversalClient
 	client *asynq.Client
 
-	mu     sync.Mutex
-	text   string // of the script noted last
-	script *redis.Script
-	uses   []store.Use
+	mu        sync.Mutex
+	enqueuing *enqueuing // noted last
+	uses      []store.Use
+}
+
+// enqueuing is the script by which asynq enqueues.
+type enqueuing struct {
+	text    string
+	script  *redis.Script
+	ringing string // the text of one that also wakes a worker
+}
+
+func newEnqueuing(text string) *enqueuing {
+	return &enqueuing{text, redis.NewScript(text), strings.NewReplacer("ENQUEUE", text, "CHIME", chimeText).Replace(ringText)}
 }
 
 func newPad(rdb redis.UniversalClient) *pad {
-	p := &pad{UniversalClient: rdb}
+	p := &pad{UniversalClient: rdb, enqueuing: &enqueuing{}}
 	p.client = asynq.NewClientFromRedisClient(p)
 	return p
 }
 
-// write has asynq enqueue doorbells for the tasks at some places, and returns the script and its uses, one for each.
-func (p *pad) write(ctx context.Context, tasks []store.Record, places []int) (*redis.Script, []store.Use, error) {
+// write has asynq enqueue doorbells for the tasks at some places, and returns its script and the uses, one for each.
+func (p *pad) write(ctx context.Context, tasks []store.Record, places []int) (*enqueuing, []store.Use, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.uses = make([]store.Use, 0, len(places))
@@ -119,7 +130,7 @@ func (p *pad) write(ctx context.Context, tasks []store.Record, places []int) (*r
 			return nil, nil, fmt.Errorf("asynq does not enqueue with one script, as it did")
 		}
 	}
-	return p.script, p.uses, nil
+	return p.enqueuing, p.uses, nil
 }
 
 // EvalSha refers asynq to Eval, which is told the script's text.
@@ -129,8 +140,8 @@ func (p *pad) EvalSha(ctx context.Context, _ string, _ []string, _ ...any) *redi
 
 // Eval notes a use of a script, and answers as the script does when it enqueues. Only write leads here, so mu is held.
 func (p *pad) Eval(_ context.Context, text string, keys []string, args ...any) *redis.Cmd {
-	if text != p.text {
-		p.text, p.script = text, redis.NewScript(text)
+	if text != p.enqueuing.text {
+		p.enqueuing = newEnqueuing(text)
 	}
 	p.uses = append(p.uses, store.Use{Keys: keys, Args: args})
 	return redis.NewCmdResult(int64(1), nil)

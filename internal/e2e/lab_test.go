@@ -30,6 +30,7 @@ type lab struct {
 	*testing.T
 	redis string // URL
 	work  refcache.Func[string, string]
+	cycle int // that a call made now has
 
 	// On a way where nothing is lost:
 	rdb redis.UniversalClient
@@ -53,7 +54,7 @@ var meetScripts sync.Once
 
 func newLabAt(t *testing.T, url string) *lab {
 	t.Helper()
-	l := &lab{T: t, redis: url, rdb: connect(t, url)}
+	l := &lab{T: t, redis: url, cycle: 1, rdb: connect(t, url)}
 	l.work = refcache.Func[string, string]{Name: "work", Queue: "q" + strings.ToLower(rand.Text()[:10]), AsyncTimeout: soon}
 	l.p = l.producer(nil)
 	return l
@@ -107,6 +108,14 @@ func (l *lab) submit(p *producer.Producer, in string) refcache.Ref {
 	ref, err := producer.Submit(l.Context(), p, l.work, in)
 	require.NoError(l, err)
 	return ref
+}
+
+// cancelled makes a call and cancels it. Whoever makes it again gives the task a new life first, and then rings for it: in
+// two steps, where a call that nobody has made yet takes one.
+func (l *lab) cancelled(in string) {
+	l.Helper()
+	require.NoError(l, l.p.Cancel(l.Context(), l.submit(l.p, in)))
+	l.cycle++
 }
 
 func (l *lab) info(ref refcache.Ref) refcache.TaskInfo {

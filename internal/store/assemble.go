@@ -27,10 +27,14 @@ func source(name string) string {
 // most of a short script's time.
 func assemble(name string) string {
 	body := code(source(name))
-	text := body
-	if !strings.HasSuffix(name, "_short") { // which is short because it stands alone
-		text = used(definitions(code(source("lib"))), body) + body
+	if strings.HasSuffix(name, "_short") { // which is short because it stands alone
+		return noRide + told(name, body)
 	}
+	return told(name, used(definitions(code(source("lib"))), body)+body)
+}
+
+// told is a script's text with its constants.
+func told(name, text string) string {
 	values := constants(name, read(text))
 	return word.ReplaceAllStringFunc(text, func(w string) string {
 		if value, ok := values[w]; ok {

@@ -50,8 +50,8 @@ func (s *Store) ClaimUnsuspected(ctx context.Context, ref refcache.Ref, token, w
 }
 
 func (s *Store) claim(ctx context.Context, ref refcache.Ref, args ...any) (ClaimAnswer, error) {
-	values, err := shortened(func(script *redis.Script) *redis.Cmd { return s.onTaskOnce(ctx, script, ref, args...) },
-		claimShort, claimScript).Slice()
+	cmd := claimScripts.run(ctx, once{s.scripts}, Use{about(ref), args}, nil)
+	values, err := s.counted(claimScripts.full, cmd).Slice()
 	if err != nil {
 		return ClaimAnswer{}, wrap(err, "claim", ref)
 	}
@@ -74,12 +74,14 @@ func (s *Store) claim(ctx context.Context, ref refcache.Ref, args ...any) (Claim
 type Outcome struct {
 	kind string
 	args []any
+
+	Ack *Rider // acknowledges the doorbell when the attempt is complete; nil: nothing does
 }
 
 // Completed is the outcome of an attempt with a result.
 func (s *Store) Completed(result []byte) Outcome {
 	packed, encoding := s.zip.pack(result)
-	return Outcome{"complete", []any{packed, encoding}}
+	return Outcome{kind: "complete", args: []any{packed, encoding}}
 }
 
 // Failure is why an attempt failed and what its worker offers for the next one.
@@ -101,12 +103,12 @@ func Errored(f Failure) Outcome {
 		permanent = "1"
 	}
 	delay := (min(f.Delay, longestDelay) + time.Millisecond - 1).Milliseconds()
-	return Outcome{"error", []any{f.Error, string(f.Cause), permanent, delay, f.Note}}
+	return Outcome{kind: "error", args: []any{f.Error, string(f.Cause), permanent, delay, f.Note}}
 }
 
 // Released is the outcome of an attempt that the worker hands back: it does not count.
 func Released(note, by string) Outcome {
-	return Outcome{"release", []any{note, by}}
+	return Outcome{kind: "release", args: []any{note, by}}
 }
 
 // Finished is what became of a task when its attempt ended.
@@ -114,25 +116,25 @@ type Finished struct {
 	Current bool            // false: the token was void, nothing was written
 	Status  refcache.Status // of the task now
 	Delay   time.Duration   // until the next retry, if one is scheduled
+	Acked   any             // what the outcome's Ack answered; nil when it did not come to that
 }
 
 // Finish ends the attempt that holds token.
 func (s *Store) Finish(ctx context.Context, ref refcache.Ref, token string, o Outcome) (Finished, error) {
-	args := append([]any{token, o.kind}, o.args...)
-	end := func(script *redis.Script) *redis.Cmd { return s.onTask(ctx, script, ref, args...) }
+	own := Use{about(ref), append([]any{token, o.kind}, o.args...)}
 	var cmd *redis.Cmd
 	if o.kind == "complete" {
-		cmd = shortened(end, finishShort, finishScript)
+		cmd = finishScripts.run(ctx, s.scripts, own, o.Ack)
 	} else {
-		cmd = end(finishScript)
+		cmd = finishScripts.full.Run(ctx, s.scripts, own.Keys, own.Args...)
 	}
-	values, err := cmd.Slice()
+	values, err := s.counted(finishScripts.full, cmd).Slice()
 	if err != nil {
 		return Finished{}, wrap(err, "finish", ref)
 	}
 	answer := reply(values)
 	return Finished{Current: answer.int(0) == 1, Status: refcache.Status(answer.text(1)),
-		Delay: time.Duration(answer.int(2)) * time.Millisecond}, nil
+		Delay: time.Duration(answer.int(2)) * time.Millisecond, Acked: answer.at(3)}, nil
 }
 
 // Progress keeps a report of the attempt that holds token; false when the token is not current.

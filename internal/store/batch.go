@@ -22,32 +22,28 @@ type Answered struct {
 }
 
 // SubmitMany is Submit for many calls, in one round trip. The answers are in the order of the calls; the same call may
-// be among them more than once.
+// be among them more than once. All or none of them have a Ring, of one text.
 func (s *Store) SubmitMany(ctx context.Context, calls []Call) []Answered {
-	uses := make([]Use, len(calls))
+	uses, riding := make([]Use, len(calls)), make([]Use, len(calls))
+	var short *redis.Script
 	for i, c := range calls {
-		uses[i] = Use{[]string{prefix(c.Ref.Queue()), recordKey(c.Ref)}, c.args()}
+		uses[i] = c.use(c.Ref)
+		short, riding[i] = submitScripts.with(c.Ring, uses[i])
 	}
 	answers := make([]Answered, len(calls))
-	for i, cmd := range s.submitAll(ctx, uses) {
-		answers[i].Submitted, answers[i].Err = s.submitted(calls[i].Ref, s.counted(submitScript, cmd))
-	}
-	return answers
-}
-
-// submitAll runs the short form of submit, and submit for what takes that.
-func (s *Store) submitAll(ctx context.Context, uses []Use) []*redis.Cmd {
-	answers := RunAll(ctx, s.rdb, submitShort, uses)
 	var places []int
 	var beyond []Use
-	for i, cmd := range answers {
+	for i, cmd := range RunAll(ctx, s.rdb, short, riding) {
 		if isBeyond(cmd.Err()) {
 			places, beyond = append(places, i), append(beyond, uses[i])
+			continue
 		}
+		answers[i].Submitted, answers[i].Err = s.submitted(calls[i].Ref, cmd)
 	}
 	if len(beyond) > 0 {
-		for n, cmd := range RunAll(ctx, s.rdb, submitScript, beyond) {
-			answers[places[n]] = cmd
+		for n, cmd := range RunAll(ctx, s.rdb, submitScripts.full, beyond) {
+			i := places[n]
+			answers[i].Submitted, answers[i].Err = s.submitted(calls[i].Ref, cmd)
 		}
 	}
 	return answers

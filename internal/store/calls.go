@@ -20,6 +20,8 @@ type Submission struct {
 
 	RetryFailed bool // start anew what has failed
 	Refresh     bool // start anew what is complete
+
+	Ring *Rider // rings for a task that the submission creates, and answers 1; nil: nothing does
 }
 
 // Submitted is the answer to a Submission.
@@ -27,29 +29,26 @@ type Submitted struct {
 	Record
 	Result []byte // nil when there is none
 	Starts bool   // this submission started the life that the record shows
+	Rang   bool   // the submission's Ring has answered 1
 }
 
 // Submit makes a call or finds the one that was made before.
 func (s *Store) Submit(ctx context.Context, ref refcache.Ref, c Submission) (Submitted, error) {
-	args := c.args()
-	return s.submitted(ref, shortened(func(script *redis.Script) *redis.Cmd { return s.onTask(ctx, script, ref, args...) }, submitShort, submitScript))
+	return s.submitted(ref, submitScripts.run(ctx, s.scripts, c.use(ref), c.Ring))
 }
 
-func (c Submission) args() []any {
-	args := []any{c.Request, c.Inbox, c.revives(), packPolicy(c.Namespace, c.Policy), c.Args}
-	if c.Trace != "" {
-		args = append(args, c.Trace)
-	}
-	return args
+// use is what the submission comes to as arguments of its script.
+func (c Submission) use(ref refcache.Ref) Use {
+	return Use{about(ref), []any{c.Request, c.Inbox, c.revives(), packPolicy(c.Namespace, c.Policy), c.Args, c.Trace}}
 }
 
 func (s *Store) submitted(ref refcache.Ref, cmd *redis.Cmd) (Submitted, error) {
-	answer, err := cmd.Slice()
+	answer, err := s.counted(submitScripts.full, cmd).Slice()
 	if err != nil {
 		return Submitted{}, wrap(err, "submit", ref)
 	}
 	record, result, err := s.recordAndResult(ref, answer)
-	return Submitted{Record: record, Result: result, Starts: reply(answer).int(3) == 1}, err
+	return Submitted{Record: record, Result: result, Starts: reply(answer).int(3) == 1, Rang: reply(answer).int(4) == 1}, err
 }
 
 func (c Submission) revives() string {

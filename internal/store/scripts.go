@@ -32,12 +32,9 @@ const (
 )
 
 var (
-	submitScript     = script("submit")
-	claimScript      = script("claim")
-	finishScript     = script("finish")
-	submitShort      = script("submit_short")
-	claimShort       = script("claim_short")
-	finishShort      = script("finish_short")
+	submitScripts    = shortenedScript("submit", 6)
+	claimScripts     = shortenedScript("claim", 0)
+	finishScripts    = shortenedScript("finish", 4)
 	redeliverScript  = script("redeliver")
 	renumberScript   = script("renumber")
 	retryScript      = script("retry")
@@ -57,27 +54,39 @@ var (
 
 func script(name string) *redis.Script {
 	s := redis.NewScript(assemble(name))
-	operations[s.Hash()] = strings.TrimSuffix(name, "_short")
+	operations[s.Hash()] = name
 	return s
 }
 
+// shortened is a script with a short form, which does what the script would in the plain cases, in half of the time; in all
+// others it answers nil, or that a key is not ours, and has written nothing.
+type shortened struct {
+	name  string
+	args  int // of its own in a use of the short form that takes a rider along; 0: it takes none
+	short *redis.Script
+	full  *redis.Script
+}
+
+func shortenedScript(name string, args int) shortened {
+	return shortened{name, args, script(name + "_short"), script(name)}
+}
+
+// run runs the short form, with its rider if there is one, and the script when it takes that.
+func (d shortened) run(ctx context.Context, rdb redis.Scripter, own Use, r *Rider) *redis.Cmd {
+	short, use := d.with(r, own)
+	cmd := short.Run(ctx, rdb, use.Keys, use.Args...)
+	if isBeyond(cmd.Err()) {
+		return d.full.Run(ctx, rdb, own.Keys, own.Args...)
+	}
+	return cmd
+}
+
+// about are the keys of a script about a task.
+func about(ref refcache.Ref) []string { return []string{prefix(ref.Queue()), recordKey(ref)} }
+
 // onTask runs a script about one task.
 func (s *Store) onTask(ctx context.Context, script *redis.Script, ref refcache.Ref, args ...any) *redis.Cmd {
-	return s.counted(script, script.Run(ctx, s.scripts, []string{prefix(ref.Queue()), recordKey(ref)}, args...))
-}
-
-// onTaskOnce is onTask for a script that must not come twice: when the answer is lost, that is an error.
-func (s *Store) onTaskOnce(ctx context.Context, script *redis.Script, ref refcache.Ref, args ...any) *redis.Cmd {
-	return s.counted(script, script.Run(ctx, once{s.scripts}, []string{prefix(ref.Queue()), recordKey(ref)}, args...))
-}
-
-// shortened runs the short form of a script, and the script when it takes that. The short form does what the script would in
-// the plain cases, in half of the time; in all others it answers nil, or that a key is not ours, and has written nothing.
-func shortened(run func(*redis.Script) *redis.Cmd, short, script *redis.Script) *redis.Cmd {
-	if cmd := run(short); !isBeyond(cmd.Err()) {
-		return cmd
-	}
-	return run(script)
+	return s.counted(script, script.Run(ctx, s.scripts, about(ref), args...))
 }
 
 // isBeyond reports whether what a short form answers is that the case is not one of its own.

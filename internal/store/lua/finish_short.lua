@@ -1,5 +1,6 @@
 -- finish_short is finish for an attempt that is complete.
--- KEYS and ARGV as finish has them. Returns what finish does; false, with nothing written, when it takes finish.
+-- KEYS and ARGV as finish has them, then those of its rider. Returns what finish does, and what its rider answered; false,
+-- with nothing written, when it takes finish.
 
 local call = redis.call
 local stored = call('HMGET', KEYS[2], FIELDS)
@@ -38,4 +39,4 @@ if waiters ~= '' then
     call('PUBLISH', inbox, message)
   end
 end
-return {1, 'complete', 0}
+return {1, 'complete', 0, ride and ride()}

@@ -1,6 +1,6 @@
 -- submit makes a call: it creates the task, gives an ended one a new life, or finds what is there.
 -- ARGV[1] request id   ARGV[2] inbox to tell, or empty   ARGV[3] revive: 'failed', 'complete', both joined by a comma, or empty
--- ARGV[4] policy   ARGV[5] arguments   ARGV[6] where the trace of the call is, or absent
+-- ARGV[4] policy   ARGV[5] arguments   ARGV[6] where the trace of the call is, or empty
 -- Returns {record, result, its encoding, 1 if this call started the life that the record shows}.
 -- A resend finds its own request id and only reads (R11).
 
@@ -28,7 +28,7 @@ if starts then
   end
   set_field(POLICY, 'policy', ARGV[4])
   drop_field(TRACE, 'trace')
-  if ARGV[6] then set_field(TRACE, 'trace', ARGV[6]) end
+  if ARGV[6] ~= '' then set_field(TRACE, 'trace', ARGV[6]) end
   put(REQ, ARGV[1])
 end
 add_waiter(ARGV[2])

@@ -1,5 +1,6 @@
 -- submit_short is submit for a call that nobody has made yet, or one that is complete.
--- KEYS and ARGV as submit has them. Returns what submit does; false, with nothing written, when it takes submit.
+-- KEYS and ARGV as submit has them, then those of its rider. Returns what submit does, and what its rider answered; false,
+-- with nothing written, when it takes submit.
 
 local call = redis.call
 local stored = call('HMGET', KEYS[2], FIELDS)
@@ -13,11 +14,14 @@ if state then
     return false
   end
   return {{state, stored[POLICY], stored[LAST_ERROR], stored[NOTE], stored[PROGRESS], now}, stored[RESULT], stored[RESULT_ENCODING], 0}
-elseif ARGV[6] or call('EXISTS', KEYS[2]) == 1 then
+elseif call('EXISTS', KEYS[2]) == 1 then
   return false
 end
 
 state = ',pending,,,,' .. now .. ',,,,,,,,,,' .. ARGV[1] .. ',,' .. ARGV[2]
 call('ZADD', KEYS[1] .. 'pending', now, string.sub(KEYS[2], -32))
 call('HSET', KEYS[2], 'state', state, 'policy', ARGV[4], 'args', ARGV[5])
-return {{state, ARGV[4], false, false, false, now}, false, false, 1}
+if ARGV[6] ~= '' then
+  call('HSET', KEYS[2], 'trace', ARGV[6])
+end
+return {{state, ARGV[4], false, false, false, now}, false, false, 1, ride and ride()}

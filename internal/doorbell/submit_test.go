@@ -1,0 +1,149 @@
+package doorbell_test
+
+import (
+	"context"
+	"crypto/rand"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/stretchr/testify/require"
+
+	"github.com/refq/refq/internal/doorbell"
+	"github.com/refq/refq/internal/memredis"
+	"github.com/refq/refq/internal/store"
+	"github.com/refq/refq/refcache"
+)
+
+const someRef = refcache.Ref(queue + ":0123456789abcdef0123456789abcdef")
+
+func submission(maxRetries int) store.Submission {
+	p := refcache.Defaults
+	p.Name, p.Queue, p.MaxRetries = "thumb/small", queue, maxRetries
+	return store.Submission{Request: rand.Text(), Namespace: "default", Policy: p, Args: []byte("null")}
+}
+
+// commands counts what is sent from now on, by name.
+func (h *house) commands() map[string]int {
+	sent := map[string]int{}
+	h.server.SetFaults(func(cmd []string) memredis.Fault {
+		sent[cmd[0]]++
+		return memredis.Pass
+	})
+	return sent
+}
+
+func TestANewCallIsRungForInTheSameStepAsAsynqWouldRing(t *testing.T) {
+	inBubble(t, func(h *house) {
+		rung := h.submit(7)
+		h.ring(rung, doorbell.AtOnce)
+		made, err := h.bell.Submit(h.Context(), someRef, submission(7)) // makes the script known
+		require.NoError(h, err)
+		require.Equal(h, refcache.Pending, made.Status)
+
+		want, got := h.doorbell(rung, 1), h.doorbell(made.Record, 1)
+		require.Equal(h, string(someRef), got.ID)
+		require.Equal(h, string(someRef), string(got.Payload))
+		got.ID, got.Payload = want.ID, want.Payload
+		require.Equal(h, want, got)
+
+		sent := h.commands()
+		_, err = h.bell.Submit(h.Context(), someRef[:len(someRef)-1]+"0", submission(7))
+		require.NoError(h, err)
+		require.Equal(h, map[string]int{"EVALSHA": 1}, sent)
+		time.Sleep(time.Second) // until no chime is owed
+	})
+}
+
+// What is in the way of the doorbell is looked at as in any other ring.
+func TestANewCallWhoseDoorbellIsThereIsRungForAnew(t *testing.T) {
+	for name, s := range states {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(h *house) {
+				r := h.submit(3)
+				end := s.drive(h, r)
+				defer end()
+				require.NoError(h, h.rdb.Del(h.Context(), "refq:{"+queue+"}:t:"+r.Ref.Hash()).Err())
+				made, err := h.bell.Submit(h.Context(), r.Ref, submission(3))
+				require.NoError(h, err)
+				now := h.read(r.Ref)
+				bell := h.doorbell(now, now.Delivery)
+				require.NotNil(h, bell)
+				require.Contains(h, []asynq.TaskState{asynq.TaskStatePending, asynq.TaskStateScheduled, asynq.TaskStateRetry}, bell.State)
+				require.Equal(h, made.CreatedAt, now.CreatedAt)
+			})
+		})
+	}
+}
+
+func TestANewCallWakesAnIdleWorkerInTheSameStep(t *testing.T) {
+	inBubble(t, func(h *house) {
+		heard := make(chan refcache.Ref, 9)
+		stop := h.listen(func(_ context.Context, ref refcache.Ref) doorbell.Answer {
+			heard <- ref
+			return doorbell.Answer{}
+		})
+		defer stop()
+		time.Sleep(10 * time.Second)
+		start := time.Now()
+		_, err := h.bell.Submit(h.Context(), someRef, submission(3))
+		require.NoError(h, err)
+		require.Equal(h, someRef, <-heard)
+		require.Less(h, time.Since(start), time.Millisecond)
+	})
+}
+
+// A hit chimes for nobody, and must not keep others from it.
+func TestAHitLeavesTheChimeToTheNextCall(t *testing.T) {
+	inBubble(t, func(h *house) {
+		made, err := h.bell.Submit(h.Context(), someRef, submission(3))
+		require.NoError(h, err)
+		heard := make(chan time.Time, 9)
+		stop := h.listen(func(context.Context, refcache.Ref) doorbell.Answer {
+			heard <- time.Now()
+			return doorbell.Answer{}
+		})
+		defer stop()
+		<-heard
+		_, err = h.store.Claim(h.Context(), made.Ref, "t1", "w1")
+		require.NoError(h, err)
+		_, err = h.store.Finish(h.Context(), made.Ref, "t1", h.store.Completed([]byte("1")))
+		require.NoError(h, err)
+		time.Sleep(10 * time.Second)
+
+		hit, err := h.bell.Submit(h.Context(), someRef, submission(3))
+		require.NoError(h, err)
+		require.Equal(h, "1", string(hit.Result))
+		start := time.Now()
+		_, err = h.bell.Submit(h.Context(), someRef[:len(someRef)-1]+"0", submission(3))
+		require.NoError(h, err)
+		require.Less(h, (<-heard).Sub(start), time.Millisecond)
+	})
+}
+
+// Nobody knows whether a submission whose answer was lost was made; its resend finds its record and its doorbell.
+func TestASubmissionWhoseAnswerIsLostRingsOnce(t *testing.T) {
+	for _, fault := range []memredis.Fault{memredis.DropReply, memredis.DropRequest} {
+		t.Run(string(fault), func(t *testing.T) {
+			inBubble(t, func(h *house) {
+				_, err := h.bell.Submit(h.Context(), someRef[:len(someRef)-1]+"0", submission(3)) // makes the script known
+				require.NoError(h, err)
+				lost := 0
+				h.server.SetFaults(func(cmd []string) memredis.Fault {
+					if lost == 0 && strings.HasPrefix(cmd[0], "EVAL") && strings.HasSuffix(cmd[4], someRef.Hash()) {
+						lost++
+						return fault
+					}
+					return memredis.Pass
+				})
+				made, err := h.bell.Submit(h.Context(), someRef, submission(3))
+				require.NoError(h, err)
+				require.Equal(h, 1, lost)
+				h.holds(made.Record, asynq.TaskStatePending)
+				require.Equal(h, 1, made.Delivery)
+				time.Sleep(time.Second)
+			})
+		})
+	}
+}
