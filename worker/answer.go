@@ -21,17 +21,17 @@ const (
 
 // answer looks at the task that a doorbell is about: it claims, runs and finishes an attempt if one is due. What it
 // tells asynq decides only how soon asynq rings again. A slot is taken for it.
-func (w *Worker) answer(asked context.Context, ref refcache.Ref) doorbell.Answer {
+func (w *Worker) answer(asked context.Context, d doorbell.Rung) doorbell.Answer {
 	if w.isStopping() {
 		<-w.slots
 		return doorbell.Again(slotAgain, "the worker stops", false)
 	}
-	r := w.live.add(ref, rand.Text())
+	r := w.live.add(d.Ref, rand.Text())
 	defer w.drop(r) // also when somebody's code panics here: asynq would go on, and the attempt would look alive for ever
 	claim, err := w.claim(asked, r)
 	switch {
 	case errors.Is(err, store.ErrDamaged): // nothing was written; the archive shows people what to do
-		w.log.Warn("damaged record: task is not run", "ref_id", ref, "err", err)
+		w.log.Warn("damaged record: task is not run", "ref_id", d.Ref, "err", err)
 		return doorbell.Archive(err.Error())
 	case err != nil:
 		return doorbell.Again(claimAgain, err.Error(), false)
@@ -41,7 +41,7 @@ func (w *Worker) answer(asked context.Context, ref refcache.Ref) doorbell.Answer
 		return doorbell.Answer{}
 	}
 	w.live.claimed(r)
-	return w.answerWith(asked, r, claim)
+	return w.answerWith(asked, r, claim, d.Ack)
 }
 
 // claim claims an attempt, but one of a suspect only if no other suspect runs here: whichever of them brings this process
@@ -89,8 +89,8 @@ func (w *Worker) isStopping() bool {
 	}
 }
 
-// answerWith runs the attempt that was claimed and finishes it.
-func (w *Worker) answerWith(asked context.Context, r *run, claim store.ClaimAnswer) doorbell.Answer {
+// answerWith runs the attempt that was claimed and finishes it, with ack for the doorbell.
+func (w *Worker) answerWith(asked context.Context, r *run, claim store.ClaimAnswer, ack *store.Rider) doorbell.Answer {
 	task := claim.Record
 	o := w.observe(r, claim)
 	again := time.Duration(0)
@@ -105,6 +105,7 @@ func (w *Worker) answerWith(asked context.Context, r *run, claim store.ClaimAnsw
 	}
 	var finished store.Finished
 	if end.event != tally.AttemptCancelled {
+		end.outcome.Ack = ack
 		finished = w.finish(r, end.outcome)
 	}
 	o.ended(end, finished)
@@ -115,6 +116,9 @@ func (w *Worker) answerWith(asked context.Context, r *run, claim store.ClaimAnsw
 }
 
 func answerFor(f store.Finished, again time.Duration) doorbell.Answer {
+	if f.Acked {
+		return doorbell.Acknowledged()
+	}
 	switch f.Status {
 	case refcache.Failed:
 		return doorbell.Archive("attempt failed: see refq")

@@ -71,7 +71,7 @@ func anys(texts []string) (all []any) {
 
 // stepOf names the writes in the life of a call, also asynq's own: taking a doorbell and answering it.
 func stepOf(script string, cmd []string) string {
-	if cmd[0] != "EVALSHA" || script == "claim" || script == "finish" || script == "enqueue" && strings.Contains(cmd[3], ":t:") {
+	if !strings.HasPrefix(cmd[0], "EVAL") || script == "claim" || script == "finish" || script == "enqueue" && strings.Contains(cmd[3], ":t:") {
 		return script
 	}
 	has := func(part string) bool {

@@ -14,7 +14,6 @@ import (
 
 	"github.com/refq/refq/internal/doorbell"
 	"github.com/refq/refq/internal/memredis"
-	"github.com/refq/refq/refcache"
 )
 
 // dequeues counts asynq's dequeue scripts from now on.
@@ -41,7 +40,7 @@ func (h *house) crew(n int) *crew {
 	c := &crew{heard: make(chan string, 99), release: make(chan bool)}
 	for i := range n {
 		name := fmt.Sprint("worker", i)
-		c.stops = append(c.stops, h.listener(name, 1, func(context.Context, refcache.Ref) doorbell.Answer {
+		c.stops = append(c.stops, h.listener(name, 1, func(context.Context, doorbell.Rung) doorbell.Answer {
 			c.heard <- name
 			<-c.release
 			return doorbell.Answer{}
@@ -104,7 +103,7 @@ func TestABusyWorkerPassesTheChimeOn(t *testing.T) {
 // The pinned version of asynq asks in the way that the fetcher knows; else it would poll five times a second.
 func TestAnIdleListenerHardlyEverAsks(t *testing.T) {
 	inBubble(t, func(h *house) {
-		stop := h.listen(func(context.Context, refcache.Ref) doorbell.Answer { return doorbell.Answer{} })
+		stop := h.listen(func(context.Context, doorbell.Rung) doorbell.Answer { return doorbell.Answer{} })
 		time.Sleep(10 * time.Second)
 		count := h.dequeues()
 		time.Sleep(time.Minute)
@@ -142,7 +141,7 @@ func TestAStoppingListenerPassesItsChimeOn(t *testing.T) {
 	inBubble(t, func(h *house) {
 		c := h.crew(1)
 		defer c.stop()
-		stopping := h.listener("stopping", 1, func(context.Context, refcache.Ref) doorbell.Answer { return doorbell.Answer{} })
+		stopping := h.listener("stopping", 1, func(context.Context, doorbell.Rung) doorbell.Answer { return doorbell.Answer{} })
 		defer stopping.Shutdown()
 		time.Sleep(10 * time.Second)
 		h.rdb.Del(h.Context(), "refq:{"+queue+"}:idle") // nobody hears
@@ -166,7 +165,7 @@ func TestARefusedDequeueIsLogged(t *testing.T) {
 		var said bytes.Buffer
 		c := doorbell.Config{Worker: "one", Queues: []string{queue}, Slots: make(chan struct{}, 1), ShutdownTimeout: time.Second,
 			Logger: slog.New(slog.NewTextHandler(&said, &slog.HandlerOptions{Level: slog.LevelDebug}))}
-		l, err := doorbell.Listen(h.rdb, c, func(context.Context, refcache.Ref) doorbell.Answer { return doorbell.Answer{} })
+		l, err := doorbell.Listen(h.rdb, c, func(context.Context, doorbell.Rung) doorbell.Answer { return doorbell.Answer{} })
 		require.NoError(h, err)
 		time.Sleep(10 * time.Second)
 		l.Shutdown()

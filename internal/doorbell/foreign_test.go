@@ -38,8 +38,8 @@ func TestTasksOfOthersAreArchivedWithTheReasonUnanswered(t *testing.T) {
 			n++
 			h.foreign("email", []byte(payload), asynq.TaskID(fmt.Sprint(n)))
 		}
-		stop := h.listen(func(_ context.Context, ref refcache.Ref) doorbell.Answer {
-			h.Errorf("answered %s", ref)
+		stop := h.listen(func(_ context.Context, d doorbell.Rung) doorbell.Answer {
+			h.Errorf("answered %s", d.Ref)
 			return doorbell.Answer{}
 		})
 		time.Sleep(30 * time.Second)
@@ -62,8 +62,8 @@ func TestForeignDoorbellForATaskOfOursIsADoorbell(t *testing.T) {
 		r := h.submit(3)
 		h.foreign("somebody's type", []byte(r.Ref), asynq.TaskID("somebody's id"), asynq.MaxRetry(0))
 		heard := make(chan refcache.Ref, 9)
-		stop := h.listen(func(_ context.Context, ref refcache.Ref) doorbell.Answer {
-			heard <- ref
+		stop := h.listen(func(_ context.Context, d doorbell.Rung) doorbell.Answer {
+			heard <- d.Ref
 			return doorbell.Answer{}
 		})
 		time.Sleep(10 * time.Second)
@@ -86,8 +86,8 @@ func TestMessagesThatAsynqCannotDecodeBlockNobody(t *testing.T) {
 		}
 		h.rdb.LPush(h.Context(), "asynq:{"+queue+"}:pending", "without any message")
 		heard := make(chan refcache.Ref, 9)
-		stop := h.listen(func(_ context.Context, ref refcache.Ref) doorbell.Answer {
-			heard <- ref
+		stop := h.listen(func(_ context.Context, d doorbell.Rung) doorbell.Answer {
+			heard <- d.Ref
 			return doorbell.Answer{}
 		})
 		for range 3 {

@@ -58,3 +58,30 @@ func TestAFetcherThatHasStoppedNeverTakesAChime(t *testing.T) {
 		}
 	}
 }
+
+// asynq counts what it did by day, and keeps each day's count for 90 days.
+func TestWhatIsKnownOfAcknowledgementsHoldsTheNextDay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		use := func(id string) ([]string, []any) {
+			now := time.Now().UTC()
+			return []string{"asynq:{media}:active", "asynq:{media}:lease", "asynq:{media}:t:" + id,
+				"asynq:{media}:processed:" + now.Format(time.DateOnly), "asynq:{media}:processed"}, []any{id, now.Add(90 * 24 * time.Hour).Unix(), int64(1)}
+		}
+		a := newAcks("media")
+		keys, args := use("media:1")
+		a.learn("return 1", keys, args)
+		time.Sleep(36 * time.Hour)
+		keys, args = use("media:22.3")
+		got := a.rider("media:22.3")
+		require.Equal(t, keys, got.Keys)
+		require.Equal(t, args, got.Args)
+	})
+}
+
+// A newer asynq may acknowledge in another way; then it does so by itself.
+func TestAnAcknowledgementOfAnotherKindIsLeftToAsynq(t *testing.T) {
+	keys := []string{"asynq:{media}:active", "asynq:{media}:lease", "asynq:{media}:t:1", "asynq:{media}:processed:today", "asynq:{media}:processed"}
+	a := newAcks("media")
+	a.learn("return 1", keys, []any{"1", int64(1), int64(2)})
+	require.Nil(t, a.rider("2"))
+}

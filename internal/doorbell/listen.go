@@ -12,27 +12,38 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/refcache"
 )
 
 // Handler answers a doorbell. A slot is taken for it, which it frees. ctx ends when asynq no longer waits for the answer;
 // what runs must not depend on it.
-type Handler func(ctx context.Context, ref refcache.Ref) Answer
+type Handler func(ctx context.Context, d Rung) Answer
+
+// Rung is a doorbell that rings.
+type Rung struct {
+	Ref refcache.Ref
+	Ack *store.Rider // acknowledges it; nil when asynq is to do that
+}
 
 // Answer is what asynq is told about a doorbell. The zero Answer acknowledges it. Answers decide how soon things
 // happen, never what happens.
 type Answer struct {
-	err error
+	err   error
+	acked bool
 }
+
+// Acknowledged is the Answer when the Ack of the doorbell has run.
+func Acknowledged() Answer { return Answer{acked: true} }
 
 // Again asks for the doorbell once more after a delay, not earlier; counted says that asynq shows it as a retry.
 func Again(delay time.Duration, reason string, counted bool) Answer {
-	return Answer{&again{reason, delay, counted}}
+	return Answer{err: &again{reason, delay, counted}}
 }
 
 // Archive keeps the doorbell in asynq's archive, for people who look there.
 func Archive(reason string) Answer {
-	return Answer{fmt.Errorf("%s: %w", reason, asynq.SkipRetry)}
+	return Answer{err: fmt.Errorf("%s: %w", reason, asynq.SkipRetry)}
 }
 
 type again struct {
@@ -81,6 +92,7 @@ type line struct {
 	server  *asynq.Server
 	fetcher *fetcher
 	timers  *timers
+	acks    *acks
 	slots   chan struct{}
 }
 
@@ -102,7 +114,7 @@ func Listen(rdb redis.UniversalClient, c Config, h Handler) (*Listener, error) {
 }
 
 func connect(rdb redis.UniversalClient, c Config, queue string, h Handler) (*line, error) {
-	l := &line{fetcher: newFetcher(rdb, queue, c), timers: newTimers(rdb, queue), slots: c.Slots}
+	l := &line{fetcher: newFetcher(rdb, queue, c), timers: newTimers(rdb, queue), acks: newAcks(queue), slots: c.Slots}
 	l.server = asynq.NewServerFromRedisClient(newServerClient(rdb, l), asynq.Config{
 		Concurrency:              cap(c.Slots) + mostFetchers, // an answer under way to Redis holds no slot
 		Queues:                   map[string]int{queue: 1},
@@ -133,12 +145,17 @@ func (l *line) handler(h Handler) asynq.Handler {
 			<-l.slots
 			return fmt.Errorf("not a task of refq: %w: %w", err, asynq.SkipRetry)
 		}
-		answer := h(ctx, ref).err
+		id, _ := asynq.GetTaskID(ctx) // which every task has
+		l.acks.undone(id)
+		answer := h(ctx, Rung{ref, l.acks.rider(id)})
 		var later *again
-		if id, ok := asynq.GetTaskID(ctx); ok && errors.As(answer, &later) {
+		switch {
+		case answer.acked:
+			l.acks.done(id)
+		case errors.As(answer.err, &later):
 			l.timers.expect(id, later.delay)
 		}
-		return answer
+		return answer.err
 	})
 }
 

@@ -17,8 +17,8 @@ func TestDoorbellReachesTheHandlerOnceAndIsGone(t *testing.T) {
 		r := h.submit(3)
 		h.ring(r, doorbell.AtOnce)
 		heard := make(chan refcache.Ref, 9)
-		stop := h.listen(func(_ context.Context, ref refcache.Ref) doorbell.Answer {
-			heard <- ref
+		stop := h.listen(func(_ context.Context, d doorbell.Rung) doorbell.Answer {
+			heard <- d.Ref
 			return doorbell.Answer{}
 		})
 		time.Sleep(time.Minute)
@@ -32,7 +32,7 @@ func TestDoorbellReachesTheHandlerOnceAndIsGone(t *testing.T) {
 func TestIdleListenerAnswersAtOnce(t *testing.T) {
 	inBubble(t, func(h *house) {
 		heard := make(chan time.Time, 9)
-		stop := h.listen(func(context.Context, refcache.Ref) doorbell.Answer {
+		stop := h.listen(func(context.Context, doorbell.Rung) doorbell.Answer {
 			heard <- time.Now()
 			return doorbell.Answer{}
 		})
@@ -52,7 +52,7 @@ func TestDoorbellAskedForAgainIsNeverEarly(t *testing.T) {
 		for n := range 20 {
 			delay := time.Duration(n) * 246 * time.Millisecond
 			heard := make(chan time.Time, 2)
-			stop := h.listen(func(context.Context, refcache.Ref) doorbell.Answer {
+			stop := h.listen(func(context.Context, doorbell.Rung) doorbell.Answer {
 				heard <- time.Now()
 				if len(heard) == 1 {
 					return doorbell.Again(delay, "not yet", false)
@@ -103,7 +103,7 @@ func TestArchivedDoorbellShowsItsReason(t *testing.T) {
 func TestHandlerThatPanicsIsAskedAgain(t *testing.T) {
 	inBubble(t, func(h *house) {
 		heard := make(chan time.Time, 9)
-		stop := h.listen(func(context.Context, refcache.Ref) doorbell.Answer {
+		stop := h.listen(func(context.Context, doorbell.Rung) doorbell.Answer {
 			heard <- time.Now()
 			if len(heard) == 1 {
 				panic("a bug")
@@ -124,7 +124,7 @@ func TestShutdownGivesUnansweredDoorbellsBack(t *testing.T) {
 		r := h.submit(3)
 		taken, release := make(chan bool), make(chan bool)
 		h.ring(r, doorbell.AtOnce)
-		stop := h.listen(func(context.Context, refcache.Ref) doorbell.Answer {
+		stop := h.listen(func(context.Context, doorbell.Rung) doorbell.Answer {
 			taken <- true
 			<-release
 			return doorbell.Answer{}
@@ -143,8 +143,8 @@ func TestShutdownGivesUnansweredDoorbellsBack(t *testing.T) {
 
 func TestStoppedListenerTakesNoMoreDoorbells(t *testing.T) {
 	inBubble(t, func(h *house) {
-		l := h.listener("one", 2, func(_ context.Context, ref refcache.Ref) doorbell.Answer {
-			h.Errorf("answered %s", ref)
+		l := h.listener("one", 2, func(_ context.Context, d doorbell.Rung) doorbell.Answer {
+			h.Errorf("answered %s", d.Ref)
 			return doorbell.Answer{}
 		})
 		l.Stop()

@@ -55,7 +55,7 @@ func TestDoorbellThatAsynqHasLostIsNone(t *testing.T) {
 		"active": func(h *house, r store.Record) {
 			h.ring(r, doorbell.AtOnce)
 			require.NoError(h, h.rdb.Del(h.Context(), asynqKey+"t:"+string(r.Ref)).Err())
-			stop := h.listen(func(context.Context, refcache.Ref) doorbell.Answer { panic("there is no message") })
+			stop := h.listen(func(context.Context, doorbell.Rung) doorbell.Answer { panic("there is no message") })
 			time.Sleep(900 * time.Millisecond)
 			stop()
 			require.Equal(h, map[string]string{"state": "active"}, h.rdb.HGetAll(h.Context(), asynqKey+"t:"+string(r.Ref)).Val())

@@ -12,8 +12,8 @@ import (
 	"github.com/refq/refq/internal/pipe"
 )
 
-// serverClient is a Redis client as asynq's server gets it. It lets the fetcher answer asynq's dequeues, and mends two
-// things.
+// serverClient is a Redis client as asynq's server gets it. It lets the fetcher answer asynq's dequeues, and acks its
+// acknowledgements that came along with the end of a task, and mends two things.
 //
 // It cannot subscribe: asynq would only wait for cancellations that nobody sends, and its subscriber brings the process
 // down when the client is closed while a slow Redis holds up the shutdown.
@@ -41,6 +41,9 @@ func (c serverClient) EvalSha(ctx context.Context, sha string, keys []string, ar
 	if isDequeue(keys, args) {
 		return c.line.fetcher.ask(ctx, question{sha: sha, keys: keys, lease: args[0].(int64), rest: args[1:], at: time.Now()})
 	}
+	if answer, ok := c.line.acks.evalSha(keys, args); ok {
+		return answer
+	}
 	ctx, rdb, cancel := c.revived(ctx, keys)
 	defer cancel()
 	return c.seen(ctx, rdb.EvalSha(ctx, sha, keys, args...), keys, args)
@@ -49,6 +52,9 @@ func (c serverClient) EvalSha(ctx context.Context, sha string, keys []string, ar
 func (c serverClient) Eval(ctx context.Context, script string, keys []string, args ...any) *redis.Cmd {
 	if isDequeue(keys, args) {
 		return c.line.fetcher.ask(ctx, question{text: script, keys: keys, lease: args[0].(int64), rest: args[1:], at: time.Now()})
+	}
+	if _, ok := acknowledges(keys, args); ok {
+		c.line.acks.learn(script, keys, args)
 	}
 	ctx, rdb, cancel := c.revived(ctx, keys)
 	defer cancel()

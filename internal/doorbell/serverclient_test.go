@@ -14,7 +14,6 @@ import (
 
 	"github.com/refq/refq/internal/doorbell"
 	"github.com/refq/refq/internal/memredis"
-	"github.com/refq/refq/refcache"
 )
 
 // isAck reports whether a command takes a doorbell out of asynq's active ones; taking one from the queue puts it there.
@@ -50,7 +49,7 @@ func TestAnswerThatDidNotArriveIsRepeatedWithin6s(t *testing.T) {
 				r := h.submit(3)
 				h.ring(r, doorbell.AtOnce)
 				heard := make(chan bool, 9)
-				stop := h.listen(func(context.Context, refcache.Ref) doorbell.Answer {
+				stop := h.listen(func(context.Context, doorbell.Rung) doorbell.Answer {
 					heard <- true
 					return a.answer
 				})
@@ -80,7 +79,7 @@ func TestAnswerIsNotRepeatedAfterItsLease(t *testing.T) {
 		})
 		h.ring(h.submit(3), doorbell.AtOnce)
 		var answered time.Time
-		stop := h.listen(func(context.Context, refcache.Ref) doorbell.Answer {
+		stop := h.listen(func(context.Context, doorbell.Rung) doorbell.Answer {
 			answered = time.Now()
 			return doorbell.Answer{}
 		})
@@ -106,7 +105,7 @@ func TestAnswerThatArrivedUnseenIsNotRepeated(t *testing.T) {
 			return memredis.Pass
 		})
 		heard := make(chan bool, 9)
-		stop := h.listen(func(context.Context, refcache.Ref) doorbell.Answer {
+		stop := h.listen(func(context.Context, doorbell.Rung) doorbell.Answer {
 			heard <- true
 			if len(heard) == 1 {
 				return doorbell.Again(time.Second, "retry", true)

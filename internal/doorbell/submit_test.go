@@ -80,8 +80,8 @@ func TestANewCallWhoseDoorbellIsThereIsRungForAnew(t *testing.T) {
 func TestANewCallWakesAnIdleWorkerInTheSameStep(t *testing.T) {
 	inBubble(t, func(h *house) {
 		heard := make(chan refcache.Ref, 9)
-		stop := h.listen(func(_ context.Context, ref refcache.Ref) doorbell.Answer {
-			heard <- ref
+		stop := h.listen(func(_ context.Context, d doorbell.Rung) doorbell.Answer {
+			heard <- d.Ref
 			return doorbell.Answer{}
 		})
 		defer stop()
@@ -100,7 +100,7 @@ func TestAHitLeavesTheChimeToTheNextCall(t *testing.T) {
 		made, err := h.bell.Submit(h.Context(), someRef, submission(3))
 		require.NoError(h, err)
 		heard := make(chan time.Time, 9)
-		stop := h.listen(func(context.Context, refcache.Ref) doorbell.Answer {
+		stop := h.listen(func(context.Context, doorbell.Rung) doorbell.Answer {
 			heard <- time.Now()
 			return doorbell.Answer{}
 		})

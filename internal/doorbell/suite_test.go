@@ -123,9 +123,9 @@ func (h *house) listener(worker string, slots int, handler doorbell.Handler) *do
 	h.Helper()
 	c := doorbell.Config{Worker: worker, Queues: []string{queue}, Slots: make(chan struct{}, slots), ShutdownTimeout: time.Second,
 		Logger: slog.New(slog.DiscardHandler)}
-	l, err := doorbell.Listen(h.rdb, c, func(ctx context.Context, ref refcache.Ref) doorbell.Answer {
+	l, err := doorbell.Listen(h.rdb, c, func(ctx context.Context, d doorbell.Rung) doorbell.Answer {
 		defer func() { <-c.Slots }()
-		return handler(ctx, ref)
+		return handler(ctx, d)
 	})
 	require.NoError(h, err)
 	return l
@@ -134,7 +134,7 @@ func (h *house) listener(worker string, slots int, handler doorbell.Handler) *do
 // answered has the doorbells that are due answered once, all alike.
 func (h *house) answered(a doorbell.Answer) {
 	h.Helper()
-	stop := h.listen(func(context.Context, refcache.Ref) doorbell.Answer { return a })
+	stop := h.listen(func(context.Context, doorbell.Rung) doorbell.Answer { return a })
 	time.Sleep(900 * time.Millisecond)
 	stop()
 }
@@ -184,7 +184,7 @@ func (h *house) hang(r store.Record) (end func()) {
 	h.Helper()
 	h.ring(r, doorbell.Patient)
 	taken, release := make(chan bool, 9), make(chan bool)
-	stop := h.listen(func(context.Context, refcache.Ref) doorbell.Answer {
+	stop := h.listen(func(context.Context, doorbell.Rung) doorbell.Answer {
 		taken <- true
 		<-release
 		return doorbell.Answer{}

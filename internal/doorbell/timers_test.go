@@ -8,14 +8,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/refq/refq/internal/doorbell"
-	"github.com/refq/refq/refcache"
 )
 
 // People press "Run" in asynq's web UI, and clocks differ: a doorbell may ring, and be put off again, before it was due.
 func TestADoorbellPutOffAnewDoesNotHoldUpShutdown(t *testing.T) {
 	inBubble(t, func(h *house) {
 		heard := make(chan bool, 9)
-		stop := h.listen(func(context.Context, refcache.Ref) doorbell.Answer {
+		stop := h.listen(func(context.Context, doorbell.Rung) doorbell.Answer {
 			heard <- true
 			return doorbell.Again(time.Hour, "not due", false)
 		})

@@ -202,6 +202,9 @@ func scriptOf(rdb redis.UniversalClient, cmd []string) string {
 }
 
 func scriptName(keys, args []string) string {
+	if len(keys) > 2 && strings.HasPrefix(keys[0], "refq:") {
+		keys = keys[:2] // the others are those of a script of asynq's that rides along
+	}
 	has := func(suffix string) bool {
 		return slices.ContainsFunc(keys, func(key string) bool { return strings.HasSuffix(key, suffix) })
 	}

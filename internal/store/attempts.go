@@ -116,7 +116,7 @@ type Finished struct {
 	Current bool            // false: the token was void, nothing was written
 	Status  refcache.Status // of the task now
 	Delay   time.Duration   // until the next retry, if one is scheduled
-	Acked   any             // what the outcome's Ack answered; nil when it did not come to that
+	Acked   bool            // the outcome's Ack has run, whatever it found
 }
 
 // Finish ends the attempt that holds token.
@@ -134,7 +134,7 @@ func (s *Store) Finish(ctx context.Context, ref refcache.Ref, token string, o Ou
 	}
 	answer := reply(values)
 	return Finished{Current: answer.int(0) == 1, Status: refcache.Status(answer.text(1)),
-		Delay: time.Duration(answer.int(2)) * time.Millisecond, Acked: answer.at(3)}, nil
+		Delay: time.Duration(answer.int(2)) * time.Millisecond, Acked: answer.at(3) != nil}, nil
 }
 
 // Progress keeps a report of the attempt that holds token; false when the token is not current.
