@@ -22,9 +22,17 @@ const (
 // answer looks at the task that a doorbell is about: it claims, runs and finishes an attempt if one is due. What it
 // tells asynq decides only how soon asynq rings again. A slot is taken for it.
 func (w *Worker) answer(asked context.Context, d doorbell.Rung) doorbell.Answer {
+	claimed := w.onTheWay.pick(d.Ref)
 	if w.isStopping() {
+		if claimed != nil {
+			w.giveBack(claimed, "the worker stops")
+		}
 		<-w.slots
 		return doorbell.Again(slotAgain, "the worker stops", false)
+	}
+	if claimed != nil {
+		defer w.drop(claimed.run)
+		return w.answerWith(asked, claimed.run, claimed.claim, d.Ack)
 	}
 	r := w.live.add(d.Ref, rand.Text())
 	defer w.drop(r) // also when somebody's code panics here: asynq would go on, and the attempt would look alive for ever

@@ -70,6 +70,8 @@ func scriptName(keys, args []string) string {
 		return "beat"
 	case len(keys) == 1:
 		return ""
+	case strings.HasSuffix(keys[len(keys)-1], "}:lease"):
+		return "take"
 	case len(args) == 1:
 		return "renumber"
 	case slices.Contains([]string{"complete", "error", "release"}, args[1]):
@@ -99,6 +101,21 @@ func (w *wire) first(times int32, script string, befalls memredis.Fault) *atomic
 	var count atomic.Int32
 	w.faults(func(name string, _ []string) memredis.Fault {
 		if name == script && count.Add(1) <= times {
+			return befalls
+		}
+		return memredis.Pass
+	})
+	return &count
+}
+
+// nth lets a fault befall one run of a script, and counts the runs from then on.
+func (w *wire) nth(n int32, script string, befalls memredis.Fault) *atomic.Int32 {
+	var run, count atomic.Int32
+	w.faults(func(name string, _ []string) memredis.Fault {
+		if name != script || run.Add(1) < n {
+			return memredis.Pass
+		}
+		if count.Add(1) == 1 {
 			return befalls
 		}
 		return memredis.Pass

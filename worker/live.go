@@ -47,6 +47,13 @@ func (l *live) remove(r *run) {
 	}
 }
 
+// claimedFor is claimed for a run whose claim told what it is about.
+func (l *live) claimedFor(r *run, ref refcache.Ref) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r.ref, r.claimed = ref, true
+}
+
 // claimed marks that the claim was answered: only from now on may a beat find the token void.
 func (l *live) claimed(r *run) {
 	l.mu.Lock()

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -106,6 +107,7 @@ func TestWorkerThatComesBackFindsItsAttemptVoid(t *testing.T) {
 		ref := w.submit(work, "in")
 		old := w.start(worker.Config{}, handles(work, held))
 		w.await(ref, refcache.Processing)
+		synctest.Wait() // until the worker knows
 		old.unplug()
 		w.start(worker.Config{}, handles(work, failing(0).run))
 		done := w.await(ref, refcache.Complete)
@@ -134,6 +136,7 @@ func TestLateOutcomeOfALostAttemptIsDropped(t *testing.T) {
 		ref := w.submit(work, "in")
 		old := w.start(worker.Config{}, handles(work, stubborn))
 		w.await(ref, refcache.Processing)
+		synctest.Wait() // until the worker knows
 		old.unplug()
 		w.start(worker.Config{}, handles(work, failing(0).run))
 		w.await(ref, refcache.Complete)
@@ -207,7 +210,7 @@ func TestSlowAnswersCostNoAttempt(t *testing.T) {
 // Nor may a beat that was sent before the claim arrived make its token look void.
 func TestSlowClaimsCostNoAttempt(t *testing.T) {
 	inWorld(t, func(w *world) {
-		w.delay("claim", 1500*time.Millisecond)
+		w.delay("take", 1500*time.Millisecond)
 		slow := &runs{fn: func(ctx context.Context, _ int) (string, error) {
 			time.Sleep(time.Second)
 			return "", ctx.Err()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -105,6 +106,7 @@ func TestTheWorkerThatFindsALostAttemptCountsIt(t *testing.T) {
 		first := w.start(worker.Config{}, handles(work, (&runs{fn: untilEnd}).run))
 		ref := w.submit(work, "x")
 		w.await(ref, refcache.Processing)
+		synctest.Wait() // until the worker knows
 		var second *worker.Worker
 		w.start(worker.Config{}, handles(work, (&runs{fn: failing(0).fn}).run), kept(&second))
 		first.leaves = true

@@ -109,6 +109,9 @@ func TestCallsEndAlthoughRedisWentBackInTime(t *testing.T) {
 				func(int) error { return worker.Permanent(errDown) },
 				func(run int) error { return map[int]error{1: errDown}[run] },
 			} {
+				if retried := fn(1) != nil && fn(2) == nil; step == "claim" && !retried {
+					continue // a first attempt is claimed with its doorbell; that is the step dequeue
+				}
 				t.Run(fmt.Sprintf("before %s, %s later/%v", step, later, fn(1)), func(t *testing.T) {
 					inWorld(t, func(w *world) { w.goesBack(step, later, fn) })
 				})

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -94,6 +95,7 @@ func TestTheTraceOutlivesWorkers(t *testing.T) {
 		ref, err := producer.Submit(w.Context(), p, work, "x")
 		require.NoError(w, err)
 		w.await(ref, refcache.Processing)
+		synctest.Wait() // until the worker knows
 		w.start(worker.Config{Traces: provider}, handles(work, failing(0).run))
 		first.leaves = true
 		first.unplug()

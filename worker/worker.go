@@ -101,6 +101,7 @@ type Worker struct {
 	slots    chan struct{} // one for each function that really runs
 	suspect  chan struct{} // taken by the one suspect that runs
 	live     live
+	onTheWay onTheWay
 	stopping chan struct{} // closed when no more attempts are to be started
 	contact  contact
 	beaten   instant // when the last beat was sent that Redis has answered in all queues
@@ -154,7 +155,7 @@ func (w *Worker) Run(ctx context.Context) error {
 
 	_, timeout := w.cfg.shutdown()
 	listener, err := doorbell.Listen(w.scripts, doorbell.Config{Worker: w.id, Queues: w.Queues(), Slots: w.slots,
-		ShutdownTimeout: timeout, Logger: w.log, Fault: w.store.Fault}, w.answer)
+		ShutdownTimeout: timeout, Logger: w.log, Take: w.take, Fault: w.store.Fault}, w.answer)
 	if err != nil {
 		return fmt.Errorf("worker: %w", err)
 	}

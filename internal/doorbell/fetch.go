@@ -1,8 +1,8 @@
 package doorbell
 
 import (
-	"cmp"
 	"context"
+	_ "embed"
 	"errors"
 	"log/slog"
 	"math/rand/v2"
@@ -19,7 +19,7 @@ import (
 
 const (
 	// mostFetchers is how many dequeues of a queue are under way at once, at most: over a network each takes a round trip.
-	mostFetchers = 16
+	mostFetchers = 64
 	// holdMost is how long an idle worker waits for a chime before it looks by itself, and holdLeast the least.
 	holdMost  = 3 * time.Second
 	holdLeast = 2 * time.Second
@@ -40,13 +40,13 @@ type fetcher struct {
 	rdb   redis.UniversalClient
 	queue string
 	id    string // of the worker
+	take  func(ctx context.Context, queue string, by store.Rider) *redis.Cmd
 	slots chan struct{}
 	log   *slog.Logger
 	fault func(operation string, err error)
 
 	asked    chan struct{} // closed when asynq has asked for the first time
-	askOnce  sync.Once
-	question question // what asynq asks, once asked is closed
+	question question      // what asynq asks, once asked is closed
 
 	held    held            // slots of doorbells that were handed to asynq and are not answered yet
 	found   chan *redis.Cmd // answers with a doorbell, or with an error
@@ -61,19 +61,26 @@ type fetcher struct {
 	streak  int           // doorbells found since the list was last empty
 }
 
-// question is asynq's dequeue script, as it was first asked.
+//go:embed take.lua
+var takeText string
+
+// question is asynq's dequeue script, as it was asked last.
 type question struct {
-	sha   string
-	text  string // empty until asynq has sent it
-	keys  []string
-	lease int64 // when the lease would end, in Unix seconds
-	at    time.Time
-	rest  []any
+	script *redis.Script
+	taking string // the text of one that also tells which task the doorbell is about
+	keys   []string
+	lease  int64 // when the lease would end, in Unix seconds
+	at     time.Time
+	rest   []any
+}
+
+func newQuestion(text string, keys []string, args []any) question {
+	return question{redis.NewScript(text), strings.Replace(takeText, "DEQUEUE", text, 1), keys, args[0].(int64), time.Now(), args[1:]}
 }
 
 func newFetcher(rdb redis.UniversalClient, queue string, c Config) *fetcher {
 	return &fetcher{
-		rdb: pipe.New(rdb), queue: queue, id: c.Worker, slots: c.Slots, log: c.Logger, asked: make(chan struct{}), found: make(chan *redis.Cmd),
+		rdb: pipe.New(rdb), queue: queue, id: c.Worker, take: c.Take, slots: c.Slots, log: c.Logger, asked: make(chan struct{}), found: make(chan *redis.Cmd),
 		wake: make(chan struct{}, 1), stop: make(chan struct{}), fetched: make(chan struct{}), given: make(chan struct{}),
 		free: make(chan struct{}, mostFetchers), fault: faultOr(c.Fault),
 	}
@@ -150,10 +157,6 @@ func (f *fetcher) fetchAll(ctx context.Context) {
 		case err == nil:
 			f.hasFound()
 			f.give(cmd)
-		case redis.HasErrorPrefix(err, "NOSCRIPT"):
-			<-f.slots
-			f.free <- struct{}{}
-			f.give(cmd) // asynq then sends the script
 		case errors.Is(err, redis.Nil):
 			<-f.slots
 			f.hasFoundNothing(ctx)
@@ -184,11 +187,10 @@ func (f *fetcher) dequeue(ctx context.Context) *redis.Cmd {
 	f.mu.Unlock()
 	lease := q.lease + int64(time.Since(q.at)/time.Second)
 	args := append([]any{lease}, q.rest...)
-	cmd := f.rdb.EvalSha(ctx, q.sha, q.keys, args...)
-	if redis.HasErrorPrefix(cmd.Err(), "NOSCRIPT") && q.text != "" {
-		return f.rdb.Eval(ctx, q.text, q.keys, args...)
+	if f.take != nil {
+		return f.take(ctx, f.queue, store.Rider{Text: q.taking, Use: store.Use{Keys: q.keys, Args: args}})
 	}
-	return cmd
+	return q.script.Run(ctx, f.rdb, q.keys, args...)
 }
 
 // hasFound passes the ticket on, and makes another when one after the other finds something.
@@ -265,13 +267,11 @@ func (f *fetcher) give(cmd *redis.Cmd) {
 // errNothingYet has asynq ask again at once, where an empty list would have it sleep.
 var errNothingYet = errors.New("no doorbell yet")
 
-// ask answers asynq's dequeue, as soon as there is something.
-func (f *fetcher) ask(ctx context.Context, q question) *redis.Cmd {
-	f.mu.Lock()
-	q.sha, q.text = cmp.Or(q.sha, f.question.sha), cmp.Or(q.text, f.question.text)
-	f.question = q
-	f.mu.Unlock()
-	f.askOnce.Do(func() { close(f.asked) })
+// ask answers asynq's dequeue, as soon as there is something. text is empty when asynq has sent no more than its hash.
+func (f *fetcher) ask(ctx context.Context, text string, keys []string, args []any) *redis.Cmd {
+	if !f.knows(text, keys, args) {
+		return redis.NewCmdResult(nil, redis.ErrNoScript) // asynq then sends the text
+	}
 	enough := time.NewTimer(askMost)
 	defer enough.Stop()
 	answer := redis.NewCmd(ctx)
@@ -289,6 +289,22 @@ func (f *fetcher) ask(ctx context.Context, q question) *redis.Cmd {
 		answer.SetErr(redis.Nil)
 	}
 	return answer
+}
+
+// knows notes what asynq asks, which is only known once it has sent the text; false until then.
+func (f *fetcher) knows(text string, keys []string, args []any) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case f.question.script != nil:
+		f.question.lease, f.question.at = args[0].(int64), time.Now()
+	case text != "":
+		f.question = newQuestion(text, keys, args)
+		close(f.asked)
+	default:
+		return false
+	}
+	return true
 }
 
 // isDequeue reports whether a script with these keys and arguments is the one by which asynq takes a doorbell.

@@ -61,6 +61,9 @@ type Config struct {
 	Slots           chan struct{} // to send to it takes a slot, to receive frees one
 	ShutdownTimeout time.Duration
 	Logger          *slog.Logger // what asynq logs goes there at level debug
+	// Take, if not nil, takes a doorbell out of asynq's list of a queue, by a script that answers {asynq's message, ref_id}, and
+	// does with the task what it likes in the same step. It answers what asynq's own script does: the message, or redis.Nil.
+	Take func(ctx context.Context, queue string, by store.Rider) *redis.Cmd
 	// Fault, if not nil, is told of errors of Redis, by what was done: dequeue, or asynq for what asynq itself does.
 	Fault func(operation string, err error)
 }

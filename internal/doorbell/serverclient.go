@@ -5,7 +5,6 @@ import (
 	"errors"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -39,7 +38,7 @@ func (c serverClient) Subscribe(ctx context.Context, channels ...string) *redis.
 
 func (c serverClient) EvalSha(ctx context.Context, sha string, keys []string, args ...any) *redis.Cmd {
 	if isDequeue(keys, args) {
-		return c.line.fetcher.ask(ctx, question{sha: sha, keys: keys, lease: args[0].(int64), rest: args[1:], at: time.Now()})
+		return c.line.fetcher.ask(ctx, "", keys, args)
 	}
 	if answer, ok := c.line.acks.evalSha(keys, args); ok {
 		return answer
@@ -51,7 +50,7 @@ func (c serverClient) EvalSha(ctx context.Context, sha string, keys []string, ar
 
 func (c serverClient) Eval(ctx context.Context, script string, keys []string, args ...any) *redis.Cmd {
 	if isDequeue(keys, args) {
-		return c.line.fetcher.ask(ctx, question{text: script, keys: keys, lease: args[0].(int64), rest: args[1:], at: time.Now()})
+		return c.line.fetcher.ask(ctx, script, keys, args)
 	}
 	if _, ok := acknowledges(keys, args); ok {
 		c.line.acks.learn(script, keys, args)

@@ -202,7 +202,7 @@ func scriptOf(rdb redis.UniversalClient, cmd []string) string {
 }
 
 func scriptName(keys, args []string) string {
-	if len(keys) > 2 && strings.HasPrefix(keys[0], "refq:") {
+	if len(keys) > 2 && strings.HasPrefix(keys[0], "refq:") && strings.HasPrefix(keys[1], "refq:") {
 		keys = keys[:2] // the others are those of a script of asynq's that rides along
 	}
 	has := func(suffix string) bool {

@@ -66,6 +66,8 @@ func TestDequeueWhoseReplyIsLostIsMadeUpForByASweep(t *testing.T) {
 	l.loses(way, 1, "dequeue", netproxy.DropReply)
 	start := time.Now()
 	ref := l.submit(l.p, "in")
+	// A task with a note is not claimed with its doorbell.
+	require.NoError(t, l.rdb.HSet(t.Context(), "refq:{"+ref.Queue()+"}:t:"+ref.Hash(), "note", "a note").Err())
 	l.worker(way, fn.run)
 	l.until("the doorbell is taken", func() bool { return l.doorbells("active") == 1 })
 	require.Equal(t, refcache.Pending, l.info(ref).Status)
@@ -83,13 +85,16 @@ func TestClaimWhoseReplyIsLostCostsNoRetry(t *testing.T) {
 	t.Parallel()
 	l, fn := newLab(t), &counted{}
 	way := l.way()
-	l.loses(way, 1, "claim", netproxy.DropReply)
-	l.worker(way, fn.run)
+	l.loses(way, 1, "dequeue", netproxy.DropReply) // a first attempt is claimed in the same step
 	start := time.Now()
 	ref := l.submit(l.p, "in")
+	l.worker(way, fn.run)
 	info := l.becomes(ref, refcache.Complete)
 	l.took("submit to end", start, soon)
 	require.Equal(t, refcache.CauseLost, info.RetryHistory[0].Cause)
+
+	l.ages(ref) // the old doorbell, which reached nobody, rings after all, and finds everything done
+	l.worker(nil, fn.run)
 	l.endsOnce(fn, ref, "in", 1)
 }
 

@@ -55,7 +55,10 @@ func (s *Store) claim(ctx context.Context, ref refcache.Ref, args ...any) (Claim
 	if err != nil {
 		return ClaimAnswer{}, wrap(err, "claim", ref)
 	}
-	answer := reply(values)
+	return claimed(ref, values)
+}
+
+func claimed(ref refcache.Ref, answer reply) (ClaimAnswer, error) {
 	switch answer.text(0) {
 	case "run":
 		record, err := parseRecord(ref, answer.at(1))
@@ -68,6 +71,41 @@ func (s *Store) claim(ctx context.Context, ref refcache.Ref, args ...any) (Claim
 		return ClaimAnswer{Later: time.Duration(answer.int(1)) * time.Millisecond, Suspect: answer.int(2) == 1}, nil
 	}
 	return ClaimAnswer{}, nil
+}
+
+// Taken is a doorbell that was taken out of asynq's list.
+type Taken struct {
+	Message any // what asynq's script answered; nil: there was none
+	// Ref names the task if its attempt was claimed in the same step, as Claim tells; empty: Claim is to follow.
+	Ref   refcache.Ref
+	Claim ClaimAnswer
+}
+
+// Take takes a doorbell of a queue out of asynq's list, by a script that answers {message, ref_id}, and claims the task that it
+// is about for a worker, under a new token, if that is a plain case. It is sent once: after an error nobody knows what was taken,
+// and a beat that does not name the token finds out what was claimed.
+func (s *Store) Take(ctx context.Context, queue, token, worker string, by Rider) (Taken, error) {
+	own := Use{[]string{prefix(queue)}, []any{token, worker}}
+	use := by.behind(own)
+	values, err := withRider("take", by.Text, len(own.Keys), len(own.Args)).Run(ctx, once{s.scripts}, use.Keys, use.Args...).Slice()
+	if isNil(err) {
+		return Taken{}, nil
+	}
+	if err != nil {
+		return Taken{}, err
+	}
+	answer := reply(values)
+	taken := Taken{Message: answer.at(0)}
+	claim, _ := answer.at(2).([]any)
+	if claim == nil {
+		return taken, nil
+	}
+	taken.Ref = refcache.Ref(answer.text(1))
+	taken.Claim, err = claimed(taken.Ref, claim)
+	if err != nil {
+		taken.Ref = "" // who claims it again is told why it cannot be run
+	}
+	return taken, nil
 }
 
 // Outcome is how an attempt ended. Make one with Completed, Errored or Released.
