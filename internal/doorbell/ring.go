@@ -41,12 +41,13 @@ type Bell struct {
 	client *asynq.Client
 	pad    *pad
 	chimes chimes
+	hits   hits
 }
 
 // New returns a Bell that uses rdb, which the caller closes.
 func New(rdb redis.UniversalClient, s *store.Store) *Bell {
 	rdb = pipe.New(rdb)
-	return &Bell{rdb, s, asynq.NewClientFromRedisClient(rdb), newPad(rdb), chimes{rdb: rdb, owed: map[string]int{}}}
+	return &Bell{rdb, s, asynq.NewClientFromRedisClient(rdb), newPad(rdb), chimes{rdb: rdb, owed: map[string]int{}}, hits{last: map[string]bool{}}}
 }
 
 // Ring makes sure that asynq holds a doorbell for a task that should run; it does nothing for any other. r is the task

@@ -121,9 +121,11 @@ func TestAHitLeavesTheChimeToTheNextCall(t *testing.T) {
 		require.NoError(h, err)
 		time.Sleep(10 * time.Second)
 
-		hit, err := h.bell.Submit(h.Context(), someRef, submission(3))
-		require.NoError(h, err)
-		require.Equal(h, "1", string(hit.Result))
+		for range 2 { // the second comes without a doorbell, as the next call does, which is rung for apart
+			hit, err := h.bell.Submit(h.Context(), someRef, submission(3))
+			require.NoError(h, err)
+			require.Equal(h, "1", string(hit.Result))
+		}
 		start := time.Now()
 		_, err = h.bell.Submit(h.Context(), someRef[:len(someRef)-1]+"0", submission(3))
 		require.NoError(h, err)
