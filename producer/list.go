@@ -27,7 +27,8 @@ const pageSize = 100
 // List walks through the tasks that pass the filter, latest first: by the end of ended ones, the due time of retrying
 // ones, the start of processing ones, the creation of pending ones. It reads as it goes, so a task that changes
 // meanwhile may be passed over or appear twice; a task that stays as it is appears once, whatever others do. Of the
-// complete tasks of a queue the last 10,000 are listed. The infos have no history. The walk ends at the first error.
+// complete tasks of a queue those are listed that ended with its last 10,000 completions; the ones that have expired since,
+// or were complete again, count. The infos have no history. The walk ends at the first error.
 //
 // A task whose record cannot be read ends nothing: its info says why in Unreadable. It passes Func, Error and Since
 // unless it is known that it should not.
@@ -172,9 +173,9 @@ func (s *source) fill(ctx context.Context) error {
 			return err
 		}
 		s.read = slices.DeleteFunc(s.read, func(t store.Found) bool { return !s.owns(t) })
-		slices.SortStableFunc(s.read, func(a, b store.Found) int { // what runs has no order yet
-			return cmp.Or(b.At.Compare(a.At), cmp.Compare(b.Ref, a.Ref))
-		})
+		if s.status == refcache.Processing { // what runs has no order yet
+			slices.SortFunc(s.read, func(a, b store.Found) int { return cmp.Or(b.At.Compare(a.At), cmp.Compare(b.Ref, a.Ref)) })
+		}
 	}
 	return nil
 }

@@ -69,7 +69,7 @@ func (p *Producer) Page(ctx context.Context, f Filter, from Cursor, n int) (Page
 }
 
 // place is where a task stands in a list: by its time, latest first; at the same time by queue and status, and in these
-// by ref_id, highest first. The zero place is before all tasks.
+// by ref_id, highest first, complete ones by which ended last. The zero place is before all tasks.
 type place struct {
 	at     time.Time
 	status refcache.Status

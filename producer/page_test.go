@@ -2,6 +2,7 @@ package producer_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -52,6 +53,48 @@ func TestPagesMakeUpTheList(t *testing.T) {
 			paged, _ := w.pages(producer.Filter{}, n, func() {})
 			require.Equal(w, list, paged, "%d a page", n)
 		}
+	})
+}
+
+// Complete calls are listed by their ends, and an end stays listed when its call is made again.
+func TestPagesOfCompleteCallsShowEachOnceWhereItEndedLast(t *testing.T) {
+	inWorld(t, func(w *world) {
+		var s script
+		w.start(s.of(echo))
+		end := func(inputs []string, o ...producer.CallOption) (refs []refcache.Ref) { // many in an instant
+			for _, in := range inputs {
+				refs = append(refs, w.submit(echo, in, o...))
+			}
+			for _, ref := range refs {
+				w.until(ref, refcache.Complete)
+			}
+			return refs
+		}
+		var inputs []string
+		for n := range 40 {
+			inputs = append(inputs, fmt.Sprint(n))
+		}
+		rest := end(inputs)
+		time.Sleep(time.Second)
+		again := end(inputs[5:15], producer.Refresh())
+		rest = slices.Delete(rest, 5, 15)
+		require.NoError(w, w.p.Delete(w.Context(), rest[0]))
+		want := w.list(producer.Filter{Status: refcache.Complete})
+		require.ElementsMatch(w, again, want[:10])
+		require.ElementsMatch(w, rest[1:], want[10:])
+		for _, n := range []int{1, 3, 7, 39, 100} {
+			paged, _ := w.pages(producer.Filter{Status: refcache.Complete}, n, func() {})
+			require.Equal(w, want, paged, "%d a page", n)
+			paged, _ = w.pages(producer.Filter{}, n, func() {})
+			require.Equal(w, want, paged, "%d a page", n)
+		}
+
+		others := 0
+		paged, _ := w.pages(producer.Filter{Status: refcache.Complete}, 7, func() { // others end meanwhile
+			others++
+			w.until(w.submit(echo, fmt.Sprint("other ", others)), refcache.Complete)
+		})
+		require.Equal(w, want, paged)
 	})
 }
 

@@ -97,12 +97,13 @@ func (s *stage) refq(ctx context.Context, path string, args ...string) (lines in
 func (s *stage) untilEnded(ctx context.Context, status refcache.Status, calls int) error {
 	prefix := "refq:{" + queue + "}:"
 	return s.until(ctx, fmt.Sprintf("%d calls are %s", calls, status), func() (bool, error) {
-		n, err := s.client.ZCard(ctx, prefix+string(status)).Result()
-		if status == refcache.Complete { // whose index is bounded
-			failed, err := s.client.ZCard(ctx, prefix+string(refcache.Failed)).Result()
-			waiting, err2 := s.client.ZCard(ctx, prefix+string(refcache.Pending)).Result()
-			return failed+waiting == 0 && int(n) >= min(calls, 10_000), errors.Join(err, err2)
+		if status == refcache.Complete { // whose list is bounded
+			n, err := s.client.LLen(ctx, prefix+"completions").Result()
+			failed, err2 := s.client.ZCard(ctx, prefix+string(refcache.Failed)).Result()
+			waiting, err3 := s.client.ZCard(ctx, prefix+string(refcache.Pending)).Result()
+			return failed+waiting == 0 && int(n) >= min(calls, 10_000), errors.Join(err, err2, err3)
 		}
+		n, err := s.client.ZCard(ctx, prefix+string(status)).Result()
 		return int(n) == calls, err
 	})
 }

@@ -123,10 +123,13 @@ func TestOutcomeOfACallWhoseArgumentsAreGoneIsKept(t *testing.T) {
 	})
 }
 
-// listedIn are the sets and claims that name the task.
+// listedIn are the lists in which a reader finds the task, and the workers whose claims name it.
 func (q *queue) listedIn(ref refcache.Ref) []string {
 	q.Helper()
 	var names []string
+	if slices.Contains(q.completed(100), ref) {
+		names = append(names, string(refcache.Complete))
+	}
 	for _, s := range refcache.Statuses {
 		if q.rdb.ZScore(q.Context(), q.index(s), ref.Hash()).Err() == nil {
 			names = append(names, string(s))

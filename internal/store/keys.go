@@ -15,7 +15,8 @@ const queuesKey = "refq:queues"
 func prefix(queue string) string        { return "refq:{" + queue + "}:" }
 func recordKey(ref refcache.Ref) string { return prefix(ref.Queue()) + "t:" + ref.Hash() }
 
-// statusKey is the sorted set of the tasks in a status. There is none for processing: the claims say what runs.
+// statusKey is the sorted set of the tasks in a status. There is none for processing, as the claims say what runs, and none
+// for complete, as the scripts keep a list of the completions: "<completed_at><hash>", the last one first.
 func statusKey(queue string, status refcache.Status) string { return prefix(queue) + string(status) }
 
 func workersKey(queue string) string        { return prefix(queue) + "workers" }

@@ -17,8 +17,8 @@ type Position struct {
 	score, member string // of the last entry seen, as Redis writes them
 }
 
-// Below is the Position from which a walk meets what has an earlier time than t, and at t the tasks before ref in the
-// order of a walk, none if ref is empty.
+// Below is the Position from which a walk meets what has an earlier time than t, and at t the tasks that come after ref in
+// the order of a walk, none if ref is empty. Nor are there any of the complete ones when ref is no longer listed at t.
 func Below(t time.Time, ref refcache.Ref) Position {
 	return Position{strconv.FormatInt(t.UnixMilli(), 10), ref.Hash()}
 }
@@ -31,10 +31,15 @@ type Entry struct {
 
 // Page returns up to n tasks of a status of a queue from a position on, latest first: pending ones by creation,
 // retrying ones by when they are due, ended ones by their end. It returns the next position; a page that is not full is
-// the last. Tasks that enter or leave the status between two pages hide and repeat no other. There is no such order for
-// processing: see [Store.Running].
+// the last. Tasks that enter or leave the status between two pages hide and repeat no other. A task that is no longer
+// complete, or again, may still have the entry: [Store.ReadAll] leaves it out. There is no such order for processing: see
+// [Store.Running].
 func (s *Store) Page(ctx context.Context, queue string, status refcache.Status, from Position, n int) ([]Entry, Position, error) {
-	found, err := s.onQueue(ctx, pageScript, queue, string(status), n, from.score, from.member).StringSlice()
+	script, args := pageScript, []any{string(status), n, from.score, from.member}
+	if status == refcache.Complete {
+		script, args = completionsScript, args[1:]
+	}
+	found, err := s.onQueue(ctx, script, queue, args...).StringSlice()
 	if err != nil {
 		return nil, from, fmt.Errorf("list %s tasks of queue %s: %w", status, queue, foreign(err, queue))
 	}
@@ -67,21 +72,28 @@ func (s *Store) Running(ctx context.Context, queue string) ([]Entry, error) {
 }
 
 // Listed is how many tasks of a status of a queue there are to walk through, from since on; of those that are processing,
-// whenever they began. Tasks whose records have expired may count.
+// whenever they began. Tasks whose records have expired may count, and every time that a task was complete.
 func (s *Store) Listed(ctx context.Context, queue string, status refcache.Status, since time.Time) (int, error) {
 	if status == refcache.Processing {
 		running, err := s.Running(ctx, queue)
 		return len(running), err
 	}
-	from := "-inf"
+	from := int64(0)
 	if !since.IsZero() {
-		from = strconv.FormatInt(since.UnixMilli(), 10)
+		from = since.UnixMilli()
 	}
-	n, err := s.rdb.ZCount(ctx, statusKey(queue, status), from, "+inf").Result()
+	n, err := s.listed(ctx, queue, status, from)
 	if err != nil {
 		return 0, fmt.Errorf("count %s tasks of queue %s: %w", status, queue, foreign(err, queue))
 	}
 	return int(n), nil
+}
+
+func (s *Store) listed(ctx context.Context, queue string, status refcache.Status, from int64) (int64, error) {
+	if status == refcache.Complete {
+		return s.onQueue(ctx, listedScript, queue, from).Int64()
+	}
+	return s.rdb.ZCount(ctx, statusKey(queue, status), strconv.FormatInt(from, 10), "+inf").Result()
 }
 
 // Now is Redis's time.
@@ -102,8 +114,8 @@ type Found struct {
 	Err error
 }
 
-// ReadAll reads tasks of a queue in one go; those that have no record are left out. One that cannot be read is found
-// as such, and keeps none from being read.
+// ReadAll reads tasks of a queue in one go. Left out are those that have no record, and entries of a complete task from
+// an earlier end. One that cannot be read is found as such, and keeps none from being read.
 func (s *Store) ReadAll(ctx context.Context, entries []Entry) ([]Found, error) {
 	if len(entries) == 0 {
 		return nil, nil
@@ -128,10 +140,20 @@ func (s *Store) ReadAll(ctx context.Context, entries []Entry) ([]Found, error) {
 		case err != nil:
 			return nil, fmt.Errorf("read %d tasks: %w", len(entries), err)
 		case values[inState] != nil:
-			all = append(all, parseFound(e, append(values, now)))
+			if values = append(values, now); !isOver(e, values) {
+				all = append(all, parseFound(e, values))
+			}
 		}
 	}
 	return all, nil
+}
+
+// isOver reports whether the task has been complete again since the entry was made: it stays in the list of completions.
+func isOver(e Entry, values []any) bool {
+	p := newParser(values)
+	ended, err := strconv.ParseInt(p.text(atCompletedAt, ""), 10, 64) // a record that cannot be read may tell it
+	complete := p.text(atStatus, "") == string(refcache.Complete)
+	return complete && err == nil && !e.At.IsZero() && ended != e.At.UnixMilli()
 }
 
 // parseFound is parseRecord for a walk, which tells what it can of an unreadable record, too.

@@ -3,10 +3,11 @@ package store_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
-	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"github.com/refq/refq/internal/store"
@@ -16,12 +17,17 @@ import (
 // walk lists a whole status by pages of n.
 func (q *queue) walk(status refcache.Status, n int) []refcache.Ref {
 	q.Helper()
-	var all []refcache.Ref
+	return refs(q.entries(status, n))
+}
+
+func (q *queue) entries(status refcache.Status, n int) []store.Entry {
+	q.Helper()
+	var all []store.Entry
 	var from store.Position
-	for range 30 {
+	for range 200 {
 		page, next, err := q.Page(q.Context(), q.name, status, from, n)
 		require.NoError(q, err)
-		all = append(all, refs(page)...)
+		all = append(all, page...)
 		if len(page) < n {
 			return all
 		}
@@ -29,6 +35,20 @@ func (q *queue) walk(status refcache.Status, n int) []refcache.Ref {
 	}
 	require.Fail(q, "the walk does not end")
 	return nil
+}
+
+// completed are the complete tasks that a reader finds who goes by pages of n, and those of which one cannot tell.
+func (q *queue) completed(n int) []refcache.Ref {
+	q.Helper()
+	found, err := q.ReadAll(q.Context(), q.entries(refcache.Complete, n))
+	require.NoError(q, err)
+	var refs []refcache.Ref
+	for _, f := range found {
+		if f.Status == refcache.Complete || f.Status == "" {
+			refs = append(refs, f.Ref)
+		}
+	}
+	return refs
 }
 
 func refs(entries []store.Entry) []refcache.Ref {
@@ -47,12 +67,14 @@ func TestPagesShowEveryTaskOnceLatestFirst(t *testing.T) {
 			var want []refcache.Ref
 			for n, score := range scores {
 				hash := fmt.Sprintf("%032d", n)
-				q.rdb.ZAdd(q.Context(), q.index(refcache.Failed), redis.Z{Score: float64(now + score), Member: hash})
+				q.score("failed", hash, time.UnixMilli(now+int64(score)))
+				q.completion(hash, time.UnixMilli(now+int64(score)))
 				want = append(want, refcache.Ref(q.name+":"+hash))
 			}
 			slices.Reverse(want)
 			for n := 1; n <= len(scores)+1; n++ {
 				require.Equal(q, want, q.walk(refcache.Failed, n), "%v by %d", scores, n)
+				require.Equal(q, want, q.walk(refcache.Complete, n), "%v by %d", scores, n)
 			}
 		}
 	})
@@ -82,32 +104,44 @@ func TestListedCountsWhatAWalkWouldMeet(t *testing.T) {
 		old := q.failed()
 		q.score("failed", old.ref.Hash(), q.now().Add(-2*time.Hour))
 		q.failed()
-		for status, want := range map[refcache.Status]int{refcache.Pending: 1, refcache.Processing: 2, refcache.Failed: 2, refcache.Complete: 0} {
+		for n := range 5 {
+			q.completion(fmt.Sprintf("%032d", n), q.now().Add(-2*time.Hour))
+		}
+		q.complete()
+		for status, want := range map[refcache.Status]int{refcache.Pending: 1, refcache.Processing: 2, refcache.Failed: 2, refcache.Complete: 6, refcache.Cancelled: 0} {
 			n, err := q.Listed(q.Context(), q.name, status, time.Time{})
 			require.NoError(q, err)
 			require.Equal(q, want, n, status)
 		}
-		n, err := q.Listed(q.Context(), q.name, refcache.Failed, q.now().Add(-time.Hour))
-		require.NoError(q, err)
-		require.Equal(q, 1, n, "of the last hour")
+		for _, status := range []refcache.Status{refcache.Failed, refcache.Complete} {
+			n, err := q.Listed(q.Context(), q.name, status, q.now().Add(-time.Hour))
+			require.NoError(q, err)
+			require.Equal(q, 1, n, "%s ones of the last hour", status)
+		}
 	})
 }
 
 func TestTaskAddedBetweenPagesHidesNoOther(t *testing.T) {
 	onBoth(t, func(q *queue) {
-		for n := range 4 {
-			q.score("failed", fmt.Sprintf("%032d", n), time.UnixMilli(int64(n)))
+		for _, status := range []refcache.Status{refcache.Failed, refcache.Complete} {
+			q := q.another()
+			for n := range 4 {
+				q.score("failed", fmt.Sprintf("%032d", n), time.UnixMilli(int64(n)))
+				q.completion(fmt.Sprintf("%032d", n), time.UnixMilli(7)) // all at the same time
+			}
+			first, next, err := q.Page(q.Context(), q.name, status, store.Position{}, 2)
+			require.NoError(q, err)
+			q.failed()
+			q.complete()
+			q.completion(fmt.Sprintf("%032d", 9), time.UnixMilli(7))
+			second, _, err := q.Page(q.Context(), q.name, status, next, 2)
+			require.NoError(q, err)
+			var seen []string
+			for _, e := range append(first, second...) {
+				seen = append(seen, e.Ref.Hash()[31:])
+			}
+			require.Equal(q, []string{"3", "2", "1", "0"}, seen, status)
 		}
-		first, next, err := q.Page(q.Context(), q.name, refcache.Failed, store.Position{}, 2)
-		require.NoError(q, err)
-		q.failed()
-		second, _, err := q.Page(q.Context(), q.name, refcache.Failed, next, 2)
-		require.NoError(q, err)
-		var seen []string
-		for _, e := range append(first, second...) {
-			seen = append(seen, e.Ref.Hash()[31:])
-		}
-		require.Equal(q, []string{"3", "2", "1", "0"}, seen)
 	})
 }
 
@@ -135,6 +169,118 @@ func TestTasksThatLeaveBetweenPagesHideNoOther(t *testing.T) {
 			seen, from = append(seen, refs(page)...), next
 		}
 		require.ElementsMatch(q, want, seen)
+	})
+}
+
+// seconds is that many seconds after a time of old.
+func seconds(n int) time.Time { return time.UnixMilli(1_764_000_000_000 + int64(n)*1000) }
+
+func TestAWalkMayBeginBelowATimeOrATask(t *testing.T) {
+	onBoth(t, func(q *queue) {
+		hash := func(n int) string { return fmt.Sprintf("%032d", n) }
+		for n := range 9 { // three at a time
+			q.score("failed", hash(n), seconds(n/3))
+			q.completion(hash(n), seconds(n/3))
+		}
+		for _, status := range []refcache.Status{refcache.Failed, refcache.Complete} {
+			below := func(n int, last string) string {
+				page, _, err := q.Page(q.Context(), q.name, status, store.Below(seconds(n), refcache.Ref(q.name+":"+last)), 10)
+				require.NoError(q, err)
+				var seen strings.Builder
+				for _, ref := range refs(page) {
+					seen.WriteString(ref.Hash()[31:])
+				}
+				return seen.String()
+			}
+			require.Equal(q, "876543210", below(3, ""), status)
+			require.Equal(q, "543210", below(2, ""), status)
+			require.Empty(q, below(0, ""), status)
+			require.Equal(q, "6543210", below(2, hash(7)), status)
+			require.Equal(q, "3210", below(1, hash(4)), status)
+			require.Empty(q, below(0, hash(0)), status)
+			require.Equal(q, "543210", below(2, hash(0)), "%s: it was another at that time", status)
+		}
+	})
+}
+
+func TestATaskThatIsCompleteAgainIsListedOnceAndAtItsNewPlace(t *testing.T) {
+	refresh := func(q *queue, k task) task {
+		c := q.submission()
+		c.Refresh = true
+		require.True(q, q.submit(k.ref, c).Starts)
+		require.NotContains(q, q.completed(1), k.ref)
+		return q.end(q.start(k), q.Completed([]byte("2")))
+	}
+	test := func(q *queue, pass func()) {
+		a := q.complete()
+		pass()
+		b := q.complete()
+		pass()
+		a = refresh(q, a)
+		c := q.complete()
+		pass()
+		refresh(q, b)
+		for n := 1; n < 5; n++ {
+			require.Equal(q, []refcache.Ref{b.ref, c.ref, a.ref}, q.completed(n), "by %d", n)
+		}
+		found, err := q.ReadAll(q.Context(), q.entries(refcache.Complete, 10))
+		require.NoError(q, err)
+		require.Equal(q, a.seen.CompletedAt, found[2].At)
+	}
+	onBoth(t, func(q *queue) { test(q, func() {}) }) // in a bubble all of it is in one millisecond
+	t.Run("as time passes", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			q, _ := bubble(t)
+			test(q, func() { time.Sleep(time.Second) })
+		})
+	})
+}
+
+// What cannot be read is listed as well as it can be.
+func TestADamagedTaskThatIsCompleteAgainIsListedOnce(t *testing.T) {
+	onBoth(t, func(q *queue) {
+		k, other := q.complete(), q.complete()
+		q.completion(k.ref.Hash(), k.seen.CompletedAt.Add(time.Second)) // an end that is not the last
+		q.set(k.ref, "cycle", "x")
+		require.Equal(q, []refcache.Ref{other.ref, k.ref}, q.completed(10))
+	})
+}
+
+func TestWhatIsNoLongerCompleteIsNotListed(t *testing.T) {
+	onBoth(t, func(q *queue) {
+		deleted, expired, failed, kept := q.complete(), q.complete(), q.complete(), q.complete()
+		gone, err := q.Delete(q.Context(), deleted.seen)
+		require.NoError(q, err)
+		require.True(q, gone)
+		require.NoError(q, q.rdb.Del(q.Context(), q.record(expired.ref)).Err()) // as its expiry does
+		c := q.submission()
+		c.Refresh = true
+		q.submit(failed.ref, c)
+		q.end(q.start(failed), store.Errored(permanent()))
+		require.Equal(q, []refcache.Ref{kept.ref}, q.completed(1))
+
+		q.submit(deleted.ref, q.submission())
+		q.end(q.start(deleted), q.Completed([]byte("2")))
+		require.Equal(q, []refcache.Ref{deleted.ref, kept.ref}, q.completed(1), "another life")
+	})
+}
+
+// A clock that was set back is no reason to hide or repeat what a walk goes through from its start.
+func TestAWalkGoesThroughWhatEndedWhileTheClockWasSetBack(t *testing.T) {
+	onBoth(t, func(q *queue) {
+		var want []refcache.Ref
+		for n, at := range []int{1, 2, 3, 4, 2, 3, 3, 5, 4, 6} {
+			q.completion(fmt.Sprintf("%032d", n), seconds(at))
+			want = append(want, refcache.Ref(fmt.Sprintf("%s:%032d", q.name, n)))
+		}
+		slices.Reverse(want)
+		for n := 1; n < 12; n++ {
+			require.Equal(q, want, q.walk(refcache.Complete, n), "by %d", n)
+		}
+		q.completion(fmt.Sprintf("%032d", 9), seconds(6)) // the same once more, as if at the same time
+		q.completion(fmt.Sprintf("%032d", 9), seconds(6))
+		require.Equal(q, want, q.walk(refcache.Complete, 1), "it gets on")
 	})
 }
 
@@ -227,10 +373,16 @@ func TestTaskThatCannotBeReadKeepsNoOtherFromIt(t *testing.T) {
 
 func TestKeyOfAnotherTypeIsNamedByWhoeverWalksTheQueue(t *testing.T) {
 	onBoth(t, func(q *queue) {
-		require.NoError(q, q.rdb.Set(q.Context(), q.index(refcache.Failed), "x", 0).Err())
-		_, _, err := q.Page(q.Context(), q.name, refcache.Failed, store.Position{}, 10)
-		require.ErrorContains(q, err, fmt.Sprintf("list failed tasks of queue %[1]s: one of the keys refq:{%[1]s}:* is not refq's: ", q.name))
-		_, err = q.Sweep(q.Context(), q.name, 10, false)
-		require.ErrorContains(q, err, fmt.Sprintf("sweep queue %[1]s: one of the keys refq:{%[1]s}:* is not refq's: ", q.name))
+		for status, key := range map[refcache.Status]string{refcache.Failed: "failed", refcache.Complete: "completions"} {
+			q := q.another()
+			foreign := fmt.Sprintf(" queue %[1]s: one of the keys refq:{%[1]s}:* is not refq's: ", q.name)
+			require.NoError(q, q.rdb.Set(q.Context(), q.key(key), "x", 0).Err())
+			_, _, err := q.Page(q.Context(), q.name, status, store.Position{}, 10)
+			require.ErrorContains(q, err, fmt.Sprintf("list %s tasks of", status)+foreign)
+			_, err = q.Listed(q.Context(), q.name, status, time.Time{})
+			require.ErrorContains(q, err, fmt.Sprintf("count %s tasks of", status)+foreign)
+			_, err = q.Sweep(q.Context(), q.name, 10, false)
+			require.ErrorContains(q, err, "sweep"+foreign)
+		}
 	})
 }

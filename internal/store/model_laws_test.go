@@ -41,6 +41,7 @@ func (l *modelLaws) check(c *modelCommand, reply modelReply, before, now modelSi
 		}
 		if is != nil {
 			l.alwaysTrue(name, is)
+			l.listedOnce(name, is, now.Done)
 		}
 	}
 }
@@ -54,6 +55,17 @@ func (l *modelLaws) alwaysTrue(name string, is *modelTask) {
 	life := l.lives[name]
 	most := 1 + is.MaxRetries + refcache.MaxLost + life.handedBack
 	l.require(life.executions <= most, "%s was executed %d times in a cycle, may be %d times", name, life.executions, most)
+}
+
+// listedOnce checks that the list of completions has the end of a complete task, once, and readers can tell it from others.
+func (l *modelLaws) listedOnce(name string, is *modelTask, done []modelCompletion) {
+	n := 0
+	for _, c := range done {
+		if c == (modelCompletion{name, is.Ended}) {
+			n++
+		}
+	}
+	l.require(is.Status != refcache.Complete || n == 1, "%s ended at %d, and is listed %d times at that", name, is.Ended, n)
 }
 
 // moved checks a task that was there before and is there now.

@@ -17,6 +17,7 @@ type modelOracle struct {
 	beats map[string]int64     // the last one of each worker in the index
 	told  []string             // messages since they were last taken: channel, what it is about
 	stale map[modelEntry]int64 // scores of entries without a record
+	done  []modelCompletion    // the list of completions, the last one first
 
 	swept, resumed int64 // the last sweep; when sweeping began or resumed
 }
@@ -25,6 +26,12 @@ type modelOracle struct {
 type modelEntry struct {
 	status refcache.Status
 	ref    refcache.Ref
+}
+
+// modelCompletion is an end of a complete task. It stays listed whatever becomes of the task.
+type modelCompletion struct {
+	Name string
+	At   int64
 }
 
 const (
@@ -51,7 +58,9 @@ func modelAbout(what string, status refcache.Status, cycle, delivery int) string
 func (o *modelOracle) find(ref refcache.Ref) *modelTask {
 	t := o.tasks[ref]
 	if t != nil && t.Expires > 0 && t.Expires <= modelNow() {
-		o.stale[modelEntry{t.Status, ref}] = t.Ended
+		if t.Status != refcache.Complete {
+			o.stale[modelEntry{t.Status, ref}] = t.Ended
+		}
 		delete(o.tasks, ref)
 		return nil
 	}
@@ -67,6 +76,7 @@ func (o *modelOracle) submit(ref refcache.Ref, s store.Submission) string {
 			t = &modelTask{Created: modelNow(), Cycle: 1, Delivery: 1}
 			o.tasks[ref] = t
 		} else {
+			o.forget(ref)
 			t.revive()
 			t.freshBudget()
 		}
@@ -224,6 +234,7 @@ func (o *modelOracle) remove(seen store.Record) string {
 	case !t.Status.IsFinal():
 		return "in flight"
 	default:
+		o.forget(seen.Ref)
 		delete(o.tasks, seen.Ref)
 	}
 	return "gone"
@@ -346,9 +357,15 @@ func (o *modelOracle) end(ref refcache.Ref, status refcache.Status) {
 	ttl := t.FailureTTL
 	if status == refcache.Complete {
 		ttl = t.TTL
+		o.done = slices.Insert(o.done, 0, modelCompletion{modelName(ref), t.Ended})
 	} else {
 		t.Result = ""
 	}
 	t.Expires = t.Ended + ttl
 	delete(o.stale, modelEntry{status, ref}) // the entry is the task's again
+}
+
+// forget takes back an end of this very millisecond: the next one could not be told from it.
+func (o *modelOracle) forget(ref refcache.Ref) {
+	o.done = slices.DeleteFunc(o.done, func(c modelCompletion) bool { return c == modelCompletion{modelName(ref), modelNow()} })
 }

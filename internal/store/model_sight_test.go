@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/internal/store/storetest"
 	"github.com/refq/refq/refcache"
 )
@@ -21,12 +22,13 @@ import (
 // modelSight is everything that is to be seen of the tasks, in Redis or in the oracle's mind.
 type modelSight struct {
 	Tasks  map[string]*modelTask
-	Sets   map[string]map[string]int64  // sorted sets, by name: member, score
+	Sets   map[string]map[string]int64 // sorted sets, by name: member, score
+	Done   []modelCompletion
 	Claims map[string]map[string]string // by worker: task, token
 	Told   []string
 }
 
-var modelIndexes = []refcache.Status{refcache.Pending, refcache.Retrying, refcache.Complete, refcache.Failed, refcache.Cancelled}
+var modelIndexes = []refcache.Status{refcache.Pending, refcache.Retrying, refcache.Failed, refcache.Cancelled}
 
 // sight is what the oracle expects to be seen.
 func (o *modelOracle) sight() modelSight {
@@ -44,7 +46,7 @@ func (o *modelOracle) sight() modelSight {
 		s.Tasks[name] = t.plain()
 		if score := map[refcache.Status]int64{refcache.Pending: t.Created, refcache.Retrying: t.Due}[t.Status]; score > 0 {
 			s.Sets[string(t.Status)][name] = score
-		} else if t.Status.IsFinal() {
+		} else if t.Status.IsFinal() && t.Status != refcache.Complete {
 			s.Sets[string(t.Status)][name] = t.Ended
 		}
 	}
@@ -57,6 +59,7 @@ func (o *modelOracle) sight() modelSight {
 			s.Claims[worker][modelName(c.Ref)] = c.Token
 		}
 	}
+	s.Done = append(s.Done, o.done...)
 	s.Told, o.told = slices.Sorted(slices.Values(o.told)), nil
 	return s
 }
@@ -91,6 +94,7 @@ func (w *modelWorld) look() modelSight {
 	for _, index := range modelIndexes {
 		sets[string(index)] = pipe.ZRangeWithScores(w.ctx, modelPrefix+string(index), 0, -1)
 	}
+	done := pipe.LRange(w.ctx, modelPrefix+"completions", 0, -1)
 	for _, worker := range w.everybody {
 		claims[worker] = pipe.HGetAll(w.ctx, modelPrefix+"claims:"+worker)
 	}
@@ -111,6 +115,10 @@ func (w *modelWorld) look() modelSight {
 			}
 			s.Sets[name][member] = int64(entry.Score)
 		}
+	}
+	for _, entry := range done.Val() {
+		at, _ := strconv.ParseInt(entry[:len(entry)-32], 10, 64)
+		s.Done = append(s.Done, modelCompletion{modelName(refcache.Ref(modelQueue + ":" + entry[len(entry)-32:])), at})
 	}
 	for worker, held := range claims {
 		for hash, token := range held.Val() {
@@ -200,6 +208,32 @@ func (w *modelWorld) compare() (before, now modelSight) {
 	return before, now
 }
 
+// compareList checks that readers find each complete task once, where it ended last.
+func (w *modelWorld) compareList() {
+	page, _, err := w.store.Page(w.ctx, modelQueue, refcache.Complete, store.Position{}, 1000)
+	w.must(err)
+	found, err := w.store.ReadAll(w.ctx, page)
+	w.must(err)
+	var listed []refcache.Ref
+	for _, f := range found {
+		if f.Status == refcache.Complete {
+			listed = append(listed, f.Ref)
+		}
+	}
+	for _, ref := range w.refs {
+		if t := w.oracle.find(ref); t != nil && t.Status == refcache.Complete {
+			n := slices.Index(listed, ref)
+			if n < 0 || slices.Contains(listed[n+1:], ref) {
+				w.fail("%s is complete, and the list has it not, or not once: %v", modelName(ref), listed)
+			}
+			listed = slices.Delete(listed, n, n+1)
+		}
+	}
+	if len(listed) > 0 {
+		w.fail("the list has %v, which are not complete", listed)
+	}
+}
+
 // compareInfos checks the readable form of the tasks that ended since the last time.
 func (w *modelWorld) compareInfos() {
 	for _, ref := range w.refs {
@@ -223,5 +257,6 @@ func (w *modelWorld) compareInfos() {
 			w.fail("the info of %s (+) is not as the design says (-):\n%s", modelName(ref), diff)
 		}
 	}
+	w.compareList()
 	clear(w.touched)
 }

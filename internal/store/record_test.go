@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"github.com/refq/refq/internal/store"
@@ -191,15 +190,16 @@ func TestIndexOfAnotherTypeIsAnErrorThatNamesTheQueue(t *testing.T) {
 
 func TestASweepLeavesTheLastTenThousandCompletionsListed(t *testing.T) {
 	onBoth(t, func(q *queue) {
-		var entries []redis.Z
+		var entries []any
 		for n := range 10_100 {
-			entries = append(entries, redis.Z{Score: float64(n), Member: fmt.Sprintf("%032d", n)})
+			entries = append(entries, fmt.Sprintf("%013d%032d", n, n))
 		}
-		require.NoError(q, q.rdb.ZAdd(q.Context(), q.index(refcache.Complete), entries...).Err())
+		require.NoError(q, q.rdb.LPush(q.Context(), q.key("completions"), entries...).Err())
 		k := q.complete()
-		q.sweep(1) // which also drops the first entry, whose record is gone
-		listed := q.rdb.ZRange(q.Context(), q.index(refcache.Complete), 0, -1).Val()
-		require.Len(q, listed, 9_999)
-		require.Equal(q, k.ref.Hash(), listed[9_998])
+		q.sweep(1)
+		listed := q.walk(refcache.Complete, 1_000)
+		require.Len(q, listed, 10_000)
+		require.Equal(q, k.ref, listed[0])
+		require.Equal(q, fmt.Sprintf("%032d", 101), listed[9_999].Hash())
 	})
 }

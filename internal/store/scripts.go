@@ -24,7 +24,7 @@ const (
 	sweepGap       = 3 * time.Second        // longer without a sweep: Redis was away, nobody is dead yet
 	pendingTooLong = 5 * time.Second
 	overdueTooLong = 2 * time.Second
-	completions    = 10_000 // entries of the index of complete tasks
+	completions    = 10_000 // entries of the list of completions
 	mostWaiters    = 64
 	pushMost       = 8 << 10         // bytes of a stored result that go along with the message of its task's end
 	suspectLater   = time.Second     // until the next look at a suspect beside which another runs
@@ -32,24 +32,26 @@ const (
 )
 
 var (
-	submitScripts    = shortenedScript("submit", 6)
-	claimScripts     = shortenedScript("claim", 0)
-	finishScripts    = shortenedScript("finish", 4)
-	redeliverScript  = script("redeliver")
-	renumberScript   = script("renumber")
-	retryScript      = script("retry")
-	cancelScript     = script("cancel")
-	deleteScript     = script("delete")
-	progressScript   = script("progress")
-	readScript       = script("read")
-	pageScript       = script("page")
-	beatScript       = script("beat")
-	dropWorkerScript = script("drop_worker")
-	sweepScript      = script("sweep")
-	overviewScript   = script("overview")
-	permittedScript  = script("permitted")
-	countScript      = script("count")
-	sizesScript      = script("sizes")
+	submitScripts     = shortenedScript("submit", 6)
+	claimScripts      = shortenedScript("claim", 0)
+	finishScripts     = shortenedScript("finish", 4)
+	redeliverScript   = script("redeliver")
+	renumberScript    = script("renumber")
+	retryScript       = script("retry")
+	cancelScript      = script("cancel")
+	deleteScript      = script("delete")
+	progressScript    = script("progress")
+	readScript        = script("read")
+	pageScript        = script("page")
+	completionsScript = script("completions")
+	listedScript      = script("listed")
+	beatScript        = script("beat")
+	dropWorkerScript  = script("drop_worker")
+	sweepScript       = script("sweep")
+	overviewScript    = script("overview")
+	permittedScript   = script("permitted")
+	countScript       = script("count")
+	sizesScript       = script("sizes")
 )
 
 func script(name string) *redis.Script {

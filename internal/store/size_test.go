@@ -61,12 +61,12 @@ func TestWhatACompleteCallTakesOfRedis(t *testing.T) {
 	before := usedMemory(t, rdb)
 	callAll(calls)
 	each := (usedMemory(t, rdb) - before) / calls
-	index, err := rdb.MemoryUsage(t.Context(), "refq:{"+queue+"}:complete", 0).Result()
+	index, err := rdb.MemoryUsage(t.Context(), "refq:{"+queue+"}:completions", 0).Result()
 	require.NoError(t, err)
 	older := each - int(index)/(2*calls)
 	t.Logf("%d B a call, %d B when it is no longer listed", each, older)
-	require.LessOrEqual(t, each, 1100)
-	require.LessOrEqual(t, older, 980)
+	require.LessOrEqual(t, each, 1024)
+	require.LessOrEqual(t, older, 960)
 }
 
 func usedMemory(t *testing.T, rdb *redis.Client) int {

@@ -116,6 +116,12 @@ func (q *queue) score(set, member string, at time.Time) {
 	require.NoError(q, q.rdb.ZAdd(q.Context(), q.key(set), redis.Z{Score: float64(at.UnixMilli()), Member: member}).Err())
 }
 
+// completion writes an entry of the list of completions.
+func (q *queue) completion(hash string, at time.Time) {
+	q.Helper()
+	require.NoError(q, q.rdb.LPush(q.Context(), q.key("completions"), fmt.Sprintf("%013d%s", at.UnixMilli(), hash)).Err())
+}
+
 // silence makes a worker look silent for d.
 func (q *queue) silence(worker string, d time.Duration) {
 	q.Helper()
@@ -148,6 +154,8 @@ func (q *queue) dump() map[string]string {
 			for _, z := range q.rdb.ZRangeWithScores(ctx, key, 0, -1).Val() {
 				text += fmt.Sprintf("%s at %.0f\n", z.Member, z.Score)
 			}
+		case "list":
+			text = strings.Join(q.rdb.LRange(ctx, key, 0, -1).Val(), "\n")
 		case "string":
 			text = q.rdb.Get(ctx, key).Val()
 		default:
@@ -158,18 +166,24 @@ func (q *queue) dump() map[string]string {
 	return all
 }
 
-// sound checks what must be true of every record at any time: it is in the index of its status and in no other, and
-// has the fields of its status and no others.
+// sound checks what must be true of every record at any time: it is in the index of its status and in no other, or is
+// found once among the complete ones if it is one, and has the fields of its status and no others.
 func (q *queue) sound(ref refcache.Ref) {
 	q.Helper()
 	ctx, h := q.Context(), q.hash(ref)
 	status := refcache.Status(h["status"])
 	for _, s := range refcache.Statuses {
-		if s == refcache.Processing {
+		if s == refcache.Processing || s == refcache.Complete {
 			continue
 		}
 		err := q.rdb.ZScore(ctx, q.index(s), ref.Hash()).Err()
 		require.Equal(q, s == status, err == nil, "%s task in index %s", status, s)
+	}
+	found := slices.DeleteFunc(q.completed(10), func(other refcache.Ref) bool { return other != ref })
+	if status == refcache.Complete {
+		require.Equal(q, []refcache.Ref{ref}, found)
+	} else {
+		require.Empty(q, found, "%s task among the complete ones", status)
 	}
 	for _, worker := range q.rdb.ZRange(ctx, q.key("workers"), 0, -1).Val() {
 		token := q.rdb.HGet(ctx, q.claims(worker), ref.Hash()).Val()

@@ -271,24 +271,22 @@ func TestGrowingTailDoesNotHideALostHead(t *testing.T) {
 
 func TestSweepTrimsWhatIsNoLongerThere(t *testing.T) {
 	onBoth(t, func(q *queue) {
-		var keep []string
-		for _, status := range []refcache.Status{refcache.Pending, refcache.Retrying, refcache.Complete, refcache.Failed, refcache.Cancelled} {
+		sets := []refcache.Status{refcache.Pending, refcache.Retrying, refcache.Failed, refcache.Cancelled}
+		for _, status := range sets {
 			for n := range 7 {
 				q.score(string(status), fmt.Sprintf("%032d", n), time.UnixMilli(int64(n))) // no record
 			}
-			if status == refcache.Complete {
-				keep = append(keep, q.complete().ref.Hash())
-			}
 		}
+		keep := q.failed().ref.Hash()
 		for range 10 {
 			q.sweep(3)
 		}
-		for _, status := range refcache.Statuses {
+		for _, status := range sets {
 			for _, left := range q.rdb.ZRange(q.Context(), q.index(status), 0, -1).Val() {
-				require.True(q, slices.Contains(keep, left), "%s in %s", left, status)
+				require.Equal(q, keep, left, "in %s", status)
 			}
 		}
-		require.EqualValues(q, 1, q.rdb.ZCard(q.Context(), q.index(refcache.Complete)).Val())
+		require.EqualValues(q, 1, q.rdb.ZCard(q.Context(), q.index(refcache.Failed)).Val())
 	})
 }
 
@@ -308,7 +306,7 @@ func TestKeyThatIsNoRecordStopsNoSweep(t *testing.T) {
 		text, bare := q.ref(), q.ref()
 		require.NoError(q, q.rdb.Set(q.Context(), q.record(text), "no hash", 0).Err())
 		q.set(bare, "status", "pending")
-		for _, status := range []string{"pending", "retrying", "complete"} {
+		for _, status := range []string{"pending", "retrying", "cancelled"} {
 			q.score(status, text.Hash(), time.UnixMilli(1))
 		}
 		q.score("pending", bare.Hash(), time.UnixMilli(2))

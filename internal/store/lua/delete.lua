@@ -7,8 +7,11 @@ if damaged and ARGV[1] == '' and stored and newer() then
   return 0
 elseif damaged and ARGV[1] == '' then
   for status in pairs(STATUSES) do
-    redis.call('ZREM', prefix .. status, hash)
+    if status ~= 'complete' then
+      redis.call('ZREM', prefix .. status, hash)
+    end
   end
+  forget_completion()
   redis.call('DEL', record)
   drop()
   return 1 -- an attempt that runs will find its token void
@@ -26,9 +29,11 @@ end
 if not FROM[status] then
   return 0
 end
-redis.call('ZREM', prefix .. status, hash)
-redis.call('DEL', record)
 if status == 'complete' then
+  forget_completion()
   drop()
+else
+  redis.call('ZREM', prefix .. status, hash)
 end
+redis.call('DEL', record)
 return 1

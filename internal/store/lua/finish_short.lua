@@ -19,7 +19,7 @@ end
 local clock = call('TIME')
 local now = string.format('%s%03d', clock[1], clock[2] / 1000)
 local hash, claims = string.sub(KEYS[2], -32), KEYS[1] .. 'claims:' .. worker
-call('ZADD', KEYS[1] .. 'complete', now, hash)
+call('LPUSH', KEYS[1] .. 'completions', now .. hash)
 if call('HGET', claims, hash) == token then
   call('HDEL', claims, hash)
 end

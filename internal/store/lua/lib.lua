@@ -214,11 +214,21 @@ end
 -- no token of its own.
 local last_token = ''
 
+-- forget_completion comes before a complete task is anything else. What the list of completions says of it stays there, and
+-- readers know it by its time; but an end in this very millisecond would say the same once more.
+local function forget_completion()
+  if task[COMPLETED_AT] == now_text then
+    redis.call('LREM', prefix .. 'completions', 1, now_text .. hash)
+  end
+end
+
 -- move takes the task to another status, and from the set, or the claims, of the one that it has to those of the other. score
--- is its place in a set; a claim is the caller's to make.
+-- is its place in a set, or before its hash in the list of completions; a claim is the caller's to make.
 local function move(status, score)
   local left = task[STATUS]
-  if status ~= 'processing' then
+  if status == 'complete' then
+    redis.call('LPUSH', prefix .. 'completions', score .. hash)
+  elseif status ~= 'processing' then
     redis.call('ZADD', prefix .. status, score, hash)
   end
   if left == 'processing' then
@@ -227,6 +237,8 @@ local function move(status, score)
       redis.call('HDEL', claims, hash)
     end
     put(WORKER, '')
+  elseif left == 'complete' then
+    forget_completion()
   elseif left ~= '' then
     redis.call('ZREM', prefix .. left, hash)
   end
@@ -323,4 +335,21 @@ local function add_waiter(inbox)
   if count < MOST_WAITERS and not string.find(',' .. waiters .. ',', ',' .. inbox .. ',', 1, true) then
     put(WAITERS, waiters .. ',' .. inbox)
   end
+end
+
+-- rank_before is how many entries of the list of completions come before the first one that is earlier than a time. The list
+-- is in the order of time, unless Redis's clock was set back: then what ended around that moment may be passed over or met twice.
+local function rank_before(time)
+  local key = prefix .. 'completions'
+  local low, high = 0, redis.call('LLEN', key)
+  while low < high do
+    local middle = math.floor((low + high) / 2)
+    local entry = redis.call('LINDEX', key, middle)
+    if (tonumber(string.sub(entry, 1, -33)) or 0) < time then
+      high = middle
+    else
+      low = middle + 1
+    end
+  end
+  return low
 end

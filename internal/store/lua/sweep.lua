@@ -89,8 +89,8 @@ for _, set in ipairs({'pending', 'retrying'}) do
     end
   end
 end
-redis.call('ZREMRANGEBYRANK', prefix .. 'complete', 0, -1 - COMPLETIONS)
-for _, set in ipairs({'complete', 'failed', 'cancelled'}) do
+redis.call('LTRIM', prefix .. 'completions', 0, COMPLETIONS - 1)
+for _, set in ipairs({'failed', 'cancelled'}) do
   for _, member in ipairs((page(set, '+inf', tidy))) do
     current(set, member)
   end
