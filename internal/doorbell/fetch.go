@@ -20,6 +20,8 @@ import (
 const (
 	// mostFetchers is how many dequeues of a queue are under way at once, at most: over a network each takes a round trip.
 	mostFetchers = 64
+	// foundEach is how many doorbells must be found one after the other, for each who looks, before one more does.
+	foundEach = 4
 	// holdMost is how long an idle worker waits for a chime before it looks by itself, and holdLeast the least.
 	holdMost  = 3 * time.Second
 	holdLeast = 2 * time.Second
@@ -199,7 +201,7 @@ func (f *fetcher) hasFound() {
 	defer f.mu.Unlock()
 	f.streak++
 	f.free <- struct{}{}
-	if f.streak > f.tickets && f.tickets < cap(f.free) {
+	if f.streak > foundEach*f.tickets && f.tickets < cap(f.free) {
 		f.tickets++
 		f.free <- struct{}{}
 	}
