@@ -11,43 +11,43 @@ type limit struct {
 }
 
 var limits = []limit{
-	// submit, ring; dequeue, claim, finish, answer asynq. On a slow machine a few callers look once more. How many go down a
+	// submit, take and finish, each with asynq's script. On a slow machine a few callers look once more. How many go down a
 	// connection together depends on the machine.
-	{"closed", "16 callers", Commands, 7.6},
+	{"closed", "16 callers", Commands, 4.6},
 	{"closed", "16 callers", RoundTrips, 2.5},
 	{"closed", "16 callers", InScripts, 41},
 	{"closed", "16 callers", Bytes, 3850},
 	{"closed", "16 callers", Allocs, 335},
-	// submit and ring, and a chime for those that come within a millisecond: more of them on a slow machine.
-	{"open", "submit", Commands, 2.5},
+	// submit, and a chime for those that come within a millisecond: more of them on a slow machine.
+	{"open", "submit", Commands, 1.5},
 	{"open", "submit", RoundTrips, 1.2},
 	{"open", "submit", InScripts, 9.2},
 	{"open", "submit", Bytes, 1080},
 	{"open", "submit", Allocs, 85},
-	// dequeue, claim, finish, answer asynq, and what a worker sends each second anyway: more on a slow machine.
-	{"open", "drain", Commands, 4.2},
+	// take and finish, and what a worker sends each second anyway: more on a slow machine.
+	{"open", "drain", Commands, 2.4},
 	{"open", "drain", RoundTrips, 2},
 	{"open", "drain", InScripts, 30},
 	{"open", "drain", Bytes, 1980},
 	{"open", "drain", Allocs, 205},
-	// submit and ring, in pipelines of up to 128 each, and a chime for each of those. Machines differ in how full they are.
-	{"many", "SubmitMany", Commands, 2.1},
+	// submit, in pipelines of up to 128, and a chime for each of those. Machines differ in how full they are.
+	{"many", "SubmitMany", Commands, 1.1},
 	{"many", "SubmitMany", RoundTrips, 0.1},
 	{"many", "SubmitMany", InScripts, 9.2},
 	{"many", "SubmitMany", Bytes, 1080},
 	{"many", "SubmitMany", Allocs, 105},
-	// the same, and what the worker sends: dequeue, claim, finish, answer asynq.
-	{"many", "CallMany", Commands, 6.5},
+	// the same, and what the worker sends: take and finish.
+	{"many", "CallMany", Commands, 4},
 	{"many", "CallMany", RoundTrips, 2},
 	{"many", "CallMany", InScripts, 40},
 	{"many", "CallMany", Bytes, 3600},
 	{"many", "CallMany", Allocs, 350},
-	// one submit that finds the result, in a pipeline.
+	// one submit that finds the result, in a pipeline. The first of them come with doorbells, since no hit was before them.
 	{"many", "CallMany, stored", Commands, 1.02},
 	{"many", "CallMany, stored", RoundTrips, 0.05},
 	{"many", "CallMany, stored", InScripts, 2.1},
-	{"many", "CallMany, stored", Bytes, 800},
-	{"many", "CallMany, stored", Allocs, 66},
+	{"many", "CallMany, stored", Bytes, 1000},
+	{"many", "CallMany, stored", Allocs, 75},
 	// one submit that finds the result.
 	{"hits", "16 callers", Commands, 1.01},
 	{"hits", "16 callers", RoundTrips, 1.01},

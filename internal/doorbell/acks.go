@@ -18,7 +18,8 @@ type acks struct {
 	queue string
 
 	mu    sync.Mutex
-	known *ack
+	met   bool            // asynq has sent the text
+	known *ack            // nil also when it is not as expected
 	early map[string]bool // ids of doorbells that were acknowledged before asynq does
 }
 
@@ -52,6 +53,9 @@ func (a *acks) rider(id string) *store.Rider {
 
 // learn notes how asynq acknowledges, from a script with its text.
 func (a *acks) learn(text string, keys []string, args []any) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.met = true
 	now := time.Now()
 	id, _ := args[0].(string)
 	expires, whole := args[1].(int64)
@@ -59,15 +63,13 @@ func (a *acks) learn(text string, keys []string, args []any) {
 	if !whole || keys[2] != prefix+"t:"+id || keys[3] != prefix+"processed:"+day(now) {
 		return
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	a.known = &ack{text, slices.Clone(keys), id, expires, slices.Clone(args[2:]), now}
 }
 
-func (a *acks) isKnown() bool {
+func (a *acks) hasMet() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.known != nil
+	return a.met
 }
 
 // done notes that a doorbell was acknowledged ahead of asynq; undone that it rings, so that it was not.
@@ -110,7 +112,7 @@ func (a *acks) evalSha(keys []string, args []any) (*redis.Cmd, bool) {
 		return nil, false
 	case a.take(id):
 		return redis.NewCmdResult("OK", nil), true
-	case !a.isKnown():
+	case !a.hasMet():
 		return redis.NewCmdResult(nil, redis.ErrNoScript), true
 	}
 	return nil, false

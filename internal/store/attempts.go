@@ -92,7 +92,7 @@ func (s *Store) Take(ctx context.Context, queue, token, worker string, by Rider)
 		return Taken{}, nil
 	}
 	if err != nil {
-		return Taken{}, err
+		return Taken{}, fmt.Errorf("take a doorbell of queue %s: %w", queue, err)
 	}
 	answer := reply(values)
 	taken := Taken{Message: answer.at(0)}
