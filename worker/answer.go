@@ -48,7 +48,7 @@ func (w *Worker) answer(asked context.Context, d doorbell.Rung) doorbell.Answer 
 	case !claim.Run:
 		return doorbell.Answer{}
 	}
-	w.live.claimed(r)
+	w.live.claimed(r, d.Ref)
 	return w.answerWith(asked, r, claim, d.Ack)
 }
 

@@ -98,24 +98,14 @@ func isNumber(s string) bool { return strings.Trim(s, "0123456789") == "" }
 
 // first lets a fault befall the first times runs of a script, and counts all of its runs.
 func (w *wire) first(times int32, script string, befalls memredis.Fault) *atomic.Int32 {
-	var count atomic.Int32
-	w.faults(func(name string, _ []string) memredis.Fault {
-		if name == script && count.Add(1) <= times {
-			return befalls
-		}
-		return memredis.Pass
-	})
-	return &count
+	return w.from(1, times, script, befalls)
 }
 
-// nth lets a fault befall one run of a script, and counts the runs from then on.
-func (w *wire) nth(n int32, script string, befalls memredis.Fault) *atomic.Int32 {
+// from lets a fault befall some runs of a script from the nth on, and counts the runs from that one on.
+func (w *wire) from(nth, times int32, script string, befalls memredis.Fault) *atomic.Int32 {
 	var run, count atomic.Int32
 	w.faults(func(name string, _ []string) memredis.Fault {
-		if name != script || run.Add(1) < n {
-			return memredis.Pass
-		}
-		if count.Add(1) == 1 {
+		if name == script && run.Add(1) >= nth && count.Add(1) <= times {
 			return befalls
 		}
 		return memredis.Pass

@@ -47,18 +47,11 @@ func (l *live) remove(r *run) {
 	}
 }
 
-// claimedFor is claimed for a run whose claim told what it is about.
-func (l *live) claimedFor(r *run, ref refcache.Ref) {
+// claimed marks that the claim of a run was answered, and of which task it is: only from now on may a beat find the token void.
+func (l *live) claimed(r *run, ref refcache.Ref) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	r.ref, r.claimed = ref, true
-}
-
-// claimed marks that the claim was answered: only from now on may a beat find the token void.
-func (l *live) claimed(r *run) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	r.claimed = true
 }
 
 // claims returns the attempts in a queue whose claim was answered.

@@ -51,14 +51,15 @@ func TestLostMessagesEndInExactlyOneOutcome(t *testing.T) {
 						}
 						w.start(worker.Config{}, handles(work, fn.run))
 						time.Sleep(time.Second)
-						count := w.nth(1, script, fault)
+						nth := int32(1)
 						if script == "claim" { // whose short form does not take a retry
-							count = w.nth(2, script, fault)
+							nth = 2
 						}
+						count := w.from(nth, 1, script, fault)
 						res, err := w.call(f, "in")
 						require.Equal(w, outcome.status, res.Status, err)
 						time.Sleep(8 * time.Second) // whatever may still come
-						require.Positive(w, count.Load(), "there was no fault")
+						require.GreaterOrEqual(w, count.Load(), int32(1), "there was no fault")
 						info := w.info(res.RefID)
 						require.Equal(w, outcome.status, info.Status)
 						require.Equal(w, res.CompletedAt, info.CompletedAt)

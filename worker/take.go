@@ -74,7 +74,7 @@ func (w *Worker) take(ctx context.Context, queue string, by store.Rider) *redis.
 	if taken.Ref == "" {
 		w.live.remove(r)
 	} else {
-		w.live.claimedFor(r, taken.Ref)
+		w.live.claimed(r, taken.Ref)
 		w.onTheWay.put(&attempt{run: r, claim: taken.Claim}, w.giveBackAndRing)
 	}
 	if err == nil && taken.Message == nil {

@@ -2,7 +2,6 @@ package doorbell_test
 
 import (
 	"context"
-	"crypto/rand"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,17 +13,10 @@ import (
 
 	"github.com/refq/refq/internal/doorbell"
 	"github.com/refq/refq/internal/memredis"
-	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/refcache"
 )
 
 const someRef = refcache.Ref(queue + ":0123456789abcdef0123456789abcdef")
-
-func submission(maxRetries int) store.Submission {
-	p := refcache.Defaults
-	p.Name, p.Queue, p.MaxRetries = "thumb/small", queue, maxRetries
-	return store.Submission{Request: rand.Text(), Namespace: "default", Policy: p, Args: []byte("null")}
-}
 
 // commands notes the names of what is sent from now on.
 func (h *house) commands() (sent func() []string) {

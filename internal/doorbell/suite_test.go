@@ -59,11 +59,15 @@ func (h *house) submit(maxRetries int) store.Record {
 	return h.submitAs(refcache.Ref(queue+":"+hex.EncodeToString(hash)), maxRetries)
 }
 
-func (h *house) submitAs(ref refcache.Ref, maxRetries int) store.Record {
-	h.Helper()
+func submission(maxRetries int) store.Submission {
 	p := refcache.Defaults
 	p.Name, p.Queue, p.MaxRetries = "thumb/small", queue, maxRetries
-	s, err := h.store.Submit(h.Context(), ref, store.Submission{Request: rand.Text(), Namespace: "default", Policy: p, Args: []byte("null")})
+	return store.Submission{Request: rand.Text(), Namespace: "default", Policy: p, Args: []byte("null")}
+}
+
+func (h *house) submitAs(ref refcache.Ref, maxRetries int) store.Record {
+	h.Helper()
+	s, err := h.store.Submit(h.Context(), ref, submission(maxRetries))
 	require.NoError(h, err)
 	return s.Record
 }

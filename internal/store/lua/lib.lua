@@ -337,19 +337,24 @@ local function add_waiter(inbox)
   end
 end
 
--- rank_before is how many entries of the list of completions come before the first one that is earlier than a time. The list
--- is in the order of time, unless Redis's clock was set back: then what ended around that moment may be passed over or met twice.
-local function rank_before(time)
-  local key = prefix .. 'completions'
-  local low, high = 0, redis.call('LLEN', key)
+-- halve is the first rank from low on, and below high, that passes, or high. All ranks behind one that passes do, too.
+local function halve(low, high, passes)
   while low < high do
     local middle = math.floor((low + high) / 2)
-    local entry = redis.call('LINDEX', key, middle)
-    if (tonumber(string.sub(entry, 1, -33)) or 0) < time then
+    if passes(middle) then
       high = middle
     else
       low = middle + 1
     end
   end
   return low
+end
+
+-- rank_before is how many entries of the list of completions come before the first one that is earlier than a time. The list
+-- is in the order of time, unless Redis's clock was set back: then what ended around that moment may be passed over or met twice.
+local function rank_before(time)
+  local key = prefix .. 'completions'
+  return halve(0, redis.call('LLEN', key), function(rank)
+    return (tonumber(string.sub(redis.call('LINDEX', key, rank), 1, -33)) or 0) < time
+  end)
 end

@@ -20,16 +20,9 @@ local function first()
   if score == '' then
     return 0
   end
-  local low, high = redis.call('ZCOUNT', key, '(' .. score, '+inf'), redis.call('ZCOUNT', key, score, '+inf')
-  while low < high do
-    local middle = math.floor((low + high) / 2)
-    if precedes(redis.call('ZREVRANGE', key, middle, middle)[1], last) then
-      high = middle
-    else
-      low = middle + 1
-    end
-  end
-  return low
+  return halve(redis.call('ZCOUNT', key, '(' .. score, '+inf'), redis.call('ZCOUNT', key, score, '+inf'), function(rank)
+    return precedes(redis.call('ZREVRANGE', key, rank, rank)[1], last)
+  end)
 end
 
 local from = first()
