@@ -103,13 +103,15 @@ func (c *caller) submit(ctx context.Context, n int) error {
 	return err
 }
 
-// warm is the number of calls that come before those that are measured; theirs begin at 0.
+// warm is how many callers warm up what is not measured by the caller.
 const warm = 100
 
-// warmUp makes the connections and loads the scripts.
-func warmUp(ctx context.Context, call func(context.Context, int) error) error {
+// warmUp makes the connections and loads the scripts, by calls before those that are measured, which begin at 0. As many callers
+// as are measured make them: more would go on connecting meanwhile. Each makes two: the call after a hit needs a script of its
+// own.
+func warmUp(ctx context.Context, callers int, call func(context.Context, int) error) error {
 	const apart = 1_000_000_000
-	_, err := load(ctx, warm, warm, func(ctx context.Context, n int) error { return call(ctx, apart+n) })
+	_, err := load(ctx, callers, 2*callers, func(ctx context.Context, n int) error { return call(ctx, apart+n) })
 	return err
 }
 

@@ -54,7 +54,7 @@ func asynqClosed(ctx context.Context, g *ground, callers int) (r reading, err er
 
 // loop measures a round of calls, some at a time.
 func (g *ground) loop(ctx context.Context, callers int, call func(context.Context, int) error) (reading, error) {
-	if err := warmUp(ctx, call); err != nil {
+	if err := warmUp(ctx, callers, call); err != nil {
 		return nil, err
 	}
 	n := g.options.Calls

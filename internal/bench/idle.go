@@ -41,7 +41,7 @@ func asynqIdle(ctx context.Context, g *ground) (r reading, err error) {
 }
 
 func (g *ground) oneByOne(ctx context.Context, n int, call func(context.Context, int) error) (reading, error) {
-	if err := warmUp(ctx, call); err != nil {
+	if err := warmUp(ctx, warm, call); err != nil {
 		return nil, err
 	}
 	took := make([]time.Duration, n)

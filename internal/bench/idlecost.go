@@ -37,7 +37,7 @@ func asynqIdleCost(ctx context.Context, g *ground) (r reading, err error) {
 
 // watch measures while nothing is asked for.
 func (g *ground) watch(ctx context.Context, call func(context.Context, int) error) (reading, error) {
-	if err := warmUp(ctx, call); err != nil {
+	if err := warmUp(ctx, warm, call); err != nil {
 		return nil, err
 	}
 	used, err := g.measure(ctx, func() error { return pause(ctx, g.options.Watch) })

@@ -27,7 +27,7 @@ const oneByOneMost = 1000
 func submitOneByOne(ctx context.Context, g *ground) (reading, error) {
 	c := g.newCaller(g.function("echo", g.queue))
 	defer c.close()
-	if err := warmUp(ctx, c.submit); err != nil {
+	if err := warmUp(ctx, warm, c.submit); err != nil {
 		return nil, err
 	}
 	n := min(g.options.Calls, oneByOneMost)
@@ -41,7 +41,7 @@ func submitOneByOne(ctx context.Context, g *ground) (reading, error) {
 func submitMany(ctx context.Context, g *ground) (reading, error) {
 	c := g.newCaller(g.function("echo", g.queue))
 	defer c.close()
-	if err := warmUp(ctx, c.submit); err != nil {
+	if err := warmUp(ctx, warm, c.submit); err != nil {
 		return nil, err
 	}
 	return g.atOnce(ctx, c.submitMany)
@@ -53,7 +53,7 @@ func callMany(ctx context.Context, g *ground) (r reading, err error) {
 	c := g.newCaller(f)
 	defer c.close()
 	err = g.withWorker(ctx, func(w *worker.Worker) { worker.Handle(w, f, echo) }, func(ctx context.Context) error {
-		if err := warmUp(ctx, c.call); err != nil {
+		if err := warmUp(ctx, warm, c.call); err != nil {
 			return err
 		}
 		r, err = g.atOnce(ctx, c.callMany)
