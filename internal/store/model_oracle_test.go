@@ -339,7 +339,18 @@ func (o *modelOracle) sweep() string {
 		}
 	}
 	clear(o.stale)
+	o.done = slices.DeleteFunc(o.done, func(c modelCompletion) bool { return !o.last(c) })
 	return modelSwept(found)
+}
+
+// last tells whether a completion is the last end of a complete task.
+func (o *modelOracle) last(c modelCompletion) bool {
+	for ref := range o.tasks {
+		if t := o.find(ref); t != nil && modelName(ref) == c.Name {
+			return t.Status == refcache.Complete && t.Ended == c.At
+		}
+	}
+	return false
 }
 
 func modelSwept(found []string) string {

@@ -195,6 +195,7 @@ func TestASweepLeavesTheLastTenThousandCompletionsListed(t *testing.T) {
 			entries = append(entries, fmt.Sprintf("%013d%032d", n, n))
 		}
 		require.NoError(q, q.rdb.LPush(q.Context(), q.key("completions"), entries...).Err())
+		q.score("t:"+fmt.Sprintf("%032d", 101), "no record", q.now()) // damaged: it stays listed
 		k := q.complete()
 		q.sweep(1)
 		listed := q.walk(refcache.Complete, 1_000)

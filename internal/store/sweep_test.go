@@ -290,6 +290,27 @@ func TestSweepTrimsWhatIsNoLongerThere(t *testing.T) {
 	})
 }
 
+func TestSweepTakesOutCompletionsThatSayNothingAnyMore(t *testing.T) {
+	onBoth(t, func(q *queue) {
+		long := q.complete() // the first, and so at the end of the list, where the walk begins
+		for n := range 7 {
+			q.completion(fmt.Sprintf("%032d", n), q.now()) // no record
+		}
+		damaged, again, expired := q.complete(), q.complete(), q.complete()
+		q.completion(again.ref.Hash(), q.now().Add(-time.Minute)) // an end before its last
+		require.NoError(q, q.rdb.HSet(q.Context(), q.record(damaged.ref), "state", "?").Err())
+		require.NoError(q, q.rdb.Del(q.Context(), q.record(expired.ref)).Err())
+		for range 10 {
+			q.sweep(3)
+		}
+		var left []string
+		for _, entry := range q.rdb.LRange(q.Context(), q.key("completions"), 0, -1).Val() {
+			left = append(left, entry[len(entry)-32:])
+		}
+		require.Equal(q, []string{again.ref.Hash(), damaged.ref.Hash(), long.ref.Hash()}, left)
+	})
+}
+
 // A call made again after its record expired is found under its new status only.
 func TestSweepTrimsEntriesOfAnEarlierLife(t *testing.T) {
 	onBoth(t, func(q *queue) {

@@ -24,7 +24,7 @@ local function refused(command)
   end
   local reply = redis.pcall(unpack(words(command)))
   redis.pcall('DEL', KEYS[1])
-  return type(reply) == 'table' and reply.err ~= nil
+  return type(reply) == 'table' and reply.err ~= nil and not string.find(reply.err, 'no such key', 1, true) -- LSET makes none
 end
 
 -- Whether Redis takes writes shows only in the first one of a script.

@@ -45,6 +45,30 @@ local function page(set, below, batch)
   return found, from > 0
 end
 
+-- tidy_completions cuts the list of completions, and walks it from its end: it takes out what is no longer the last end of a
+-- complete task. What is damaged stays listed.
+local function tidy_completions()
+  local key, cursor = prefix .. 'completions', 'cursor:completions'
+  redis.call('LTRIM', key, 0, COMPLETIONS - 1)
+  local passed = tonumber(redis.call('HGET', state, cursor)) or 0 -- entries between the walk and the end
+  local found = redis.call('LRANGE', key, -passed - tidy, -passed - 1)
+  local gone = 0
+  for i, entry in ipairs(found) do
+    local words = try('HGET', prefix .. 't:' .. string.sub(entry, -32), 'state')
+    local current = words_of(words)
+    local ended = current[STATUS] == 'complete' and tonumber(current[COMPLETED_AT]) and current[COMPLETED_AT]
+    local over = ended and ended ~= string.sub(entry, 1, -33) or current[STATUS] ~= 'complete' and STATUSES[current[STATUS]]
+    if words == false or over then
+      redis.call('LSET', key, i - #found - passed - 1, '')
+      gone = gone + 1
+    end
+  end
+  if gone > 0 then
+    redis.call('LREM', key, -gone, '')
+  end
+  redis.call('HSET', state, cursor, #found < tidy and 0 or passed + tidy - gone)
+end
+
 local orphans, idle, silent = {}, {}, {}
 
 if now - resumed >= DEAD_AFTER then
@@ -89,7 +113,7 @@ for _, set in ipairs({'pending', 'retrying'}) do
     end
   end
 end
-redis.call('LTRIM', prefix .. 'completions', 0, COMPLETIONS - 1)
+tidy_completions()
 for _, set in ipairs({'failed', 'cancelled'}) do
   for _, member in ipairs((page(set, '+inf', tidy))) do
     current(set, member)
