@@ -134,6 +134,58 @@ func BenchmarkEmptyScript(b *testing.B) {
 	s.measure(func(int) { require.ErrorIs(b, empty.Run(b.Context(), shared, []string{"k"}, s.text).Err(), redis.Nil) })
 }
 
+// Nothing but the commands that a new call cannot do without, in three scripts that get all else ready-made and check nothing:
+// what submit, claim and finish would take if their Lua took nothing.
+func BenchmarkCommandsOfSubmit(b *testing.B) {
+	s := newStand(b)
+	s.measure(s.commands(`
+redis.call('HMGET', KEYS[2], 'state', 'policy', 'last_error', 'note', 'progress', 'result', 'result_encoding')
+redis.call('TIME')
+redis.call('ZADD', KEYS[1] .. 'pending', 1, string.sub(KEYS[2], -32))
+redis.call('HSET', KEYS[2], 'state', ARGV[1], 'policy', ARGV[2], 'args', ARGV[3])
+return {{ARGV[1], ARGV[2], false, false, false, '1'}, false, false, 1, false}`, s.state("pending"), "f,,,,,,,,,,,", s.text))
+}
+
+func BenchmarkCommandsOfClaim(b *testing.B) {
+	s := newStand(b)
+	s.measure(s.commands(`
+local stored = redis.call('HMGET', KEYS[2], 'state', 'policy', 'args', 'note', 'progress', 'last_error', 'trace')
+redis.call('TIME')
+redis.call('ZADD', KEYS[1] .. 'workers', 1, 'worker')
+redis.call('HSET', KEYS[1] .. 'claims:worker', string.sub(KEYS[2], -32), 'token')
+redis.call('ZREM', KEYS[1] .. 'pending', string.sub(KEYS[2], -32))
+redis.call('HSET', KEYS[2], 'state', ARGV[1])
+return {'run', {ARGV[1], stored[2], stored[6], false, false, '1'}, stored[3], stored[7], false}`, s.state("processing")),
+		func(n int) { s.submit(n) })
+}
+
+func BenchmarkCommandsOfFinish(b *testing.B) {
+	s := newStand(b)
+	s.measure(s.commands(`
+redis.call('HMGET', KEYS[2], 'state', 'policy', 'last_error', 'note', 'progress', 'result', 'result_encoding')
+redis.call('TIME')
+redis.call('LPUSH', KEYS[1] .. 'completions', string.sub(KEYS[2], -32))
+redis.call('HDEL', KEYS[1] .. 'claims:worker', string.sub(KEYS[2], -32))
+redis.call('HSET', KEYS[2], 'state', ARGV[1], 'result', ARGV[2])
+redis.call('PEXPIRE', KEYS[2], '86400000')
+redis.call('PUBLISH', 'refq:inbox:b', ARGV[2])
+return {1, 'complete', 0, false}`, s.state("complete"), s.text), func(n int) { s.submit(n) }, s.claim)
+}
+
+// state is as long as that of a new call.
+func (s *stand) state(status string) string {
+	return fmt.Sprintf(",%s,,,1,1234567890123,,1234567890123,,,,,,token,%s,worker,refq:inbox:b", status, rand.Text())
+}
+
+// commands runs a script about a record.
+func (s *stand) commands(text string, args ...any) func(n int) {
+	script, shared := redis.NewScript(text), pipe.New(s.rdb)
+	prefix := "refq:{" + s.name + "}:"
+	return func(n int) {
+		require.NoError(s, script.Run(s.Context(), shared, []string{prefix, prefix + "t:" + s.ref(n).Hash()}, args...).Err())
+	}
+}
+
 // What a round trip to this Redis costs in itself.
 func BenchmarkPing(b *testing.B) {
 	s := newStand(b)

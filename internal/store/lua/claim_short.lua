@@ -17,7 +17,7 @@ local hash = string.sub(KEYS[2], -32)
 call('ZADD', KEYS[1] .. 'workers', now, ARGV[2]) -- R5
 call('HSET', KEYS[1] .. 'claims:' .. ARGV[2], hash, ARGV[1])
 call('ZREM', KEYS[1] .. 'pending', hash)
-local state = ',processing,' .. cycle .. ',' .. delivery .. ',' .. string.format('%.0f', (tonumber(attempt) or 0) + 1) .. ','
+local state = ',processing,' .. cycle .. ',' .. delivery .. ',' .. (attempt == '' and '1' or string.format('%.0f', attempt + 1)) .. ','
   .. created .. ',' .. updated .. ',' .. now .. ',,,,,,,' .. ARGV[1] .. ',' .. req .. ',' .. ARGV[2] .. ',' .. waiters
 call('HSET', KEYS[2], 'state', state)
 return {'run', {state, policy, stored[LAST_ERROR], false, false, now}, args, stored[TRACE], false}

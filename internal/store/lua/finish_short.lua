@@ -26,7 +26,7 @@ end
 local state = ',complete,' .. cycle .. ',' .. delivery .. ',' .. attempt .. ',' .. created .. ',,' .. started .. ',' .. now .. ',,'
   .. counts .. ',' .. token .. ',' .. req .. ',,'
 call('HSET', KEYS[2], 'state', state, 'result', result)
-call('PEXPIRE', KEYS[2], tonumber(ttl) or DEFAULT_TTL)
+call('PEXPIRE', KEYS[2], ttl ~= '' and ttl or 'DEFAULT_TTL')
 
 if waiters ~= '' then
   local last_error = stored[LAST_ERROR]
@@ -35,8 +35,12 @@ if waiters ~= '' then
     message = message .. FORMAT .. #state .. ':' .. state .. #policy .. ':' .. policy
       .. (last_error and #last_error .. ':' .. last_error or '-') .. '--' .. #now .. ':' .. now .. #result .. ':' .. result .. '-'
   end
-  for inbox in string.gmatch(waiters, '[^,]+') do
-    call('PUBLISH', inbox, message)
+  if not string.find(waiters, ',', 1, true) then
+    call('PUBLISH', waiters, message)
+  else
+    for inbox in string.gmatch(waiters, '[^,]+') do
+      call('PUBLISH', inbox, message)
+    end
   end
 end
 return {1, 'complete', 0, ride and ride()}

@@ -14,7 +14,7 @@ if state then
     return false
   end
   return {{state, stored[POLICY], stored[LAST_ERROR], stored[NOTE], stored[PROGRESS], now}, stored[RESULT], stored[RESULT_ENCODING], 0}
-elseif call('EXISTS', KEYS[2]) == 1 then
+elseif stored[POLICY] or stored[RESULT] then -- it has lost its state
   return false
 end
 
