@@ -143,7 +143,7 @@ redis.call('HMGET', KEYS[2], 'state', 'policy', 'last_error', 'note', 'progress'
 redis.call('TIME')
 redis.call('ZADD', KEYS[1] .. 'pending', 1, string.sub(KEYS[2], -32))
 redis.call('HSET', KEYS[2], 'state', ARGV[1], 'policy', ARGV[2], 'args', ARGV[3])
-return {{ARGV[1], ARGV[2], false, false, false, '1'}, false, false, 1, false}`, s.state("pending"), "f,,,,,,,,,,,", s.text))
+return {{ARGV[1], ARGV[2], false, false, false, '1'}, false, false, 1, false}`, fmt.Sprintf(",pending,,,,1234567890123,,,,,,,,,,%s,,refq:inbox:b", rand.Text()), "f,,,,,,,,,,,", s.text))
 }
 
 func BenchmarkCommandsOfClaim(b *testing.B) {
@@ -155,7 +155,7 @@ redis.call('ZADD', KEYS[1] .. 'workers', 1, 'worker')
 redis.call('HSET', KEYS[1] .. 'claims:worker', string.sub(KEYS[2], -32), 'token')
 redis.call('ZREM', KEYS[1] .. 'pending', string.sub(KEYS[2], -32))
 redis.call('HSET', KEYS[2], 'state', ARGV[1])
-return {'run', {ARGV[1], stored[2], stored[6], false, false, '1'}, stored[3], stored[7], false}`, s.state("processing")),
+return {'run', {ARGV[1], stored[2], stored[6], false, false, '1'}, stored[3], stored[7], false}`, s.claimed("processing")),
 		func(n int) { s.submit(n) })
 }
 
@@ -169,11 +169,11 @@ redis.call('HDEL', KEYS[1] .. 'claims:worker', string.sub(KEYS[2], -32))
 redis.call('HSET', KEYS[2], 'state', ARGV[1], 'result', ARGV[2])
 redis.call('PEXPIRE', KEYS[2], '86400000')
 redis.call('PUBLISH', 'refq:inbox:b', ARGV[2])
-return {1, 'complete', 0, false}`, s.state("complete"), s.text), func(n int) { s.submit(n) }, s.claim)
+return {1, 'complete', 0, false}`, s.claimed("complete"), s.text), func(n int) { s.submit(n) }, s.claim)
 }
 
-// state is as long as that of a new call.
-func (s *stand) state(status string) string {
+// claimed is a state as long as that of a call that was claimed once.
+func (s *stand) claimed(status string) string {
 	return fmt.Sprintf(",%s,,,1,1234567890123,,1234567890123,,,,,,token,%s,worker,refq:inbox:b", status, rand.Text())
 }
 

@@ -1,0 +1,67 @@
+package doorbell_test
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+
+	"github.com/refq/refq/internal/redistest"
+)
+
+// What a task of bare asynq takes of Redis's time: in all, and of that in asynq's three scripts, which refq runs as well.
+func BenchmarkAsynq(b *testing.B) {
+	rdb := redis.NewClient(&redis.Options{Addr: redistest.New(b, "--save", "").Addr})
+	b.Cleanup(func() { require.NoError(b, rdb.Close()) })
+	client := asynq.NewClientFromRedisClient(rdb)
+	payload := fmt.Appendf(nil, `{"pad":"%s"}`, strings.Repeat("x", 118))
+	began := cpu(b, rdb)
+
+	var enqueuing, handling sync.WaitGroup
+	handling.Add(b.N)
+	for i := range 64 {
+		enqueuing.Go(func() {
+			for n := i; n < b.N; n += 64 {
+				_, err := client.Enqueue(asynq.NewTask("bench", payload))
+				require.NoError(b, err)
+			}
+		})
+	}
+	enqueuing.Wait()
+	server := asynq.NewServerFromRedisClient(rdb, asynq.Config{Concurrency: 64, LogLevel: asynq.FatalLevel})
+	require.NoError(b, server.Start(asynq.HandlerFunc(func(context.Context, *asynq.Task) error {
+		handling.Done()
+		return nil
+	})))
+	handling.Wait()
+	require.Eventually(b, func() bool { return rdb.LLen(b.Context(), "asynq:{default}:active").Val() == 0 }, time.Minute, time.Millisecond)
+
+	b.ReportMetric((cpu(b, rdb)-began)*1e6/float64(b.N), "redis-us/op")
+	scripts := rdb.InfoMap(b.Context(), "commandstats").Val()["Commandstats"]["cmdstat_evalsha"]
+	_, scripts, _ = strings.Cut(scripts, "usec=")
+	scripts, _, _ = strings.Cut(scripts, ",")
+	b.ReportMetric(float(b, scripts)/float64(b.N), "scripts-us/op")
+	server.Shutdown()
+}
+
+// cpu is the time that Redis has worked, in seconds.
+func cpu(b *testing.B, rdb *redis.Client) (sum float64) {
+	info := rdb.InfoMap(b.Context(), "cpu")
+	for _, kind := range []string{"used_cpu_sys", "used_cpu_user"} {
+		sum += float(b, info.Item("CPU", kind))
+	}
+	return sum
+}
+
+func float(b *testing.B, text string) float64 {
+	f, err := strconv.ParseFloat(text, 64)
+	require.NoError(b, err, text)
+	return f
+}
