@@ -2,7 +2,8 @@
 -- ARGV[1] how many   ARGV[2] time and ARGV[3] hash of the last entry seen, both empty at the start
 -- Returns {hash, time, hash, time, ...}, with entries of tasks that are no longer complete, or again since.
 -- It goes on behind that entry, so that what joins meanwhile neither hides nor repeats another; if there is no such entry,
--- as it was cut off or the hash is empty, at the first one with an earlier time.
+-- as it was cut off, or taken out since its task is no longer complete, or the hash is empty, at the first one with an earlier
+-- time: what ended in the same millisecond behind it is passed over then.
 
 local key, time, last = prefix .. 'completions', ARGV[2], ARGV[3]
 
