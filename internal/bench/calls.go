@@ -103,7 +103,7 @@ func (c *caller) submit(ctx context.Context, n int) error {
 	return err
 }
 
-// warm is how many callers warm up what is not measured by the caller.
+// warm is how many callers warm up what is measured without a number of them.
 const warm = 100
 
 // warmUp makes the connections and loads the scripts, by calls before those that are measured, which begin at 0. As many callers

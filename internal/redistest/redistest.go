@@ -4,8 +4,11 @@ package redistest
 import (
 	"os"
 	"os/exec"
+	"strconv"
 	"sync"
 	"testing"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/refq/refq/internal/redisserver"
 )
@@ -21,6 +24,20 @@ func Start(tb testing.TB) (addr string) {
 		tb.Fatalf("start redis-server: %v", err)
 	}
 	return s.Addr
+}
+
+// CPU is the time that a Redis has worked since it started, in seconds.
+func CPU(tb testing.TB, rdb redis.UniversalClient) (sum float64) {
+	tb.Helper()
+	info := rdb.InfoMap(tb.Context(), "cpu")
+	for _, kind := range []string{"used_cpu_sys", "used_cpu_user"} {
+		seconds, err := strconv.ParseFloat(info.Item("CPU", kind), 64)
+		if err != nil {
+			tb.Fatalf("read %s of Redis: %v", kind, err)
+		}
+		sum += seconds
+	}
+	return sum
 }
 
 func require(tb testing.TB) {

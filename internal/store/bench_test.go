@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -85,22 +84,11 @@ func (s *stand) measure(do func(n int), before ...func(n int)) {
 	for _, do := range before {
 		s.all(do)
 	}
-	began := s.redisCPU()
+	began := redistest.CPU(s, s.rdb)
 	s.ResetTimer()
 	s.all(do)
 	s.StopTimer()
-	s.ReportMetric((s.redisCPU()-began)*1e6/float64(s.N), "redis-us/op")
-}
-
-// redisCPU is the time that Redis has worked, in seconds.
-func (s *stand) redisCPU() (sum float64) {
-	info := s.rdb.InfoMap(s.Context(), "cpu")
-	for _, kind := range []string{"used_cpu_sys", "used_cpu_user"} {
-		seconds, err := strconv.ParseFloat(info.Item("CPU", kind), 64)
-		require.NoError(s, err)
-		sum += seconds
-	}
-	return sum
+	s.ReportMetric((redistest.CPU(s, s.rdb)-began)*1e6/float64(s.N), "redis-us/op")
 }
 
 func BenchmarkSubmit(b *testing.B) {

@@ -26,7 +26,7 @@ end
 local state = ',complete,' .. cycle .. ',' .. delivery .. ',' .. attempt .. ',' .. created .. ',,' .. started .. ',' .. now .. ',,'
   .. counts .. ',' .. token .. ',' .. req .. ',,'
 call('HSET', KEYS[2], 'state', state, 'result', result)
-call('PEXPIRE', KEYS[2], ttl ~= '' and ttl or 'DEFAULT_TTL')
+call('PEXPIRE', KEYS[2], ttl ~= '' and ttl or 'DEFAULT_TTL') -- as text: Lua takes its time to write a number
 
 if waiters ~= '' then
   local last_error = stored[LAST_ERROR]
@@ -35,7 +35,7 @@ if waiters ~= '' then
     message = message .. FORMAT .. #state .. ':' .. state .. #policy .. ':' .. policy
       .. (last_error and #last_error .. ':' .. last_error or '-') .. '--' .. #now .. ':' .. now .. #result .. ':' .. result .. '-'
   end
-  if not string.find(waiters, ',', 1, true) then
+  if not string.find(waiters, ',', 1, true) then -- as a rule there is one
     call('PUBLISH', waiters, message)
   else
     for inbox in string.gmatch(waiters, '[^,]+') do

@@ -45,8 +45,17 @@ local function page(set, below, batch)
   return found, from > 0
 end
 
+-- look returns the words of a task, and whether an index entry that they contradict may go: the record is gone, or tells its
+-- status. What is damaged stays listed.
+local function look(member)
+  -- try: what is no record, whoever put it there, must not end every sweep of the queue.
+  local state = try('HGET', prefix .. 't:' .. member, 'state')
+  local words = words_of(state)
+  return words, state == false or STATUSES[words[STATUS]]
+end
+
 -- tidy_completions cuts the list of completions, and walks it from its end: it takes out what is no longer the last end of a
--- complete task. What is damaged stays listed.
+-- complete task.
 local function tidy_completions()
   local key, cursor = prefix .. 'completions', 'cursor:completions'
   redis.call('LTRIM', key, 0, COMPLETIONS - 1)
@@ -54,11 +63,10 @@ local function tidy_completions()
   local found = redis.call('LRANGE', key, -passed - tidy, -passed - 1)
   local gone = 0
   for i, entry in ipairs(found) do
-    local words = try('HGET', prefix .. 't:' .. string.sub(entry, -32), 'state')
-    local current = words_of(words)
-    local ended = current[STATUS] == 'complete' and tonumber(current[COMPLETED_AT]) and current[COMPLETED_AT]
-    local over = ended and ended ~= string.sub(entry, 1, -33) or current[STATUS] ~= 'complete' and STATUSES[current[STATUS]]
-    if words == false or over then
+    local words, certain = look(string.sub(entry, -32))
+    local ended = words[COMPLETED_AT]
+    local last = words[STATUS] == 'complete' and (ended == string.sub(entry, 1, -33) or not tonumber(ended))
+    if certain and not last then
       redis.call('LSET', key, i - #found - passed - 1, '')
       gone = gone + 1
     end
@@ -87,15 +95,12 @@ if now - resumed >= DEAD_AFTER then
 end
 
 -- current returns what a member of a set is to be judged by, or nothing when it has expired or lives on elsewhere since.
--- What is damaged stays listed.
 local function current(set, member)
-  -- try: what is no record, whoever put it there, must not end every sweep of the queue.
-  local state = try('HGET', prefix .. 't:' .. member, 'state')
-  local current = words_of(state)
-  if current[STATUS] == set then
-    local ready = current[set == 'retrying' and NEXT_RETRY_AT or UPDATED_AT]
-    return current[DELIVERY] ~= '' and current[DELIVERY] or '1', ready ~= '' and ready or current[CREATED_AT]
-  elseif state == false or STATUSES[current[STATUS]] then
+  local words, certain = look(member)
+  if words[STATUS] == set then
+    local ready = words[set == 'retrying' and NEXT_RETRY_AT or UPDATED_AT]
+    return words[DELIVERY] ~= '' and words[DELIVERY] or '1', ready ~= '' and ready or words[CREATED_AT]
+  elseif certain then
     redis.call('ZREM', prefix .. set, member)
   end
 end
