@@ -19,11 +19,11 @@ var arrows = map[string][]string{
 	"internal/pipe":            {},
 	"internal/store":           {"refcache", "internal/pipe"},
 	"internal/store/storetest": {"internal/store"},
-	"internal/doorbell":        {"refcache", "internal/pipe", "internal/store"},
+	"internal/queue":           {"refcache", "internal/pipe", "internal/store"},
 	"internal/tally":           {"refcache", "internal/store"},
 	"internal/tracing":         {"refcache"},
-	"producer":                 {"refcache", "internal/codec", "internal/pipe", "internal/store", "internal/doorbell", "internal/tally", "internal/tracing"},
-	"worker":                   {"refcache", "internal/codec", "internal/pipe", "internal/store", "internal/doorbell", "internal/tally", "internal/tracing"},
+	"producer":                 {"refcache", "internal/codec", "internal/pipe", "internal/store", "internal/queue", "internal/tally", "internal/tracing"},
+	"worker":                   {"refcache", "internal/codec", "internal/pipe", "internal/store", "internal/queue", "internal/tally", "internal/tracing"},
 	"metrics":                  {"refcache", "internal/store", "producer", "worker"},
 	"internal/memredis":        {"refcache"},
 	"internal/redisserver":     {},
@@ -59,7 +59,7 @@ var arrows = map[string][]string{
 // borders says which of our packages alone may import somebody else's, in code that is not a test.
 var borders = map[string][]string{
 	// The benchmark compares with bare asynq; queues imports asynqmon, which has the same path and two letters more.
-	"github.com/hibiken/asynq":      {"internal/doorbell", "internal/bench", "internal/queues"},
+	"github.com/hibiken/asynq":      {"internal/queue", "internal/bench", "internal/queues"},
 	"github.com/hibiken/asynqmon":   {"internal/queues"},
 	"github.com/alicebob/miniredis": {"internal/memredis"},
 	"github.com/goccy/go-yaml":      {"internal/config"},

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/refq/refq/internal/doorbell"
+	"github.com/refq/refq/internal/queue"
 	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/refcache"
 )
@@ -44,8 +44,8 @@ func (p *Producer) lookAtRedis(ctx context.Context, h *refcache.Health) (err err
 		queues = []string{refcache.Defaults.Queue}
 	}
 	var needs []store.Need
-	for _, queue := range queues {
-		needs = append(needs, slices.Concat(store.Needs(queue), doorbell.Needs(queue))...)
+	for _, name := range queues {
+		needs = append(needs, slices.Concat(store.Needs(name), queue.Needs(name))...)
 	}
 	slices.SortStableFunc(needs, func(a, b store.Need) int { return strings.Compare(a.Keys, b.Keys) })
 	needs = slices.CompactFunc(needs, func(a, b store.Need) bool { return a.Keys == b.Keys }) // what all queues share

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/refq/refq/internal/doorbell"
+	"github.com/refq/refq/internal/queue"
 	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/internal/tracing"
 	"github.com/refq/refq/refcache"
@@ -224,7 +224,7 @@ func (p *Producer) submitMany(ctx context.Context, batch []numbered) []submitted
 	}
 	ctx, cancel := outliving(ctx, ringTimeout)
 	defer cancel()
-	for n, err := range p.bell.RingMany(ctx, waiting, doorbell.AtOnce) {
+	for n, err := range p.bell.RingMany(ctx, waiting, queue.AtOnce) {
 		if err != nil {
 			all[places[n]].err = fmt.Errorf("%w: %w", refcache.ErrNotQueued, err)
 		}

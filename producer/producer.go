@@ -15,8 +15,8 @@ import (
 	"github.com/redis/go-redis/v9"
 	"go.opentelemetry.io/otel/trace"
 
-	"github.com/refq/refq/internal/doorbell"
 	"github.com/refq/refq/internal/pipe"
+	"github.com/refq/refq/internal/queue"
 	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/internal/tally"
 	"github.com/refq/refq/internal/tracing"
@@ -49,7 +49,7 @@ type Producer struct {
 // parts are what a Producer works with.
 type parts struct {
 	store  *store.Store
-	bell   *doorbell.Bell
+	bell   *queue.Bell
 	inbox  *inbox
 	tally  *tally.Tally
 	local  *localCache // nil: none
@@ -68,7 +68,7 @@ func New(rdb redis.UniversalClient, c Config) *Producer {
 	}
 	scripts := pipe.New(rdb)
 	s := store.New(scripts)
-	return &Producer{c, &parts{store: s, bell: doorbell.New(scripts, s), inbox: newInbox(rdb, s, rand.Text()), tally: tally.New(s),
+	return &Producer{c, &parts{store: s, bell: queue.New(scripts, s), inbox: newInbox(rdb, s, rand.Text()), tally: tally.New(s),
 		local: newLocalCache(rdb, c.LocalCache), tracer: tracing.New(c.Traces), queues: map[string]bool{}}}
 }
 
@@ -118,7 +118,7 @@ func (p *Producer) noteQueue(ctx context.Context, queue string) error {
 
 // ring makes sure that a worker will look at the task.
 func (p *Producer) ring(ctx context.Context, r store.Record) error {
-	if err := p.bell.Ring(ctx, r, doorbell.AtOnce); err != nil {
+	if err := p.bell.Ring(ctx, r, queue.AtOnce); err != nil {
 		return fmt.Errorf("%w: %w", refcache.ErrNotQueued, err)
 	}
 	return nil

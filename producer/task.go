@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"time"
 
-	"github.com/refq/refq/internal/doorbell"
+	"github.com/refq/refq/internal/queue"
 	"github.com/refq/refq/refcache"
 )
 
@@ -30,5 +30,5 @@ func (p *Producer) Task(ctx context.Context, ref refcache.Ref) (Task, error) {
 		return Task{}, err
 	}
 	return Task{TaskInfo: w.Info, ReadAt: w.ReadAt, Args: w.Args, Result: w.Result, ETA: eta(&w.Record),
-		Bell: doorbell.TaskID(ref, w.Delivery)}, nil
+		Bell: queue.TaskID(ref, w.Delivery)}, nil
 }

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/refq/refq/internal/doorbell"
+	"github.com/refq/refq/internal/queue"
 	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/internal/tally"
 	"github.com/refq/refq/refcache"
@@ -21,14 +21,14 @@ const (
 
 // answer looks at the task that a doorbell is about: it claims, runs and finishes an attempt if one is due. What it
 // tells asynq decides only how soon asynq rings again. A slot is taken for it.
-func (w *Worker) answer(asked context.Context, d doorbell.Rung) doorbell.Answer {
+func (w *Worker) answer(asked context.Context, d queue.Rung) queue.Answer {
 	claimed := w.onTheWay.pick(d.Ref)
 	if w.isStopping() {
 		if claimed != nil {
 			w.giveBack(claimed, "the worker stops")
 		}
 		<-w.slots
-		return doorbell.Again(slotAgain, "the worker stops", false)
+		return queue.Again(slotAgain, "the worker stops", false)
 	}
 	if claimed != nil {
 		defer w.drop(claimed.run)
@@ -40,13 +40,13 @@ func (w *Worker) answer(asked context.Context, d doorbell.Rung) doorbell.Answer 
 	switch {
 	case errors.Is(err, store.ErrDamaged): // nothing was written; the archive shows people what to do
 		w.log.Warn("damaged record: task is not run", "ref_id", d.Ref, "err", err)
-		return doorbell.Archive(err.Error())
+		return queue.Archive(err.Error())
 	case err != nil:
-		return doorbell.Again(claimAgain, err.Error(), false)
+		return queue.Again(claimAgain, err.Error(), false)
 	case claim.Later > 0:
-		return doorbell.Again(claim.Later, "it is not to be run yet", false)
+		return queue.Again(claim.Later, "it is not to be run yet", false)
 	case !claim.Run:
-		return doorbell.Answer{}
+		return queue.Answer{}
 	}
 	w.live.claimed(r, d.Ref)
 	return w.answerWith(asked, r, claim, d.Ack)
@@ -98,7 +98,7 @@ func (w *Worker) isStopping() bool {
 }
 
 // answerWith runs the attempt that was claimed and finishes it, with ack for the doorbell.
-func (w *Worker) answerWith(asked context.Context, r *run, claim store.ClaimAnswer, ack *store.Rider) doorbell.Answer {
+func (w *Worker) answerWith(asked context.Context, r *run, claim store.ClaimAnswer, ack *store.Rider) queue.Answer {
 	task := claim.Record
 	o := w.observe(r, claim)
 	again := time.Duration(0)
@@ -123,19 +123,19 @@ func (w *Worker) answerWith(asked context.Context, r *run, claim store.ClaimAnsw
 	return answerFor(finished, again)
 }
 
-func answerFor(f store.Finished, again time.Duration) doorbell.Answer {
+func answerFor(f store.Finished, again time.Duration) queue.Answer {
 	if f.Acked {
-		return doorbell.Acknowledged()
+		return queue.Acknowledged()
 	}
 	switch f.Status {
 	case refcache.Failed:
-		return doorbell.Archive("attempt failed: see refq")
+		return queue.Archive("attempt failed: see refq")
 	case refcache.Retrying:
-		return doorbell.Again(f.Delay, "attempt failed: see refq", true)
+		return queue.Again(f.Delay, "attempt failed: see refq", true)
 	case refcache.Pending:
-		return doorbell.Again(again, "handed back", false)
+		return queue.Again(again, "handed back", false)
 	}
-	return doorbell.Answer{}
+	return queue.Answer{}
 }
 
 // ringAnew makes up for an answer that asynq no longer waits for: the doorbell under way is asynq's to give up, in a
@@ -146,7 +146,7 @@ func (w *Worker) ringAnew(r *run, task store.Record, f store.Finished) {
 	}
 	task, err := w.store.Renumber(w.live.base, task.Ref, task.Delivery)
 	if err == nil {
-		err = w.bell.Ring(w.live.base, task, doorbell.AtOnce)
+		err = w.bell.Ring(w.live.base, task, queue.AtOnce)
 	}
 	if err != nil {
 		w.log.Warn("task waits for a sweep", r.about("err", err)...)

@@ -11,7 +11,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/refq/refq/internal/doorbell"
+	"github.com/refq/refq/internal/queue"
 	"github.com/refq/refq/internal/store"
 )
 
@@ -97,7 +97,7 @@ func (w *Worker) redeliver(ctx context.Context, o store.Orphan) {
 	if err == nil && taken {
 		w.countLost(task)
 		w.log.Warn("attempt was lost", "ref_id", o.Ref, "func", task.Policy.Name, "attempt", task.Attempt, "lost_by", o.Worker, "status", task.Status)
-		err = w.bell.Ring(ctx, task, doorbell.AtOnce)
+		err = w.bell.Ring(ctx, task, queue.AtOnce)
 	}
 	if errors.Is(err, store.ErrDamaged) {
 		w.log.Warn("damaged record: its attempt is given up", "ref_id", o.Ref, "lost_by", o.Worker, "err", err)

@@ -20,8 +20,8 @@ import (
 	"github.com/redis/go-redis/v9"
 	"go.opentelemetry.io/otel/trace"
 
-	"github.com/refq/refq/internal/doorbell"
 	"github.com/refq/refq/internal/pipe"
+	"github.com/refq/refq/internal/queue"
 	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/internal/tally"
 	"github.com/refq/refq/internal/tracing"
@@ -89,7 +89,7 @@ type Worker struct {
 	cfg     Config
 	id      string
 	store   *store.Store
-	bell    *doorbell.Bell
+	bell    *queue.Bell
 	log     *slog.Logger
 	tally   *tally.Tally
 	tracer  tracing.Tracer
@@ -115,7 +115,7 @@ func New(rdb redis.UniversalClient, c Config) *Worker {
 	scripts := pipe.New(rdb)
 	s := store.New(scripts)
 	w := &Worker{
-		rdb: rdb, scripts: scripts, cfg: c, id: newID(), store: s, bell: doorbell.New(scripts, s), tally: tally.New(s), tracer: tracing.New(c.Traces),
+		rdb: rdb, scripts: scripts, cfg: c, id: newID(), store: s, bell: queue.New(scripts, s), tally: tally.New(s), tracer: tracing.New(c.Traces),
 		handlers: map[function]handler{}, queues: map[string]bool{},
 		slots: make(chan struct{}, max(1, c.Concurrency)), suspect: make(chan struct{}, 1), stopping: make(chan struct{}),
 	}
@@ -154,7 +154,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	w.live.base = base
 
 	_, timeout := w.cfg.shutdown()
-	listener, err := doorbell.Listen(w.scripts, doorbell.Config{Worker: w.id, Queues: w.Queues(), Slots: w.slots,
+	listener, err := queue.Listen(w.scripts, queue.Config{Worker: w.id, Queues: w.Queues(), Slots: w.slots,
 		ShutdownTimeout: timeout, Logger: w.log, Take: w.take, Fault: w.store.Fault}, w.answer)
 	if err != nil {
 		return fmt.Errorf("worker: %w", err)
@@ -171,7 +171,7 @@ func (w *Worker) Run(ctx context.Context) error {
 
 // shutdown lets attempts finish, interrupts those that do not, hands them back and calls end last of all. It returns
 // when all of that is done or its time is up; a Redis that does not answer holds up only what it leaves behind.
-func (w *Worker) shutdown(listener *doorbell.Listener, end func()) error {
+func (w *Worker) shutdown(listener *queue.Listener, end func()) error {
 	finish, all := w.cfg.shutdown()
 	deadline := time.NewTimer(all)
 	defer deadline.Stop()

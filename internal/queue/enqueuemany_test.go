@@ -1,4 +1,4 @@
-package doorbell_test
+package queue_test
 
 import (
 	"context"
@@ -11,8 +11,8 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
-	"github.com/refq/refq/internal/doorbell"
 	"github.com/refq/refq/internal/memredis"
+	"github.com/refq/refq/internal/queue"
 	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/refcache"
 )
@@ -28,10 +28,10 @@ func (h *house) ringMany(tasks []store.Record, patience time.Duration) {
 func TestManyDoorbellsAreWhatAsynqMakesOfOne(t *testing.T) {
 	inBubble(t, func(h *house) {
 		one, other := h.submit(7), h.submit(7)
-		h.ring(one, doorbell.AtOnce)
+		h.ring(one, queue.AtOnce)
 		want, queues := h.doorbell(one, 1), h.rdb.SMembers(h.Context(), "asynq:queues").Val()
 		require.NoError(h, h.rdb.Del(h.Context(), "asynq:queues").Err())
-		h.ringMany([]store.Record{other}, doorbell.AtOnce)
+		h.ringMany([]store.Record{other}, queue.AtOnce)
 		got := h.doorbell(other, 1)
 		require.Equal(h, string(other.Ref), got.ID)
 		require.Equal(h, string(other.Ref), string(got.Payload))
@@ -40,19 +40,19 @@ func TestManyDoorbellsAreWhatAsynqMakesOfOne(t *testing.T) {
 		require.Equal(h, queues, h.rdb.SMembers(h.Context(), "asynq:queues").Val())
 
 		fields := func(r store.Record) []string {
-			return h.rdb.HKeys(h.Context(), "asynq:{"+queue+"}:t:"+string(r.Ref)).Val()
+			return h.rdb.HKeys(h.Context(), "asynq:{"+name+"}:t:"+string(r.Ref)).Val()
 		}
 		require.ElementsMatch(h, fields(one), fields(other))
 		require.Equal(h, []string{string(other.Ref), string(one.Ref)},
-			h.rdb.LRange(h.Context(), "asynq:{"+queue+"}:pending", 0, -1).Val())
+			h.rdb.LRange(h.Context(), "asynq:{"+name+"}:pending", 0, -1).Val())
 	})
 }
 
 func TestManyAreRungForWhereOneWouldBe(t *testing.T) {
 	for name, s := range states {
 		for patience, newBell := range map[time.Duration]map[string]bool{
-			doorbell.Patient: {"archived": true, "completed": true},
-			doorbell.AtOnce:  {"archived": true, "completed": true, "active": true},
+			queue.Patient: {"archived": true, "completed": true},
+			queue.AtOnce:  {"archived": true, "completed": true, "active": true},
 		} {
 			t.Run(name+" after "+patience.String(), func(t *testing.T) {
 				inBubble(t, func(h *house) {
@@ -84,16 +84,16 @@ func TestManyAreRungForInOneRoundTrip(t *testing.T) {
 			tasks = append(tasks, h.submit(3))
 		}
 		for range 2 {
-			h.ringMany(tasks[:1], doorbell.AtOnce) // the scripts are known from here on
-			time.Sleep(time.Second)                // and the chime sent
+			h.ringMany(tasks[:1], queue.AtOnce) // the scripts are known from here on
+			time.Sleep(time.Second)             // and the chime sent
 		}
 		pipes := &pipelines{}
 		h.rdb.AddHook(pipes)
-		h.ringMany(tasks, doorbell.AtOnce)
+		h.ringMany(tasks, queue.AtOnce)
 		require.EqualValues(h, 1, pipes.n.Load())
 		require.EqualValues(h, 100, pipes.commands.Load())
 		require.EqualValues(h, 2, pipes.single.Load(), "a look for the doorbell that was there, and a chime for the others")
-		require.EqualValues(h, 100, h.rdb.LLen(h.Context(), "asynq:{"+queue+"}:pending").Val())
+		require.EqualValues(h, 100, h.rdb.LLen(h.Context(), "asynq:{"+name+"}:pending").Val())
 		time.Sleep(time.Second)
 	})
 }
@@ -110,7 +110,7 @@ func TestOneThatCannotBeRungForKeepsNoOtherFromIt(t *testing.T) {
 			}
 			return memredis.Pass
 		})
-		errs := h.bell.RingMany(h.Context(), tasks, doorbell.AtOnce)
+		errs := h.bell.RingMany(h.Context(), tasks, queue.AtOnce)
 		h.server.SetFaults(nil)
 		require.Len(h, errs, 4)
 		require.NoError(h, errs[0])

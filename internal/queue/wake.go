@@ -1,4 +1,4 @@
-package doorbell
+package queue
 
 import (
 	"context"
@@ -15,7 +15,7 @@ import (
 // A chime tells one idle worker that asynq's list of doorbells has something for it. Chimes may get lost: idle workers
 // look by themselves, too, each holdMost.
 
-//go:embed chime.lua
+//go:embed wake.lua
 var chimeText string
 
 //go:embed idle.lua

@@ -1,4 +1,4 @@
-package doorbell
+package queue
 
 import (
 	"context"
@@ -63,7 +63,7 @@ type fetcher struct {
 	streak  int           // doorbells found since the list was last empty
 }
 
-//go:embed take.lua
+//go:embed dequeue.lua
 var takeText string
 
 // question is asynq's dequeue script, as it was asked last.

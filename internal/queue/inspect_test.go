@@ -1,4 +1,4 @@
-package doorbell_test
+package queue_test
 
 import (
 	"context"
@@ -11,14 +11,14 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
-	"github.com/refq/refq/internal/doorbell"
 	"github.com/refq/refq/internal/memredis"
+	"github.com/refq/refq/internal/queue"
 	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/internal/store/storetest"
 	"github.com/refq/refq/refcache"
 )
 
-const asynqKey = "asynq:{" + queue + "}:"
+const asynqKey = "asynq:{" + name + "}:"
 
 // lose takes a doorbell out of where asynq would find it again. Its hash stays, and with it its id.
 func (h *house) lose(set string, r store.Record) {
@@ -35,10 +35,10 @@ func (h *house) lose(set string, r store.Record) {
 func TestDoorbellThatAsynqHasLostIsNone(t *testing.T) {
 	for name, drive := range map[string]func(h *house, r store.Record){
 		"archived": func(h *house, r store.Record) {
-			h.ring(r, doorbell.AtOnce)
-			require.NoError(h, h.asynq.ArchiveTask(queue, string(r.Ref)))
+			h.ring(r, queue.AtOnce)
+			require.NoError(h, h.asynq.ArchiveTask(name, string(r.Ref)))
 			h.lose("archived", r) // trimmed
-			require.Error(h, h.asynq.RunTask(queue, string(r.Ref)))
+			require.Error(h, h.asynq.RunTask(name, string(r.Ref)))
 		},
 		"retry": func(h *house, r store.Record) {
 			states["retry"].drive(h, r)
@@ -49,13 +49,13 @@ func TestDoorbellThatAsynqHasLostIsNone(t *testing.T) {
 			h.lose("scheduled", r)
 		},
 		"pending": func(h *house, r store.Record) {
-			h.ring(r, doorbell.AtOnce)
+			h.ring(r, queue.AtOnce)
 			h.lose("pending", r)
 		},
 		"active": func(h *house, r store.Record) {
-			h.ring(r, doorbell.AtOnce)
+			h.ring(r, queue.AtOnce)
 			require.NoError(h, h.rdb.Del(h.Context(), asynqKey+"t:"+string(r.Ref)).Err())
-			stop := h.listen(func(context.Context, doorbell.Rung) doorbell.Answer { panic("there is no message") })
+			stop := h.listen(func(context.Context, queue.Rung) queue.Answer { panic("there is no message") })
 			time.Sleep(900 * time.Millisecond)
 			stop()
 			require.Equal(h, map[string]string{"state": "active"}, h.rdb.HGetAll(h.Context(), asynqKey+"t:"+string(r.Ref)).Val())
@@ -79,7 +79,7 @@ func TestKeyThatIsNoDoorbellIsPassedOverAndHoldsUpNoOther(t *testing.T) {
 	inBubble(t, func(h *house) {
 		blocked, other := h.submit(3), h.submit(3)
 		require.NoError(h, h.rdb.Set(h.Context(), asynqKey+"t:"+id(blocked, 1), "x", 0).Err())
-		rang, err := h.bell.RingSilent(h.Context(), queue, []store.Waiting{
+		rang, err := h.bell.RingSilent(h.Context(), name, []store.Waiting{
 			{Ref: blocked.Ref, Delivery: 1, Ready: blocked.CreatedAt}, {Ref: other.Ref, Delivery: 1, Ready: other.CreatedAt}})
 		require.NoError(h, err)
 		require.Equal(h, 2, rang)
@@ -92,7 +92,7 @@ func TestKeyThatIsNoDoorbellIsPassedOverAndHoldsUpNoOther(t *testing.T) {
 func TestLongQueueIsNotSearchedForADoorbell(t *testing.T) {
 	inBubble(t, func(h *house) {
 		r := h.submit(3)
-		h.ring(r, doorbell.AtOnce)
+		h.ring(r, queue.AtOnce)
 		h.lose("pending", r)
 		others := slices.Repeat([]any{"another"}, 10_001)
 		require.NoError(h, h.rdb.LPush(h.Context(), asynqKey+"pending", others...).Err())
@@ -115,7 +115,7 @@ func (h *house) take(r store.Record) {
 func TestActiveDoorbellWhoseLeaseNobodyExtendsIsNone(t *testing.T) {
 	inBubble(t, func(h *house) {
 		r := h.submit(3)
-		h.ring(r, doorbell.AtOnce)
+		h.ring(r, queue.AtOnce)
 		h.take(r)
 		time.Sleep(7 * time.Second)
 		require.False(h, h.rangFor(r))
@@ -131,12 +131,12 @@ func TestRingPassesOverTheArchiveOfEarlierLives(t *testing.T) {
 		r := h.submit(3)
 		for delivery := 1; delivery <= 30; delivery++ {
 			_, err := asynq.NewClientFromRedisClient(h.rdb).Enqueue(asynq.NewTask("thumb/small", []byte(r.Ref)),
-				asynq.TaskID(id(r, delivery)), asynq.Queue(queue))
+				asynq.TaskID(id(r, delivery)), asynq.Queue(name))
 			require.NoError(h, err)
 		}
-		_, err := h.asynq.ArchiveAllPendingTasks(queue)
+		_, err := h.asynq.ArchiveAllPendingTasks(name)
 		require.NoError(h, err)
-		h.ring(r, doorbell.AtOnce)
+		h.ring(r, queue.AtOnce)
 		require.Equal(h, 31, h.read(r.Ref).Delivery)
 		require.Equal(h, asynq.TaskStatePending, h.doorbell(r, 31).State)
 	})
@@ -150,13 +150,13 @@ func TestSweepRingsForManyAtOnce(t *testing.T) {
 			r := h.submit(3)
 			waiting = append(waiting, store.Waiting{Ref: r.Ref, Delivery: 1, Ready: r.CreatedAt})
 		}
-		key := func(n int) string { return "refq:{" + queue + "}:t:" + waiting[n].Ref.Hash() }
+		key := func(n int) string { return "refq:{" + name + "}:t:" + waiting[n].Ref.Hash() }
 		require.NoError(h, storetest.Set(h.Context(), h.rdb, key(0), "max_retries", "many"))
 		require.NoError(h, h.rdb.Del(h.Context(), key(1)).Err())
-		rang, err := h.bell.RingSilent(h.Context(), queue, waiting)
+		rang, err := h.bell.RingSilent(h.Context(), name, waiting)
 		require.ErrorIs(h, err, refcache.ErrUnreadable)
 		require.Equal(h, 99, rang)
-		info, err := h.asynq.GetQueueInfo(queue)
+		info, err := h.asynq.GetQueueInfo(name)
 		require.NoError(h, err)
 		require.Equal(h, 98, info.Pending)
 	})
@@ -170,7 +170,7 @@ func TestSweepEndsWhenNothingCanBeRungAlsoBehindATaskThatCannotBeRead(t *testing
 			r := h.submit(3)
 			waiting = append(waiting, store.Waiting{Ref: r.Ref, Delivery: 1, Ready: r.CreatedAt})
 		}
-		require.NoError(h, storetest.Set(h.Context(), h.rdb, "refq:{"+queue+"}:t:"+waiting[0].Ref.Hash(), "max_retries", "many"))
+		require.NoError(h, storetest.Set(h.Context(), h.rdb, "refq:{"+name+"}:t:"+waiting[0].Ref.Hash(), "max_retries", "many"))
 		var tries atomic.Int32
 		h.server.SetFaults(func(cmd []string) memredis.Fault {
 			if !slices.Contains(cmd, asynqKey+"pending") {
@@ -180,7 +180,7 @@ func TestSweepEndsWhenNothingCanBeRungAlsoBehindATaskThatCannotBeRead(t *testing
 			time.Sleep(time.Second) // the unreadable one is met first
 			return "OOM command not allowed when used memory > 'maxmemory'."
 		})
-		_, err := h.bell.RingSilent(h.Context(), queue, waiting)
+		_, err := h.bell.RingSilent(h.Context(), name, waiting)
 		require.ErrorContains(h, err, "OOM")
 		require.Less(h, tries.Load(), int32(20))
 	})

@@ -1,4 +1,4 @@
-package doorbell
+package queue
 
 import (
 	"context"
@@ -9,7 +9,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-//go:embed look.lua
+//go:embed inspect.lua
 var lookSource string
 
 // lookScript reads many doorbells at once, where asynq's Inspector would need two commands for each.

@@ -1,4 +1,4 @@
-package doorbell_test
+package queue_test
 
 import (
 	"context"
@@ -8,18 +8,18 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/stretchr/testify/require"
 
-	"github.com/refq/refq/internal/doorbell"
+	"github.com/refq/refq/internal/queue"
 	"github.com/refq/refq/refcache"
 )
 
 func TestDoorbellReachesTheHandlerOnceAndIsGone(t *testing.T) {
 	inBubble(t, func(h *house) {
 		r := h.submit(3)
-		h.ring(r, doorbell.AtOnce)
+		h.ring(r, queue.AtOnce)
 		heard := make(chan refcache.Ref, 9)
-		stop := h.listen(func(_ context.Context, d doorbell.Rung) doorbell.Answer {
+		stop := h.listen(func(_ context.Context, d queue.Rung) queue.Answer {
 			heard <- d.Ref
-			return doorbell.Answer{}
+			return queue.Answer{}
 		})
 		time.Sleep(time.Minute)
 		stop()
@@ -32,15 +32,15 @@ func TestDoorbellReachesTheHandlerOnceAndIsGone(t *testing.T) {
 func TestIdleListenerAnswersAtOnce(t *testing.T) {
 	inBubble(t, func(h *house) {
 		heard := make(chan time.Time, 9)
-		stop := h.listen(func(context.Context, doorbell.Rung) doorbell.Answer {
+		stop := h.listen(func(context.Context, queue.Rung) queue.Answer {
 			heard <- time.Now()
-			return doorbell.Answer{}
+			return queue.Answer{}
 		})
 		defer stop()
 		for n := range 20 {
 			time.Sleep(time.Second + time.Duration(n)*7*time.Millisecond)
 			rang := time.Now()
-			h.ring(h.submit(3), doorbell.AtOnce)
+			h.ring(h.submit(3), queue.AtOnce)
 			require.LessOrEqual(h, (<-heard).Sub(rang), time.Millisecond)
 		}
 	})
@@ -52,15 +52,15 @@ func TestDoorbellAskedForAgainIsNeverEarly(t *testing.T) {
 		for n := range 20 {
 			delay := time.Duration(n) * 246 * time.Millisecond
 			heard := make(chan time.Time, 2)
-			stop := h.listen(func(context.Context, doorbell.Rung) doorbell.Answer {
+			stop := h.listen(func(context.Context, queue.Rung) queue.Answer {
 				heard <- time.Now()
 				if len(heard) == 1 {
-					return doorbell.Again(delay, "not yet", false)
+					return queue.Again(delay, "not yet", false)
 				}
-				return doorbell.Answer{}
+				return queue.Answer{}
 			})
 			time.Sleep(time.Duration(n) * 73 * time.Millisecond) // asked at any point of a second
-			h.ring(h.submit(3), doorbell.AtOnce)
+			h.ring(h.submit(3), queue.AtOnce)
 			time.Sleep(delay + 4*time.Second)
 			stop()
 			require.Len(h, heard, 2)
@@ -75,8 +75,8 @@ func TestOnlyCountedAnswersShowAsRetries(t *testing.T) {
 	inBubble(t, func(h *house) {
 		for _, counted := range []bool{true, false} {
 			r := h.submit(3)
-			h.ring(r, doorbell.AtOnce)
-			h.answered(doorbell.Again(time.Hour, "the reason", counted))
+			h.ring(r, queue.AtOnce)
+			h.answered(queue.Again(time.Hour, "the reason", counted))
 			d := h.doorbell(r, 1)
 			require.Equal(h, asynq.TaskStateRetry, d.State)
 			require.Equal(h, "the reason", d.LastErr)
@@ -92,8 +92,8 @@ func TestOnlyCountedAnswersShowAsRetries(t *testing.T) {
 func TestArchivedDoorbellShowsItsReason(t *testing.T) {
 	inBubble(t, func(h *house) {
 		r := h.submit(3)
-		h.ring(r, doorbell.AtOnce)
-		h.answered(doorbell.Archive("attempt failed"))
+		h.ring(r, queue.AtOnce)
+		h.answered(queue.Archive("attempt failed"))
 		d := h.doorbell(r, 1)
 		require.Equal(h, asynq.TaskStateArchived, d.State)
 		require.Contains(h, d.LastErr, "attempt failed")
@@ -103,15 +103,15 @@ func TestArchivedDoorbellShowsItsReason(t *testing.T) {
 func TestHandlerThatPanicsIsAskedAgain(t *testing.T) {
 	inBubble(t, func(h *house) {
 		heard := make(chan time.Time, 9)
-		stop := h.listen(func(context.Context, doorbell.Rung) doorbell.Answer {
+		stop := h.listen(func(context.Context, queue.Rung) queue.Answer {
 			heard <- time.Now()
 			if len(heard) == 1 {
 				panic("a bug")
 			}
-			return doorbell.Answer{}
+			return queue.Answer{}
 		})
 		r := h.submit(3)
-		h.ring(r, doorbell.AtOnce)
+		h.ring(r, queue.AtOnce)
 		time.Sleep(10 * time.Second)
 		stop()
 		require.Len(h, heard, 2)
@@ -123,14 +123,14 @@ func TestShutdownGivesUnansweredDoorbellsBack(t *testing.T) {
 	inBubble(t, func(h *house) {
 		r := h.submit(3)
 		taken, release := make(chan bool), make(chan bool)
-		h.ring(r, doorbell.AtOnce)
-		stop := h.listen(func(context.Context, doorbell.Rung) doorbell.Answer {
+		h.ring(r, queue.AtOnce)
+		stop := h.listen(func(context.Context, queue.Rung) queue.Answer {
 			taken <- true
 			<-release
-			return doorbell.Answer{}
+			return queue.Answer{}
 		})
 		<-taken
-		h.ring(h.submit(3), doorbell.AtOnce)
+		h.ring(h.submit(3), queue.AtOnce)
 		started := time.Now()
 		stop()
 		require.Less(h, time.Since(started), 5*time.Second)
@@ -143,13 +143,13 @@ func TestShutdownGivesUnansweredDoorbellsBack(t *testing.T) {
 
 func TestStoppedListenerTakesNoMoreDoorbells(t *testing.T) {
 	inBubble(t, func(h *house) {
-		l := h.listener("one", 2, func(_ context.Context, d doorbell.Rung) doorbell.Answer {
+		l := h.listener("one", 2, func(_ context.Context, d queue.Rung) queue.Answer {
 			h.Errorf("answered %s", d.Ref)
-			return doorbell.Answer{}
+			return queue.Answer{}
 		})
 		l.Stop()
 		r := h.submit(3)
-		h.ring(r, doorbell.AtOnce)
+		h.ring(r, queue.AtOnce)
 		time.Sleep(time.Minute)
 		l.Shutdown()
 		h.holds(r, asynq.TaskStatePending)

@@ -1,4 +1,4 @@
-package doorbell
+package queue
 
 import (
 	"context"
@@ -10,7 +10,7 @@ import (
 	"github.com/refq/refq/refcache"
 )
 
-//go:embed ring.lua
+//go:embed enqueue.lua
 var ringText string
 
 // Submit makes a call, or finds the one that was made before, and rings for it if it waits for a worker: for a call that

@@ -1,4 +1,4 @@
-package doorbell_test
+package queue_test
 
 import (
 	"context"
@@ -11,12 +11,12 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/stretchr/testify/require"
 
-	"github.com/refq/refq/internal/doorbell"
 	"github.com/refq/refq/internal/memredis"
+	"github.com/refq/refq/internal/queue"
 	"github.com/refq/refq/refcache"
 )
 
-const someRef = refcache.Ref(queue + ":0123456789abcdef0123456789abcdef")
+const someRef = refcache.Ref(name + ":0123456789abcdef0123456789abcdef")
 
 // commands notes the names of what is sent from now on.
 func (h *house) commands() (sent func() []string) {
@@ -38,7 +38,7 @@ func (h *house) commands() (sent func() []string) {
 func TestANewCallIsRungForInTheSameStepAsAsynqWouldRing(t *testing.T) {
 	inBubble(t, func(h *house) {
 		rung := h.submit(7)
-		h.ring(rung, doorbell.AtOnce)
+		h.ring(rung, queue.AtOnce)
 		made, err := h.bell.Submit(h.Context(), someRef, submission(7)) // makes the script known
 		require.NoError(h, err)
 		require.Equal(h, refcache.Pending, made.Status)
@@ -65,7 +65,7 @@ func TestANewCallWhoseDoorbellIsThereIsRungForAnew(t *testing.T) {
 				r := h.submit(3)
 				end := s.drive(h, r)
 				defer end()
-				require.NoError(h, h.rdb.Del(h.Context(), "refq:{"+queue+"}:t:"+r.Ref.Hash()).Err())
+				require.NoError(h, h.rdb.Del(h.Context(), "refq:{"+name+"}:t:"+r.Ref.Hash()).Err())
 				made, err := h.bell.Submit(h.Context(), r.Ref, submission(3))
 				require.NoError(h, err)
 				now := h.read(r.Ref)
@@ -81,9 +81,9 @@ func TestANewCallWhoseDoorbellIsThereIsRungForAnew(t *testing.T) {
 func TestANewCallWakesAnIdleWorkerInTheSameStep(t *testing.T) {
 	inBubble(t, func(h *house) {
 		heard := make(chan refcache.Ref, 9)
-		stop := h.listen(func(_ context.Context, d doorbell.Rung) doorbell.Answer {
+		stop := h.listen(func(_ context.Context, d queue.Rung) queue.Answer {
 			heard <- d.Ref
-			return doorbell.Answer{}
+			return queue.Answer{}
 		})
 		defer stop()
 		time.Sleep(10 * time.Second)
@@ -101,9 +101,9 @@ func TestAHitLeavesTheChimeToTheNextCall(t *testing.T) {
 		made, err := h.bell.Submit(h.Context(), someRef, submission(3))
 		require.NoError(h, err)
 		heard := make(chan time.Time, 9)
-		stop := h.listen(func(context.Context, doorbell.Rung) doorbell.Answer {
+		stop := h.listen(func(context.Context, queue.Rung) queue.Answer {
 			heard <- time.Now()
-			return doorbell.Answer{}
+			return queue.Answer{}
 		})
 		defer stop()
 		<-heard

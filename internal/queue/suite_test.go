@@ -1,4 +1,4 @@
-package doorbell_test
+package queue_test
 
 import (
 	"context"
@@ -16,8 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
-	"github.com/refq/refq/internal/doorbell"
 	"github.com/refq/refq/internal/memredis"
+	"github.com/refq/refq/internal/queue"
 	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/refcache"
 )
@@ -30,11 +30,11 @@ type house struct {
 	server *memredis.Server
 	rdb    redis.UniversalClient
 	store  *store.Store
-	bell   *doorbell.Bell
+	bell   *queue.Bell
 	asynq  *asynq.Inspector
 }
 
-const queue = "Media.1" // asynq must take any name of ours
+const name = "Media.1" // asynq must take any name of ours
 
 // inBubble runs a test on an in-memory Redis, on the bubble's clock.
 func inBubble(t *testing.T, test func(h *house)) {
@@ -47,7 +47,7 @@ func inBubble(t *testing.T, test func(h *house)) {
 		rdb := server.Client()
 		defer rdb.Close()
 		s := store.New(rdb)
-		test(&house{t, server, rdb, s, doorbell.New(rdb, s), asynq.NewInspectorFromRedisClient(rdb)})
+		test(&house{t, server, rdb, s, queue.New(rdb, s), asynq.NewInspectorFromRedisClient(rdb)})
 	})
 }
 
@@ -56,12 +56,12 @@ func (h *house) submit(maxRetries int) store.Record {
 	h.Helper()
 	hash := make([]byte, 16)
 	_, _ = rand.Read(hash) // never fails
-	return h.submitAs(refcache.Ref(queue+":"+hex.EncodeToString(hash)), maxRetries)
+	return h.submitAs(refcache.Ref(name+":"+hex.EncodeToString(hash)), maxRetries)
 }
 
 func submission(maxRetries int) store.Submission {
 	p := refcache.Defaults
-	p.Name, p.Queue, p.MaxRetries = "thumb/small", queue, maxRetries
+	p.Name, p.Queue, p.MaxRetries = "thumb/small", name, maxRetries
 	return store.Submission{Request: rand.Text(), Namespace: "default", Policy: p, Args: []byte("null")}
 }
 
@@ -95,7 +95,7 @@ func id(r store.Record, delivery int) string {
 // doorbell is what asynq holds of a delivery; nil when it holds none.
 func (h *house) doorbell(r store.Record, delivery int) *asynq.TaskInfo {
 	h.Helper()
-	info, err := h.asynq.GetTaskInfo(queue, id(r, delivery))
+	info, err := h.asynq.GetTaskInfo(name, id(r, delivery))
 	if errors.Is(err, asynq.ErrTaskNotFound) || errors.Is(err, asynq.ErrQueueNotFound) {
 		return nil
 	}
@@ -117,17 +117,17 @@ func (h *house) holds(r store.Record, states ...asynq.TaskState) {
 }
 
 // listen answers doorbells with a handler until stop is called.
-func (h *house) listen(handler doorbell.Handler) (stop func()) {
+func (h *house) listen(handler queue.Handler) (stop func()) {
 	h.Helper()
 	return h.listener("one", 1, handler).Shutdown
 }
 
 // listener answers so many doorbells at once.
-func (h *house) listener(worker string, slots int, handler doorbell.Handler) *doorbell.Listener {
+func (h *house) listener(worker string, slots int, handler queue.Handler) *queue.Listener {
 	h.Helper()
-	c := doorbell.Config{Worker: worker, Queues: []string{queue}, Slots: make(chan struct{}, slots), ShutdownTimeout: time.Second,
+	c := queue.Config{Worker: worker, Queues: []string{name}, Slots: make(chan struct{}, slots), ShutdownTimeout: time.Second,
 		Logger: slog.New(slog.DiscardHandler)}
-	l, err := doorbell.Listen(h.rdb, c, func(ctx context.Context, d doorbell.Rung) doorbell.Answer {
+	l, err := queue.Listen(h.rdb, c, func(ctx context.Context, d queue.Rung) queue.Answer {
 		defer func() { <-c.Slots }()
 		return handler(ctx, d)
 	})
@@ -136,9 +136,9 @@ func (h *house) listener(worker string, slots int, handler doorbell.Handler) *do
 }
 
 // answered has the doorbells that are due answered once, all alike.
-func (h *house) answered(a doorbell.Answer) {
+func (h *house) answered(a queue.Answer) {
 	h.Helper()
-	stop := h.listen(func(context.Context, doorbell.Rung) doorbell.Answer { return a })
+	stop := h.listen(func(context.Context, queue.Rung) queue.Answer { return a })
 	time.Sleep(900 * time.Millisecond)
 	stop()
 }
@@ -149,7 +149,7 @@ var states = map[string]struct {
 	drive func(h *house, r store.Record) (end func())
 }{
 	"pending": {asynq.TaskStatePending, func(h *house, r store.Record) func() {
-		h.ring(r, doorbell.Patient)
+		h.ring(r, queue.Patient)
 		return func() {}
 	}},
 	"scheduled": {asynq.TaskStateScheduled, func(h *house, r store.Record) func() {
@@ -157,19 +157,19 @@ var states = map[string]struct {
 		return func() {}
 	}},
 	"retry": {asynq.TaskStateRetry, func(h *house, r store.Record) func() {
-		h.ring(r, doorbell.Patient)
-		h.answered(doorbell.Again(5*time.Second, "later", false))
+		h.ring(r, queue.Patient)
+		h.answered(queue.Again(5*time.Second, "later", false))
 		return func() {}
 	}},
 	"active": {asynq.TaskStateActive, (*house).hang},
 	"archived": {asynq.TaskStateArchived, func(h *house, r store.Record) func() {
-		h.ring(r, doorbell.Patient)
-		h.answered(doorbell.Archive("failed"))
+		h.ring(r, queue.Patient)
+		h.answered(queue.Archive("failed"))
 		return func() {}
 	}},
 	"completed": {asynq.TaskStateCompleted, func(h *house, r store.Record) func() {
 		h.enqueue(r, asynq.Retention(time.Hour))
-		h.answered(doorbell.Answer{})
+		h.answered(queue.Answer{})
 		return func() {}
 	}},
 	"absent": {0, func(h *house, r store.Record) func() { return func() {} }},
@@ -179,19 +179,19 @@ var states = map[string]struct {
 func (h *house) enqueue(r store.Record, options ...asynq.Option) {
 	h.Helper()
 	_, err := asynq.NewClientFromRedisClient(h.rdb).Enqueue(asynq.NewTask("thumb/small", []byte(r.Ref)),
-		append(options, asynq.TaskID(string(r.Ref)), asynq.Queue(queue))...)
+		append(options, asynq.TaskID(string(r.Ref)), asynq.Queue(name))...)
 	require.NoError(h, err)
 }
 
 // hang rings for a task and has its doorbell taken, but not answered before the end.
 func (h *house) hang(r store.Record) (end func()) {
 	h.Helper()
-	h.ring(r, doorbell.Patient)
+	h.ring(r, queue.Patient)
 	taken, release := make(chan bool, 9), make(chan bool)
-	stop := h.listen(func(context.Context, doorbell.Rung) doorbell.Answer {
+	stop := h.listen(func(context.Context, queue.Rung) queue.Answer {
 		taken <- true
 		<-release
-		return doorbell.Answer{}
+		return queue.Answer{}
 	})
 	<-taken
 	return func() {

@@ -1,4 +1,4 @@
-package doorbell_test
+package queue_test
 
 import (
 	"context"
@@ -10,13 +10,13 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/refq/refq/internal/doorbell"
 	"github.com/refq/refq/internal/memredis"
+	"github.com/refq/refq/internal/queue"
 	"github.com/refq/refq/refcache"
 )
 
 // completes claims and completes the task of a doorbell, which it acknowledges in the same step if it can.
-func (h *house) completes(d doorbell.Rung) doorbell.Answer {
+func (h *house) completes(d queue.Rung) queue.Answer {
 	token := "token of " + string(d.Ref)
 	claim, err := h.store.Claim(h.Context(), d.Ref, token, "w1")
 	require.NoError(h, err)
@@ -27,9 +27,9 @@ func (h *house) completes(d doorbell.Rung) doorbell.Answer {
 	require.NoError(h, err)
 	require.Equal(h, refcache.Complete, done.Status)
 	if done.Acked {
-		return doorbell.Acknowledged()
+		return queue.Acknowledged()
 	}
-	return doorbell.Answer{}
+	return queue.Answer{}
 }
 
 // asynqHas is all that asynq has in Redis, but for what its servers say of themselves.
@@ -48,7 +48,7 @@ func (h *house) asynqHas() map[string]string {
 func (h *house) acksOf() *atomic.Int32 {
 	var n atomic.Int32
 	h.server.SetFaults(func(cmd []string) memredis.Fault {
-		if strings.HasPrefix(cmd[0], "EVAL") && slices.Contains(cmd, "asynq:{"+queue+"}:processed") && strings.HasPrefix(cmd[3], "asynq:") {
+		if strings.HasPrefix(cmd[0], "EVAL") && slices.Contains(cmd, "asynq:{"+name+"}:processed") && strings.HasPrefix(cmd[3], "asynq:") {
 			n.Add(1)
 		}
 		return memredis.Pass
@@ -59,18 +59,18 @@ func (h *house) acksOf() *atomic.Int32 {
 // asynq acknowledges the first, which shows how; what is sent in its stead for the next must leave what it leaves.
 func TestADoorbellIsAcknowledgedWithTheEndOfItsTaskAsAsynqWould(t *testing.T) {
 	inBubble(t, func(h *house) {
-		stop := h.listen(func(_ context.Context, d doorbell.Rung) doorbell.Answer { return h.completes(d) })
+		stop := h.listen(func(_ context.Context, d queue.Rung) queue.Answer { return h.completes(d) })
 		defer stop()
 		acks := h.acksOf()
-		h.ring(h.submit(3), doorbell.AtOnce)
+		h.ring(h.submit(3), queue.AtOnce)
 		time.Sleep(time.Second)
 		require.EqualValues(h, 1, acks.Load())
 		first := h.asynqHas()
-		total := "asynq:{" + queue + "}:processed"
+		total := "asynq:{" + name + "}:processed"
 		require.Contains(h, first[total], "1 until")
 
 		r := h.submit(3)
-		h.ring(r, doorbell.AtOnce)
+		h.ring(r, queue.AtOnce)
 		time.Sleep(time.Second)
 		require.EqualValues(h, 1, acks.Load(), "asynq's own is answered without Redis")
 		h.holds(r)
@@ -90,22 +90,22 @@ func TestADoorbellIsAcknowledgedWithTheEndOfItsTaskAsAsynqWould(t *testing.T) {
 func TestAnAcknowledgementCountsForOneRing(t *testing.T) {
 	inBubble(t, func(h *house) {
 		var idle atomic.Bool
-		stop := h.listen(func(_ context.Context, d doorbell.Rung) doorbell.Answer {
+		stop := h.listen(func(_ context.Context, d queue.Rung) queue.Answer {
 			if idle.Load() { // there is nothing to do
-				return doorbell.Answer{}
+				return queue.Answer{}
 			}
 			return h.completes(d)
 		})
 		defer stop()
 		r := h.submit(3)
-		h.ring(r, doorbell.AtOnce)
+		h.ring(r, queue.AtOnce)
 		time.Sleep(time.Second)
 		again := h.submit(3)
-		h.ring(again, doorbell.AtOnce)
+		h.ring(again, queue.AtOnce)
 		time.Sleep(time.Second)
 
 		idle.Store(true)
-		h.ring(again, doorbell.AtOnce)
+		h.ring(again, queue.AtOnce)
 		time.Sleep(time.Second)
 		h.holds(again)
 	})
@@ -115,12 +115,12 @@ func TestAnAcknowledgementCountsForOneRing(t *testing.T) {
 func TestADoorbellThatIsGoneKeepsNoTaskFromItsEnd(t *testing.T) {
 	inBubble(t, func(h *house) {
 		var meddles atomic.Pointer[func()]
-		stop := h.listen(func(_ context.Context, d doorbell.Rung) doorbell.Answer {
+		stop := h.listen(func(_ context.Context, d queue.Rung) queue.Answer {
 			(*meddles.Load())()
 			return h.completes(d)
 		})
 		defer stop()
-		key := "asynq:{" + queue + "}:"
+		key := "asynq:{" + name + "}:"
 		for _, meddle := range []func(){
 			func() {}, // from here on it is known how asynq acknowledges
 			func() { h.rdb.Del(h.Context(), key+"active", key+"lease") },
@@ -128,7 +128,7 @@ func TestADoorbellThatIsGoneKeepsNoTaskFromItsEnd(t *testing.T) {
 		} {
 			meddles.Store(&meddle)
 			r := h.submit(3)
-			h.ring(r, doorbell.AtOnce)
+			h.ring(r, queue.AtOnce)
 			time.Sleep(time.Second)
 			require.Equal(h, refcache.Complete, h.read(r.Ref).Status)
 		}
@@ -139,10 +139,10 @@ func TestADoorbellThatIsGoneKeepsNoTaskFromItsEnd(t *testing.T) {
 // A resend finds the end on record, and leaves the doorbell to asynq.
 func TestAnEndWhoseAnswerIsLostAcknowledgesOnce(t *testing.T) {
 	inBubble(t, func(h *house) {
-		stop := h.listen(func(_ context.Context, d doorbell.Rung) doorbell.Answer { return h.completes(d) })
+		stop := h.listen(func(_ context.Context, d queue.Rung) queue.Answer { return h.completes(d) })
 		defer stop()
 		for range 2 {
-			h.ring(h.submit(3), doorbell.AtOnce)
+			h.ring(h.submit(3), queue.AtOnce)
 			time.Sleep(time.Second)
 		}
 		var lost atomic.Int32
@@ -153,10 +153,10 @@ func TestAnEndWhoseAnswerIsLostAcknowledgesOnce(t *testing.T) {
 			return memredis.Pass
 		})
 		r := h.submit(3)
-		h.ring(r, doorbell.AtOnce)
+		h.ring(r, queue.AtOnce)
 		time.Sleep(10 * time.Second)
 		require.GreaterOrEqual(h, lost.Load(), int32(2), "the client sent it again")
 		h.holds(r)
-		require.Equal(h, "3", h.rdb.Get(h.Context(), "asynq:{"+queue+"}:processed").Val())
+		require.Equal(h, "3", h.rdb.Get(h.Context(), "asynq:{"+name+"}:processed").Val())
 	})
 }

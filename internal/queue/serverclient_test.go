@@ -1,4 +1,4 @@
-package doorbell_test
+package queue_test
 
 import (
 	"context"
@@ -12,8 +12,8 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
-	"github.com/refq/refq/internal/doorbell"
 	"github.com/refq/refq/internal/memredis"
+	"github.com/refq/refq/internal/queue"
 )
 
 // isAck reports whether a command takes a doorbell out of asynq's active ones; taking one from the queue puts it there.
@@ -25,12 +25,12 @@ func isAck(cmd []string) bool {
 }
 
 var answers = map[string]struct {
-	answer doorbell.Answer
+	answer queue.Answer
 	state  asynq.TaskState // of the doorbell when it has arrived
 }{
-	"acknowledged": {doorbell.Answer{}, 0},
-	"again":        {doorbell.Again(time.Hour, "later", true), asynq.TaskStateRetry},
-	"archived":     {doorbell.Archive("failed"), asynq.TaskStateArchived},
+	"acknowledged": {queue.Answer{}, 0},
+	"again":        {queue.Again(time.Hour, "later", true), asynq.TaskStateRetry},
+	"archived":     {queue.Archive("failed"), asynq.TaskStateArchived},
 }
 
 // asynq gives the doorbell up for lost only after a minute.
@@ -47,9 +47,9 @@ func TestAnswerThatDidNotArriveIsRepeatedWithin6s(t *testing.T) {
 					return memredis.Pass
 				})
 				r := h.submit(3)
-				h.ring(r, doorbell.AtOnce)
+				h.ring(r, queue.AtOnce)
 				heard := make(chan bool, 9)
-				stop := h.listen(func(context.Context, doorbell.Rung) doorbell.Answer {
+				stop := h.listen(func(context.Context, queue.Rung) queue.Answer {
 					heard <- true
 					return a.answer
 				})
@@ -77,11 +77,11 @@ func TestAnswerIsNotRepeatedAfterItsLease(t *testing.T) {
 			}
 			return memredis.Pass
 		})
-		h.ring(h.submit(3), doorbell.AtOnce)
+		h.ring(h.submit(3), queue.AtOnce)
 		var answered time.Time
-		stop := h.listen(func(context.Context, doorbell.Rung) doorbell.Answer {
+		stop := h.listen(func(context.Context, queue.Rung) queue.Answer {
 			answered = time.Now()
-			return doorbell.Answer{}
+			return queue.Answer{}
 		})
 		time.Sleep(50 * time.Second)
 		stop()
@@ -95,8 +95,8 @@ func TestAnswerIsNotRepeatedAfterItsLease(t *testing.T) {
 // next ring of the same doorbell, which may be under way.
 func TestAnswerThatArrivedUnseenIsNotRepeated(t *testing.T) {
 	inBubble(t, func(h *house) {
-		h.ring(h.submit(3), doorbell.AtOnce)
-		h.answered(doorbell.Again(time.Second, "Redis learns the script", true))
+		h.ring(h.submit(3), queue.AtOnce)
+		h.answered(queue.Again(time.Second, "Redis learns the script", true))
 		var acks atomic.Int64
 		h.server.SetFaults(func(cmd []string) memredis.Fault {
 			if isAck(cmd) && acks.Add(1) == 1 {
@@ -105,19 +105,19 @@ func TestAnswerThatArrivedUnseenIsNotRepeated(t *testing.T) {
 			return memredis.Pass
 		})
 		heard := make(chan bool, 9)
-		stop := h.listen(func(context.Context, doorbell.Rung) doorbell.Answer {
+		stop := h.listen(func(context.Context, queue.Rung) queue.Answer {
 			heard <- true
 			if len(heard) == 1 {
-				return doorbell.Again(time.Second, "retry", true)
+				return queue.Again(time.Second, "retry", true)
 			}
 			time.Sleep(20 * time.Second)
-			return doorbell.Answer{}
+			return queue.Answer{}
 		})
 		defer stop()
 		time.Sleep(18 * time.Second)
 		require.EqualValues(h, 2, acks.Load(), "the answer and the client's copy")
 		require.Len(h, heard, 2)
-		active, err := h.asynq.ListActiveTasks(queue)
+		active, err := h.asynq.ListActiveTasks(name)
 		require.NoError(h, err)
 		require.Len(h, active, 1, "the second ring is being answered")
 		time.Sleep(10 * time.Second)
@@ -130,14 +130,14 @@ func TestAnswerThatArrivedUnseenIsNotRepeated(t *testing.T) {
 func TestAsynqRepeatsAnswersWithACancelledContext(t *testing.T) {
 	inBubble(t, func(h *house) {
 		watch := &watched{UniversalClient: h.rdb}
-		server := asynq.NewServerFromRedisClient(watch, asynq.Config{Queues: map[string]int{queue: 1}, LogLevel: asynq.FatalLevel})
+		server := asynq.NewServerFromRedisClient(watch, asynq.Config{Queues: map[string]int{name: 1}, LogLevel: asynq.FatalLevel})
 		h.server.SetFaults(func(cmd []string) memredis.Fault {
 			if isAck(cmd) {
 				return "ERR lost"
 			}
 			return memredis.Pass
 		})
-		h.ring(h.submit(3), doorbell.AtOnce)
+		h.ring(h.submit(3), queue.AtOnce)
 		require.NoError(h, server.Start(asynq.HandlerFunc(func(context.Context, *asynq.Task) error { return nil })))
 		time.Sleep(18 * time.Second)
 		server.Shutdown()

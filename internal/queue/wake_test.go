@@ -1,4 +1,4 @@
-package doorbell_test
+package queue_test
 
 import (
 	"bytes"
@@ -12,8 +12,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/refq/refq/internal/doorbell"
 	"github.com/refq/refq/internal/memredis"
+	"github.com/refq/refq/internal/queue"
 )
 
 // dequeues counts asynq's dequeue scripts from now on.
@@ -40,10 +40,10 @@ func (h *house) crew(n int) *crew {
 	c := &crew{heard: make(chan string, 99), release: make(chan bool)}
 	for i := range n {
 		name := fmt.Sprint("worker", i)
-		c.stops = append(c.stops, h.listener(name, 1, func(context.Context, doorbell.Rung) doorbell.Answer {
+		c.stops = append(c.stops, h.listener(name, 1, func(context.Context, queue.Rung) queue.Answer {
 			c.heard <- name
 			<-c.release
-			return doorbell.Answer{}
+			return queue.Answer{}
 		}).Shutdown)
 	}
 	time.Sleep(10 * time.Second) // until all are idle
@@ -61,7 +61,7 @@ func TestOneRingWakesOneOfManyIdleWorkers(t *testing.T) {
 	inBubble(t, func(h *house) {
 		c := h.crew(20)
 		count := h.dequeues()
-		h.ring(h.submit(3), doorbell.AtOnce)
+		h.ring(h.submit(3), queue.AtOnce)
 		time.Sleep(10 * time.Millisecond)
 		require.Len(h, c.heard, 1)
 		require.LessOrEqual(h, count.Load(), int32(2), "nobody else has looked")
@@ -73,7 +73,7 @@ func TestManyRingsWakeAsMany(t *testing.T) {
 	inBubble(t, func(h *house) {
 		c := h.crew(20)
 		for range 15 {
-			h.ring(h.submit(3), doorbell.AtOnce)
+			h.ring(h.submit(3), queue.AtOnce)
 		}
 		time.Sleep(10 * time.Millisecond)
 		require.Len(h, c.heard, 15)
@@ -87,12 +87,12 @@ func TestABusyWorkerPassesTheChimeOn(t *testing.T) {
 		c := h.crew(8)
 		var busy []any
 		for range 4 {
-			h.ring(h.submit(3), doorbell.AtOnce)
+			h.ring(h.submit(3), queue.AtOnce)
 			busy = append(busy, <-c.heard)
 		}
-		h.rdb.SAdd(h.Context(), "refq:{"+queue+"}:idle", busy...)
+		h.rdb.SAdd(h.Context(), "refq:{"+name+"}:idle", busy...)
 		for range 4 {
-			h.ring(h.submit(3), doorbell.AtOnce)
+			h.ring(h.submit(3), queue.AtOnce)
 		}
 		time.Sleep(10 * time.Millisecond)
 		require.Len(h, c.heard, 4)
@@ -103,7 +103,7 @@ func TestABusyWorkerPassesTheChimeOn(t *testing.T) {
 // The pinned version of asynq asks in the way that the fetcher knows; else it would poll five times a second.
 func TestAnIdleListenerHardlyEverAsks(t *testing.T) {
 	inBubble(t, func(h *house) {
-		stop := h.listen(func(context.Context, doorbell.Rung) doorbell.Answer { return doorbell.Answer{} })
+		stop := h.listen(func(context.Context, queue.Rung) queue.Answer { return queue.Answer{} })
 		time.Sleep(10 * time.Second)
 		count := h.dequeues()
 		time.Sleep(time.Minute)
@@ -116,8 +116,8 @@ func TestAnIdleListenerHardlyEverAsks(t *testing.T) {
 func TestAnIdleListenerLooksByItself(t *testing.T) {
 	inBubble(t, func(h *house) {
 		c := h.crew(1)
-		h.rdb.Del(h.Context(), "refq:{"+queue+"}:idle")
-		h.ring(h.submit(3), doorbell.AtOnce)
+		h.rdb.Del(h.Context(), "refq:{"+name+"}:idle")
+		h.ring(h.submit(3), queue.AtOnce)
 		time.Sleep(3100 * time.Millisecond)
 		require.Len(h, c.heard, 1)
 		c.stop()
@@ -128,7 +128,7 @@ func TestMoreRingsThanAreChimedAtATimeWakeAsMany(t *testing.T) {
 	inBubble(t, func(h *house) {
 		c := h.crew(90)
 		for range 90 {
-			h.ring(h.submit(3), doorbell.AtOnce)
+			h.ring(h.submit(3), queue.AtOnce)
 		}
 		time.Sleep(100 * time.Millisecond)
 		require.Len(h, c.heard, 90)
@@ -141,12 +141,12 @@ func TestAStoppingListenerPassesItsChimeOn(t *testing.T) {
 	inBubble(t, func(h *house) {
 		c := h.crew(1)
 		defer c.stop()
-		stopping := h.listener("stopping", 1, func(context.Context, doorbell.Rung) doorbell.Answer { return doorbell.Answer{} })
+		stopping := h.listener("stopping", 1, func(context.Context, queue.Rung) queue.Answer { return queue.Answer{} })
 		defer stopping.Shutdown()
 		time.Sleep(10 * time.Second)
-		h.rdb.Del(h.Context(), "refq:{"+queue+"}:idle") // nobody hears
-		h.ring(h.submit(3), doorbell.AtOnce)
-		h.rdb.SAdd(h.Context(), "refq:{"+queue+"}:idle", "worker0")
+		h.rdb.Del(h.Context(), "refq:{"+name+"}:idle") // nobody hears
+		h.ring(h.submit(3), queue.AtOnce)
+		h.rdb.SAdd(h.Context(), "refq:{"+name+"}:idle", "worker0")
 		stopping.Stop()
 		time.Sleep(10 * time.Millisecond)
 		require.Len(h, c.heard, 1)
@@ -163,9 +163,9 @@ func TestARefusedDequeueIsLogged(t *testing.T) {
 			return memredis.Pass
 		})
 		var said bytes.Buffer
-		c := doorbell.Config{Worker: "one", Queues: []string{queue}, Slots: make(chan struct{}, 1), ShutdownTimeout: time.Second,
+		c := queue.Config{Worker: "one", Queues: []string{name}, Slots: make(chan struct{}, 1), ShutdownTimeout: time.Second,
 			Logger: slog.New(slog.NewTextHandler(&said, &slog.HandlerOptions{Level: slog.LevelDebug}))}
-		l, err := doorbell.Listen(h.rdb, c, func(context.Context, doorbell.Rung) doorbell.Answer { return doorbell.Answer{} })
+		l, err := queue.Listen(h.rdb, c, func(context.Context, queue.Rung) queue.Answer { return queue.Answer{} })
 		require.NoError(h, err)
 		time.Sleep(10 * time.Second)
 		l.Shutdown()

@@ -1,4 +1,4 @@
-package doorbell_test
+package queue_test
 
 import (
 	"testing"
@@ -6,13 +6,13 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/stretchr/testify/require"
 
-	"github.com/refq/refq/internal/doorbell"
+	"github.com/refq/refq/internal/queue"
 )
 
 func TestArchivedDoorbellsAreCounted(t *testing.T) {
 	inBubble(t, func(h *house) {
 		for n := range 3 {
-			archived, err := h.bell.Archived(h.Context(), queue)
+			archived, err := h.bell.Archived(h.Context(), name)
 			require.NoError(h, err)
 			require.Equal(h, n, archived)
 			states["archived"].drive(h, h.submit(3))
@@ -23,9 +23,9 @@ func TestArchivedDoorbellsAreCounted(t *testing.T) {
 func TestTryingWhatAsynqNeedsLeavesNothing(t *testing.T) {
 	inBubble(t, func(h *house) {
 		r := h.submit(3)
-		h.ring(r, doorbell.AtOnce)
+		h.ring(r, queue.AtOnce)
 		before := h.server.Dump()
-		refused, err := h.store.Refused(h.Context(), doorbell.Needs(queue))
+		refused, err := h.store.Refused(h.Context(), queue.Needs(name))
 		require.NoError(h, err)
 		require.Empty(h, refused)
 		require.Equal(h, before, h.server.Dump())

@@ -1,4 +1,4 @@
-package doorbell_test
+package queue_test
 
 import (
 	"context"
@@ -7,21 +7,21 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/refq/refq/internal/doorbell"
+	"github.com/refq/refq/internal/queue"
 )
 
 // People press "Run" in asynq's web UI, and clocks differ: a doorbell may ring, and be put off again, before it was due.
 func TestADoorbellPutOffAnewDoesNotHoldUpShutdown(t *testing.T) {
 	inBubble(t, func(h *house) {
 		heard := make(chan bool, 9)
-		stop := h.listen(func(context.Context, doorbell.Rung) doorbell.Answer {
+		stop := h.listen(func(context.Context, queue.Rung) queue.Answer {
 			heard <- true
-			return doorbell.Again(time.Hour, "not due", false)
+			return queue.Again(time.Hour, "not due", false)
 		})
 		r := h.submit(3)
-		h.ring(r, doorbell.AtOnce)
+		h.ring(r, queue.AtOnce)
 		time.Sleep(time.Second)
-		require.NoError(h, h.asynq.RunTask(queue, id(r, 1)))
+		require.NoError(h, h.asynq.RunTask(name, id(r, 1)))
 		time.Sleep(4 * time.Second)
 		require.Len(h, heard, 2)
 		started := time.Now()

@@ -1,6 +1,6 @@
-// Package doorbell is the border to asynq. asynq carries doorbells: "somebody should look at this ref_id". They may
+// Package queue is the border to asynq. asynq carries doorbells: "somebody should look at this ref_id". They may
 // come twice, late, or after the fact; the record says what is true. No other package of refq knows asynq.
-package doorbell
+package queue
 
 import (
 	"fmt"

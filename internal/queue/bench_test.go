@@ -1,4 +1,4 @@
-package doorbell_test
+package queue_test
 
 import (
 	"context"
