@@ -15,8 +15,8 @@ import (
 	"github.com/redis/go-redis/v9"
 	"go.opentelemetry.io/otel/trace"
 
-	"github.com/refq/refq/internal/pipe"
 	"github.com/refq/refq/internal/queue"
+	"github.com/refq/refq/internal/script"
 	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/internal/tally"
 	"github.com/refq/refq/internal/tracing"
@@ -66,7 +66,7 @@ func New(rdb redis.UniversalClient, c Config) *Producer {
 	if c.By == "" {
 		c.By = userAtHost()
 	}
-	scripts := pipe.New(rdb)
+	scripts := script.New(rdb)
 	s := store.New(scripts)
 	return &Producer{c, &parts{store: s, bell: queue.New(scripts, s), inbox: newInbox(rdb, s, rand.Text()), tally: tally.New(s),
 		local: newLocalCache(rdb, c.LocalCache), tracer: tracing.New(c.Traces), queues: map[string]bool{}}}

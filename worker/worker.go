@@ -20,8 +20,8 @@ import (
 	"github.com/redis/go-redis/v9"
 	"go.opentelemetry.io/otel/trace"
 
-	"github.com/refq/refq/internal/pipe"
 	"github.com/refq/refq/internal/queue"
+	"github.com/refq/refq/internal/script"
 	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/internal/tally"
 	"github.com/refq/refq/internal/tracing"
@@ -112,7 +112,7 @@ type Worker struct {
 // New returns a Worker that uses rdb, which the caller closes after Run has returned.
 func New(rdb redis.UniversalClient, c Config) *Worker {
 	c = c.withDefaults()
-	scripts := pipe.New(rdb)
+	scripts := script.New(rdb)
 	s := store.New(scripts)
 	w := &Worker{
 		rdb: rdb, scripts: scripts, cfg: c, id: newID(), store: s, bell: queue.New(scripts, s), tally: tally.New(s), tracer: tracing.New(c.Traces),

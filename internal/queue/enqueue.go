@@ -10,7 +10,7 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 
-	"github.com/refq/refq/internal/pipe"
+	"github.com/refq/refq/internal/script"
 	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/refcache"
 )
@@ -46,7 +46,7 @@ type Bell struct {
 
 // New returns a Bell that uses rdb, which the caller closes.
 func New(rdb redis.UniversalClient, s *store.Store) *Bell {
-	rdb = pipe.New(rdb)
+	rdb = script.New(rdb)
 	return &Bell{rdb, s, asynq.NewClientFromRedisClient(rdb), newPad(rdb), chimes{rdb: rdb, owed: map[string]int{}}, hits{last: map[string]bool{}}}
 }
 

@@ -12,7 +12,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/refq/refq/internal/pipe"
+	"github.com/refq/refq/internal/script"
 
 	"github.com/refq/refq/internal/store"
 )
@@ -82,7 +82,7 @@ func newQuestion(text string, keys []string, args []any) question {
 
 func newFetcher(rdb redis.UniversalClient, queue string, c Config) *fetcher {
 	return &fetcher{
-		rdb: pipe.New(rdb), queue: queue, id: c.Worker, take: c.Take, slots: c.Slots, log: c.Logger, asked: make(chan struct{}), found: make(chan *redis.Cmd),
+		rdb: script.New(rdb), queue: queue, id: c.Worker, take: c.Take, slots: c.Slots, log: c.Logger, asked: make(chan struct{}), found: make(chan *redis.Cmd),
 		wake: make(chan struct{}, 1), stop: make(chan struct{}), fetched: make(chan struct{}), given: make(chan struct{}),
 		free: make(chan struct{}, mostFetchers), fault: faultOr(c.Fault),
 	}

@@ -8,7 +8,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/refq/refq/internal/pipe"
+	"github.com/refq/refq/internal/script"
 )
 
 // serverClient is a Redis client as asynq's server gets it. It lets the fetcher answer asynq's dequeues, and acks its
@@ -29,7 +29,7 @@ type serverClient struct {
 func newServerClient(rdb redis.UniversalClient, l *line) serverClient {
 	closed := redis.NewClient(&redis.Options{Addr: "127.0.0.1:0"}) // never dialled; a name would be looked up
 	_ = closed.Close()
-	return serverClient{pipe.Plain(rdb), pipe.New(rdb), closed, l}
+	return serverClient{script.Plain(rdb), script.New(rdb), closed, l}
 }
 
 func (c serverClient) Subscribe(ctx context.Context, channels ...string) *redis.PubSub {

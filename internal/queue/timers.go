@@ -8,7 +8,7 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 
-	"github.com/refq/refq/internal/pipe"
+	"github.com/refq/refq/internal/script"
 )
 
 // mostTimers bounds what a worker keeps in memory of doorbells that were put off; asynq's forwarder rings for the rest.
@@ -31,7 +31,7 @@ type timers struct {
 }
 
 func newTimers(rdb redis.UniversalClient, queue string) *timers {
-	return &timers{rdb: pipe.New(rdb), inspector: asynq.NewInspectorFromRedisClient(pipe.Plain(rdb)), queue: queue,
+	return &timers{rdb: script.New(rdb), inspector: asynq.NewInspectorFromRedisClient(script.Plain(rdb)), queue: queue,
 		due: map[string]time.Time{}, timers: map[string]*time.Timer{}}
 }
 

@@ -12,8 +12,8 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
-	"github.com/refq/refq/internal/pipe"
 	"github.com/refq/refq/internal/redistest"
+	"github.com/refq/refq/internal/script"
 	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/refcache"
 )
@@ -118,7 +118,7 @@ func BenchmarkHit(b *testing.B) {
 // What a script costs that does nothing.
 func BenchmarkEmptyScript(b *testing.B) {
 	s := newStand(b)
-	empty, shared := redis.NewScript("return nil"), pipe.New(s.rdb)
+	empty, shared := redis.NewScript("return nil"), script.New(s.rdb)
 	s.measure(func(int) { require.ErrorIs(b, empty.Run(b.Context(), shared, []string{"k"}, s.text).Err(), redis.Nil) })
 }
 
@@ -167,7 +167,7 @@ func (s *stand) claimed(status string) string {
 
 // commands runs a script about a record.
 func (s *stand) commands(text string, args ...any) func(n int) {
-	script, shared := redis.NewScript(text), pipe.New(s.rdb)
+	script, shared := redis.NewScript(text), script.New(s.rdb)
 	prefix := "refq:{" + s.name + "}:"
 	return func(n int) {
 		require.NoError(s, script.Run(s.Context(), shared, []string{prefix, prefix + "t:" + s.ref(n).Hash()}, args...).Err())

@@ -10,7 +10,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/refq/refq/internal/pipe"
+	"github.com/refq/refq/internal/script"
 	"github.com/refq/refq/refcache"
 )
 
@@ -62,7 +62,7 @@ func (s *Store) User(ctx context.Context) (string, error) {
 	if err != nil && !Refuses(err) {
 		return "", fmt.Errorf("ask Redis who we are: %w", err)
 	}
-	if one, ok := pipe.Plain(s.rdb).(*redis.Client); ok && err != nil {
+	if one, ok := script.Plain(s.rdb).(*redis.Client); ok && err != nil {
 		return one.Options().Username, nil
 	}
 	return user, nil

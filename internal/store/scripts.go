@@ -35,26 +35,26 @@ var (
 	submitScripts     = shortenedScript("submit", 6)
 	claimScripts      = shortenedScript("claim", 0)
 	finishScripts     = shortenedScript("finish", 4)
-	redeliverScript   = script("redeliver")
-	renumberScript    = script("renumber")
-	retryScript       = script("retry")
-	cancelScript      = script("cancel")
-	deleteScript      = script("delete")
-	progressScript    = script("progress")
-	readScript        = script("read")
-	pageScript        = script("page")
-	completionsScript = script("completions")
-	listedScript      = script("listed")
-	beatScript        = script("beat")
-	dropWorkerScript  = script("drop_worker")
-	sweepScript       = script("sweep")
-	overviewScript    = script("overview")
-	permittedScript   = script("permitted")
-	countScript       = script("count")
-	sizesScript       = script("sizes")
+	redeliverScript   = newScript("redeliver")
+	renumberScript    = newScript("renumber")
+	retryScript       = newScript("retry")
+	cancelScript      = newScript("cancel")
+	deleteScript      = newScript("delete")
+	progressScript    = newScript("progress")
+	readScript        = newScript("read")
+	pageScript        = newScript("page")
+	completionsScript = newScript("completions")
+	listedScript      = newScript("listed")
+	beatScript        = newScript("beat")
+	dropWorkerScript  = newScript("drop_worker")
+	sweepScript       = newScript("sweep")
+	overviewScript    = newScript("overview")
+	permittedScript   = newScript("permitted")
+	countScript       = newScript("count")
+	sizesScript       = newScript("sizes")
 )
 
-func script(name string) *redis.Script {
+func newScript(name string) *redis.Script {
 	s := redis.NewScript(assemble(name))
 	operations[s.Hash()] = name
 	return s
@@ -70,7 +70,7 @@ type shortened struct {
 }
 
 func shortenedScript(name string, args int) shortened {
-	return shortened{name, args, script(name + "_short"), script(name)}
+	return shortened{name, args, newScript(name + "_short"), newScript(name)}
 }
 
 // run runs the short form, with its rider if there is one, and the script when it takes that.

@@ -10,7 +10,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/refq/refq/internal/pipe"
+	"github.com/refq/refq/internal/script"
 	"github.com/refq/refq/refcache"
 )
 
@@ -24,7 +24,7 @@ type Store struct {
 
 // New returns a Store that uses rdb, which the caller closes.
 func New(rdb redis.UniversalClient) *Store {
-	return &Store{rdb: rdb, scripts: pipe.New(rdb), zip: newCompressor(), faults: &faults{counts: map[string]int64{}}}
+	return &Store{rdb: rdb, scripts: script.New(rdb), zip: newCompressor(), faults: &faults{counts: map[string]int64{}}}
 }
 
 func isNil(err error) bool { return errors.Is(err, redis.Nil) }

@@ -1,6 +1,6 @@
-// Package pipe sends the scripts of many callers down one connection, each without waiting for the answers to those before
+// Package script sends the scripts of many callers down one connection, each without waiting for the answers to those before
 // it: Redis then reads and writes many at a time, and a slow network holds up nobody but the first.
-package pipe
+package script
 
 import (
 	"context"

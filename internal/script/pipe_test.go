@@ -1,4 +1,4 @@
-package pipe_test
+package script_test
 
 import (
 	"context"
@@ -15,8 +15,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/refq/refq/internal/netproxy"
-	"github.com/refq/refq/internal/pipe"
 	"github.com/refq/refq/internal/redistest"
+	"github.com/refq/refq/internal/script"
 	"github.com/refq/refq/refcache"
 )
 
@@ -42,7 +42,7 @@ func newRoad(t *testing.T) road {
 	proxy, err := netproxy.Listen(addr)
 	require.NoError(t, err)
 	t.Cleanup(proxy.Close)
-	r := road{t, proxy, pipe.New(connect(t, proxy.Addr())), connect(t, addr), rand.Text()}
+	r := road{t, proxy, script.New(connect(t, proxy.Addr())), connect(t, addr), rand.Text()}
 	t.Cleanup(proxy.Cut) // before a client is closed: it would wait for answers
 	return r
 }
@@ -171,9 +171,9 @@ func TestClientThatWasNotMadeForPipingIsUsedAsItIs(t *testing.T) {
 	t.Parallel()
 	plain := redis.NewClient(&redis.Options{Addr: "127.0.0.1:0"})
 	defer plain.Close()
-	require.Same(t, plain, pipe.New(plain))
+	require.Same(t, plain, script.New(plain))
 	off, err := refcache.Connect("redis://127.0.0.1:0/0?pipeline=off")
 	require.NoError(t, err)
 	defer off.Close()
-	require.Same(t, off, pipe.New(off))
+	require.Same(t, off, script.New(off))
 }
