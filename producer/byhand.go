@@ -7,8 +7,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/refq/refq/internal/counters"
 	"github.com/refq/refq/internal/store"
-	"github.com/refq/refq/internal/tally"
 	"github.com/refq/refq/refcache"
 )
 
@@ -85,7 +85,7 @@ func (p *Producer) Cancel(ctx context.Context, ref refcache.Ref) error {
 		return fmt.Errorf("cancel %s: %w: it is %s", ref, refcache.ErrNotCancellable, task.Status)
 	}
 	if seen.Status.InFlight() { // else it was cancelled before
-		p.tally.Of(ref.Queue(), task.Policy.Name).Count(tally.CallCancelled)
+		p.tally.Of(ref.Queue(), task.Policy.Name).Count(counters.CallCancelled)
 	}
 	return nil
 }

@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 
-	"github.com/refq/refq/internal/tally"
+	"github.com/refq/refq/internal/counters"
 	"github.com/refq/refq/refcache"
 )
 
@@ -24,7 +24,7 @@ func Call[In, Out any](ctx context.Context, p *Producer, f refcache.Func[In, Out
 	}
 	if !c.submission.Refresh {
 		if known := p.local.get(c.ref); known != nil {
-			p.tally.Of(c.ref.Queue(), c.submission.Policy.Name).Count(tally.CallHit)
+			p.tally.Of(c.ref.Queue(), c.submission.Policy.Name).Count(counters.CallHit)
 			return response[Out](&known.snapshot)
 		}
 	}

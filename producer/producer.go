@@ -15,10 +15,10 @@ import (
 	"github.com/redis/go-redis/v9"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/refq/refq/internal/counters"
 	"github.com/refq/refq/internal/queue"
 	"github.com/refq/refq/internal/script"
 	"github.com/refq/refq/internal/store"
-	"github.com/refq/refq/internal/tally"
 	"github.com/refq/refq/internal/tracing"
 	"github.com/refq/refq/refcache"
 )
@@ -51,7 +51,7 @@ type parts struct {
 	store  *store.Store
 	bell   *queue.Bell
 	inbox  *inbox
-	tally  *tally.Tally
+	tally  *counters.Tally
 	local  *localCache // nil: none
 	tracer tracing.Tracer
 
@@ -68,7 +68,7 @@ func New(rdb redis.UniversalClient, c Config) *Producer {
 	}
 	scripts := script.New(rdb)
 	s := store.New(scripts)
-	return &Producer{c, &parts{store: s, bell: queue.New(scripts, s), inbox: newInbox(rdb, s, rand.Text()), tally: tally.New(s),
+	return &Producer{c, &parts{store: s, bell: queue.New(scripts, s), inbox: newInbox(rdb, s, rand.Text()), tally: counters.New(s),
 		local: newLocalCache(rdb, c.LocalCache), tracer: tracing.New(c.Traces), queues: map[string]bool{}}}
 }
 

@@ -3,7 +3,7 @@ package producer
 import (
 	"context"
 
-	"github.com/refq/refq/internal/tally"
+	"github.com/refq/refq/internal/counters"
 	"github.com/refq/refq/refcache"
 )
 
@@ -36,12 +36,12 @@ func (p *Producer) counted(c call, made submitted) string {
 	if made.Ref == "" {
 		return ""
 	}
-	event, result := tally.CallHit, "hit"
+	event, result := counters.CallHit, "hit"
 	switch {
 	case made.Starts:
-		event, result = tally.CallNew, "new"
+		event, result = counters.CallNew, "new"
 	case made.Status.InFlight() && (made.Result == nil || c.submission.Refresh):
-		event, result = tally.CallJoined, "joined"
+		event, result = counters.CallJoined, "joined"
 	}
 	p.tally.Of(c.ref.Queue(), c.submission.Policy.Name).Count(event)
 	return result

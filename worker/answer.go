@@ -7,9 +7,9 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/refq/refq/internal/counters"
 	"github.com/refq/refq/internal/queue"
 	"github.com/refq/refq/internal/store"
-	"github.com/refq/refq/internal/tally"
 	"github.com/refq/refq/refcache"
 )
 
@@ -107,12 +107,12 @@ func (w *Worker) answerWith(asked context.Context, r *run, claim store.ClaimAnsw
 	if h, ok := w.handlers[name]; ok {
 		end = w.execute(r, h, claim)
 	} else {
-		end.event = tally.AttemptHandedBack
+		end.event = counters.AttemptHandedBack
 		end.outcome = store.Released(fmt.Sprintf("worker %s does not know function %s", w.id, name), w.id)
 		again = unknownAgain
 	}
 	var finished store.Finished
-	if end.event != tally.AttemptCancelled {
+	if end.event != counters.AttemptCancelled {
 		end.outcome.Ack = ack
 		finished = w.finish(r, end.outcome)
 	}

@@ -4,8 +4,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/refq/refq/internal/counters"
 	"github.com/refq/refq/internal/store"
-	"github.com/refq/refq/internal/tally"
 	"github.com/refq/refq/internal/tracing"
 	"github.com/refq/refq/refcache"
 )
@@ -27,7 +27,7 @@ type observed struct {
 	run    *run
 	claim  store.ClaimAnswer
 	since  time.Time // when the claim was answered
-	cell   *tally.Cell
+	cell   *counters.Cell
 	span   tracing.Span
 }
 
@@ -39,9 +39,9 @@ func (w *Worker) observe(r *run, claim store.ClaimAnswer) observed {
 	r.ctx, o.span = w.tracer.Attempt(r.ctx, claim.Trace, task.Ref, task.Policy.Name, task.Attempt)
 	r.traceID = o.span.TraceID()
 
-	waited := tally.QueueWait
+	waited := counters.QueueWait
 	if !claim.Due.IsZero() {
-		waited = tally.RetryLateness
+		waited = counters.RetryLateness
 	}
 	o.cell.Observe(waited, task.StartedAt.Sub(claim.Ready()))
 	o.cell.Started()
@@ -51,21 +51,21 @@ func (w *Worker) observe(r *run, claim store.ClaimAnswer) observed {
 // ended says how the attempt went, and what became of the task.
 func (o observed) ended(end ending, f store.Finished) {
 	if !f.Current {
-		end.event = tally.AttemptCancelled
+		end.event = counters.AttemptCancelled
 	}
 	o.cell.Ended()
 	o.cell.Count(end.event)
 	switch end.event {
-	case tally.AttemptComplete, tally.AttemptError, tally.AttemptPanic, tally.AttemptTimeout:
-		o.cell.Observe(tally.AttemptDuration, end.took)
+	case counters.AttemptComplete, counters.AttemptError, counters.AttemptPanic, counters.AttemptTimeout:
+		o.cell.Observe(counters.AttemptDuration, end.took)
 	}
 	switch f.Status {
 	case refcache.Retrying:
-		o.cell.Observe(tally.Backoff, f.Delay)
+		o.cell.Observe(counters.Backoff, f.Delay)
 	case refcache.Complete, refcache.Failed:
 		o.cell.Count(finals[f.Status])
 		if since, known := o.began(); known {
-			o.cell.Observe(tally.CallDuration, o.claim.Record.ReadAt.Sub(since)+time.Since(o.since))
+			o.cell.Observe(counters.CallDuration, o.claim.Record.ReadAt.Sub(since)+time.Since(o.since))
 		}
 	}
 	result := results[end.event]
@@ -87,27 +87,27 @@ func (o observed) began() (time.Time, bool) {
 // countLost counts an attempt that was taken from a worker, and what became of its task.
 func (w *Worker) countLost(task store.Record) {
 	cell := w.tally.Of(task.Ref.Queue(), task.Policy.Name)
-	cell.Count(tally.AttemptLost)
+	cell.Count(counters.AttemptLost)
 	if task.Status == refcache.Failed {
-		cell.Count(tally.CallFailed)
+		cell.Count(counters.CallFailed)
 	} else {
-		cell.Count(tally.Redelivered)
+		cell.Count(counters.Redelivered)
 	}
 }
 
 // causes are the events of attempts that failed.
-var causes = map[refcache.Cause]tally.Event{
-	refcache.CauseError:   tally.AttemptError,
-	refcache.CausePanic:   tally.AttemptPanic,
-	refcache.CauseTimeout: tally.AttemptTimeout,
+var causes = map[refcache.Cause]counters.Event{
+	refcache.CauseError:   counters.AttemptError,
+	refcache.CausePanic:   counters.AttemptPanic,
+	refcache.CauseTimeout: counters.AttemptTimeout,
 }
 
-var finals = map[refcache.Status]tally.Event{refcache.Complete: tally.CallComplete, refcache.Failed: tally.CallFailed}
+var finals = map[refcache.Status]counters.Event{refcache.Complete: counters.CallComplete, refcache.Failed: counters.CallFailed}
 
 // results name events in spans and in the log.
-var results = map[tally.Event]string{
-	tally.AttemptComplete: "complete", tally.AttemptError: "error", tally.AttemptPanic: "panic", tally.AttemptTimeout: "timeout",
-	tally.AttemptCancelled: "cancelled", tally.AttemptHandedBack: "handed_back",
+var results = map[counters.Event]string{
+	counters.AttemptComplete: "complete", counters.AttemptError: "error", counters.AttemptPanic: "panic", counters.AttemptTimeout: "timeout",
+	counters.AttemptCancelled: "cancelled", counters.AttemptHandedBack: "handed_back",
 }
 
 // about are the log's keys of the attempt, and more.

@@ -7,8 +7,8 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/refq/refq/internal/counters"
 	"github.com/refq/refq/internal/store"
-	"github.com/refq/refq/internal/tally"
 	"github.com/refq/refq/refcache"
 )
 
@@ -58,7 +58,7 @@ type returned struct {
 
 // ending is how an attempt went.
 type ending struct {
-	event   tally.Event // AttemptCancelled: nobody wants the outcome
+	event   counters.Event // AttemptCancelled: nobody wants the outcome
 	outcome store.Outcome
 	err     error         // what it failed with
 	took    time.Duration // by the function
@@ -138,13 +138,13 @@ func (w *Worker) judge(task store.Record, got returned, ended error) ending {
 	var timeout *TimeoutError
 	switch {
 	case errors.Is(ended, ErrVoid):
-		return ending{event: tally.AttemptCancelled}
+		return ending{event: counters.AttemptCancelled}
 	case got.err == nil && len(got.result) > w.cfg.MaxResult:
 		got.err = Permanent(fmt.Errorf("result has %d bytes, more than max_result %d", len(got.result), w.cfg.MaxResult))
 	case got.err == nil:
-		return ending{event: tally.AttemptComplete, outcome: w.store.Completed(got.result)}
+		return ending{event: counters.AttemptComplete, outcome: w.store.Completed(got.result)}
 	case errors.Is(ended, ErrShutdown):
-		return ending{event: tally.AttemptHandedBack, outcome: store.Released("", w.id)}
+		return ending{event: counters.AttemptHandedBack, outcome: store.Released("", w.id)}
 	case errors.As(ended, &timeout):
 		got.cause = refcache.CauseTimeout
 		if !errors.As(got.err, &timeout) {

@@ -20,10 +20,10 @@ import (
 	"github.com/redis/go-redis/v9"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/refq/refq/internal/counters"
 	"github.com/refq/refq/internal/queue"
 	"github.com/refq/refq/internal/script"
 	"github.com/refq/refq/internal/store"
-	"github.com/refq/refq/internal/tally"
 	"github.com/refq/refq/internal/tracing"
 )
 
@@ -91,7 +91,7 @@ type Worker struct {
 	store   *store.Store
 	bell    *queue.Bell
 	log     *slog.Logger
-	tally   *tally.Tally
+	tally   *counters.Tally
 	tracer  tracing.Tracer
 
 	handlers map[function]handler // fixed once Run is called
@@ -115,7 +115,7 @@ func New(rdb redis.UniversalClient, c Config) *Worker {
 	scripts := script.New(rdb)
 	s := store.New(scripts)
 	w := &Worker{
-		rdb: rdb, scripts: scripts, cfg: c, id: newID(), store: s, bell: queue.New(scripts, s), tally: tally.New(s), tracer: tracing.New(c.Traces),
+		rdb: rdb, scripts: scripts, cfg: c, id: newID(), store: s, bell: queue.New(scripts, s), tally: counters.New(s), tracer: tracing.New(c.Traces),
 		handlers: map[function]handler{}, queues: map[string]bool{},
 		slots: make(chan struct{}, max(1, c.Concurrency)), suspect: make(chan struct{}, 1), stopping: make(chan struct{}),
 	}

@@ -1,6 +1,6 @@
-// Package tally counts in memory what a process does with calls, and every 2 s adds what is new to the minute that runs,
+// Package counters counts in memory what a process does with calls, and every 2 s adds what is new to the minute that runs,
 // in Redis. Counting costs no round trip and no allocation. What Redis then holds is approximate: it is for charts.
-package tally
+package counters
 
 import (
 	"context"

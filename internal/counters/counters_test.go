@@ -1,4 +1,4 @@
-package tally_test
+package counters_test
 
 import (
 	"fmt"
@@ -10,16 +10,16 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/refq/refq/internal/counters"
 	"github.com/refq/refq/internal/memredis"
 	"github.com/refq/refq/internal/store"
-	"github.com/refq/refq/internal/tally"
 	"github.com/refq/refq/refcache"
 )
 
 // world is a Tally and the Redis that it adds to, on the clock of a bubble.
 type world struct {
 	*testing.T
-	*tally.Tally
+	*counters.Tally
 	store  *store.Store
 	server *memredis.Server
 	sent   atomic.Int64 // commands that ran a script
@@ -37,7 +37,7 @@ func inWorld(t *testing.T, test func(w *world)) {
 		rdb := server.Client()
 		t.Cleanup(func() { require.NoError(t, rdb.Close()) })
 		w := &world{T: t, server: server, store: store.New(rdb)}
-		w.Tally = tally.New(w.store)
+		w.Tally = counters.New(w.store)
 		t.Cleanup(w.Close)
 		server.SetFaults(func(cmd []string) memredis.Fault {
 			if cmd[0] == "EVALSHA" {
@@ -63,10 +63,10 @@ func (w *world) stored(queue string) []refcache.FunctionStats {
 func TestCountsReachRedisWithinTwoSecondsOnce(t *testing.T) {
 	inWorld(t, func(w *world) {
 		c := w.Of("media", "thumb")
-		c.Count(tally.CallNew)
-		c.Count(tally.CallHit)
-		c.Observe(tally.AttemptDuration, 3*time.Second)
-		c.Observe(tally.QueueWait, time.Hour) // is not for Redis
+		c.Count(counters.CallNew)
+		c.Count(counters.CallHit)
+		c.Observe(counters.AttemptDuration, 3*time.Second)
+		c.Observe(counters.QueueWait, time.Hour) // is not for Redis
 		require.Empty(w, w.stored("media"))
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
@@ -76,7 +76,7 @@ func TestCountsReachRedisWithinTwoSecondsOnce(t *testing.T) {
 
 		time.Sleep(time.Minute)
 		require.Equal(w, []refcache.FunctionStats{want}, w.stored("media"))
-		c.Count(tally.CallFailed)
+		c.Count(counters.CallFailed)
 		time.Sleep(3 * time.Second)
 		want.Failed = 1
 		require.Equal(w, []refcache.FunctionStats{want}, w.stored("media"))
@@ -89,8 +89,8 @@ func TestNothingIsSentWhereNothingIsCounted(t *testing.T) {
 		time.Sleep(time.Hour)
 		require.Zero(w, w.sent.Load())
 		for range 1000 {
-			c.Count(tally.CallNew)
-			w.Of("media", "other").Count(tally.AttemptComplete) // alone, it is not for Redis
+			c.Count(counters.CallNew)
+			w.Of("media", "other").Count(counters.AttemptComplete) // alone, it is not for Redis
 		}
 		time.Sleep(time.Hour)
 		require.EqualValues(w, 1, w.sent.Load(), "however much happened")
@@ -100,12 +100,12 @@ func TestNothingIsSentWhereNothingIsCounted(t *testing.T) {
 func TestCountsWaitForRedis(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.down.Store(true)
-		w.Of("media", "thumb").Count(tally.CallNew)
+		w.Of("media", "thumb").Count(counters.CallNew)
 		time.Sleep(time.Minute)
 		require.Empty(w, w.stored("media"))
 		require.LessOrEqual(w, w.sent.Load(), int64(6), "it is not pestered")
 		w.down.Store(false)
-		w.Of("media", "thumb").Count(tally.CallNew)
+		w.Of("media", "thumb").Count(counters.CallNew)
 		time.Sleep(12 * time.Second)
 		require.EqualValues(w, 2, w.stored("media")[0].New)
 	})
@@ -114,10 +114,10 @@ func TestCountsWaitForRedis(t *testing.T) {
 func TestCloseFlushesAndIsTheEnd(t *testing.T) {
 	inWorld(t, func(w *world) {
 		c := w.Of("media", "thumb")
-		c.Count(tally.CallNew)
+		c.Count(counters.CallNew)
 		w.Close()
 		require.EqualValues(w, 1, w.stored("media")[0].New)
-		c.Count(tally.CallNew)
+		c.Count(counters.CallNew)
 		time.Sleep(time.Minute)
 		w.Close()
 		require.EqualValues(w, 1, w.stored("media")[0].New)
@@ -128,8 +128,8 @@ func TestCloseFlushesAndIsTheEnd(t *testing.T) {
 func TestFunctionsBeyondTheMostAreCountedTogether(t *testing.T) {
 	inWorld(t, func(w *world) {
 		for n := range 1000 {
-			w.Of("media", fmt.Sprintf("f%d", n)).Count(tally.CallNew)
-			w.Of(fmt.Sprintf("q%d", n), "f").Count(tally.CallNew)
+			w.Of("media", fmt.Sprintf("f%d", n)).Count(counters.CallNew)
+			w.Of(fmt.Sprintf("q%d", n), "f").Count(counters.CallNew)
 		}
 		counts := w.Counts()
 		require.Less(w, len(counts), 300)
@@ -137,26 +137,26 @@ func TestFunctionsBeyondTheMostAreCountedTogether(t *testing.T) {
 		others := map[string]int64{}
 		for _, c := range counts {
 			all += c.New
-			if c.Func == tally.Other {
+			if c.Func == counters.Other {
 				others[c.Queue] = c.New
 			}
 		}
 		require.EqualValues(w, 2000, all)
 		require.EqualValues(w, 950, others["media"])
 		require.EqualValues(w, 1, others["q60"])
-		require.Greater(w, others[tally.Other], int64(500))
+		require.Greater(w, others[counters.Other], int64(500))
 	})
 }
 
 func TestCountingAllocatesNothing(t *testing.T) {
-	all := tally.New(nil)
+	all := counters.New(nil)
 	all.Close() // it flushes nothing
 	queue, function := strings.Clone("media"), strings.Clone("thumb")
 	allocations := testing.AllocsPerRun(1000, func() {
 		c := all.Of(queue, function)
 		c.Started()
-		c.Count(tally.CallNew)
-		c.Observe(tally.AttemptDuration, time.Second)
+		c.Count(counters.CallNew)
+		c.Observe(counters.AttemptDuration, time.Second)
 		c.Ended()
 	})
 	require.Zero(t, int(allocations))
@@ -166,9 +166,9 @@ func TestCountingAllocatesNothing(t *testing.T) {
 func TestCountsTellEverythingThatWasCounted(t *testing.T) {
 	inWorld(t, func(w *world) {
 		c := w.Of("media", "thumb")
-		for n, e := range []tally.Event{tally.CallNew, tally.CallJoined, tally.CallHit, tally.CallComplete, tally.CallFailed, tally.CallCancelled,
-			tally.Redelivered, tally.AttemptComplete, tally.AttemptError, tally.AttemptPanic, tally.AttemptTimeout, tally.AttemptLost,
-			tally.AttemptCancelled, tally.AttemptHandedBack} {
+		for n, e := range []counters.Event{counters.CallNew, counters.CallJoined, counters.CallHit, counters.CallComplete, counters.CallFailed, counters.CallCancelled,
+			counters.Redelivered, counters.AttemptComplete, counters.AttemptError, counters.AttemptPanic, counters.AttemptTimeout, counters.AttemptLost,
+			counters.AttemptCancelled, counters.AttemptHandedBack} {
 			for range n + 1 {
 				c.Count(e)
 			}
@@ -176,10 +176,10 @@ func TestCountsTellEverythingThatWasCounted(t *testing.T) {
 		c.Started()
 		c.Started()
 		c.Ended()
-		for n, s := range []tally.Span{tally.AttemptDuration, tally.CallDuration, tally.QueueWait, tally.Backoff, tally.RetryLateness} {
+		for n, s := range []counters.Span{counters.AttemptDuration, counters.CallDuration, counters.QueueWait, counters.Backoff, counters.RetryLateness} {
 			c.Observe(s, time.Duration(n+1)*time.Second)
 		}
-		c.Observe(tally.QueueWait, -time.Hour)
+		c.Observe(counters.QueueWait, -time.Hour)
 		of := func(d ...time.Duration) (h refcache.Histogram) {
 			for _, d := range d {
 				h.Buckets[refcache.HistogramBucket(d)]++
