@@ -39,13 +39,13 @@ var arrows = map[string][]string{
 	"internal/guard":           {"refcache", "internal/problem"},
 	"internal/web":             {},
 	"internal/queues":          {"refcache", "producer", "internal/config", "internal/redact", "internal/guard"},
-	"internal/alike":           {"refcache"},
+	"internal/errpattern":      {"refcache"},
 	"internal/byhand":          {"refcache", "producer", "internal/guard"},
 	"internal/httpapi": {"internal/byhand", "refcache", "internal/codec", "producer", "internal/config", "internal/redact", "internal/problem",
 		"internal/guard", "internal/tracing", "internal/watch", "internal/web"},
 	"internal/watch": {"refcache", "producer"},
 	"internal/ui": {"internal/byhand", "refcache", "internal/codec", "producer", "internal/config", "internal/redact", "internal/guard", "internal/watch",
-		"internal/web", "internal/alike"},
+		"internal/web", "internal/errpattern"},
 	"internal/execfunc":  {"refcache", "internal/codec", "worker"},
 	"internal/bench":     {"refcache", "producer", "worker", "internal/netproxy"},
 	"internal/withredis": {"internal/redisserver"},
@@ -53,7 +53,7 @@ var arrows = map[string][]string{
 	"internal/otlp":      {},
 	"cmd/refq": {"refcache", "internal/codec", "producer", "worker", "internal/config", "internal/execfunc", "internal/memredis",
 		"internal/bench", "internal/otlp", "metrics", "internal/guard", "internal/httpapi", "internal/queues", "internal/ui", "internal/watch",
-		"internal/web", "internal/alike"},
+		"internal/web", "internal/errpattern"},
 }
 
 // borders says which of our packages alone may import somebody else's, in code that is not a test.

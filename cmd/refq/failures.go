@@ -4,7 +4,7 @@ import (
 	"context"
 	"strings"
 
-	"github.com/refq/refq/internal/alike"
+	"github.com/refq/refq/internal/errpattern"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 )
@@ -19,7 +19,7 @@ type failures struct {
 
 	total, left, exhausted, unreadable int
 
-	alike.Groups
+	errpattern.Groups
 }
 
 // count counts the calls that would be retried, by a walk through all of them.

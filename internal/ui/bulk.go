@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/refq/refq/internal/alike"
+	"github.com/refq/refq/internal/errpattern"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 )
@@ -35,7 +35,7 @@ type bulkData struct {
 	// Before: how many there are.
 	Calls, Left, Exhausted, Unreadable int
 	Partial                            bool // there are more, not counted
-	Groups                             []alike.Group
+	Groups                             []errpattern.Group
 	OtherGroups                        int // calls of groups that are not shown
 
 	// After: what became of them.
@@ -97,7 +97,7 @@ func (b bulkData) Title() string { return strings.ToUpper(b.Do[:1]) + b.Do[1:] +
 
 // countAll counts the calls, as far as that takes no time that people notice.
 func (u *UI) countAll(r *http.Request, b *bulkData) error {
-	var groups alike.Groups
+	var groups errpattern.Groups
 	enough := time.Now().Add(countingTime)
 	for from := producer.Cursor(""); ; {
 		found, err := u.search(r, b.Filter, from, bulkPage)

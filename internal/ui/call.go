@@ -10,7 +10,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/refq/refq/internal/alike"
+	"github.com/refq/refq/internal/errpattern"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 )
@@ -95,7 +95,7 @@ func (u *UI) task(r *http.Request, ref refcache.Ref) (producer.Task, error) {
 func alikeInARow(history []refcache.Attempt) int {
 	n, last := -1, ""
 	for _, a := range slices.Backward(history) {
-		switch pattern := alike.Pattern(a.Error); {
+		switch pattern := errpattern.Pattern(a.Error); {
 		case a.Cause == refcache.CauseCancelled:
 			continue // it tells of who cancelled it
 		case n >= 0 && pattern != last:

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/refq/refq/internal/alike"
+	"github.com/refq/refq/internal/errpattern"
 	"github.com/refq/refq/internal/redact"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
@@ -51,7 +51,7 @@ type callRow struct {
 
 // groupRow is calls with like errors in a list.
 type groupRow struct {
-	alike.Group
+	errpattern.Group
 	Path  string // the calls themselves
 	Retry string
 }
@@ -135,9 +135,9 @@ func newCallRow(i refcache.TaskInfo) callRow {
 			row.Detail += ", " + i.Progress.Message
 		}
 	case refcache.Retrying:
-		row.Detail, row.Bad = fmt.Sprintf("retry %d of %d: %s", i.RetryCount, i.MaxRetries, alike.Line(i.LastError)), true
+		row.Detail, row.Bad = fmt.Sprintf("retry %d of %d: %s", i.RetryCount, i.MaxRetries, errpattern.Line(i.LastError)), true
 	case refcache.Failed:
-		row.Detail, row.Bad = fmt.Sprintf("%s: %s", plural(i.Attempt, "attempt", "attempts"), alike.Line(i.LastError)), true
+		row.Detail, row.Bad = fmt.Sprintf("%s: %s", plural(i.Attempt, "attempt", "attempts"), errpattern.Line(i.LastError)), true
 	case refcache.Complete:
 		if i.StartedAt != nil && i.CompletedAt != nil {
 			row.Detail = "took " + duration(i.CompletedAt.Sub(*i.StartedAt))
@@ -157,16 +157,16 @@ func (u *UI) group(r *http.Request, v url.Values, f filter, data *callsData) err
 	if err != nil {
 		return err
 	}
-	var groups alike.Groups
+	var groups errpattern.Groups
 	for _, info := range found.Tasks {
 		groups.Add(info)
 	}
 	for _, g := range groups.Sorted() {
 		row := groupRow{Group: g}
-		if g.Error != alike.Unreadable {
+		if g.Error != errpattern.Unreadable {
 			of := f
 			of.Func = g.Func
-			if piece := alike.Piece(g.Error, redact.Mask); piece != "" {
+			if piece := errpattern.Piece(g.Error, redact.Mask); piece != "" {
 				of.Error = piece
 			}
 			row.Path, row.Retry = of.path(""), of.path("/retry")

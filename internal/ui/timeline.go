@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/refq/refq/internal/alike"
+	"github.com/refq/refq/internal/errpattern"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 )
@@ -332,7 +332,7 @@ const (
 func splitError(text string) errorText {
 	text = strings.TrimSpace(text)
 	lines := strings.Count(text, "\n") + 1
-	if line := alike.Line(text); !strings.HasPrefix(text, line) {
+	if line := errpattern.Line(text); !strings.HasPrefix(text, line) {
 		return errorText{line, text, lines}
 	}
 	var head []string

@@ -1,4 +1,4 @@
-package alike_test
+package errpattern_test
 
 import (
 	"fmt"
@@ -9,7 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/refq/refq/internal/alike"
+	"github.com/refq/refq/internal/errpattern"
 	"github.com/refq/refq/refcache"
 )
 
@@ -30,13 +30,13 @@ func TestWhatVariesIsLeftOutOfAPattern(t *testing.T) {
 		"":          "",
 		"no answer": "no answer",
 	} {
-		require.Equal(t, want, alike.Pattern(text), text)
+		require.Equal(t, want, errpattern.Pattern(text), text)
 	}
 }
 
 func TestAPatternIsOfBoundedLengthAndWholeCharacters(t *testing.T) {
 	for n := range 5 {
-		pattern := alike.Pattern(strings.Repeat("a", n) + strings.Repeat("€", 5000))
+		pattern := errpattern.Pattern(strings.Repeat("a", n) + strings.Repeat("€", 5000))
 		require.LessOrEqual(t, len(pattern), 300)
 		require.Greater(t, len(pattern), 296)
 		require.True(t, utf8.ValidString(pattern))
@@ -46,15 +46,15 @@ func TestAPatternIsOfBoundedLengthAndWholeCharacters(t *testing.T) {
 // A filter by the piece must find every call of the group.
 func TestThePieceOfAPatternIsInAllItsErrors(t *testing.T) {
 	for _, text := range []string{"dial tcp 10.0.0.3:6379: connection refused", `user "bob" is not known`, "exit status 1", "7"} {
-		require.Contains(t, text, alike.Piece(alike.Pattern(text)))
+		require.Contains(t, text, errpattern.Piece(errpattern.Pattern(text)))
 	}
-	require.Equal(t, ": connection refused", alike.Piece("dial tcp …: connection refused"))
-	require.Equal(t, "is locked", alike.Piece("*** is locked ***", "***"))
-	require.Empty(t, alike.Piece("… a …"), "it would find half of all errors")
+	require.Equal(t, ": connection refused", errpattern.Piece("dial tcp …: connection refused"))
+	require.Equal(t, "is locked", errpattern.Piece("*** is locked ***", "***"))
+	require.Empty(t, errpattern.Piece("… a …"), "it would find half of all errors")
 }
 
 func TestGroupsAreSortedByTheirCalls(t *testing.T) {
-	var g alike.Groups
+	var g errpattern.Groups
 	require.Empty(t, g.Sorted())
 	at := time.Unix(1_764_000_000, 0)
 	for n := range 5 {
@@ -63,16 +63,16 @@ func TestGroupsAreSortedByTheirCalls(t *testing.T) {
 	g.Add(refcache.TaskInfo{Func: "b", LastError: "down: 9"})
 	g.Add(refcache.TaskInfo{Func: "b", LastError: "up", CompletedAt: &at})
 	g.Add(refcache.TaskInfo{Unreadable: "record of x: 7 is wrong"})
-	require.Equal(t, []alike.Group{
+	require.Equal(t, []errpattern.Group{
 		{Func: "a", Error: "down: …", Calls: 5, Latest: at.Add(5 * time.Second)},
-		{Error: alike.Unreadable, Calls: 1},
+		{Error: errpattern.Unreadable, Calls: 1},
 		{Func: "b", Error: "down: …", Calls: 1},
 		{Func: "b", Error: "up", Calls: 1, Latest: at},
 	}, g.Sorted())
 }
 
 func TestGroupsBeyondAThousandAreCountedTogether(t *testing.T) {
-	var g alike.Groups
+	var g errpattern.Groups
 	for n := range 1200 {
 		g.Add(refcache.TaskInfo{Func: fmt.Sprint("f", n)})
 	}

@@ -1,6 +1,6 @@
-// Package alike groups failed calls whose errors say the same but for what varies from call to call: addresses, ids,
+// Package errpattern groups failed calls whose errors say the same but for what varies from call to call: addresses, ids,
 // numbers, what stands in quotes.
-package alike
+package errpattern
 
 import (
 	"cmp"
