@@ -19,7 +19,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/refq/refq/internal/redisserver"
+	"github.com/refq/refq/internal/testkit/redisserver"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 )

@@ -10,7 +10,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/refq/refq/internal/redisserver"
+	"github.com/refq/refq/internal/testkit/redisserver"
 )
 
 // Start returns the host:port of a redis-server on the loopback interface that all tests of the test binary share, so

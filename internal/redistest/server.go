@@ -3,7 +3,7 @@ package redistest
 import (
 	"testing"
 
-	"github.com/refq/refq/internal/redisserver"
+	"github.com/refq/refq/internal/testkit/redisserver"
 )
 
 // Server is a redis-server for one test. Its methods must not be called concurrently.

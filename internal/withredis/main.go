@@ -9,7 +9,7 @@ import (
 	"os/exec"
 	"os/signal"
 
-	"github.com/refq/refq/internal/redisserver"
+	"github.com/refq/refq/internal/testkit/redisserver"
 )
 
 func main() {

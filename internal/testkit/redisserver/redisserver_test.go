@@ -6,8 +6,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/refq/refq/internal/redisserver"
 	"github.com/refq/refq/internal/redistest"
+	"github.com/refq/refq/internal/testkit/redisserver"
 )
 
 // Whoever stopped it may have died before it let it go on.
