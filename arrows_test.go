@@ -27,7 +27,7 @@ var arrows = map[string][]string{
 	"metrics":                      {"refcache", "internal/store", "producer", "worker"},
 	"internal/memredis":            {"refcache"},
 	"internal/testkit/redisserver": {},
-	"internal/redistest":           {"internal/testkit/redisserver"},
+	"internal/testkit":             {"internal/testkit/redisserver"},
 	"internal/netproxy":            {},
 	"internal/e2e":                 {},
 	"internal/chaos":               {"refcache", "producer", "worker", "internal/testkit/redisserver", "internal/netproxy"},

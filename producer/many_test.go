@@ -10,8 +10,8 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
-	"github.com/refq/refq/internal/redistest"
 	"github.com/refq/refq/internal/store"
+	"github.com/refq/refq/internal/testkit"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 )
@@ -26,7 +26,7 @@ type many struct {
 // newMany makes n calls that failed for good, as workers would.
 func newMany(tb testing.TB, n int) many {
 	tb.Helper()
-	rdb, err := refcache.Connect("redis://" + redistest.New(tb).Addr)
+	rdb, err := refcache.Connect("redis://" + testkit.New(tb).Addr)
 	require.NoError(tb, err)
 	m := many{tb, rdb, producer.New(rdb, producer.Config{By: "ann@desk"})}
 	tb.Cleanup(func() {

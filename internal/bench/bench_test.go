@@ -15,7 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/refq/refq/internal/bench"
-	"github.com/refq/refq/internal/redistest"
+	"github.com/refq/refq/internal/testkit"
 	"github.com/refq/refq/refcache"
 )
 
@@ -43,7 +43,7 @@ type lab struct {
 func newLab(t *testing.T) lab {
 	t.Helper()
 	t.Parallel()
-	url := "redis://" + redistest.New(t, "--save", "").Addr
+	url := "redis://" + testkit.New(t, "--save", "").Addr
 	rdb, err := refcache.Connect(url)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, rdb.Close()) })

@@ -9,7 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/refq/refq/internal/redistest"
+	"github.com/refq/refq/internal/testkit"
 )
 
 // check is what refq doctor finds.
@@ -60,7 +60,7 @@ var commands = strings.Fields(`+time +del +exists +expire +expireat +get +incr +
 func TestUserWithTheRightsThatDoctorAsksForMakesAndRunsCalls(t *testing.T) {
 	t.Parallel()
 	for _, least := range []bool{false, true} {
-		addr := redistest.New(t).Addr
+		addr := testkit.New(t).Addr
 		admin := connect(t, "redis://"+addr)
 		grant := func(line string) {
 			words := []any{}
@@ -89,7 +89,7 @@ func TestUserWithTheRightsThatDoctorAsksForMakesAndRunsCalls(t *testing.T) {
 
 func TestDoctorFindsTheCallOfAKilledWorkerThatNobodyTakesOver(t *testing.T) {
 	t.Parallel()
-	s := newSiteAt(t, "redis://"+redistest.New(t).Addr, nil, nil)
+	s := newSiteAt(t, "redis://"+testkit.New(t).Addr, nil, nil)
 	w := s.worker()
 	call := s.call("{}")
 	first := s.next()

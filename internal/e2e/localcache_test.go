@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/refq/refq/internal/netproxy"
-	"github.com/refq/refq/internal/redistest"
+	"github.com/refq/refq/internal/testkit"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 )
@@ -107,7 +107,7 @@ func TestWithoutMessagesNoResultIsServedForMoreThanASecond(t *testing.T) {
 
 func TestACutSubscriptionCostsWhatWasKept(t *testing.T) {
 	t.Parallel()
-	l, fn := newLabAt(t, "redis://"+redistest.New(t).Addr), &counted{}
+	l, fn := newLabAt(t, "redis://"+testkit.New(t).Addr), &counted{}
 	l.worker(nil, fn.run)
 	var refuse atomic.Bool
 	way := l.way()

@@ -12,7 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
-	"github.com/refq/refq/internal/redistest"
+	"github.com/refq/refq/internal/testkit"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 )
@@ -20,7 +20,7 @@ import (
 // The buttons of asynq's web UI, and a hand that deletes all that asynq has, key by key.
 func TestCallsRunWhateverIsPressedInAsynqsTools(t *testing.T) {
 	t.Parallel()
-	s := newSiteAt(t, "redis://"+redistest.New(t).Addr, keys{"retry_delay": "4s", "retry_jitter": 0}, nil)
+	s := newSiteAt(t, "redis://"+testkit.New(t).Addr, keys{"retry_delay": "4s", "retry_jitter": 0}, nil)
 	rdb := connect(t, s.redis)
 	tools := asynq.NewInspectorFromRedisClient(rdb)
 	for name, press := range map[string]func(id string) error{
@@ -85,7 +85,7 @@ func deleteOneByOne(t *testing.T, rdb redis.UniversalClient) error {
 // A flush takes the calls in flight with it. Their waiters are told, later calls run, and nothing has to be restarted.
 func TestAFlushEndsWaitingAndNothingElse(t *testing.T) {
 	t.Parallel()
-	s := newSiteAt(t, "redis://"+redistest.New(t).Addr, nil, nil)
+	s := newSiteAt(t, "redis://"+testkit.New(t).Addr, nil, nil)
 	s.worker()
 	rdb, p, f := connect(t, s.redis), s.producer(), declared(s.queue)
 	call := s.call(`"runs"`)

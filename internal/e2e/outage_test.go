@@ -16,14 +16,14 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
-	"github.com/refq/refq/internal/redistest"
+	"github.com/refq/refq/internal/testkit"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 )
 
 func TestACallSurvivesARestartOfRedisWithOneOutcome(t *testing.T) {
 	t.Parallel()
-	server := redistest.New(t, "--appendonly", "yes")
+	server := testkit.New(t, "--appendonly", "yes")
 	s := newSiteAt(t, "redis://"+server.Addr, nil, nil)
 	w := s.worker()
 	caller := s.call("{}")
@@ -40,7 +40,7 @@ func TestACallSurvivesARestartOfRedisWithOneOutcome(t *testing.T) {
 
 func TestAWorkerWaitsForARedisThatIsDown(t *testing.T) {
 	t.Parallel()
-	server := redistest.New(t)
+	server := testkit.New(t)
 	server.Stop()
 	s := newSiteAt(t, "redis://"+server.Addr, nil, nil)
 	w := s.start("worker")
@@ -54,7 +54,7 @@ func TestAWorkerWaitsForARedisThatIsDown(t *testing.T) {
 
 func TestAWorkerStopsAlthoughRedisIsDown(t *testing.T) {
 	t.Parallel()
-	server := redistest.New(t)
+	server := testkit.New(t)
 	s := newSiteAt(t, "redis://"+server.Addr, nil, keys{"shutdown_timeout": "3s"})
 	w := s.worker()
 	s.submit("{}")
@@ -106,7 +106,7 @@ func TestAttemptsThatOutliveACutNetworkAreKept(t *testing.T) {
 
 func TestAFlushIsToldToWaitersAndEndsNothingElse(t *testing.T) {
 	t.Parallel()
-	server := redistest.New(t)
+	server := testkit.New(t)
 	s := newSiteAt(t, "redis://"+server.Addr, nil, nil)
 	s.worker()
 	p, f := s.producer(), declared(s.queue)
@@ -145,7 +145,7 @@ func TestAFlushIsToldToWaitersAndEndsNothingElse(t *testing.T) {
 // The server is killed, not asked to end: what it had not answered may have happened or not.
 func TestEverythingFlowsOnAfterRedisIsKilledUnderLoad(t *testing.T) {
 	t.Parallel()
-	server := redistest.New(t, "--appendonly", "yes", "--appendfsync", "always")
+	server := testkit.New(t, "--appendonly", "yes", "--appendfsync", "always")
 	l, fn := newLabAt(t, "redis://"+server.Addr), &counted{}
 	l.worker(nil, fn.run)
 	l.worker(nil, fn.run)
@@ -192,7 +192,7 @@ func killServer(t *testing.T, rdb redis.UniversalClient) {
 func TestAPasswordWorksAndIsNeverShown(t *testing.T) {
 	t.Parallel()
 	const secret = "s3cr3t-Pass"
-	server := redistest.New(t, "--requirepass", secret)
+	server := testkit.New(t, "--requirepass", secret)
 	s := newSiteAt(t, "redis://:"+secret+"@"+server.Addr, nil, keys{"log_level": "debug"})
 	s.worker()
 	ref := s.submit("{}")

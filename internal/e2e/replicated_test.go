@@ -14,13 +14,13 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
-	"github.com/refq/refq/internal/redistest"
+	"github.com/refq/refq/internal/testkit"
 )
 
 // replicated is a Redis with a replica, and a Sentinel that replaces one by the other.
 type replicated struct {
 	t                         *testing.T
-	master, replica, sentinel *redistest.Server
+	master, replica, sentinel *testkit.Server
 	url                       string
 }
 
@@ -30,17 +30,17 @@ var replication = []string{"--save", "", "--appendonly", "no", "--repl-diskless-
 
 func newReplicated(t *testing.T) *replicated {
 	t.Helper()
-	r := &replicated{t: t, master: redistest.New(t, replication...)}
+	r := &replicated{t: t, master: testkit.New(t, replication...)}
 	host, port, err := net.SplitHostPort(r.master.Addr)
 	require.NoError(t, err)
-	r.replica = redistest.New(t, append([]string{"--replicaof", host, port}, replication...)...)
+	r.replica = testkit.New(t, append([]string{"--replicaof", host, port}, replication...)...)
 	r.until(r.replica, "master_link_status:up") // a Sentinel that starts later knows it at once
 	file := filepath.Join(t.TempDir(), "sentinel.conf")
 	require.NoError(t, os.WriteFile(file, fmt.Appendf(nil, `sentinel monitor main %s %s 1
 sentinel down-after-milliseconds main 1000
 sentinel failover-timeout main 3000
 `, host, port), 0o600))
-	r.sentinel = redistest.New(t, file, "--sentinel")
+	r.sentinel = testkit.New(t, file, "--sentinel")
 	r.url = "redis-sentinel://" + r.sentinel.Addr + "/0?master=main"
 	sentinel := redis.NewSentinelClient(&redis.Options{Addr: r.sentinel.Addr})
 	t.Cleanup(func() { _ = sentinel.Close() })
@@ -52,13 +52,13 @@ sentinel failover-timeout main 3000
 }
 
 // ask is a client of one of the servers alone.
-func (r *replicated) ask(s *redistest.Server) redis.UniversalClient {
+func (r *replicated) ask(s *testkit.Server) redis.UniversalClient {
 	r.t.Helper()
 	return connect(r.t, "redis://"+s.Addr)
 }
 
 // until waits for what a server says about its replication.
-func (r *replicated) until(s *redistest.Server, says string) {
+func (r *replicated) until(s *testkit.Server, says string) {
 	r.t.Helper()
 	rdb := r.ask(s)
 	require.Eventually(r.t, func() bool {

@@ -16,7 +16,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
-	"github.com/refq/refq/internal/redistest"
+	"github.com/refq/refq/internal/testkit"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 )
@@ -46,7 +46,7 @@ func newSite(t *testing.T, function keys) *site {
 
 func sharedRedis(t *testing.T) string {
 	t.Helper()
-	return "redis://" + redistest.Start(t)
+	return "redis://" + testkit.Start(t)
 }
 
 // newSiteAt is a site on another Redis, with global keys, too.

@@ -13,17 +13,17 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/refq/refq/internal/redistest"
+	"github.com/refq/refq/internal/testkit"
 )
 
 func TestACallThroughASentinel(t *testing.T) {
 	t.Parallel()
-	master := redistest.New(t)
+	master := testkit.New(t)
 	host, port, err := net.SplitHostPort(master.Addr)
 	require.NoError(t, err)
 	file := filepath.Join(t.TempDir(), "sentinel.conf") // which the Sentinel writes, too
 	require.NoError(t, os.WriteFile(file, fmt.Appendf(nil, "sentinel monitor main %s %s 1\n", host, port), 0o600))
-	sentinel := redistest.New(t, file, "--sentinel")
+	sentinel := testkit.New(t, file, "--sentinel")
 
 	s := newSiteAt(t, "redis-sentinel://"+sentinel.Addr+"/0?master=main", nil, nil)
 	s.callAndResult()
@@ -31,7 +31,7 @@ func TestACallThroughASentinel(t *testing.T) {
 
 func TestACallInACluster(t *testing.T) {
 	t.Parallel()
-	node := redistest.New(t, "--cluster-enabled", "yes")
+	node := testkit.New(t, "--cluster-enabled", "yes")
 	s := newSiteAt(t, node.Addr+",", nil, nil)
 	rdb := connect(t, node.Addr)
 	require.NoError(t, rdb.ClusterAddSlotsRange(t.Context(), 0, 16383).Err())

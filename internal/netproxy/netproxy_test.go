@@ -20,7 +20,7 @@ import (
 
 	"github.com/refq/refq/internal/memredis"
 	"github.com/refq/refq/internal/netproxy"
-	"github.com/refq/refq/internal/redistest"
+	"github.com/refq/refq/internal/testkit"
 	"github.com/refq/refq/refcache"
 )
 
@@ -46,7 +46,7 @@ type road struct {
 func onRoads(t *testing.T, test func(r road)) {
 	t.Helper()
 	servers := map[string]func(t *testing.T) string{
-		"redis": func(t *testing.T) string { return redistest.Start(t) },
+		"redis": func(t *testing.T) string { return testkit.Start(t) },
 		"memory": func(t *testing.T) string {
 			server, err := memredis.Listen("127.0.0.1:0")
 			require.NoError(t, err)
@@ -347,7 +347,7 @@ func TestAnOutageCutsAndRefusesUntilItIsHealed(t *testing.T) {
 
 func TestConnectionsAreCutWhileTheServerIsDown(t *testing.T) {
 	t.Parallel()
-	server := redistest.New(t)
+	server := testkit.New(t)
 	proxy, err := netproxy.Listen(server.Addr)
 	require.NoError(t, err)
 	defer proxy.Close()

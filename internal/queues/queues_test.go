@@ -31,7 +31,7 @@ import (
 	"github.com/refq/refq/internal/memredis"
 	"github.com/refq/refq/internal/queues"
 	"github.com/refq/refq/internal/redact"
-	"github.com/refq/refq/internal/redistest"
+	"github.com/refq/refq/internal/testkit"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 	"github.com/refq/refq/worker"
@@ -274,7 +274,7 @@ func TestATaskWithoutItsHashTakesNoPageDown(t *testing.T) {
 	t.Run("memory", func(t *testing.T) { inWorld(t, setup{}, test) })
 	t.Run("redis", func(t *testing.T) {
 		t.Parallel()
-		rdb, err := refcache.Connect("redis://" + redistest.Start(t))
+		rdb, err := refcache.Connect("redis://" + testkit.Start(t))
 		require.NoError(t, err)
 		test(newWorld(t, rdb, setup{}))
 	})

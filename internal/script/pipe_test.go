@@ -15,8 +15,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/refq/refq/internal/netproxy"
-	"github.com/refq/refq/internal/redistest"
 	"github.com/refq/refq/internal/script"
+	"github.com/refq/refq/internal/testkit"
 	"github.com/refq/refq/refcache"
 )
 
@@ -38,7 +38,7 @@ type road struct {
 }
 
 func newRoad(t *testing.T) road {
-	addr := redistest.Start(t)
+	addr := testkit.Start(t)
 	proxy, err := netproxy.Listen(addr)
 	require.NoError(t, err)
 	t.Cleanup(proxy.Close)

@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/refq/refq/internal/memredis"
-	"github.com/refq/refq/internal/redistest"
 	"github.com/refq/refq/internal/store"
+	"github.com/refq/refq/internal/testkit"
 	"github.com/refq/refq/refcache"
 )
 
@@ -99,7 +99,7 @@ func TestASubmitAmongManyThatRedisRefusesForNowIsSentAgain(t *testing.T) {
 
 func TestManySubmitsInAClusterWithoutScripts(t *testing.T) {
 	t.Parallel()
-	node := redistest.New(t, "--cluster-enabled", "yes")
+	node := testkit.New(t, "--cluster-enabled", "yes")
 	plain := redis.NewClient(&redis.Options{Addr: node.Addr})
 	defer plain.Close()
 	require.NoError(t, plain.ClusterAddSlotsRange(t.Context(), 0, 16383).Err())

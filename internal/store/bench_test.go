@@ -12,9 +12,9 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
-	"github.com/refq/refq/internal/redistest"
 	"github.com/refq/refq/internal/script"
 	"github.com/refq/refq/internal/store"
+	"github.com/refq/refq/internal/testkit"
 	"github.com/refq/refq/refcache"
 )
 
@@ -29,7 +29,7 @@ type stand struct {
 }
 
 func newStand(b *testing.B) *stand {
-	rdb, err := refcache.Connect("redis://" + redistest.Start(b))
+	rdb, err := refcache.Connect("redis://" + testkit.Start(b))
 	require.NoError(b, err)
 	name := "q" + strings.ToLower(rand.Text())
 	b.Cleanup(func() { require.NoError(b, rdb.Close()) })
@@ -84,11 +84,11 @@ func (s *stand) measure(do func(n int), before ...func(n int)) {
 	for _, do := range before {
 		s.all(do)
 	}
-	began := redistest.CPU(s, s.rdb)
+	began := testkit.CPU(s, s.rdb)
 	s.ResetTimer()
 	s.all(do)
 	s.StopTimer()
-	s.ReportMetric((redistest.CPU(s, s.rdb)-began)*1e6/float64(s.N), "redis-us/op")
+	s.ReportMetric((testkit.CPU(s, s.rdb)-began)*1e6/float64(s.N), "redis-us/op")
 }
 
 func BenchmarkSubmit(b *testing.B) {

@@ -10,8 +10,8 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
-	"github.com/refq/refq/internal/redistest"
 	"github.com/refq/refq/internal/store"
+	"github.com/refq/refq/internal/testkit"
 	"github.com/refq/refq/refcache"
 )
 
@@ -25,7 +25,7 @@ type guarded struct {
 
 func newGuarded(t *testing.T, rights ...any) *guarded {
 	t.Helper()
-	addr := redistest.New(t).Addr
+	addr := testkit.New(t).Addr
 	g := &guarded{T: t, addr: addr, admin: dial(t, "redis://"+addr)}
 	g.permit(append([]any{"on", "nopass"}, rights...)...)
 	g.app = store.New(dial(t, "redis://app:any@"+addr))

@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/refq/refq/internal/memredis"
-	"github.com/refq/refq/internal/redistest"
 	"github.com/refq/refq/internal/store"
+	"github.com/refq/refq/internal/testkit"
 	"github.com/refq/refq/refcache"
 )
 
@@ -39,7 +39,7 @@ func TestServerTellsVersionMemoryAndPersistence(t *testing.T) {
 		{[]string{"--save", "60 1", "--maxmemory-policy", "allkeys-lru", "--maxmemory", "100mb"}, "allkeys-lru", 100 << 20, false, true},
 		{[]string{"--save", "", "--appendonly", "yes"}, "noeviction", 0, true, false},
 	} {
-		addr := redistest.New(t, c.args...).Addr
+		addr := testkit.New(t, c.args...).Addr
 		s := lookAt(t, "redis://"+addr)
 		require.Regexp(t, `^\d+\.\d+\.\d+$`, s.Version)
 		require.Positive(t, s.UsedMemory)
@@ -82,7 +82,7 @@ func TestServerMayKeepEverythingToItself(t *testing.T) {
 
 func TestEveryMasterOfAClusterIsLookedAt(t *testing.T) {
 	t.Parallel()
-	node := redistest.New(t, "--cluster-enabled", "yes")
+	node := testkit.New(t, "--cluster-enabled", "yes")
 	require.NoError(t, dial(t, "redis://"+node.Addr).ClusterAddSlotsRange(t.Context(), 0, 16383).Err())
 	s := lookAt(t, node.Addr+",")
 	_, port, err := net.SplitHostPort(node.Addr)

@@ -11,8 +11,8 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
-	"github.com/refq/refq/internal/redistest"
 	"github.com/refq/refq/internal/store"
+	"github.com/refq/refq/internal/testkit"
 	"github.com/refq/refq/refcache"
 )
 
@@ -20,7 +20,7 @@ import (
 // completions.
 func TestWhatACompleteCallTakesOfRedis(t *testing.T) {
 	t.Parallel()
-	rdb := redis.NewClient(&redis.Options{Addr: redistest.New(t).Addr})
+	rdb := redis.NewClient(&redis.Options{Addr: testkit.New(t).Addr})
 	t.Cleanup(func() { require.NoError(t, rdb.Close()) })
 	s := store.New(rdb)
 	const queue = "default"

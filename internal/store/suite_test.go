@@ -17,9 +17,9 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/refq/refq/internal/memredis"
-	"github.com/refq/refq/internal/redistest"
 	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/internal/store/storetest"
+	"github.com/refq/refq/internal/testkit"
 	"github.com/refq/refq/refcache"
 )
 
@@ -55,7 +55,7 @@ func onBoth(t *testing.T, test func(q *queue)) {
 }
 
 func realRedis(t *testing.T) redis.UniversalClient {
-	rdb, err := refcache.Connect("redis://" + redistest.Start(t))
+	rdb, err := refcache.Connect("redis://" + testkit.Start(t))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, rdb.Close()) })
 	return rdb

@@ -6,13 +6,13 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/refq/refq/internal/redistest"
+	"github.com/refq/refq/internal/testkit"
 	"github.com/refq/refq/internal/testkit/redisserver"
 )
 
 // Whoever stopped it may have died before it let it go on.
 func TestServerThatStandsStillEndsWithItsStarter(t *testing.T) {
-	redistest.Start(t) // skips where there is no redis-server
+	testkit.Start(t) // skips where there is no redis-server
 	s, err := redisserver.Start("--save", "", "--dir", t.TempDir())
 	require.NoError(t, err)
 	require.NoError(t, s.Signal("STOP"))

@@ -1,5 +1,5 @@
-// Package redistest gives tests a real Redis.
-package redistest
+// Package testkit gives tests a real Redis.
+package testkit
 
 import (
 	"os"

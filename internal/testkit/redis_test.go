@@ -1,4 +1,4 @@
-package redistest_test
+package testkit_test
 
 import (
 	"testing"
@@ -6,20 +6,20 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
-	"github.com/refq/refq/internal/redistest"
+	"github.com/refq/refq/internal/testkit"
 	"github.com/refq/refq/refcache"
 )
 
 func TestAllTestsShareOneServer(t *testing.T) {
 	t.Parallel()
-	addr := redistest.Start(t)
-	require.Equal(t, addr, redistest.Start(t))
+	addr := testkit.Start(t)
+	require.Equal(t, addr, testkit.Start(t))
 	require.Contains(t, connect(t, addr).Info(t.Context(), "server").Val(), "redis_version")
 }
 
 func TestAServerOfATestComesBackWithWhatItKept(t *testing.T) {
 	t.Parallel()
-	s := redistest.New(t, "--appendonly", "yes")
+	s := testkit.New(t, "--appendonly", "yes")
 	rdb := connect(t, s.Addr)
 	require.NoError(t, rdb.Set(t.Context(), "key", "kept", 0).Err())
 	s.Stop()
@@ -30,7 +30,7 @@ func TestAServerOfATestComesBackWithWhatItKept(t *testing.T) {
 
 func TestAKilledServerSavesNothing(t *testing.T) {
 	t.Parallel()
-	s := redistest.New(t, "--save", "3600 1")
+	s := testkit.New(t, "--save", "3600 1")
 	rdb := connect(t, s.Addr)
 	require.NoError(t, rdb.Set(t.Context(), "key", "stopped", 0).Err())
 	s.Stop()
@@ -50,7 +50,7 @@ func connect(t *testing.T, addr string) redis.UniversalClient {
 
 func TestAKilledServerComesBackWithWhatItWrote(t *testing.T) {
 	t.Parallel()
-	s := redistest.New(t, "--appendonly", "yes", "--appendfsync", "always")
+	s := testkit.New(t, "--appendonly", "yes", "--appendfsync", "always")
 	rdb := connect(t, s.Addr)
 	require.NoError(t, rdb.Set(t.Context(), "key", "kept", 0).Err())
 	s.Kill()
