@@ -46,13 +46,13 @@ var arrows = map[string][]string{
 	"internal/watch": {"refcache", "producer"},
 	"internal/ui": {"internal/byhand", "refcache", "internal/codec", "producer", "internal/config", "internal/redact", "internal/guard", "internal/watch",
 		"internal/web", "internal/errpattern"},
-	"internal/execfunc":  {"refcache", "internal/codec", "worker"},
-	"internal/bench":     {"refcache", "producer", "worker", "internal/netproxy"},
-	"internal/withredis": {"internal/testkit/redisserver"},
-	"internal/webload":   {"refcache", "producer", "worker"},
-	"internal/otlp":      {},
+	"internal/execfunc":     {"refcache", "internal/codec", "worker"},
+	"internal/bench":        {"refcache", "producer", "worker", "internal/netproxy"},
+	"internal/withredis":    {"internal/testkit/redisserver"},
+	"internal/webload":      {"refcache", "producer", "worker"},
+	"internal/tracing/otlp": {},
 	"cmd/refq": {"refcache", "internal/codec", "producer", "worker", "internal/config", "internal/execfunc", "internal/memredis",
-		"internal/bench", "internal/otlp", "metrics", "internal/guard", "internal/httpapi", "internal/queues", "internal/ui", "internal/watch",
+		"internal/bench", "internal/tracing/otlp", "metrics", "internal/guard", "internal/httpapi", "internal/queues", "internal/ui", "internal/watch",
 		"internal/web", "internal/errpattern"},
 }
 
@@ -68,10 +68,10 @@ var borders = map[string][]string{
 	"github.com/maypok86/otter":     {"producer"},
 	"github.com/prometheus/":        {"metrics"},
 	// The libraries know OpenTelemetry's API: the interface of providers, and how spans are named and found.
-	"go.opentelemetry.io/otel/trace":       {"internal/tracing", "internal/otlp", "producer", "worker"},
+	"go.opentelemetry.io/otel/trace":       {"internal/tracing", "internal/tracing/otlp", "producer", "worker"},
 	"go.opentelemetry.io/otel/propagation": {"internal/tracing"},
-	"go.opentelemetry.io/otel/sdk":         {"internal/otlp"},
-	"go.opentelemetry.io/otel/exporters":   {"internal/otlp"},
+	"go.opentelemetry.io/otel/sdk":         {"internal/tracing/otlp"},
+	"go.opentelemetry.io/otel/exporters":   {"internal/tracing/otlp"},
 }
 
 func TestPackagesImportOnlyWhatTheArrowsAllow(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/refq/refq/internal/config"
-	"github.com/refq/refq/internal/otlp"
+	"github.com/refq/refq/internal/tracing/otlp"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 )
