@@ -37,15 +37,15 @@ var arrows = map[string][]string{
 	"internal/config":              {"refcache", "internal/redact"},
 	"internal/problem":             {},
 	"internal/guard":               {"refcache", "internal/problem"},
-	"internal/web":                 {},
+	"internal/web/server":          {},
 	"internal/queues":              {"refcache", "producer", "internal/config", "internal/redact", "internal/guard"},
 	"internal/errpattern":          {"refcache"},
 	"internal/byhand":              {"refcache", "producer", "internal/guard"},
 	"internal/httpapi": {"internal/byhand", "refcache", "internal/codec", "producer", "internal/config", "internal/redact", "internal/problem",
-		"internal/guard", "internal/tracing", "internal/watch", "internal/web"},
+		"internal/guard", "internal/tracing", "internal/watch", "internal/web/server"},
 	"internal/watch": {"refcache", "producer"},
 	"internal/ui": {"internal/byhand", "refcache", "internal/codec", "producer", "internal/config", "internal/redact", "internal/guard", "internal/watch",
-		"internal/web", "internal/errpattern"},
+		"internal/web/server", "internal/errpattern"},
 	"internal/execfunc":     {"refcache", "internal/codec", "worker"},
 	"internal/bench":        {"refcache", "producer", "worker", "internal/netproxy"},
 	"internal/withredis":    {"internal/testkit/redisserver"},
@@ -53,7 +53,7 @@ var arrows = map[string][]string{
 	"internal/tracing/otlp": {},
 	"cmd/refq": {"refcache", "internal/codec", "producer", "worker", "internal/config", "internal/execfunc", "internal/memredis",
 		"internal/bench", "internal/tracing/otlp", "metrics", "internal/guard", "internal/httpapi", "internal/queues", "internal/ui", "internal/watch",
-		"internal/web", "internal/errpattern"},
+		"internal/web/server", "internal/errpattern"},
 }
 
 // borders says which of our packages alone may import somebody else's, in code that is not a test.

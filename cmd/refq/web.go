@@ -15,7 +15,7 @@ import (
 	"github.com/refq/refq/internal/queues"
 	"github.com/refq/refq/internal/ui"
 	"github.com/refq/refq/internal/watch"
-	"github.com/refq/refq/internal/web"
+	"github.com/refq/refq/internal/web/server"
 	"github.com/refq/refq/metrics"
 	"github.com/refq/refq/producer"
 )
@@ -143,7 +143,7 @@ func (a *app) serveWeb(ctx context.Context, rdb redis.UniversalClient, s *site) 
 	p := producer.New(rdb, producer.Config{Namespace: a.cfg.Namespace, MaxArgs: a.cfg.MaxArgs, Traces: a.traces.Provider()})
 	defer p.Close()
 	a.log.Info("web started", "address", s.Addr().String(), "credentials", len(s.credentials), "read_only", a.cfg.Web.ReadOnly)
-	err := web.Serve(ctx, s, a.handler(p, rdb, s), a.log)
+	err := server.Serve(ctx, s, a.handler(p, rdb, s), a.log)
 	a.log.Info("web stopped")
 	if err != nil {
 		a.complain(err) // here, since at the end of ctx an error is taken for the interruption itself

@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/refq/refq/internal/tracing"
-	"github.com/refq/refq/internal/web"
+	"github.com/refq/refq/internal/web/server"
 	"github.com/refq/refq/refcache"
 )
 
@@ -52,11 +52,11 @@ func (a *API) batch(w http.ResponseWriter, r *http.Request) error {
 	if err := rc.EnableFullDuplex(); err != nil {
 		return fmt.Errorf("read and write at the same time: %w", err)
 	}
-	ctx, cancel := web.Linger(w, r)
+	ctx, cancel := server.Linger(w, r)
 	defer cancel()
 	// A server that stops waits for no line.
 	defer context.AfterFunc(ctx, func() { _ = rc.SetReadDeadline(time.Now()) })()
-	web.Allow(w, batchPatient)
+	server.Allow(w, batchPatient)
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	w.WriteHeader(http.StatusOK)
 	if err := rc.Flush(); err != nil { // clients that send lines only once they have an answer
@@ -151,7 +151,7 @@ func (b *batch) write(answer batchAnswer) {
 	if b.err != nil {
 		return
 	}
-	web.Allow(b.w, batchPatient)
+	server.Allow(b.w, batchPatient)
 	if err == nil {
 		_, err = b.w.Write(text)
 	}

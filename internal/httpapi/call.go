@@ -16,7 +16,7 @@ import (
 	"github.com/refq/refq/internal/config"
 	"github.com/refq/refq/internal/guard"
 	"github.com/refq/refq/internal/tracing"
-	"github.com/refq/refq/internal/web"
+	"github.com/refq/refq/internal/web/server"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 )
@@ -163,7 +163,7 @@ func (a *API) call(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := web.Linger(w, r)
+	ctx, cancel := server.Linger(w, r)
 	defer cancel()
 	res, err := a.make(tracing.Incoming(ctx, r.Header), plan)
 	if err != nil {
@@ -240,7 +240,7 @@ func retryAfter(res response, now time.Time) string {
 
 // write sends an answer. Who is not there to read it cannot be told.
 func write(w http.ResponseWriter, status int, kind string, text []byte) {
-	web.Allow(w, writeTimeout)
+	server.Allow(w, writeTimeout)
 	w.Header().Set("Content-Type", kind)
 	w.WriteHeader(status)
 	_, _ = w.Write(text)

@@ -6,7 +6,7 @@ import (
 	"net/http"
 
 	"github.com/refq/refq/internal/watch"
-	"github.com/refq/refq/internal/web"
+	"github.com/refq/refq/internal/web/server"
 	"github.com/refq/refq/refcache"
 )
 
@@ -23,9 +23,9 @@ func (a *API) events(w http.ResponseWriter, r *http.Request, ref refcache.Ref, f
 		w.WriteHeader(http.StatusNoContent) // so that browsers, which ask again after each end of a stream, stop
 		return nil
 	}
-	ctx, cancel := web.Linger(w, r)
+	ctx, cancel := server.Linger(w, r)
 	defer cancel()
-	out := web.OpenEvents(w)
+	out := server.OpenEvents(w)
 	for now := (watch.Call{Response: first}); ; {
 		if now.Err != nil {
 			out.Send("event: gone\ndata: %s\n\n", a.problem(now.Err).JSON())
@@ -36,14 +36,14 @@ func (a *API) events(w http.ResponseWriter, r *http.Request, ref refcache.Ref, f
 		}
 		for told := now; told.Same(now); {
 			var ok bool
-			if now, ok = web.Await(ctx, out, viewer.Next); !ok {
+			if now, ok = server.Await(ctx, out, viewer.Next); !ok {
 				return nil
 			}
 		}
 	}
 }
 
-func (a *API) tell(out *web.Events, res response, format refcache.Format) error {
+func (a *API) tell(out *server.Events, res response, format refcache.Format) error {
 	text, err := a.cfg.Redact.Response(res).JSON(format)
 	switch {
 	case err != nil:

@@ -7,7 +7,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/refq/refq/internal/web"
+	"github.com/refq/refq/internal/web/server"
 	"github.com/refq/refq/refcache"
 )
 
@@ -44,7 +44,7 @@ func (a *API) get(w http.ResponseWriter, r *http.Request) error {
 // await returns how the call stands when it has ended, the wait is over, or the server stops.
 func (a *API) await(w http.ResponseWriter, r *http.Request, ref refcache.Ref, wait time.Duration) (response, error) {
 	if wait > 0 {
-		ctx, cancel := web.Linger(w, r)
+		ctx, cancel := server.Linger(w, r)
 		defer cancel()
 		ctx, over := context.WithTimeout(ctx, wait)
 		defer over()

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/refq/refq/internal/watch"
-	"github.com/refq/refq/internal/web"
+	"github.com/refq/refq/internal/web/server"
 	"github.com/refq/refq/refcache"
 )
 
@@ -47,12 +47,12 @@ func (u *UI) live(w http.ResponseWriter, r *http.Request) {
 // stream tells a page of changes until it goes away or the server stops. It ends the watch.
 func stream[T any](w http.ResponseWriter, r *http.Request, viewer *watch.Viewer[T]) {
 	defer viewer.Leave()
-	ctx, cancel := web.Linger(w, r)
+	ctx, cancel := server.Linger(w, r)
 	defer cancel()
 	w.Header().Set("Cache-Control", "no-store")
-	out := web.OpenEvents(w)
+	out := server.OpenEvents(w)
 	for {
-		if _, ok := web.Await(ctx, out, viewer.Next); !ok {
+		if _, ok := server.Await(ctx, out, viewer.Next); !ok {
 			return
 		}
 		out.Send("event: changed\ndata: 1\n\n")

@@ -1,6 +1,6 @@
-// Package web runs an HTTP server for strangers: everything it does has a limit of time, but for what says that it takes
+// Package server runs an HTTP server for strangers: everything it does has a limit of time, but for what says that it takes
 // longer.
-package web
+package server
 
 import (
 	"context"

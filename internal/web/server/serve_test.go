@@ -1,4 +1,4 @@
-package web_test
+package server_test
 
 import (
 	"bufio"
@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
-	"github.com/refq/refq/internal/web"
+	"github.com/refq/refq/internal/web/server"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -48,7 +48,7 @@ func serve(h http.HandlerFunc) (p pipes, stop func() error) {
 	p = pipes{make(chan net.Conn), make(chan struct{})}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- web.Serve(ctx, p, h, slog.New(slog.DiscardHandler)) }()
+	go func() { done <- server.Serve(ctx, p, h, slog.New(slog.DiscardHandler)) }()
 	return p, func() error { cancel(); return <-done }
 }
 
@@ -109,7 +109,7 @@ func TestALingeringRequestOutlivesTheServersLimits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p, stop := serve(func(w http.ResponseWriter, r *http.Request) {
-			ctx, cancel := web.Linger(w, r)
+			ctx, cancel := server.Linger(w, r)
 			defer cancel()
 			select {
 			case <-time.After(time.Hour):
@@ -129,10 +129,10 @@ func TestALingeringRequestThatIsNotReadIsCutOffWhenItHasToBeRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		failed := make(chan error, 1)
 		p, stop := serve(func(w http.ResponseWriter, r *http.Request) {
-			_, cancel := web.Linger(w, r)
+			_, cancel := server.Linger(w, r)
 			defer cancel()
 			time.Sleep(time.Hour)
-			web.Allow(w, 10*time.Second)
+			server.Allow(w, 10*time.Second)
 			_, err := w.Write(make([]byte, 1<<20))
 			failed <- err
 		})
@@ -153,10 +153,10 @@ func TestStoppingEndsWhatLingersAndLetsTheRestFinish(t *testing.T) {
 				require.NoError(t, r.Context().Err())
 				return
 			}
-			ctx, cancel := web.Linger(w, r)
+			ctx, cancel := server.Linger(w, r)
 			defer cancel()
 			<-ctx.Done()
-			if errors.Is(context.Cause(ctx), web.ErrStopping) {
+			if errors.Is(context.Cause(ctx), server.ErrStopping) {
 				w.WriteHeader(http.StatusAccepted)
 			}
 		})
@@ -196,6 +196,6 @@ func TestAListenerThatFailsIsTold(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	require.NoError(t, l.Close())
-	err = web.Serve(t.Context(), l, http.NotFoundHandler(), slog.New(slog.DiscardHandler))
+	err = server.Serve(t.Context(), l, http.NotFoundHandler(), slog.New(slog.DiscardHandler))
 	require.ErrorContains(t, err, "serve HTTP on 127.0.0.1:")
 }
