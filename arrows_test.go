@@ -42,9 +42,9 @@ var arrows = map[string][]string{
 	"internal/errpattern":          {"refcache"},
 	"internal/byhand":              {"refcache", "producer", "internal/guard"},
 	"internal/httpapi": {"internal/byhand", "refcache", "internal/codec", "producer", "internal/config", "internal/redact", "internal/problem",
-		"internal/guard", "internal/tracing", "internal/watch", "internal/web/server"},
-	"internal/watch": {"refcache", "producer"},
-	"internal/ui": {"internal/byhand", "refcache", "internal/codec", "producer", "internal/config", "internal/redact", "internal/guard", "internal/watch",
+		"internal/guard", "internal/tracing", "internal/web/live", "internal/web/server"},
+	"internal/web/live": {"refcache", "producer"},
+	"internal/ui": {"internal/byhand", "refcache", "internal/codec", "producer", "internal/config", "internal/redact", "internal/guard", "internal/web/live",
 		"internal/web/server", "internal/errpattern"},
 	"internal/execfunc":     {"refcache", "internal/codec", "worker"},
 	"internal/bench":        {"refcache", "producer", "worker", "internal/netproxy"},
@@ -52,7 +52,7 @@ var arrows = map[string][]string{
 	"internal/webload":      {"refcache", "producer", "worker"},
 	"internal/tracing/otlp": {},
 	"cmd/refq": {"refcache", "internal/codec", "producer", "worker", "internal/config", "internal/execfunc", "internal/memredis",
-		"internal/bench", "internal/tracing/otlp", "metrics", "internal/guard", "internal/httpapi", "internal/queues", "internal/ui", "internal/watch",
+		"internal/bench", "internal/tracing/otlp", "metrics", "internal/guard", "internal/httpapi", "internal/queues", "internal/ui", "internal/web/live",
 		"internal/web/server", "internal/errpattern"},
 }
 

@@ -14,7 +14,7 @@ import (
 	"github.com/refq/refq/internal/httpapi"
 	"github.com/refq/refq/internal/queues"
 	"github.com/refq/refq/internal/ui"
-	"github.com/refq/refq/internal/watch"
+	"github.com/refq/refq/internal/web/live"
 	"github.com/refq/refq/internal/web/server"
 	"github.com/refq/refq/metrics"
 	"github.com/refq/refq/producer"
@@ -155,7 +155,7 @@ func (a *app) serveWeb(ctx context.Context, rdb redis.UniversalClient, s *site) 
 // handler is all that is served. Only probes pass the guard: they have no credentials, and hear nothing of calls.
 func (a *app) handler(p *producer.Producer, rdb redis.UniversalClient, s *site) http.Handler {
 	own := metrics.Handler(metrics.Config{Redis: rdb, Producer: p, Version: thisVersion().Version})
-	calls := watch.NewCalls(p)
+	calls := live.NewCalls(p)
 	guarded := http.NewServeMux()
 	guarded.Handle("/", ui.New(p, calls, a.cfg, a.log))
 	guarded.Handle(httpapi.Base+"/", httpapi.New(p, calls, a.cfg, a.log))

@@ -14,7 +14,7 @@ import (
 	"github.com/refq/refq/internal/config"
 	"github.com/refq/refq/internal/guard"
 	"github.com/refq/refq/internal/problem"
-	"github.com/refq/refq/internal/watch"
+	"github.com/refq/refq/internal/web/live"
 	"github.com/refq/refq/producer"
 )
 
@@ -31,7 +31,7 @@ const (
 type API struct {
 	producer *producer.Producer
 	hand     byhand.Hand
-	calls    *watch.Calls
+	calls    *live.Calls
 	cfg      config.Config
 	log      *slog.Logger
 	mux      *http.ServeMux
@@ -42,7 +42,7 @@ type API struct {
 // New returns an API that makes calls by p of the functions of cfg, and follows those of calls, which p knows. It hides what cfg.Redact says, and serves
 // cfg.Web.MaxRequests requests at a time, and as many again that may wait: others are answered 429. The log hears of
 // every change ([guard.Audit]).
-func New(p *producer.Producer, calls *watch.Calls, cfg config.Config, log *slog.Logger) *API {
+func New(p *producer.Producer, calls *live.Calls, cfg config.Config, log *slog.Logger) *API {
 	a := &API{producer: p, hand: byhand.New(p, log), calls: calls, cfg: cfg, log: log, mux: http.NewServeMux(),
 		quick: make(chan struct{}, cfg.Web.MaxRequests), waiting: make(chan struct{}, cfg.Web.MaxRequests)}
 	for _, r := range routes {

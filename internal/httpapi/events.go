@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"net/http"
 
-	"github.com/refq/refq/internal/watch"
+	"github.com/refq/refq/internal/web/live"
 	"github.com/refq/refq/internal/web/server"
 	"github.com/refq/refq/refcache"
 )
@@ -26,7 +26,7 @@ func (a *API) events(w http.ResponseWriter, r *http.Request, ref refcache.Ref, f
 	ctx, cancel := server.Linger(w, r)
 	defer cancel()
 	out := server.OpenEvents(w)
-	for now := (watch.Call{Response: first}); ; {
+	for now := (live.Call{Response: first}); ; {
 		if now.Err != nil {
 			out.Send("event: gone\ndata: %s\n\n", a.problem(now.Err).JSON())
 			return nil

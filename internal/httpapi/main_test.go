@@ -27,7 +27,7 @@ import (
 	"github.com/refq/refq/internal/httpapi"
 	"github.com/refq/refq/internal/memredis"
 	"github.com/refq/refq/internal/redact"
-	"github.com/refq/refq/internal/watch"
+	"github.com/refq/refq/internal/web/live"
 	"github.com/refq/refq/internal/web/server"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
@@ -123,7 +123,7 @@ func (w *world) serve(s setup) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {
-		done <- server.Serve(ctx, p, guard.New(s.guard).Handler(httpapi.New(w.p, watch.NewCalls(w.p), cfg, log)), log)
+		done <- server.Serve(ctx, p, guard.New(s.guard).Handler(httpapi.New(w.p, live.NewCalls(w.p), cfg, log)), log)
 	}()
 	transport := &http.Transport{DialContext: p.dial}
 	w.client = &http.Client{Transport: transport}

@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/refq/refq/internal/watch"
+	"github.com/refq/refq/internal/web/live"
 	"github.com/refq/refq/internal/web/server"
 	"github.com/refq/refq/refcache"
 )
@@ -45,7 +45,7 @@ func (u *UI) live(w http.ResponseWriter, r *http.Request) {
 }
 
 // stream tells a page of changes until it goes away or the server stops. It ends the watch.
-func stream[T any](w http.ResponseWriter, r *http.Request, viewer *watch.Viewer[T]) {
+func stream[T any](w http.ResponseWriter, r *http.Request, viewer *live.Viewer[T]) {
 	defer viewer.Leave()
 	ctx, cancel := server.Linger(w, r)
 	defer cancel()

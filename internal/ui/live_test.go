@@ -19,7 +19,7 @@ import (
 	"github.com/refq/refq/internal/guard"
 	"github.com/refq/refq/internal/memredis"
 	"github.com/refq/refq/internal/ui"
-	"github.com/refq/refq/internal/watch"
+	"github.com/refq/refq/internal/web/live"
 	"github.com/refq/refq/internal/web/server"
 	"github.com/refq/refq/producer"
 )
@@ -167,7 +167,7 @@ func TestAServerThatStopsEndsItsStreams(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	pages := ui.New(p, watch.NewCalls(p), config.Config{Web: config.Web{MaxRequests: 1}}, log)
+	pages := ui.New(p, live.NewCalls(p), config.Config{Web: config.Web{MaxRequests: 1}}, log)
 	ctx, stop := context.WithCancel(t.Context())
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(ctx, l, guard.New(guard.Config{Logger: log}).Handler(pages), log) }()

@@ -31,7 +31,7 @@ import (
 	"github.com/refq/refq/internal/memredis"
 	"github.com/refq/refq/internal/redact"
 	"github.com/refq/refq/internal/ui"
-	"github.com/refq/refq/internal/watch"
+	"github.com/refq/refq/internal/web/live"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 	"github.com/refq/refq/worker"
@@ -110,7 +110,7 @@ func (w *world) handlerOf(s setup, functions ...config.Function) http.Handler {
 	require.NoError(w, err)
 	log := slog.New(cfg.Redact.Handler(slog.NewTextHandler(w.log, nil)))
 	s.guard.Logger = log
-	return guard.New(s.guard).Handler(ui.New(w.p, watch.NewCalls(w.p), cfg, log))
+	return guard.New(s.guard).Handler(ui.New(w.p, live.NewCalls(w.p), cfg, log))
 }
 
 // work runs a worker until the test ends. What runs on it as hold runs until release.

@@ -10,13 +10,13 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/refq/refq/internal/watch"
+	"github.com/refq/refq/internal/web/live"
 )
 
 func TestNoPageIsUpdatedMoreThanFiveTimesASecond(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		hasty := watch.NewShared(func(ctx context.Context, _ int, _ <-chan struct{}, tell func(int)) {
+		hasty := live.NewShared(func(ctx context.Context, _ int, _ <-chan struct{}, tell func(int)) {
 			for n := 0; ctx.Err() == nil; n++ {
 				tell(n)
 				time.Sleep(time.Millisecond)

@@ -26,7 +26,7 @@ import (
 	"github.com/refq/refq/internal/byhand"
 	"github.com/refq/refq/internal/config"
 	"github.com/refq/refq/internal/guard"
-	"github.com/refq/refq/internal/watch"
+	"github.com/refq/refq/internal/web/live"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 )
@@ -48,8 +48,8 @@ type UI struct {
 
 	facts          *fresh[facts]
 	health         *fresh[refcache.Health]
-	followed       *watch.Calls
-	followedQueues *watch.Shared[struct{}, string]
+	followed       *live.Calls
+	followedQueues *live.Shared[struct{}, string]
 }
 
 // New returns pages about what p knows, and about the functions of cfg; calls are those that p knows. They hide what
@@ -58,11 +58,11 @@ type UI struct {
 //
 // Who asks is told by a [guard.Guard] in front of it, which also refuses what may not be asked: without one, nobody is
 // offered changes.
-func New(p *producer.Producer, calls *watch.Calls, cfg config.Config, log *slog.Logger) *UI {
+func New(p *producer.Producer, calls *live.Calls, cfg config.Config, log *slog.Logger) *UI {
 	u := &UI{producer: p, hand: byhand.New(p, log), cfg: cfg, log: log, mux: http.NewServeMux(), followed: calls,
 		slots: make(chan struct{}, cfg.Web.MaxRequests), viewers: make(chan struct{}, cfg.Web.MaxRequests)}
 	u.facts, u.health = newFresh(keepFacts, u.readFacts), newFresh(keepHealth, p.Health)
-	u.followedQueues = watch.NewShared(u.followQueues)
+	u.followedQueues = live.NewShared(u.followQueues)
 	for _, r := range routes {
 		u.mux.Handle(r.pattern, u.handler(r.handle))
 	}

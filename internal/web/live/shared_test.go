@@ -1,4 +1,4 @@
-package watch_test
+package live_test
 
 import (
 	"context"
@@ -10,15 +10,15 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/refq/refq/internal/watch"
+	"github.com/refq/refq/internal/web/live"
 	"github.com/refq/refq/producer"
 )
 
 func fresh() producer.RetryOption { return producer.FreshBudget() }
 
 // counting follows a number that grows every second.
-func counting(started, ended *int, mu *sync.Mutex) *watch.Shared[string, int] {
-	return watch.NewShared(func(ctx context.Context, _ string, _ <-chan struct{}, tell func(int)) {
+func counting(started, ended *int, mu *sync.Mutex) *live.Shared[string, int] {
+	return live.NewShared(func(ctx context.Context, _ string, _ <-chan struct{}, tell func(int)) {
 		mu.Lock()
 		*started++
 		mu.Unlock()
@@ -44,7 +44,7 @@ func TestAThingIsFollowedOnceAndAsLongAsSomebodyWatches(t *testing.T) {
 		s := counting(&started, &ended, &mu)
 		a, b, other := s.Watch("x"), s.Watch("x"), s.Watch("y")
 		time.Sleep(10*time.Second + time.Millisecond)
-		for _, v := range []*watch.Viewer[int]{a, b} {
+		for _, v := range []*live.Viewer[int]{a, b} {
 			n, err := v.Next(t.Context())
 			require.NoError(t, err)
 			require.Equal(t, 11, n, "a slow viewer sees the latest")
@@ -92,7 +92,7 @@ func TestWhoSkipsSeesOnlyWhatComesAfter(t *testing.T) {
 func TestNextEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := watch.NewShared(func(ctx context.Context, _ int, _ <-chan struct{}, _ func(int)) { <-ctx.Done() })
+		s := live.NewShared(func(ctx context.Context, _ int, _ <-chan struct{}, _ func(int)) { <-ctx.Done() })
 		v := s.Watch(1)
 		defer v.Leave()
 		enough := errors.New("enough")
@@ -107,7 +107,7 @@ func TestWhoFollowsHearsOfThoseWhoJoin(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		joins := 0
-		s := watch.NewShared(func(ctx context.Context, _ int, joined <-chan struct{}, _ func(int)) {
+		s := live.NewShared(func(ctx context.Context, _ int, joined <-chan struct{}, _ func(int)) {
 			for {
 				select {
 				case <-joined:

@@ -1,4 +1,4 @@
-package watch_test
+package live_test
 
 import (
 	"context"
@@ -16,7 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/refq/refq/internal/memredis"
-	"github.com/refq/refq/internal/watch"
+	"github.com/refq/refq/internal/web/live"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 	"github.com/refq/refq/worker"
@@ -39,7 +39,7 @@ type world struct {
 	*testing.T
 	redis *memredis.Server
 	p     *producer.Producer
-	calls *watch.Calls
+	calls *live.Calls
 }
 
 func inWorld(t *testing.T, test func(w *world)) {
@@ -54,7 +54,7 @@ func inWorld(t *testing.T, test func(w *world)) {
 		t.Cleanup(func() { require.NoError(t, rdb.Close()) })
 		w := &world{T: t, redis: server, p: producer.New(rdb, producer.Config{})}
 		t.Cleanup(func() { require.NoError(t, w.p.Close()) })
-		w.calls = watch.NewCalls(w.p)
+		w.calls = live.NewCalls(w.p)
 		test(w)
 		require.Zero(t, w.calls.Watched(), "nobody watches, and nothing is followed")
 	})
@@ -85,7 +85,7 @@ func (w *world) submit() refcache.Ref {
 }
 
 // next returns what a viewer sees next, and how long that took.
-func (w *world) next(v *watch.Viewer[watch.Call]) (watch.Call, time.Duration) {
+func (w *world) next(v *live.Viewer[live.Call]) (live.Call, time.Duration) {
 	w.Helper()
 	ctx, cancel := context.WithTimeout(w.Context(), time.Minute)
 	defer cancel()
@@ -96,7 +96,7 @@ func (w *world) next(v *watch.Viewer[watch.Call]) (watch.Call, time.Duration) {
 }
 
 // until looks on until a call is in a status.
-func (w *world) until(v *watch.Viewer[watch.Call], status refcache.Status) watch.Call {
+func (w *world) until(v *live.Viewer[live.Call], status refcache.Status) live.Call {
 	w.Helper()
 	for {
 		call, _ := w.next(v)

@@ -1,4 +1,4 @@
-package watch_test
+package live_test
 
 import (
 	"context"
@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/refq/refq/internal/memredis"
-	"github.com/refq/refq/internal/watch"
+	"github.com/refq/refq/internal/web/live"
 	"github.com/refq/refq/refcache"
 	"github.com/refq/refq/worker"
 )
@@ -105,7 +105,7 @@ func TestHoweverManyWatchACallItIsLookedAtOnceOverOneSubscription(t *testing.T) 
 		ref := w.submit()
 		sent := func(viewers int) (commands int64) {
 			n, subscriptions := w.countSent()
-			var all []*watch.Viewer[watch.Call]
+			var all []*live.Viewer[live.Call]
 			for range viewers {
 				v := w.calls.Watch(ref)
 				all = append(all, v)

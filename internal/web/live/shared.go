@@ -1,6 +1,6 @@
-// Package watch lets many viewers follow the same thing for the price of one: however many there are in this process, it
+// Package live lets many viewers follow the same thing for the price of one: however many there are in this process, it
 // is looked at once.
-package watch
+package live
 
 import (
 	"context"
