@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/refq/refq/internal/guard"
-	"github.com/refq/refq/internal/problem"
+	"github.com/refq/refq/internal/web/access"
 )
 
 const (
@@ -154,7 +154,7 @@ func TestRefusalsAreProblemsForProgramsAndSentencesForBrowsers(t *testing.T) {
 	t.Parallel()
 	w := ask(t, guard.Config{}, "GET", "evil.example", "Accept", "application/json")
 	require.Equal(t, "application/problem+json", w.Header().Get("Content-Type"))
-	var p problem.Problem
+	var p access.Problem
 	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &p))
 	require.Equal(t, http.StatusMisdirectedRequest, p.Status)
 	w = ask(t, guard.Config{}, "GET", "evil.example", "Accept", "text/html,*/*")

@@ -13,7 +13,7 @@ import (
 	"github.com/refq/refq/internal/byhand"
 	"github.com/refq/refq/internal/config"
 	"github.com/refq/refq/internal/guard"
-	"github.com/refq/refq/internal/problem"
+	"github.com/refq/refq/internal/web/access"
 	"github.com/refq/refq/internal/web/live"
 	"github.com/refq/refq/producer"
 )
@@ -160,7 +160,7 @@ var errTooMany = refusal("too-many-requests", "Too many requests", http.StatusTo
 
 // failure is an error that knows what clients are told of it.
 type failure struct {
-	problem.Problem
+	access.Problem
 	cause error
 }
 
@@ -168,5 +168,5 @@ func (f *failure) Error() string { return f.cause.Error() }
 func (f *failure) Unwrap() error { return f.cause }
 
 func refusal(name, title string, status int, cause error) error {
-	return &failure{problem.Problem{Type: problem.URN(name), Title: title, Status: status}, cause}
+	return &failure{access.Problem{Type: access.URN(name), Title: title, Status: status}, cause}
 }

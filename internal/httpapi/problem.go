@@ -4,7 +4,7 @@ import (
 	"errors"
 	"net/http"
 
-	"github.com/refq/refq/internal/problem"
+	"github.com/refq/refq/internal/web/access"
 	"github.com/refq/refq/refcache"
 )
 
@@ -28,14 +28,14 @@ var kinds = []struct {
 
 // problem is what a client is told of an error. What is none of refcache's and none of ours means that Redis did not
 // answer as it should.
-func (a *API) problem(err error) problem.Problem {
-	p := problem.Problem{Type: problem.URN("unavailable"), Title: "Could not be found out", Status: http.StatusServiceUnavailable}
+func (a *API) problem(err error) access.Problem {
+	p := access.Problem{Type: access.URN("unavailable"), Title: "Could not be found out", Status: http.StatusServiceUnavailable}
 	if f, ok := errors.AsType[*failure](err); ok {
 		p = f.Problem
 	} else {
 		for _, k := range kinds {
 			if errors.Is(err, k.err) {
-				p = problem.Problem{Type: problem.URN(k.name), Title: k.title, Status: k.status}
+				p = access.Problem{Type: access.URN(k.name), Title: k.title, Status: k.status}
 				break
 			}
 		}

@@ -1,5 +1,5 @@
-// Package problem tells clients of HTTP what went wrong, as RFC 9457 has it.
-package problem
+// Package access tells clients of HTTP what went wrong, as RFC 9457 has it.
+package access
 
 import (
 	"encoding/json"
