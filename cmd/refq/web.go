@@ -10,10 +10,10 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 
-	"github.com/refq/refq/internal/guard"
 	"github.com/refq/refq/internal/httpapi"
 	"github.com/refq/refq/internal/queues"
 	"github.com/refq/refq/internal/ui"
+	"github.com/refq/refq/internal/web/access"
 	"github.com/refq/refq/internal/web/live"
 	"github.com/refq/refq/internal/web/server"
 	"github.com/refq/refq/metrics"
@@ -64,7 +64,7 @@ with lines of operator:NAME:SECRET or viewer:NAME:SECRET.`,
 // site is where refq web is reached, and by whom.
 type site struct {
 	net.Listener
-	credentials []guard.Credential
+	credentials []access.Credential
 }
 
 // listen opens the address of the configuration, once it is clear who may come in.
@@ -74,7 +74,7 @@ func (a *app) listen(insecure bool) (*site, error) {
 		return nil, err
 	}
 	addr := a.cfg.Web.Listen
-	if err := guard.CheckListen(addr, credentials); err != nil && !insecure {
+	if err := access.CheckListen(addr, credentials); err != nil && !insecure {
 		return nil, &usageError{err}
 	}
 	l, err := net.Listen("tcp", addr)
@@ -94,7 +94,7 @@ func (a *app) webSource() string {
 // credentialsVariable holds what a credentials_file would.
 const credentialsVariable = "REFQ_WEB_CREDENTIALS"
 
-func (a *app) credentials() ([]guard.Credential, error) {
+func (a *app) credentials() ([]access.Credential, error) {
 	text, source := "", credentialsVariable
 	if text, _ = a.env(credentialsVariable); text == "" {
 		source = a.cfg.Web.CredentialsFile
@@ -107,7 +107,7 @@ func (a *app) credentials() ([]guard.Credential, error) {
 		}
 		text = string(content)
 	}
-	credentials, err := guard.ParseCredentials(text)
+	credentials, err := access.ParseCredentials(text)
 	if err != nil {
 		return nil, usagef("%s: %w", source, err)
 	}
@@ -168,10 +168,10 @@ func (a *app) handler(p *producer.Producer, rdb redis.UniversalClient, s *site) 
 	return all
 }
 
-func (a *app) guard(s *site) *guard.Guard {
+func (a *app) guard(s *site) *access.Guard {
 	hosts := a.cfg.Web.Hosts
 	if own, _, err := net.SplitHostPort(a.cfg.Web.Listen); err == nil && own != "" {
 		hosts = append([]string{own}, hosts...)
 	}
-	return guard.New(guard.Config{Hosts: hosts, Credentials: s.credentials, ReadOnly: a.cfg.Web.ReadOnly, Logger: a.log})
+	return access.New(access.Config{Hosts: hosts, Credentials: s.credentials, ReadOnly: a.cfg.Web.ReadOnly, Logger: a.log})
 }

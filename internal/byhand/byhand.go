@@ -8,7 +8,7 @@ import (
 	"errors"
 	"log/slog"
 
-	"github.com/refq/refq/internal/guard"
+	"github.com/refq/refq/internal/web/access"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 )
@@ -20,19 +20,19 @@ type Hand struct {
 }
 
 // New returns a Hand for the calls that p knows. The log hears of every change, and of every one that was refused
-// ([guard.Audit]).
+// ([access.Audit]).
 func New(p *producer.Producer, log *slog.Logger) Hand { return Hand{p, log} }
 
 // InTheNameOf is a producer whose events name who makes the request of ctx.
 func (h Hand) InTheNameOf(ctx context.Context) *producer.Producer {
-	return h.producer.As(guard.Who(ctx).By())
+	return h.producer.As(access.Who(ctx).By())
 }
 
 // Retry retries a failed call, with all of its retries if fresh. Its errors are those of [producer.Producer.RetryTask]; with
 // refcache.ErrNotQueued the call is retried all the same, and the Response filled.
 func (h Hand) Retry(ctx context.Context, ref refcache.Ref, fresh bool) (refcache.Response[json.RawMessage], error) {
 	var options []producer.RetryOption
-	change := guard.Change{What: "retry", Ref: ref}
+	change := access.Change{What: "retry", Ref: ref}
 	if fresh {
 		options = append(options, producer.FreshBudget())
 		change.What = "retry_fresh"
@@ -43,25 +43,25 @@ func (h Hand) Retry(ctx context.Context, ref refcache.Ref, fresh bool) (refcache
 	} else {
 		change.Err = err
 	}
-	guard.Audit(ctx, h.log, change)
+	access.Audit(ctx, h.log, change)
 	return res, err
 }
 
 // Cancel cancels a call in flight. Its errors are those of [producer.Producer.Cancel].
 func (h Hand) Cancel(ctx context.Context, ref refcache.Ref) error {
-	change := guard.Change{What: "cancel", Ref: ref, From: h.status(ctx, ref), To: string(refcache.Cancelled)}
+	change := access.Change{What: "cancel", Ref: ref, From: h.status(ctx, ref), To: string(refcache.Cancelled)}
 	if err := h.InTheNameOf(ctx).Cancel(ctx, ref); err != nil {
 		change.To, change.Err = "", err
 	}
-	guard.Audit(ctx, h.log, change)
+	access.Audit(ctx, h.log, change)
 	return change.Err
 }
 
 // Delete deletes a call that has ended. Its errors are those of [producer.Producer.Delete].
 func (h Hand) Delete(ctx context.Context, ref refcache.Ref) error {
-	change := guard.Change{What: "delete", Ref: ref, From: h.status(ctx, ref)}
+	change := access.Change{What: "delete", Ref: ref, From: h.status(ctx, ref)}
 	change.Err = h.InTheNameOf(ctx).Delete(ctx, ref)
-	guard.Audit(ctx, h.log, change)
+	access.Audit(ctx, h.log, change)
 	return change.Err
 }
 

@@ -12,7 +12,6 @@ import (
 
 	"github.com/refq/refq/internal/byhand"
 	"github.com/refq/refq/internal/config"
-	"github.com/refq/refq/internal/guard"
 	"github.com/refq/refq/internal/web/access"
 	"github.com/refq/refq/internal/web/live"
 	"github.com/refq/refq/producer"
@@ -41,7 +40,7 @@ type API struct {
 
 // New returns an API that makes calls by p of the functions of cfg, and follows those of calls, which p knows. It hides what cfg.Redact says, and serves
 // cfg.Web.MaxRequests requests at a time, and as many again that may wait: others are answered 429. The log hears of
-// every change ([guard.Audit]).
+// every change ([access.Audit]).
 func New(p *producer.Producer, calls *live.Calls, cfg config.Config, log *slog.Logger) *API {
 	a := &API{producer: p, hand: byhand.New(p, log), calls: calls, cfg: cfg, log: log, mux: http.NewServeMux(),
 		quick: make(chan struct{}, cfg.Web.MaxRequests), waiting: make(chan struct{}, cfg.Web.MaxRequests)}
@@ -79,7 +78,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.mux.ServeHTT
 // handler is an operation within its limits. What it returns as an error is answered as a problem, unless it has begun to
 // answer already.
 func (a *API) handler(handle func(*API, http.ResponseWriter, *http.Request) error) http.Handler {
-	limited := guard.Limit(a.operation(handle), int64(a.cfg.MaxArgs)+mostFraming, requestTimeout)
+	limited := access.Limit(a.operation(handle), int64(a.cfg.MaxArgs)+mostFraming, requestTimeout)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		slots := a.quick

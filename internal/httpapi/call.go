@@ -14,8 +14,8 @@ import (
 
 	"github.com/refq/refq/internal/codec"
 	"github.com/refq/refq/internal/config"
-	"github.com/refq/refq/internal/guard"
 	"github.com/refq/refq/internal/tracing"
+	"github.com/refq/refq/internal/web/access"
 	"github.com/refq/refq/internal/web/server"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
@@ -198,7 +198,7 @@ func (a *API) make(ctx context.Context, c plan) (response, error) {
 	case ended, res.RefID != "" && ctx.Err() != nil:
 		err = nil
 	}
-	guard.Audit(ctx, a.log, guard.Change{What: "call", Ref: res.RefID, To: string(res.Status), Err: err})
+	access.Audit(ctx, a.log, access.Change{What: "call", Ref: res.RefID, To: string(res.Status), Err: err})
 	return res, err
 }
 

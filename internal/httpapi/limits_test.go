@@ -9,8 +9,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/refq/refq/internal/guard"
 	"github.com/refq/refq/internal/memredis"
+	"github.com/refq/refq/internal/web/access"
 )
 
 // operations are a request for each operation of the document.
@@ -32,9 +32,9 @@ func operations(ref string) [][3]string {
 const someRef = "default:00000000000000000000000000000000"
 
 func TestEveryOperationIsBehindTheGuard(t *testing.T) {
-	credentials, err := guard.ParseCredentials("viewer:ann:aaaaaaaaaaaa operator:bot:bbbbbbbbbbbb")
+	credentials, err := access.ParseCredentials("viewer:ann:aaaaaaaaaaaa operator:bot:bbbbbbbbbbbb")
 	require.NoError(t, err)
-	inWorld(t, setup{guard: guard.Config{Credentials: credentials}}, func(w *world) {
+	inWorld(t, setup{guard: access.Config{Credentials: credentials}}, func(w *world) {
 		for _, o := range operations(someRef) {
 			w.ask(o[0], o[1], o[2], "Host", "evil.example").problem(w, http.StatusMisdirectedRequest, "misdirected")
 			w.ask(o[0], o[1], o[2]).problem(w, http.StatusUnauthorized, "unauthorized")
@@ -121,7 +121,7 @@ func TestWhatIsRedactedIsNowhereInAnswersAndLogs(t *testing.T) {
 }
 
 func TestAReadOnlyServerTellsAndChangesNothing(t *testing.T) {
-	inWorld(t, setup{guard: guard.Config{ReadOnly: true}}, func(w *world) {
+	inWorld(t, setup{guard: access.Config{ReadOnly: true}}, func(w *world) {
 		for _, o := range operations(someRef) {
 			if o[0] != "GET" {
 				w.ask(o[0], o[1], o[2]).problem(w, http.StatusForbidden, "read-only")

@@ -23,10 +23,10 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/refq/refq/internal/config"
-	"github.com/refq/refq/internal/guard"
 	"github.com/refq/refq/internal/httpapi"
 	"github.com/refq/refq/internal/memredis"
 	"github.com/refq/refq/internal/redact"
+	"github.com/refq/refq/internal/web/access"
 	"github.com/refq/refq/internal/web/live"
 	"github.com/refq/refq/internal/web/server"
 	"github.com/refq/refq/producer"
@@ -74,7 +74,7 @@ type world struct {
 
 // setup is what a test wants to be different.
 type setup struct {
-	guard       guard.Config
+	guard       access.Config
 	redact      []string
 	maxRequests int
 	maxArgs     int
@@ -123,7 +123,7 @@ func (w *world) serve(s setup) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {
-		done <- server.Serve(ctx, p, guard.New(s.guard).Handler(httpapi.New(w.p, live.NewCalls(w.p), cfg, log)), log)
+		done <- server.Serve(ctx, p, access.New(s.guard).Handler(httpapi.New(w.p, live.NewCalls(w.p), cfg, log)), log)
 	}()
 	transport := &http.Transport{DialContext: p.dial}
 	w.client = &http.Client{Transport: transport}

@@ -9,7 +9,7 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/refq/refq/internal/guard"
+	"github.com/refq/refq/internal/web/access"
 	"github.com/refq/refq/refcache"
 )
 
@@ -23,12 +23,12 @@ func (h *Handler) change(v *view, w http.ResponseWriter, r *http.Request) {
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	answer := &answered{w, http.StatusOK}
 	v.asynqmon.ServeHTTP(answer, r)
-	c := guard.Change{What: what(r)}
+	c := access.Change{What: what(r)}
 	if answer.status >= http.StatusBadRequest {
 		c.Err = fmt.Errorf("asynqmon answered %d", answer.status)
 	}
 	for _, c.Ref = range refs(r, body) {
-		guard.Audit(r.Context(), h.log, c)
+		access.Audit(r.Context(), h.log, c)
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/refq/refq/internal/config"
-	"github.com/refq/refq/internal/guard"
+	"github.com/refq/refq/internal/web/access"
 	"github.com/refq/refq/producer"
 )
 
@@ -34,7 +34,7 @@ type Handler struct {
 
 // New returns a Handler that shows what asynq has in rdb, which the caller closes afterwards. What p knows of a task is
 // shown in place of its payload, without what cfg.Redact hides. With cfg.Web.QueuesWrite operators may use the buttons
-// of asynqmon; the log hears of it ([guard.Audit]). The client of a Cluster gets a hook, for as long as it is open.
+// of asynqmon; the log hears of it ([access.Audit]). The client of a Cluster gets a hook, for as long as it is open.
 func New(p *producer.Producer, rdb redis.UniversalClient, cfg config.Config, log *slog.Logger) *Handler {
 	shown := newPayloads(p, cfg.Redact)
 	o := asynqmon.Options{RootPath: Base, RedisConnOpt: share(rdb), PayloadFormatter: shown, ResultFormatter: shown, ReadOnly: true}
@@ -60,12 +60,12 @@ func newView(o asynqmon.Options) *view {
 // ServeHTTP answers a request.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	v := h.reading
-	if h.writing != nil && guard.Who(r.Context()).Role == guard.Operator {
+	if h.writing != nil && access.Who(r.Context()).Role == access.Operator {
 		v = h.writing
 	}
 	switch {
 	case strings.HasPrefix(r.URL.Path, Base+"/api/"):
-		guard.Limit(h.api(v), mostBody, requestTimeout).ServeHTTP(w, r)
+		access.Limit(h.api(v), mostBody, requestTimeout).ServeHTTP(w, r)
 	case strings.HasPrefix(r.URL.Path, Base+"/static/"):
 		w.Header().Set("Cache-Control", "private, max-age=31536000, immutable") // names have hashes
 		v.asynqmon.ServeHTTP(w, r)

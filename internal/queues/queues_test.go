@@ -27,11 +27,11 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/refq/refq/internal/config"
-	"github.com/refq/refq/internal/guard"
 	"github.com/refq/refq/internal/memredis"
 	"github.com/refq/refq/internal/queues"
 	"github.com/refq/refq/internal/redact"
 	"github.com/refq/refq/internal/testkit"
+	"github.com/refq/refq/internal/web/access"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 	"github.com/refq/refq/worker"
@@ -88,12 +88,12 @@ func newWorld(t *testing.T, rdb redis.UniversalClient, s setup) *world {
 	cfg.Redact, err = redact.Parse(s.redact)
 	require.NoError(t, err)
 	log := slog.New(slog.NewTextHandler(&w.log, nil))
-	g := guard.Config{Logger: log, ReadOnly: s.web.ReadOnly}
+	g := access.Config{Logger: log, ReadOnly: s.web.ReadOnly}
 	if s.people != "" {
-		g.Credentials, err = guard.ParseCredentials(s.people)
+		g.Credentials, err = access.ParseCredentials(s.people)
 		require.NoError(t, err)
 	}
-	w.site = guard.New(g).Handler(queues.New(w.p, rdb, cfg, log))
+	w.site = access.New(g).Handler(queues.New(w.p, rdb, cfg, log))
 	return w
 }
 

@@ -13,8 +13,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/refq/refq/internal/guard"
 	"github.com/refq/refq/internal/store/storetest"
+	"github.com/refq/refq/internal/web/access"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 	"github.com/refq/refq/worker"
@@ -165,9 +165,9 @@ func TestButtonsAreThoseOfTheState(t *testing.T) {
 }
 
 func TestWhoMayOnlyLookIsOfferedAndLetDoNothing(t *testing.T) {
-	credentials, err := guard.ParseCredentials("viewer:eve:123456789012 operator:bob:210987654321")
+	credentials, err := access.ParseCredentials("viewer:eve:123456789012 operator:bob:210987654321")
 	require.NoError(t, err)
-	inWorld(t, setup{guard: guard.Config{Credentials: credentials}}, func(w *world) {
+	inWorld(t, setup{guard: access.Config{Credentials: credentials}}, func(w *world) {
 		ref := w.charge(`1`)
 		viewer, operator := []string{"Authorization", "Bearer 123456789012"}, []string{"Authorization", "Bearer 210987654321"}
 		require.Empty(w, buttons(w.get("/calls/"+string(ref), viewer...).body, ref))
@@ -180,7 +180,7 @@ func TestWhoMayOnlyLookIsOfferedAndLetDoNothing(t *testing.T) {
 }
 
 func TestAReadOnlyServerOffersAndDoesNothing(t *testing.T) {
-	inWorld(t, setup{guard: guard.Config{ReadOnly: true}}, func(w *world) {
+	inWorld(t, setup{guard: access.Config{ReadOnly: true}}, func(w *world) {
 		ref := w.charge(`1`)
 		require.Empty(w, buttons(w.page(ref), ref))
 		for _, what := range []string{"retry", "cancel", "delete"} {

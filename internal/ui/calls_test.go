@@ -17,9 +17,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/refq/refq/internal/guard"
 	"github.com/refq/refq/internal/memredis"
 	"github.com/refq/refq/internal/store/storetest"
+	"github.com/refq/refq/internal/web/access"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 	"github.com/refq/refq/worker"
@@ -253,7 +253,7 @@ func TestOnlyWhatCanBeDoneToManyIsOffered(t *testing.T) {
 }
 
 func TestWhoMayOnlyLookIsOfferedNothingForMany(t *testing.T) {
-	inWorld(t, setup{guard: guard.Config{ReadOnly: true}}, func(w *world) {
+	inWorld(t, setup{guard: access.Config{ReadOnly: true}}, func(w *world) {
 		w.failsAll(errors.New("down"))
 		for _, path := range []string{"/calls?status=failed", "/calls?status=failed&group=error"} {
 			require.NotContains(w, w.shows(path), "Retry")

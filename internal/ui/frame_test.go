@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/refq/refq/internal/guard"
+	"github.com/refq/refq/internal/web/access"
 )
 
 func TestEveryPageStandsInTheSameFrame(t *testing.T) {
@@ -63,7 +63,7 @@ func TestNothingCanBeSentWhereNothingIsTaken(t *testing.T) {
 }
 
 func TestTheFrameSaysWhoMayOnlyLook(t *testing.T) {
-	inWorld(t, setup{guard: guard.Config{ReadOnly: true}}, func(w *world) {
+	inWorld(t, setup{guard: access.Config{ReadOnly: true}}, func(w *world) {
 		require.Contains(w, w.get("/").body, `<span class="tag">read-only</span>`)
 	})
 }

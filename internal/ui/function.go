@@ -10,7 +10,7 @@ import (
 
 	"github.com/refq/refq/internal/codec"
 	"github.com/refq/refq/internal/config"
-	"github.com/refq/refq/internal/guard"
+	"github.com/refq/refq/internal/web/access"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 )
@@ -110,7 +110,7 @@ func (u *UI) call(r *http.Request, fn config.Function, form callForm) (refcache.
 	if _, ended := errors.AsType[*refcache.TaskError](err); ended || errors.Is(err, refcache.ErrNotQueued) {
 		err = nil
 	}
-	guard.Audit(r.Context(), u.log, guard.Change{What: "call", Ref: res.RefID, To: string(res.Status), Err: err})
+	access.Audit(r.Context(), u.log, access.Change{What: "call", Ref: res.RefID, To: string(res.Status), Err: err})
 	return res.RefID, err
 }
 

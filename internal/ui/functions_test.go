@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/refq/refq/internal/config"
-	"github.com/refq/refq/internal/guard"
+	"github.com/refq/refq/internal/web/access"
 	"github.com/refq/refq/refcache"
 )
 
@@ -174,9 +174,9 @@ func TestAFormMayBeginWithArguments(t *testing.T) {
 }
 
 func TestWhoMayOnlyLookIsOfferedNoFormAndRefused(t *testing.T) {
-	credentials, err := guard.ParseCredentials("viewer:ann:aaaaaaaaaaaa operator:bob:bbbbbbbbbbbb")
+	credentials, err := access.ParseCredentials("viewer:ann:aaaaaaaaaaaa operator:bob:bbbbbbbbbbbb")
 	require.NoError(t, err)
-	for name, c := range map[string]guard.Config{"viewer": {Credentials: credentials}, "read-only": {Credentials: credentials, ReadOnly: true}} {
+	for name, c := range map[string]access.Config{"viewer": {Credentials: credentials}, "read-only": {Credentials: credentials, ReadOnly: true}} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, setup{guard: c}, func(w *world) {
 				secret := map[string]string{"viewer": "Bearer aaaaaaaaaaaa", "read-only": "Bearer bbbbbbbbbbbb"}[name]

@@ -16,9 +16,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/refq/refq/internal/config"
-	"github.com/refq/refq/internal/guard"
 	"github.com/refq/refq/internal/memredis"
 	"github.com/refq/refq/internal/ui"
+	"github.com/refq/refq/internal/web/access"
 	"github.com/refq/refq/internal/web/live"
 	"github.com/refq/refq/internal/web/server"
 	"github.com/refq/refq/producer"
@@ -170,7 +170,7 @@ func TestAServerThatStopsEndsItsStreams(t *testing.T) {
 	pages := ui.New(p, live.NewCalls(p), config.Config{Web: config.Web{MaxRequests: 1}}, log)
 	ctx, stop := context.WithCancel(t.Context())
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(ctx, l, guard.New(guard.Config{Logger: log}).Handler(pages), log) }()
+	go func() { served <- server.Serve(ctx, l, access.New(access.Config{Logger: log}).Handler(pages), log) }()
 	transport := &http.Transport{}
 	defer transport.CloseIdleConnections()
 	res, err := (&http.Client{Transport: transport}).Get("http://" + l.Addr().String() + "/live?watch=queues")

@@ -27,10 +27,10 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/refq/refq/internal/config"
-	"github.com/refq/refq/internal/guard"
 	"github.com/refq/refq/internal/memredis"
 	"github.com/refq/refq/internal/redact"
 	"github.com/refq/refq/internal/ui"
+	"github.com/refq/refq/internal/web/access"
 	"github.com/refq/refq/internal/web/live"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
@@ -60,7 +60,7 @@ type world struct {
 
 // setup is what a test wants to be different.
 type setup struct {
-	guard       guard.Config
+	guard       access.Config
 	redact      []string
 	functions   []config.Func // instead of declared
 	maxRequests int
@@ -110,7 +110,7 @@ func (w *world) handlerOf(s setup, functions ...config.Function) http.Handler {
 	require.NoError(w, err)
 	log := slog.New(cfg.Redact.Handler(slog.NewTextHandler(w.log, nil)))
 	s.guard.Logger = log
-	return guard.New(s.guard).Handler(ui.New(w.p, live.NewCalls(w.p), cfg, log))
+	return access.New(s.guard).Handler(ui.New(w.p, live.NewCalls(w.p), cfg, log))
 }
 
 // work runs a worker until the test ends. What runs on it as hold runs until release.

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/refq/refq/internal/config"
-	"github.com/refq/refq/internal/guard"
+	"github.com/refq/refq/internal/web/access"
 )
 
 func TestTheOverviewOfNothingSaysWhatToTypeNext(t *testing.T) {
@@ -32,7 +32,7 @@ func TestTheOverviewOfNothingDeclaredSaysHowToBegin(t *testing.T) {
 }
 
 func TestWhoMayOnlyLookIsNotSentToForms(t *testing.T) {
-	inWorld(t, setup{guard: guard.Config{ReadOnly: true}}, func(w *world) {
+	inWorld(t, setup{guard: access.Config{ReadOnly: true}}, func(w *world) {
 		require.NotContains(w, w.get("/").body, "the page of echo")
 	})
 }

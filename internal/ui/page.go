@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/refq/refq/internal/guard"
+	"github.com/refq/refq/internal/web/access"
 )
 
 // page is what a handler says of the page that it makes.
@@ -26,7 +26,7 @@ type page struct {
 type frame struct {
 	page
 	Nav       []navItem
-	Who       guard.Identity
+	Who       access.Identity
 	MayChange bool // the viewer may make, retry, cancel and delete calls: offer it
 	ReadOnly  bool // nobody may
 	Namespace string
@@ -48,7 +48,7 @@ func (i navItem) has(urlPath string) bool {
 
 // render answers with a page. Nothing is sent if the template fails.
 func (u *UI) render(w http.ResponseWriter, r *http.Request, status int, name string, p page) error {
-	f := frame{page: p, Who: guard.Who(r.Context()), MayChange: u.mayChange(r), ReadOnly: u.cfg.Web.ReadOnly,
+	f := frame{page: p, Who: access.Who(r.Context()), MayChange: u.mayChange(r), ReadOnly: u.cfg.Web.ReadOnly,
 		Namespace: u.cfg.Namespace, Now: time.Now()}
 	for _, item := range nav {
 		item.Here = item.has(r.URL.Path)
@@ -66,7 +66,7 @@ func (u *UI) render(w http.ResponseWriter, r *http.Request, status int, name str
 
 // mayChange reports whether the guard would let this viewer change anything.
 func (u *UI) mayChange(r *http.Request) bool {
-	return !u.cfg.Web.ReadOnly && guard.Who(r.Context()).Role == guard.Operator
+	return !u.cfg.Web.ReadOnly && access.Who(r.Context()).Role == access.Operator
 }
 
 //go:embed html

@@ -25,7 +25,7 @@ import (
 
 	"github.com/refq/refq/internal/byhand"
 	"github.com/refq/refq/internal/config"
-	"github.com/refq/refq/internal/guard"
+	"github.com/refq/refq/internal/web/access"
 	"github.com/refq/refq/internal/web/live"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
@@ -54,9 +54,9 @@ type UI struct {
 
 // New returns pages about what p knows, and about the functions of cfg; calls are those that p knows. They hide what
 // cfg.Redact says, and offer no changes if cfg.Web.ReadOnly; cfg.Web.MaxRequests are made at a time, and as many are kept
-// live. The log hears of every change ([guard.Audit]).
+// live. The log hears of every change ([access.Audit]).
 //
-// Who asks is told by a [guard.Guard] in front of it, which also refuses what may not be asked: without one, nobody is
+// Who asks is told by a [access.Guard] in front of it, which also refuses what may not be asked: without one, nobody is
 // offered changes.
 func New(p *producer.Producer, calls *live.Calls, cfg config.Config, log *slog.Logger) *UI {
 	u := &UI{producer: p, hand: byhand.New(p, log), cfg: cfg, log: log, mux: http.NewServeMux(), followed: calls,
@@ -107,7 +107,7 @@ func (u *UI) handler(handle func(*UI, http.ResponseWriter, *http.Request) error)
 		}
 	})
 	// What a form sends is up to three times as long as what was typed.
-	limited := guard.Limit(made, 3*int64(u.cfg.MaxArgs)+mostFraming, requestTimeout)
+	limited := access.Limit(made, 3*int64(u.cfg.MaxArgs)+mostFraming, requestTimeout)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		select {

@@ -1,6 +1,6 @@
-// Package guard stands before everything that refq serves over HTTP: it lets in who may come in, asking for what they
+// Package access stands before everything that refq serves over HTTP: it lets in who may come in, asking for what they
 // may have, and tells the log who changed what.
-package guard
+package access
 
 import (
 	"context"
@@ -9,8 +9,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-
-	"github.com/refq/refq/internal/web/access"
 )
 
 // Config says who may do what. The zero value lets everybody do everything, on this machine.
@@ -87,7 +85,7 @@ func setHeaders(h http.Header) {
 }
 
 // check returns who makes the request, as far as that is known, and why it is refused; nil: it is not.
-func (g *Guard) check(r *http.Request) (Identity, *access.Problem) {
+func (g *Guard) check(r *http.Request) (Identity, *Problem) {
 	who := Identity{Name: "anybody", Role: Operator, Remote: hostOf(r.RemoteAddr)}
 	if !slices.Contains(g.cfg.Hosts, strings.ToLower(strings.TrimSuffix(hostOf(r.Host), "."))) {
 		return who, &misdirected
@@ -120,19 +118,19 @@ func hostOf(addr string) string {
 }
 
 var (
-	misdirected = access.Problem{Type: access.URN("misdirected"), Title: "Unknown host", Status: http.StatusMisdirectedRequest,
+	misdirected = Problem{Type: URN("misdirected"), Title: "Unknown host", Status: http.StatusMisdirectedRequest,
 		Detail: "this server is not known by the name of the request's Host header: add it to web.hosts in config.yaml"}
-	unauthorized = access.Problem{Type: access.URN("unauthorized"), Title: "Who are you?", Status: http.StatusUnauthorized,
+	unauthorized = Problem{Type: URN("unauthorized"), Title: "Who are you?", Status: http.StatusUnauthorized,
 		Detail: "send a name and secret (Authorization: Basic) or a secret (Authorization: Bearer) of the server's credentials"}
-	crossOrigin = access.Problem{Type: access.URN("cross-origin"), Title: "Cross-origin request", Status: http.StatusForbidden,
+	crossOrigin = Problem{Type: URN("cross-origin"), Title: "Cross-origin request", Status: http.StatusForbidden,
 		Detail: "a page of another origin may not change anything here"}
-	readOnly = access.Problem{Type: access.URN("read-only"), Title: "Read-only server", Status: http.StatusForbidden,
+	readOnly = Problem{Type: URN("read-only"), Title: "Read-only server", Status: http.StatusForbidden,
 		Detail: "this server changes nothing: it was started with --read-only"}
-	viewersOnlyLook = access.Problem{Type: access.URN("forbidden"), Title: "Not allowed", Status: http.StatusForbidden,
+	viewersOnlyLook = Problem{Type: URN("forbidden"), Title: "Not allowed", Status: http.StatusForbidden,
 		Detail: "a viewer may only look: use the credential of an operator"}
 )
 
-func (g *Guard) refuse(w http.ResponseWriter, r *http.Request, who Identity, p access.Problem) {
+func (g *Guard) refuse(w http.ResponseWriter, r *http.Request, who Identity, p Problem) {
 	g.cfg.Logger.LogAttrs(r.Context(), slog.LevelInfo, "request refused", slog.String("why", p.Type), slog.String("who", who.Name),
 		slog.String("remote", who.Remote), slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.String("host", r.Host))
 	if p.Status == http.StatusUnauthorized {

@@ -1,4 +1,4 @@
-package guard_test
+package access_test
 
 import (
 	"bytes"
@@ -14,7 +14,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/refq/refq/internal/guard"
 	"github.com/refq/refq/internal/web/access"
 )
 
@@ -23,15 +22,15 @@ const (
 	botsSecret = "bbbbbbbbbbbbbbbb"
 )
 
-func credentials(t *testing.T) []guard.Credential {
+func credentials(t *testing.T) []access.Credential {
 	t.Helper()
-	all, err := guard.ParseCredentials("# people\nviewer:ann:" + strings.ReplaceAll(annsSecret, " ", "-") + "\n\noperator:bot:" + botsSecret + "\n")
+	all, err := access.ParseCredentials("# people\nviewer:ann:" + strings.ReplaceAll(annsSecret, " ", "-") + "\n\noperator:bot:" + botsSecret + "\n")
 	require.NoError(t, err)
 	return all
 }
 
 // ask sends a request through a guard to a handler that answers with who it was.
-func ask(t *testing.T, c guard.Config, method, host string, header ...string) *httptest.ResponseRecorder {
+func ask(t *testing.T, c access.Config, method, host string, header ...string) *httptest.ResponseRecorder {
 	t.Helper()
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -42,8 +41,8 @@ func ask(t *testing.T, c guard.Config, method, host string, header ...string) *h
 		r.Header.Set(header[i], header[i+1])
 	}
 	w := httptest.NewRecorder()
-	guard.New(c).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		who := guard.Who(r.Context())
+	access.New(c).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		who := access.Who(r.Context())
 		io.WriteString(w, string(who.Role)+" "+who.By())
 	})).ServeHTTP(w, r)
 	return w
@@ -57,7 +56,7 @@ func basic(name, secret string) string {
 
 func TestOnlyKnownHostsAreAnswered(t *testing.T) {
 	t.Parallel()
-	c := guard.Config{Hosts: []string{"Refq.example.com", "10.0.0.7", "fd00::1"}}
+	c := access.Config{Hosts: []string{"Refq.example.com", "10.0.0.7", "fd00::1"}}
 	for _, host := range []string{"localhost:8383", "127.0.0.1", "[::1]:8383", "[::1]", "LOCALHOST", "localhost.", "refq.EXAMPLE.com:1", "10.0.0.7:8383", "[fd00::1]:80"} {
 		require.Equal(t, http.StatusOK, ask(t, c, "GET", host).Code, host)
 	}
@@ -70,12 +69,12 @@ func TestOnlyKnownHostsAreAnswered(t *testing.T) {
 
 func TestWithoutCredentialsAnybodyIsAnOperator(t *testing.T) {
 	t.Parallel()
-	require.Equal(t, "operator anybody@192.0.2.7", ask(t, guard.Config{}, "POST", "localhost").Body.String())
+	require.Equal(t, "operator anybody@192.0.2.7", ask(t, access.Config{}, "POST", "localhost").Body.String())
 }
 
 func TestPeopleAndMachinesShowCredentials(t *testing.T) {
 	t.Parallel()
-	c := guard.Config{Credentials: credentials(t)}
+	c := access.Config{Credentials: credentials(t)}
 	ann := strings.ReplaceAll(annsSecret, " ", "-")
 	for header, want := range map[string]string{
 		basic("ann", ann):          "viewer ann@192.0.2.7",
@@ -108,17 +107,17 @@ func TestViewersAndReadOnlyServersChangeNothing(t *testing.T) {
 	viewer := []string{"Authorization", "Bearer " + strings.ReplaceAll(annsSecret, " ", "-")}
 	operator := []string{"Authorization", "Bearer " + botsSecret}
 	for _, method := range []string{"POST", "PUT", "PATCH", "DELETE", "TRACE", "BREW"} {
-		w := ask(t, guard.Config{Credentials: credentials(t)}, method, "localhost", viewer...)
+		w := ask(t, access.Config{Credentials: credentials(t)}, method, "localhost", viewer...)
 		require.Equal(t, http.StatusForbidden, w.Code)
 		require.Contains(t, w.Body.String(), "urn:refq:problem:forbidden", method)
-		require.Equal(t, http.StatusOK, ask(t, guard.Config{Credentials: credentials(t)}, method, "localhost", operator...).Code)
+		require.Equal(t, http.StatusOK, ask(t, access.Config{Credentials: credentials(t)}, method, "localhost", operator...).Code)
 
-		w = ask(t, guard.Config{Credentials: credentials(t), ReadOnly: true}, method, "localhost", operator...)
+		w = ask(t, access.Config{Credentials: credentials(t), ReadOnly: true}, method, "localhost", operator...)
 		require.Equal(t, http.StatusForbidden, w.Code)
 		require.Contains(t, w.Body.String(), "urn:refq:problem:read-only", method)
 	}
 	for _, method := range []string{"GET", "HEAD", "OPTIONS"} {
-		require.Equal(t, http.StatusOK, ask(t, guard.Config{Credentials: credentials(t), ReadOnly: true}, method, "localhost", viewer...).Code)
+		require.Equal(t, http.StatusOK, ask(t, access.Config{Credentials: credentials(t), ReadOnly: true}, method, "localhost", viewer...).Code)
 	}
 }
 
@@ -127,20 +126,20 @@ func TestPagesOfOthersChangeNothing(t *testing.T) {
 	for _, header := range [][]string{
 		{"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"}, {"Origin", "http://evil.example"}, {"Origin", "null"},
 	} {
-		w := ask(t, guard.Config{}, "POST", "localhost:8383", header...)
+		w := ask(t, access.Config{}, "POST", "localhost:8383", header...)
 		require.Equal(t, http.StatusForbidden, w.Code, header)
 		require.Contains(t, w.Body.String(), "urn:refq:problem:cross-origin")
-		require.Equal(t, http.StatusOK, ask(t, guard.Config{}, "GET", "localhost:8383", header...).Code)
+		require.Equal(t, http.StatusOK, ask(t, access.Config{}, "GET", "localhost:8383", header...).Code)
 	}
-	require.Equal(t, http.StatusOK, ask(t, guard.Config{}, "POST", "localhost:8383", "Sec-Fetch-Site", "same-origin").Code)
-	require.Equal(t, http.StatusOK, ask(t, guard.Config{}, "POST", "localhost:8383", "Origin", "http://localhost:8383").Code)
-	w := ask(t, guard.Config{Credentials: credentials(t)}, "POST", "localhost", "Origin", "http://evil.example")
+	require.Equal(t, http.StatusOK, ask(t, access.Config{}, "POST", "localhost:8383", "Sec-Fetch-Site", "same-origin").Code)
+	require.Equal(t, http.StatusOK, ask(t, access.Config{}, "POST", "localhost:8383", "Origin", "http://localhost:8383").Code)
+	w := ask(t, access.Config{Credentials: credentials(t)}, "POST", "localhost", "Origin", "http://evil.example")
 	require.Equal(t, http.StatusUnauthorized, w.Code, "credentials come first")
 }
 
 func TestEveryAnswerKeepsBrowsersInBounds(t *testing.T) {
 	t.Parallel()
-	for _, w := range []*httptest.ResponseRecorder{ask(t, guard.Config{}, "GET", "localhost"), ask(t, guard.Config{}, "GET", "evil.example")} {
+	for _, w := range []*httptest.ResponseRecorder{ask(t, access.Config{}, "GET", "localhost"), ask(t, access.Config{}, "GET", "evil.example")} {
 		csp := w.Header().Get("Content-Security-Policy")
 		require.Contains(t, csp, "default-src 'none'")
 		require.Contains(t, csp, "frame-ancestors 'none'")
@@ -152,12 +151,12 @@ func TestEveryAnswerKeepsBrowsersInBounds(t *testing.T) {
 
 func TestRefusalsAreProblemsForProgramsAndSentencesForBrowsers(t *testing.T) {
 	t.Parallel()
-	w := ask(t, guard.Config{}, "GET", "evil.example", "Accept", "application/json")
+	w := ask(t, access.Config{}, "GET", "evil.example", "Accept", "application/json")
 	require.Equal(t, "application/problem+json", w.Header().Get("Content-Type"))
 	var p access.Problem
 	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &p))
 	require.Equal(t, http.StatusMisdirectedRequest, p.Status)
-	w = ask(t, guard.Config{}, "GET", "evil.example", "Accept", "text/html,*/*")
+	w = ask(t, access.Config{}, "GET", "evil.example", "Accept", "text/html,*/*")
 	require.Equal(t, "text/plain; charset=utf-8", w.Header().Get("Content-Type"))
 	require.True(t, strings.HasPrefix(w.Body.String(), "Unknown host: "))
 }
@@ -165,7 +164,7 @@ func TestRefusalsAreProblemsForProgramsAndSentencesForBrowsers(t *testing.T) {
 func TestTheLogHearsOfRefusalsWithoutSecrets(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	c := guard.Config{Credentials: credentials(t), Logger: slog.New(slog.NewTextHandler(&out, nil))}
+	c := access.Config{Credentials: credentials(t), Logger: slog.New(slog.NewTextHandler(&out, nil))}
 	ask(t, c, "GET", "localhost", "Authorization", "Bearer wrong-wrong-wrong")
 	require.Contains(t, out.String(), "urn:refq:problem:unauthorized")
 	require.Contains(t, out.String(), "remote=192.0.2.7")
@@ -183,24 +182,24 @@ func TestCredentialsThatCannotBeMeantAreRefused(t *testing.T) {
 		"viewer:ann:short-hush":      "line 1: the secret of ann has 10 characters, must have at least 12",
 		"viewer:a:hushhushhush operator:b:hushhushhush": "line 1: b has the secret of another",
 	} {
-		_, err := guard.ParseCredentials(text)
+		_, err := access.ParseCredentials(text)
 		require.ErrorContains(t, err, want, text)
 		require.NotContains(t, err.Error(), "hush")
 	}
-	all, err := guard.ParseCredentials("viewer:a:with:colons:in:it operator:b:bbbbbbbbbbbb")
+	all, err := access.ParseCredentials("viewer:a:with:colons:in:it operator:b:bbbbbbbbbbbb")
 	require.NoError(t, err)
 	require.Len(t, all, 2)
-	require.Equal(t, http.StatusOK, ask(t, guard.Config{Credentials: all}, "GET", "localhost", "Authorization", "Bearer with:colons:in:it").Code)
+	require.Equal(t, http.StatusOK, ask(t, access.Config{Credentials: all}, "GET", "localhost", "Authorization", "Bearer with:colons:in:it").Code)
 }
 
 func TestOtherMachinesNeedCredentials(t *testing.T) {
 	t.Parallel()
 	for _, addr := range []string{"127.0.0.1:8383", "127.8.8.8:1", "[::1]:8383", "localhost:8383"} {
-		require.NoError(t, guard.CheckListen(addr, nil), addr)
+		require.NoError(t, access.CheckListen(addr, nil), addr)
 	}
 	for _, addr := range []string{":8383", "0.0.0.0:8383", "[::]:8383", "10.0.0.7:8383", "refq.example.com:8383", "localhost.evil:1"} {
-		require.ErrorContains(t, guard.CheckListen(addr, nil), "--insecure-no-auth", addr)
-		require.NoError(t, guard.CheckListen(addr, credentials(t)), addr)
+		require.ErrorContains(t, access.CheckListen(addr, nil), "--insecure-no-auth", addr)
+		require.NoError(t, access.CheckListen(addr, credentials(t)), addr)
 	}
 }
 
@@ -216,9 +215,9 @@ func TestAChangeIsOneLineThatNamesWhoDidIt(t *testing.T) {
 	r := httptest.NewRequest("POST", "http://localhost/", nil)
 	r.RemoteAddr = "192.0.2.7:5555"
 	r.Header.Set("Authorization", "Bearer "+botsSecret)
-	guard.New(guard.Config{Credentials: credentials(t)}).Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		guard.Audit(r.Context(), log, guard.Change{What: "retry", Ref: "q:1", From: "failed", To: "pending"})
-		guard.Audit(r.Context(), log, guard.Change{What: "cancel", Ref: "q:2", From: "complete", Err: errors.New("too late")})
+	access.New(access.Config{Credentials: credentials(t)}).Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		access.Audit(r.Context(), log, access.Change{What: "retry", Ref: "q:1", From: "failed", To: "pending"})
+		access.Audit(r.Context(), log, access.Change{What: "cancel", Ref: "q:2", From: "complete", Err: errors.New("too late")})
 	})).ServeHTTP(httptest.NewRecorder(), r)
 	require.Equal(t, `level=INFO msg=change who=bot role=operator remote=192.0.2.7 what=retry ref_id=q:1 from=failed to=pending
 level=INFO msg=change who=bot role=operator remote=192.0.2.7 what=cancel ref_id=q:2 from=complete to="" err="too late"
@@ -229,7 +228,7 @@ func TestLimitsEndLongBodiesAndLongWork(t *testing.T) {
 	t.Parallel()
 	var err error
 	var deadline time.Time
-	h := guard.Limit(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	h := access.Limit(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		deadline, _ = r.Context().Deadline()
 		_, err = io.ReadAll(r.Body)
 	}), 4, time.Minute)
