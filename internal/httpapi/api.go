@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/refq/refq/internal/byhand"
 	"github.com/refq/refq/internal/config"
 	"github.com/refq/refq/internal/web/access"
 	"github.com/refq/refq/internal/web/live"
@@ -29,7 +28,7 @@ const (
 // API answers requests below [Base]. It may be used concurrently.
 type API struct {
 	producer *producer.Producer
-	hand     byhand.Hand
+	actions  access.Actions
 	calls    *live.Calls
 	cfg      config.Config
 	log      *slog.Logger
@@ -42,7 +41,7 @@ type API struct {
 // cfg.Web.MaxRequests requests at a time, and as many again that may wait: others are answered 429. The log hears of
 // every change ([access.Audit]).
 func New(p *producer.Producer, calls *live.Calls, cfg config.Config, log *slog.Logger) *API {
-	a := &API{producer: p, hand: byhand.New(p, log), calls: calls, cfg: cfg, log: log, mux: http.NewServeMux(),
+	a := &API{producer: p, actions: access.NewActions(p, log), calls: calls, cfg: cfg, log: log, mux: http.NewServeMux(),
 		quick: make(chan struct{}, cfg.Web.MaxRequests), waiting: make(chan struct{}, cfg.Web.MaxRequests)}
 	for _, r := range routes {
 		method, path, _ := strings.Cut(r.pattern, " ")

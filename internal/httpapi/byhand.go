@@ -25,7 +25,7 @@ func (a *API) retry(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	res, err := a.hand.Retry(r.Context(), ref, fresh)
+	res, err := a.actions.Retry(r.Context(), ref, fresh)
 	if errors.Is(err, refcache.ErrNotQueued) {
 		a.notQueued(r.Context(), err)
 		err = nil
@@ -46,7 +46,7 @@ func (a *API) cancel(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := a.hand.Cancel(r.Context(), ref); err != nil {
+	if err := a.actions.Cancel(r.Context(), ref); err != nil {
 		return err
 	}
 	return a.answer(w, response{RefID: ref, Status: refcache.Cancelled}, refcache.Minimal)
@@ -61,7 +61,7 @@ func (a *API) delete(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := a.hand.Delete(r.Context(), ref); err != nil {
+	if err := a.actions.Delete(r.Context(), ref); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)

@@ -16,12 +16,12 @@ func (u *UI) retry(w http.ResponseWriter, r *http.Request) error {
 
 // cancel answers POST /calls/{ref}/cancel.
 func (u *UI) cancel(w http.ResponseWriter, r *http.Request) error {
-	return u.byHand(w, r, func(ref refcache.Ref) error { return u.hand.Cancel(r.Context(), ref) }, "cancelled")
+	return u.byHand(w, r, func(ref refcache.Ref) error { return u.actions.Cancel(r.Context(), ref) }, "cancelled")
 }
 
 // delete answers POST /calls/{ref}/delete.
 func (u *UI) delete(w http.ResponseWriter, r *http.Request) error {
-	return u.byHand(w, r, func(ref refcache.Ref) error { return u.hand.Delete(r.Context(), ref) }, "deleted")
+	return u.byHand(w, r, func(ref refcache.Ref) error { return u.actions.Delete(r.Context(), ref) }, "deleted")
 }
 
 // byHand does something to the call in the path, and leads back to its page, which says what came of it. That somebody
@@ -97,7 +97,7 @@ func stands(t refcache.TaskInfo) string {
 
 // retryOne retries a call. That no worker could be told of it goes to the log as well.
 func (u *UI) retryOne(r *http.Request, ref refcache.Ref, fresh bool) error {
-	_, err := u.hand.Retry(r.Context(), ref, fresh)
+	_, err := u.actions.Retry(r.Context(), ref, fresh)
 	if errors.Is(err, refcache.ErrNotQueued) {
 		u.log.WarnContext(r.Context(), "no worker could be told of a call", "ref_id", string(ref), "err", err)
 	}

@@ -23,7 +23,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/refq/refq/internal/byhand"
 	"github.com/refq/refq/internal/config"
 	"github.com/refq/refq/internal/web/access"
 	"github.com/refq/refq/internal/web/live"
@@ -39,7 +38,7 @@ const (
 // UI answers requests for pages. It may be used concurrently.
 type UI struct {
 	producer *producer.Producer
-	hand     byhand.Hand
+	actions  access.Actions
 	cfg      config.Config
 	log      *slog.Logger
 	mux      *http.ServeMux
@@ -59,7 +58,7 @@ type UI struct {
 // Who asks is told by a [access.Guard] in front of it, which also refuses what may not be asked: without one, nobody is
 // offered changes.
 func New(p *producer.Producer, calls *live.Calls, cfg config.Config, log *slog.Logger) *UI {
-	u := &UI{producer: p, hand: byhand.New(p, log), cfg: cfg, log: log, mux: http.NewServeMux(), followed: calls,
+	u := &UI{producer: p, actions: access.NewActions(p, log), cfg: cfg, log: log, mux: http.NewServeMux(), followed: calls,
 		slots: make(chan struct{}, cfg.Web.MaxRequests), viewers: make(chan struct{}, cfg.Web.MaxRequests)}
 	u.facts, u.health = newFresh(keepFacts, u.readFacts), newFresh(keepHealth, p.Health)
 	u.followedQueues = live.NewShared(u.followQueues)

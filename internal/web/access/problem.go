@@ -1,4 +1,3 @@
-// Package access tells clients of HTTP what went wrong, as RFC 9457 has it.
 package access
 
 import (
