@@ -39,7 +39,7 @@ var arrows = map[string][]string{
 	"internal/web/server":          {},
 	"internal/queues":              {"refcache", "producer", "internal/config", "internal/redact", "internal/web/access"},
 	"internal/errpattern":          {"refcache"},
-	"internal/httpapi":             {"refcache", "internal/codec", "producer", "internal/config", "internal/redact", "internal/web/access", "internal/tracing", "internal/web/live", "internal/web/server"},
+	"internal/web/api":             {"refcache", "internal/codec", "producer", "internal/config", "internal/redact", "internal/web/access", "internal/tracing", "internal/web/live", "internal/web/server"},
 	"internal/web/live":            {"refcache", "producer"},
 	"internal/ui": {"refcache", "internal/codec", "producer", "internal/config", "internal/redact", "internal/web/access", "internal/web/live",
 		"internal/web/server", "internal/errpattern"},
@@ -49,7 +49,7 @@ var arrows = map[string][]string{
 	"internal/webload":      {"refcache", "producer", "worker"},
 	"internal/tracing/otlp": {},
 	"cmd/refq": {"refcache", "internal/codec", "producer", "worker", "internal/config", "internal/execfunc", "internal/memredis",
-		"internal/bench", "internal/tracing/otlp", "metrics", "internal/web/access", "internal/httpapi", "internal/queues", "internal/ui", "internal/web/live",
+		"internal/bench", "internal/tracing/otlp", "metrics", "internal/web/access", "internal/web/api", "internal/queues", "internal/ui", "internal/web/live",
 		"internal/web/server", "internal/errpattern"},
 }
 

@@ -10,10 +10,10 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 
-	"github.com/refq/refq/internal/httpapi"
 	"github.com/refq/refq/internal/queues"
 	"github.com/refq/refq/internal/ui"
 	"github.com/refq/refq/internal/web/access"
+	"github.com/refq/refq/internal/web/api"
 	"github.com/refq/refq/internal/web/live"
 	"github.com/refq/refq/internal/web/server"
 	"github.com/refq/refq/metrics"
@@ -135,7 +135,7 @@ func (a *app) announceWeb(s *site) error {
 
 // site says where to point a browser, and programs.
 func (p *page) site(s *site) {
-	p.field("web", p.paint(bold, s.url()+"/")+"\n"+s.url()+httpapi.Base+" for programs")
+	p.field("web", p.paint(bold, s.url()+"/")+"\n"+s.url()+api.Base+" for programs")
 }
 
 // serveWeb serves the site until ctx ends.
@@ -158,7 +158,7 @@ func (a *app) handler(p *producer.Producer, rdb redis.UniversalClient, s *site) 
 	calls := live.NewCalls(p)
 	guarded := http.NewServeMux()
 	guarded.Handle("/", ui.New(p, calls, a.cfg, a.log))
-	guarded.Handle(httpapi.Base+"/", httpapi.New(p, calls, a.cfg, a.log))
+	guarded.Handle(api.Base+"/", api.New(p, calls, a.cfg, a.log))
 	guarded.Handle(queues.Base+"/", queues.New(p, rdb, a.cfg, a.log))
 	guarded.Handle("GET /metrics", own)
 	all := http.NewServeMux()

@@ -1,4 +1,4 @@
-package httpapi_test
+package api_test
 
 import (
 	"bytes"
@@ -23,10 +23,10 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/refq/refq/internal/config"
-	"github.com/refq/refq/internal/httpapi"
 	"github.com/refq/refq/internal/memredis"
 	"github.com/refq/refq/internal/redact"
 	"github.com/refq/refq/internal/web/access"
+	"github.com/refq/refq/internal/web/api"
 	"github.com/refq/refq/internal/web/live"
 	"github.com/refq/refq/internal/web/server"
 	"github.com/refq/refq/producer"
@@ -123,7 +123,7 @@ func (w *world) serve(s setup) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {
-		done <- server.Serve(ctx, p, access.New(s.guard).Handler(httpapi.New(w.p, live.NewCalls(w.p), cfg, log)), log)
+		done <- server.Serve(ctx, p, access.New(s.guard).Handler(api.New(w.p, live.NewCalls(w.p), cfg, log)), log)
 	}()
 	transport := &http.Transport{DialContext: p.dial}
 	w.client = &http.Client{Transport: transport}
@@ -181,7 +181,7 @@ type answer struct {
 // ask sends a request to a path below /api/v1.
 func (w *world) ask(method, path, body string, header ...string) answer {
 	w.Helper()
-	r, err := http.NewRequestWithContext(w.Context(), method, "http://localhost"+httpapi.Base+path, strings.NewReader(body))
+	r, err := http.NewRequestWithContext(w.Context(), method, "http://localhost"+api.Base+path, strings.NewReader(body))
 	require.NoError(w, err)
 	for i := 0; i < len(header); i += 2 {
 		r.Header.Set(header[i], header[i+1])

@@ -1,4 +1,4 @@
-package httpapi_test
+package api_test
 
 import (
 	"encoding/json"
@@ -12,7 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/refq/refq/internal/httpapi"
+	"github.com/refq/refq/internal/web/api"
 )
 
 // batchLine is an answer of a batch.
@@ -36,7 +36,7 @@ type duplex struct {
 func (w *world) batch(query string) *duplex {
 	w.Helper()
 	from, to := io.Pipe()
-	r, err := http.NewRequestWithContext(w.Context(), "POST", "http://localhost"+httpapi.Base+"/calls:batch"+query, from)
+	r, err := http.NewRequestWithContext(w.Context(), "POST", "http://localhost"+api.Base+"/calls:batch"+query, from)
 	require.NoError(w, err)
 	res, err := w.client.Do(r)
 	require.NoError(w, err)

@@ -1,6 +1,6 @@
-// Package httpapi is the HTTP API of refq, for producers in any language: what package producer does, as JSON. Its
+// Package api is the HTTP API of refq, for producers in any language: what package producer does, as JSON. Its
 // document is openapi.json.
-package httpapi
+package api
 
 import (
 	"errors"

@@ -1,4 +1,4 @@
-package httpapi_test
+package api_test
 
 import (
 	"bufio"
@@ -12,8 +12,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/refq/refq/internal/httpapi"
 	"github.com/refq/refq/internal/memredis"
+	"github.com/refq/refq/internal/web/api"
 )
 
 // stream is an open stream of events.
@@ -39,7 +39,7 @@ func read(body io.Reader) <-chan string {
 func (w *world) open(path string, header ...string) *stream {
 	w.Helper()
 	ctx, cancel := context.WithCancel(w.Context())
-	r, err := http.NewRequestWithContext(ctx, "GET", "http://localhost"+httpapi.Base+path, nil)
+	r, err := http.NewRequestWithContext(ctx, "GET", "http://localhost"+api.Base+path, nil)
 	require.NoError(w, err)
 	r.Header.Set("Accept", "text/event-stream")
 	for i := 0; i < len(header); i += 2 {

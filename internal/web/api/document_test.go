@@ -1,4 +1,4 @@
-package httpapi_test
+package api_test
 
 import (
 	"encoding/json"
@@ -15,7 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/refq/refq/internal/httpapi"
+	"github.com/refq/refq/internal/web/api"
 	"github.com/refq/refq/refcache"
 )
 
@@ -287,7 +287,7 @@ func TestSchemasOfAnswersHaveTheFieldsThatGoWrites(t *testing.T) {
 
 func TestSchemasOfRequestsAndEnvelopesHaveTheFieldsOfTheirStructs(t *testing.T) {
 	t.Parallel()
-	for name, v := range httpapi.Structs {
+	for name, v := range api.Structs {
 		var tags []string
 		for _, field := range reflect.VisibleFields(reflect.TypeOf(v)) {
 			tag, _, _ := strings.Cut(field.Tag.Get("json"), ",")
@@ -312,14 +312,14 @@ func TestTheDocumentHasTheRoutesOfTheHandlers(t *testing.T) {
 			}
 		}
 	}
-	require.ElementsMatch(t, httpapi.Patterns(), documented)
-	require.Equal(t, httpapi.Base, document()["servers"].([]any)[0].(object)["url"])
+	require.ElementsMatch(t, api.Patterns(), documented)
+	require.Equal(t, api.Base, document()["servers"].([]any)[0].(object)["url"])
 }
 
 func TestTheDocumentNamesEveryProblemOfRefcache(t *testing.T) {
 	t.Parallel()
 	types := schema("Problem")["properties"].(object)["type"].(object)["enum"].([]any)
-	for err, name := range httpapi.ProblemNames() {
+	for err, name := range api.ProblemNames() {
 		require.Contains(t, types, "urn:refq:problem:"+name, err)
 	}
 }
