@@ -41,7 +41,7 @@ var arrows = map[string][]string{
 	"internal/errpattern":          {"refcache"},
 	"internal/web/api":             {"refcache", "internal/codec", "producer", "internal/config", "internal/redact", "internal/web/access", "internal/tracing", "internal/web/live", "internal/web/server"},
 	"internal/web/live":            {"refcache", "producer"},
-	"internal/ui": {"refcache", "internal/codec", "producer", "internal/config", "internal/redact", "internal/web/access", "internal/web/live",
+	"internal/web/ui": {"refcache", "internal/codec", "producer", "internal/config", "internal/redact", "internal/web/access", "internal/web/live",
 		"internal/web/server", "internal/errpattern"},
 	"internal/execfunc":     {"refcache", "internal/codec", "worker"},
 	"internal/bench":        {"refcache", "producer", "worker", "internal/netproxy"},
@@ -49,7 +49,7 @@ var arrows = map[string][]string{
 	"internal/webload":      {"refcache", "producer", "worker"},
 	"internal/tracing/otlp": {},
 	"cmd/refq": {"refcache", "internal/codec", "producer", "worker", "internal/config", "internal/execfunc", "internal/memredis",
-		"internal/bench", "internal/tracing/otlp", "metrics", "internal/web/access", "internal/web/api", "internal/queues", "internal/ui", "internal/web/live",
+		"internal/bench", "internal/tracing/otlp", "metrics", "internal/web/access", "internal/web/api", "internal/queues", "internal/web/ui", "internal/web/live",
 		"internal/web/server", "internal/errpattern"},
 }
 

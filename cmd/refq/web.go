@@ -11,11 +11,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/refq/refq/internal/queues"
-	"github.com/refq/refq/internal/ui"
 	"github.com/refq/refq/internal/web/access"
 	"github.com/refq/refq/internal/web/api"
 	"github.com/refq/refq/internal/web/live"
 	"github.com/refq/refq/internal/web/server"
+	"github.com/refq/refq/internal/web/ui"
 	"github.com/refq/refq/metrics"
 	"github.com/refq/refq/producer"
 )

@@ -29,9 +29,9 @@ import (
 	"github.com/refq/refq/internal/config"
 	"github.com/refq/refq/internal/memredis"
 	"github.com/refq/refq/internal/redact"
-	"github.com/refq/refq/internal/ui"
 	"github.com/refq/refq/internal/web/access"
 	"github.com/refq/refq/internal/web/live"
+	"github.com/refq/refq/internal/web/ui"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 	"github.com/refq/refq/worker"
@@ -206,9 +206,9 @@ func (w *world) golden(name string, a answer) {
 		require.NoError(w, os.WriteFile(file, []byte(got), 0o644))
 	}
 	want, err := os.ReadFile(file)
-	require.NoError(w, err, "write it by go test ./internal/ui -update")
+	require.NoError(w, err, "write it by go test ./internal/web/ui -update")
 	if diff := gocmp.Diff(strings.Split(string(want), "\n"), strings.Split(got, "\n")); diff != "" {
-		w.Fatalf("%s: if this is meant: go test ./internal/ui -update\n%s", file, diff)
+		w.Fatalf("%s: if this is meant: go test ./internal/web/ui -update\n%s", file, diff)
 	}
 }
 

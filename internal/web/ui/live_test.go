@@ -17,10 +17,10 @@ import (
 
 	"github.com/refq/refq/internal/config"
 	"github.com/refq/refq/internal/memredis"
-	"github.com/refq/refq/internal/ui"
 	"github.com/refq/refq/internal/web/access"
 	"github.com/refq/refq/internal/web/live"
 	"github.com/refq/refq/internal/web/server"
+	"github.com/refq/refq/internal/web/ui"
 	"github.com/refq/refq/producer"
 )
 
