@@ -37,7 +37,7 @@ var arrows = map[string][]string{
 	"internal/config":              {"refcache", "internal/redact"},
 	"internal/web/access":          {"refcache", "producer"},
 	"internal/web/server":          {},
-	"internal/queues":              {"refcache", "producer", "internal/config", "internal/redact", "internal/web/access"},
+	"internal/web/asynqmon":        {"refcache", "producer", "internal/config", "internal/redact", "internal/web/access"},
 	"internal/errpattern":          {"refcache"},
 	"internal/web/api":             {"refcache", "internal/codec", "producer", "internal/config", "internal/redact", "internal/web/access", "internal/tracing", "internal/web/live", "internal/web/server"},
 	"internal/web/live":            {"refcache", "producer"},
@@ -49,15 +49,15 @@ var arrows = map[string][]string{
 	"internal/webload":      {"refcache", "producer", "worker"},
 	"internal/tracing/otlp": {},
 	"cmd/refq": {"refcache", "internal/codec", "producer", "worker", "internal/config", "internal/execfunc", "internal/memredis",
-		"internal/bench", "internal/tracing/otlp", "metrics", "internal/web/access", "internal/web/api", "internal/queues", "internal/web/ui", "internal/web/live",
+		"internal/bench", "internal/tracing/otlp", "metrics", "internal/web/access", "internal/web/api", "internal/web/asynqmon", "internal/web/ui", "internal/web/live",
 		"internal/web/server", "internal/errpattern"},
 }
 
 // borders says which of our packages alone may import somebody else's, in code that is not a test.
 var borders = map[string][]string{
 	// The benchmark compares with bare asynq; queues imports asynqmon, which has the same path and two letters more.
-	"github.com/hibiken/asynq":      {"internal/queue", "internal/bench", "internal/queues"},
-	"github.com/hibiken/asynqmon":   {"internal/queues"},
+	"github.com/hibiken/asynq":      {"internal/queue", "internal/bench", "internal/web/asynqmon"},
+	"github.com/hibiken/asynqmon":   {"internal/web/asynqmon"},
 	"github.com/alicebob/miniredis": {"internal/memredis"},
 	"github.com/goccy/go-yaml":      {"internal/config"},
 	"github.com/spf13/cobra":        {"cmd/refq"},

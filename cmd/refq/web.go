@@ -10,9 +10,9 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 
-	"github.com/refq/refq/internal/queues"
 	"github.com/refq/refq/internal/web/access"
 	"github.com/refq/refq/internal/web/api"
+	"github.com/refq/refq/internal/web/asynqmon"
 	"github.com/refq/refq/internal/web/live"
 	"github.com/refq/refq/internal/web/server"
 	"github.com/refq/refq/internal/web/ui"
@@ -159,7 +159,7 @@ func (a *app) handler(p *producer.Producer, rdb redis.UniversalClient, s *site) 
 	guarded := http.NewServeMux()
 	guarded.Handle("/", ui.New(p, calls, a.cfg, a.log))
 	guarded.Handle(api.Base+"/", api.New(p, calls, a.cfg, a.log))
-	guarded.Handle(queues.Base+"/", queues.New(p, rdb, a.cfg, a.log))
+	guarded.Handle(asynqmon.Base+"/", asynqmon.New(p, rdb, a.cfg, a.log))
 	guarded.Handle("GET /metrics", own)
 	all := http.NewServeMux()
 	all.Handle("/", a.guard(s).Handler(guarded))

@@ -1,6 +1,6 @@
-// Package queues embeds asynqmon, the web UI of asynq, for people who want to see the doorbells of refq's tasks as asynq
+// Package asynqmon embeds asynqmon, the web UI of asynq, for people who want to see the doorbells of refq's tasks as asynq
 // has them. It shows; what is done to tasks is done elsewhere, unless it is asked for.
-package queues
+package asynqmon
 
 import (
 	"log/slog"

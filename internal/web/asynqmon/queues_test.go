@@ -1,4 +1,4 @@
-package queues_test
+package asynqmon_test
 
 import (
 	"bytes"
@@ -28,10 +28,10 @@ import (
 
 	"github.com/refq/refq/internal/config"
 	"github.com/refq/refq/internal/memredis"
-	"github.com/refq/refq/internal/queues"
 	"github.com/refq/refq/internal/redact"
 	"github.com/refq/refq/internal/testkit"
 	"github.com/refq/refq/internal/web/access"
+	"github.com/refq/refq/internal/web/asynqmon"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 	"github.com/refq/refq/worker"
@@ -93,7 +93,7 @@ func newWorld(t *testing.T, rdb redis.UniversalClient, s setup) *world {
 		g.Credentials, err = access.ParseCredentials(s.people)
 		require.NoError(t, err)
 	}
-	w.site = access.New(g).Handler(queues.New(w.p, rdb, cfg, log))
+	w.site = access.New(g).Handler(asynqmon.New(w.p, rdb, cfg, log))
 	return w
 }
 
@@ -138,7 +138,7 @@ func (w *world) failed(args string) refcache.Ref {
 // ask sends a request to a path below /queues.
 func (w *world) ask(method, path, body string, secret ...string) *httptest.ResponseRecorder {
 	w.Helper()
-	r := httptest.NewRequest(method, "http://localhost"+queues.Base+path, strings.NewReader(body))
+	r := httptest.NewRequest(method, "http://localhost"+asynqmon.Base+path, strings.NewReader(body))
 	for _, s := range secret {
 		r.Header.Set("Authorization", "Bearer "+s)
 	}
