@@ -19,7 +19,7 @@ demo: ## the whole story in one process: no Redis, nothing to install
 test: ## all tests, with the race detector where that can be had
 	@test -n "$(RACE)" || echo "without the race detector: it needs cgo and a C compiler"
 	go test $(RACE) $$(go list ./... | grep -v /internal/e2e)
-	go test $(RACE) ./internal/e2e
+	go test $(RACE) ./test/e2e
 
 browser: ## looks at the pages with a real browser; needs chromium
 	cd browsertest && go vet ./... && REFQ_REQUIRE_BROWSER=1 go test -count=1 ./...

@@ -29,7 +29,7 @@ var arrows = map[string][]string{
 	"internal/testkit/redisserver": {},
 	"internal/testkit":             {"internal/testkit/redisserver"},
 	"internal/netproxy":            {},
-	"internal/e2e":                 {},
+	"test/e2e":                     {},
 	"internal/chaos":               {"refcache", "producer", "worker", "internal/testkit/redisserver", "internal/netproxy"},
 	"refcache/refcachetest":        {"refcache", "internal/memredis"},
 	"worker/workertest":            {"refcache", "refcache/refcachetest", "producer", "worker"},
