@@ -32,10 +32,10 @@ web-load: ## pages over 100,000 calls and with 200 viewers, some 3 minutes; need
 	go run ./internal/withredis go run ./internal/webload
 
 chaos: ## breaks things for 2 minutes and accounts for every call; needs redis-server
-	go run ./internal/chaos
+	go run ./test/chaos
 
 chaos-full: ## the same for an hour, and writes the table of docs/reliability.md
-	go run ./internal/chaos -full -document docs/reliability.md
+	go run ./test/chaos -full -document docs/reliability.md
 
 bench: ## figures of refq and of bare asynq, some 7 minutes on a Redis of its own; needs redis-server; BENCH=more flags
 	go run ./internal/withredis go run ./cmd/refq bench --baseline asynq $(BENCH)

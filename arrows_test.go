@@ -30,7 +30,7 @@ var arrows = map[string][]string{
 	"internal/testkit":             {"internal/testkit/redisserver"},
 	"internal/netproxy":            {},
 	"test/e2e":                     {},
-	"internal/chaos":               {"refcache", "producer", "worker", "internal/testkit/redisserver", "internal/netproxy"},
+	"test/chaos":                   {"refcache", "producer", "worker", "internal/testkit/redisserver", "internal/netproxy"},
 	"refcache/refcachetest":        {"refcache", "internal/memredis"},
 	"worker/workertest":            {"refcache", "refcache/refcachetest", "producer", "worker"},
 	"internal/redact":              {"refcache"},

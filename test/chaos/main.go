@@ -3,10 +3,10 @@
 // Command chaos proves what refq promises by breaking things: it starts a real Redis, workers and producers on the
 // loopback interface, does them harm, and accounts for every call at the end. It is not part of the released binary.
 //
-//	go run ./internal/chaos          every scenario in its short form
-//	go run ./internal/chaos -full    in the long form
-//	go run ./internal/chaos kill     one scenario
-//	go run ./internal/chaos -plain   over connections that scripts do not share
+//	go run ./test/chaos          every scenario in its short form
+//	go run ./test/chaos -full    in the long form
+//	go run ./test/chaos kill     one scenario
+//	go run ./test/chaos -plain   over connections that scripts do not share
 package main
 
 import (
