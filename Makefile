@@ -29,7 +29,7 @@ screenshots: ## the same, with pictures of pages in screenshots/, and in screens
 	cd browsertest && REFQ_REQUIRE_BROWSER=1 REFQ_SCREENSHOTS=$(CURDIR)/screenshots go test -count=1 -skip AsTheDocumentsShowThem ./...
 
 web-load: ## pages over 100,000 calls and with 200 viewers, some 3 minutes; needs redis-server
-	go run ./internal/withredis go run ./internal/webload
+	go run ./internal/withredis go run ./test/webload
 
 chaos: ## breaks things for 2 minutes and accounts for every call; needs redis-server
 	go run ./test/chaos

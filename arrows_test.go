@@ -46,7 +46,7 @@ var arrows = map[string][]string{
 	"internal/execfunc":     {"refcache", "internal/codec", "worker"},
 	"internal/bench":        {"refcache", "producer", "worker", "internal/netproxy"},
 	"internal/withredis":    {"internal/testkit/redisserver"},
-	"internal/webload":      {"refcache", "producer", "worker"},
+	"test/webload":          {"refcache", "producer", "worker"},
 	"internal/tracing/otlp": {},
 	"cmd/refq": {"refcache", "internal/codec", "producer", "worker", "internal/config", "internal/execfunc", "internal/memredis",
 		"internal/bench", "internal/tracing/otlp", "metrics", "internal/web/access", "internal/web/api", "internal/web/asynqmon", "internal/web/ui", "internal/web/live",
