@@ -29,7 +29,7 @@ screenshots: ## the same, with pictures of pages in screenshots/, and in screens
 	cd browsertest && REFQ_REQUIRE_BROWSER=1 REFQ_SCREENSHOTS=$(CURDIR)/screenshots go test -count=1 -skip AsTheDocumentsShowThem ./...
 
 web-load: ## pages over 100,000 calls and with 200 viewers, some 3 minutes; needs redis-server
-	go run ./internal/withredis go run ./test/webload
+	go run ./test/withredis go run ./test/webload
 
 chaos: ## breaks things for 2 minutes and accounts for every call; needs redis-server
 	go run ./test/chaos
@@ -38,10 +38,10 @@ chaos-full: ## the same for an hour, and writes the table of docs/reliability.md
 	go run ./test/chaos -full -document docs/reliability.md
 
 bench: ## figures of refq and of bare asynq, some 7 minutes on a Redis of its own; needs redis-server; BENCH=more flags
-	go run ./internal/withredis go run ./cmd/refq bench --baseline asynq $(BENCH)
+	go run ./test/withredis go run ./cmd/refq bench --baseline asynq $(BENCH)
 
 bench-quick: ## 25 s: fails when a call costs more commands, round trips, bytes or allocations than it may
-	go run ./internal/withredis go run ./cmd/refq bench --quick
+	go run ./test/withredis go run ./cmd/refq bench --quick
 
 lint: gofmt vet staticcheck tidy ## gofmt, vet on three systems, staticcheck, go mod tidy
 

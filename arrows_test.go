@@ -45,7 +45,7 @@ var arrows = map[string][]string{
 		"internal/web/server", "internal/errpattern"},
 	"internal/execfunc":     {"refcache", "internal/codec", "worker"},
 	"internal/bench":        {"refcache", "producer", "worker", "internal/netproxy"},
-	"internal/withredis":    {"internal/testkit/redisserver"},
+	"test/withredis":        {"internal/testkit/redisserver"},
 	"test/webload":          {"refcache", "producer", "worker"},
 	"internal/tracing/otlp": {},
 	"cmd/refq": {"refcache", "internal/codec", "producer", "worker", "internal/config", "internal/execfunc", "internal/memredis",

@@ -45,7 +45,7 @@ func main() {
 func (l load) run(ctx context.Context) error {
 	url := os.Getenv("REFQ_REDIS")
 	if url == "" {
-		return errors.New("REFQ_REDIS names no Redis: start it with go run ./internal/withredis")
+		return errors.New("REFQ_REDIS names no Redis: start it with go run ./test/withredis")
 	}
 	rdb, err := refcache.Connect(url)
 	if err != nil {
