@@ -22,11 +22,11 @@ test: ## all tests, with the race detector where that can be had
 	go test $(RACE) ./test/e2e
 
 browser: ## looks at the pages with a real browser; needs chromium
-	cd browsertest && go vet ./... && REFQ_REQUIRE_BROWSER=1 go test -count=1 ./...
+	cd test/browser && go vet ./... && REFQ_REQUIRE_BROWSER=1 go test -count=1 ./...
 
 screenshots: ## the same, with pictures of pages in screenshots/, and in screenshots/docs/ those that documents show
-	cd browsertest && REFQ_REQUIRE_BROWSER=1 REFQ_SCREENSHOTS=$(CURDIR)/screenshots/docs go test -count=1 -run AsTheDocumentsShowThem ./...
-	cd browsertest && REFQ_REQUIRE_BROWSER=1 REFQ_SCREENSHOTS=$(CURDIR)/screenshots go test -count=1 -skip AsTheDocumentsShowThem ./...
+	cd test/browser && REFQ_REQUIRE_BROWSER=1 REFQ_SCREENSHOTS=$(CURDIR)/screenshots/docs go test -count=1 -run AsTheDocumentsShowThem ./...
+	cd test/browser && REFQ_REQUIRE_BROWSER=1 REFQ_SCREENSHOTS=$(CURDIR)/screenshots go test -count=1 -skip AsTheDocumentsShowThem ./...
 
 web-load: ## pages over 100,000 calls and with 200 viewers, some 3 minutes; needs redis-server
 	go run ./test/withredis go run ./test/webload
@@ -59,7 +59,7 @@ staticcheck:
 tidy:
 	go mod tidy -diff
 	cd tools && go mod tidy -diff
-	cd browsertest && go mod tidy -diff
+	cd test/browser && go mod tidy -diff
 
 cover: ## test coverage of all packages by all tests, as cover.html
 	go test -coverpkg=./... -coverprofile=cover.out ./...

@@ -1,4 +1,4 @@
-module github.com/refq/refq/browsertest
+module github.com/refq/refq/test/browser
 
 go 1.26.0
 
@@ -19,4 +19,4 @@ require (
 	golang.org/x/sys v0.49.0 // indirect
 )
 
-replace github.com/refq/refq => ../
+replace github.com/refq/refq => ../..

@@ -1,4 +1,4 @@
-package browsertest
+package browser
 
 import (
 	"bufio"
@@ -67,7 +67,7 @@ func startSite() (*site, error) {
 	}
 	program := filepath.Join(folder, "refq")
 	build := exec.Command("go", "build", "-o", program, "./cmd/refq")
-	build.Dir = ".."
+	build.Dir = filepath.Join("..", "..")
 	if out, err := build.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("%w: %s", err, out)
 	}

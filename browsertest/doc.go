@@ -1,3 +1,0 @@
-// Package browsertest looks at refq's pages with a real browser: make browser. It is a module of its own, so that who uses
-// refq inherits no browser.
-package browsertest
