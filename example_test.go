@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/refq/refq"
+
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
@@ -59,7 +61,7 @@ func Example() {
 	ctx, end := context.WithCancel(context.Background())
 
 	// Both sides: Redis.
-	rdb, err := refcache.Connect(redisURL)
+	rdb, err := refq.Connect(redisURL)
 	if err != nil {
 		fmt.Println(err)
 	}
@@ -86,7 +88,7 @@ func Example_many() {
 	redisURL, stop := exampleRedis()
 	defer stop()
 	ctx, end := context.WithCancel(context.Background())
-	rdb, err := refcache.Connect(redisURL)
+	rdb, err := refq.Connect(redisURL)
 	if err != nil {
 		fmt.Println(err)
 	}

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/refq/refq"
+
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
@@ -26,7 +28,7 @@ type many struct {
 // newMany makes n calls that failed for good, as workers would.
 func newMany(tb testing.TB, n int) many {
 	tb.Helper()
-	rdb, err := refcache.Connect("redis://" + testkit.New(tb).Addr)
+	rdb, err := refq.Connect("redis://" + testkit.New(tb).Addr)
 	require.NoError(tb, err)
 	m := many{tb, rdb, producer.New(rdb, producer.Config{By: "ann@desk"})}
 	tb.Cleanup(func() {

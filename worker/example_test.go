@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/refq/refq"
+
 	"github.com/refq/refq/refcache"
 	"github.com/refq/refq/worker"
 )
@@ -47,7 +49,7 @@ func ExampleHandle() {
 		return words, nil
 	}
 
-	rdb, err := refcache.Connect("redis://127.0.0.1:6379/0")
+	rdb, err := refq.Connect("redis://127.0.0.1:6379/0")
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/refq/refq"
+
 	"github.com/lmittmann/tint"
 	"github.com/redis/go-redis/v9"
 
@@ -72,7 +74,7 @@ func (a *app) connect(ctx context.Context) (redis.UniversalClient, error) {
 	if err := a.load(); err != nil {
 		return nil, err
 	}
-	rdb, err := refcache.Connect(a.cfg.Redis)
+	rdb, err := refq.Connect(a.cfg.Redis)
 	if err != nil {
 		return nil, &usageError{err}
 	}
@@ -93,7 +95,7 @@ func (a *app) ping(ctx context.Context, rdb redis.UniversalClient) error {
 	if err == nil {
 		return nil
 	}
-	where := refcache.RedactURL(a.cfg.Redis)
+	where := refq.RedactURL(a.cfg.Redis)
 	var refusal redis.Error
 	if errors.As(err, &refusal) {
 		return fmt.Errorf("the Redis at %s refuses: %w; check its URL (%s)", where, err, a.redisSource())

@@ -10,13 +10,14 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/refq/refq"
+
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
 
 	"github.com/refq/refq/internal/bench"
-	"github.com/refq/refq/refcache"
 )
 
 func newBench(a *app) *cobra.Command {
@@ -137,7 +138,7 @@ func (a *app) bench(ctx context.Context, o bench.Options, quick bool) error {
 	switch {
 	case errors.Is(err, bench.ErrNotEmpty):
 		return fmt.Errorf("%w: %s; name an empty one with --redis, or measure all the same with --anyway",
-			err, refcache.RedactURL(a.cfg.Redis))
+			err, refq.RedactURL(a.cfg.Redis))
 	case err != nil:
 		return err
 	case quick:

@@ -6,10 +6,11 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/refq/refq"
+
 	"github.com/mattn/go-runewidth"
 
 	"github.com/refq/refq/internal/bench"
-	"github.com/refq/refq/refcache"
 )
 
 // benchHeads say what a figure is, above its column.
@@ -86,7 +87,7 @@ func (a *app) benchPlace(t bench.Table, o bench.Options) string {
 	v := thisVersion()
 	redis := strings.TrimSpace("Redis " + t.Rows[0].Redis)
 	place := fmt.Sprintf("refq %s, %s at %s, %d CPUs for callers and workers\n", v.Version, redis,
-		refcache.RedactURL(a.cfg.Redis), runtime.GOMAXPROCS(0))
+		refq.RedactURL(a.cfg.Redis), runtime.GOMAXPROCS(0))
 	place += fmt.Sprintf("%s of %d calls, %d B each way, %d functions at once", plural(o.Rounds, "round", "rounds"), o.Calls,
 		o.Payload, o.Concurrency)
 	if o.Delay > 0 {

@@ -11,12 +11,13 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/refq/refq"
+
 	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 
 	"github.com/refq/refq/internal/config"
 	"github.com/refq/refq/internal/memredis"
-	"github.com/refq/refq/refcache"
 )
 
 func newDev(a *app) *cobra.Command {
@@ -103,7 +104,7 @@ func (a *app) develop(ctx context.Context, rdb redis.UniversalClient, s *site, c
 
 // serveRedis serves a Redis where the configured one should be, if that is this machine and nobody is there; else nil.
 func (a *app) serveRedis(ctx context.Context) (*memredis.Server, error) {
-	rdb, err := refcache.Connect(a.cfg.Redis)
+	rdb, err := refq.Connect(a.cfg.Redis)
 	if err != nil {
 		return nil, &usageError{err}
 	}
@@ -134,7 +135,7 @@ func (a *app) announce(served *memredis.Server, s *site, commands []config.Funct
 	for _, fn := range commands {
 		names = append(names, fn.Func.Name)
 	}
-	where := refcache.RedactURL(a.cfg.Redis)
+	where := refq.RedactURL(a.cfg.Redis)
 	if a.asJSON {
 		what := map[string]any{"redis": where, "in_memory": served != nil, "functions": append([]string{}, names...), "web": nil}
 		if s != nil {
@@ -182,7 +183,7 @@ func (a *app) withFlags(line string) string {
 	for _, name := range []string{"config", "redis"} {
 		if value, given := a.flags[name]; given {
 			if name == "redis" {
-				value = refcache.RedactURL(value)
+				value = refq.RedactURL(value)
 			}
 			flags += fmt.Sprintf("--%s %s ", name, value)
 		}

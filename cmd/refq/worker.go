@@ -6,12 +6,13 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/refq/refq"
+
 	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 
 	"github.com/refq/refq/internal/config"
 	"github.com/refq/refq/internal/execfunc"
-	"github.com/refq/refq/refcache"
 	"github.com/refq/refq/worker"
 )
 
@@ -113,7 +114,7 @@ func (a *app) command(fn config.Function) execfunc.Command {
 
 // connectPatiently is connect for who may start before Redis: only a Redis that refuses is an error.
 func (a *app) connectPatiently(ctx context.Context, who string) (redis.UniversalClient, error) {
-	rdb, err := refcache.Connect(a.cfg.Redis)
+	rdb, err := refq.Connect(a.cfg.Redis)
 	if err != nil {
 		return nil, &usageError{err}
 	}

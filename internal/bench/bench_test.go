@@ -10,13 +10,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/refq/refq"
+
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
 	"github.com/refq/refq/internal/bench"
 	"github.com/refq/refq/internal/testkit"
-	"github.com/refq/refq/refcache"
 )
 
 func TestMain(m *testing.M) {
@@ -44,7 +45,7 @@ func newLab(t *testing.T) lab {
 	t.Helper()
 	t.Parallel()
 	url := "redis://" + testkit.New(t, "--save", "").Addr
-	rdb, err := refcache.Connect(url)
+	rdb, err := refq.Connect(url)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, rdb.Close()) })
 	return lab{t, url, rdb}

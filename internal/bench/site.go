@@ -8,10 +8,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/refq/refq"
+
 	"github.com/redis/go-redis/v9"
 
 	"github.com/refq/refq/internal/netproxy"
-	"github.com/refq/refq/refcache"
 )
 
 // site is a Redis as one run uses it. Whatever the run writes there is in queues whose names begin with its own.
@@ -28,7 +29,7 @@ type site struct {
 
 // openSite connects to a Redis that may be measured.
 func openSite(ctx context.Context, url string, o Options) (*site, error) {
-	client, err := refcache.Connect(url)
+	client, err := refq.Connect(url)
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +117,7 @@ func (s *site) newGround() *ground {
 	return &ground{site: s, queue: queue, queues: []string{queue}}
 }
 
-// connect returns a client as refcache.Connect makes it. Callers and workers have one each, as in processes of their own.
+// connect returns a client as refq.Connect makes it. Callers and workers have one each, as in processes of their own.
 func (g *ground) connect() *redis.Client {
 	options := g.target
 	g.wire.tap(&options)

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/refq/refq"
+
 	"github.com/refq/refq/internal/redact"
 	"github.com/refq/refq/refcache"
 )
@@ -32,7 +34,7 @@ type Options struct {
 // Config is the configuration in effect.
 type Config struct {
 	Path            string        // the file that was read, as it was named; empty: none
-	Redis           string        // for refcache.Connect; may hold a password, see [Config.Settings]
+	Redis           string        // for refq.Connect; may hold a password, see [Config.Settings]
 	Namespace       string        //
 	Concurrency     int           // at least 1
 	ShutdownTimeout time.Duration // negative: do not wait (0 in YAML)
@@ -241,7 +243,7 @@ func (o Options) readFlags(c *Config) error {
 
 // checkRedis makes a client, which does not dial, for the sake of its errors.
 func (c Config) checkRedis() error {
-	client, err := refcache.Connect(c.Redis)
+	client, err := refq.Connect(c.Redis)
 	if err != nil {
 		return fmt.Errorf("%s: %w", c.Source("redis"), err)
 	}

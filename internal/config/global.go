@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/refq/refq"
+
 	"github.com/refq/refq/internal/redact"
 	"github.com/refq/refq/refcache"
 )
@@ -45,7 +47,7 @@ func (k globalKey) flagName() string {
 
 var globalKeys = []globalKey{
 	{key[Config]{"redis", "a Redis URL", func(c *Config, s string) bool { c.Redis = s; return s != "" }},
-		true, func(c Config) string { return refcache.RedactURL(c.Redis) }, list{"a list of the host:port of Cluster nodes", setCluster}},
+		true, func(c Config) string { return refq.RedactURL(c.Redis) }, list{"a list of the host:port of Cluster nodes", setCluster}},
 	{key[Config]{"namespace", wantName, func(c *Config, s string) bool { c.Namespace = s; return refcache.CheckName(s) == nil }},
 		true, func(c Config) string { return c.Namespace }, list{}},
 	{key[Config]{"concurrency", "a whole number, at least 1", func(c *Config, s string) bool { return setWhole(&c.Concurrency, s, 1) }},
@@ -125,7 +127,7 @@ func setHosts(c *Config, hosts []string) error {
 	return nil
 }
 
-// setCluster turns a list of host:port into the form of refcache.Connect, where a comma makes a Cluster.
+// setCluster turns a list of host:port into the form of refq.Connect, where a comma makes a Cluster.
 func setCluster(c *Config, addresses []string) error {
 	switch len(addresses) {
 	case 0:

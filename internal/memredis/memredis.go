@@ -10,11 +10,11 @@ import (
 	"sync"
 	"syscall"
 
+	"github.com/refq/refq"
+
 	"github.com/alicebob/miniredis/v2"
 	"github.com/alicebob/miniredis/v2/server"
 	"github.com/redis/go-redis/v9"
-
-	"github.com/refq/refq/refcache"
 )
 
 // Server is a running in-memory Redis. It may be used concurrently. Keys expire by the clock, which in a
@@ -56,7 +56,7 @@ func New() (*Server, error) {
 }
 
 func serve(m *miniredis.Miniredis) (*Server, error) {
-	model, err := refcache.Connect("redis://127.0.0.1:6379/0") // never dialled: it only carries our settings
+	model, err := refq.Connect("redis://127.0.0.1:6379/0") // never dialled: it only carries our settings
 	if err != nil {
 		return nil, fmt.Errorf("settings of the in-memory Redis: %w", err)
 	}
@@ -89,7 +89,7 @@ func (s *Server) Addr() string {
 // takes its timer from a pool of go-redis that all bubbles of testing/synctest would share, which kills the process.
 const connections = 4096
 
-// Client returns a new client, with the settings of [refcache.Connect] but for the size of its pool, that reaches the
+// Client returns a new client, with the settings of [refq.Connect] but for the size of its pool, that reaches the
 // Server over pipes. The caller closes it, before the Server: a client that outlives its Server is refused connections
 // and says so in go-redis's log.
 func (s *Server) Client() redis.UniversalClient {

@@ -12,13 +12,14 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/refq/refq"
+
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
 	"github.com/refq/refq/internal/memredis"
-	"github.com/refq/refq/refcache"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -97,7 +98,7 @@ func TestClientHasTheSettingsOfConnect(t *testing.T) {
 	defer server.Close()
 	client := server.Client().(*redis.Client)
 	defer client.Close()
-	model, err := refcache.Connect("redis://127.0.0.1:6379")
+	model, err := refq.Connect("redis://127.0.0.1:6379")
 	require.NoError(t, err)
 	defer model.Close()
 	got, want := *client.Options(), *model.(*redis.Client).Options()
@@ -325,7 +326,7 @@ func TestListeningServerIsARedisForOthers(t *testing.T) {
 	server, err := memredis.Listen("127.0.0.1:0")
 	require.NoError(t, err)
 	defer server.Close()
-	over, err := refcache.Connect("redis://" + server.Addr())
+	over, err := refq.Connect("redis://" + server.Addr())
 	require.NoError(t, err)
 	defer over.Close()
 	inside := server.Client()

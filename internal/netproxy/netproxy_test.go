@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/refq/refq"
+
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -21,7 +23,6 @@ import (
 	"github.com/refq/refq/internal/memredis"
 	"github.com/refq/refq/internal/netproxy"
 	"github.com/refq/refq/internal/testkit"
-	"github.com/refq/refq/refcache"
 )
 
 func TestMain(m *testing.M) {
@@ -71,7 +72,7 @@ func onRoads(t *testing.T, test func(r road)) {
 
 func connect(t *testing.T, addr string) *redis.Client {
 	t.Helper()
-	rdb, err := refcache.Connect("redis://" + addr)
+	rdb, err := refq.Connect("redis://" + addr)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = rdb.Close() })
 	return rdb.(*redis.Client)

@@ -28,7 +28,7 @@ type client struct {
 }
 
 // New returns a client that pipes the scripts sent through it if rdb was made with [redis.Options.AutoPipelineOptions], as
-// refcache.Connect does for one server, else rdb. It ends with rdb. Those who share the returned client have their scripts
+// refq.Connect does for one server, else rdb. It ends with rdb. Those who share the returned client have their scripts
 // sent together.
 //
 // A script sent through it ends with its context, although what is in the pipe may still be sent, and run. One whose

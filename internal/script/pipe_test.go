@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/refq/refq"
+
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -17,7 +19,6 @@ import (
 	"github.com/refq/refq/internal/netproxy"
 	"github.com/refq/refq/internal/script"
 	"github.com/refq/refq/internal/testkit"
-	"github.com/refq/refq/refcache"
 )
 
 func TestMain(m *testing.M) {
@@ -48,7 +49,7 @@ func newRoad(t *testing.T) road {
 }
 
 func connect(t *testing.T, addr string) redis.UniversalClient {
-	rdb, err := refcache.Connect("redis://" + addr)
+	rdb, err := refq.Connect("redis://" + addr)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = rdb.Close() })
 	return rdb
@@ -172,7 +173,7 @@ func TestClientThatWasNotMadeForPipingIsUsedAsItIs(t *testing.T) {
 	plain := redis.NewClient(&redis.Options{Addr: "127.0.0.1:0"})
 	defer plain.Close()
 	require.Same(t, plain, script.New(plain))
-	off, err := refcache.Connect("redis://127.0.0.1:0/0?pipeline=off")
+	off, err := refq.Connect("redis://127.0.0.1:0/0?pipeline=off")
 	require.NoError(t, err)
 	defer off.Close()
 	require.Same(t, off, script.New(off))

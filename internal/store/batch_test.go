@@ -5,6 +5,8 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/refq/refq"
+
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
@@ -106,7 +108,7 @@ func TestManySubmitsInAClusterWithoutScripts(t *testing.T) {
 	for !strings.Contains(plain.ClusterInfo(t.Context()).Val(), "cluster_state:ok") {
 		require.NoError(t, t.Context().Err())
 	}
-	rdb, err := refcache.Connect(node.Addr + ",")
+	rdb, err := refq.Connect(node.Addr + ",")
 	require.NoError(t, err)
 	defer rdb.Close()
 	q := newQueue(t, rdb)

@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/refq/refq"
+
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
@@ -29,7 +31,7 @@ type stand struct {
 }
 
 func newStand(b *testing.B) *stand {
-	rdb, err := refcache.Connect("redis://" + testkit.Start(b))
+	rdb, err := refq.Connect("redis://" + testkit.Start(b))
 	require.NoError(b, err)
 	name := "q" + strings.ToLower(rand.Text())
 	b.Cleanup(func() { require.NoError(b, rdb.Close()) })

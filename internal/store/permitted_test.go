@@ -7,6 +7,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/refq/refq"
+
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
@@ -34,7 +36,7 @@ func newGuarded(t *testing.T, rights ...any) *guarded {
 
 func dial(t *testing.T, url string) redis.UniversalClient {
 	t.Helper()
-	rdb, err := refcache.Connect(url)
+	rdb, err := refq.Connect(url)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, rdb.Close()) })
 	return rdb

@@ -12,6 +12,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/refq/refq"
+
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -55,7 +57,7 @@ func onBoth(t *testing.T, test func(q *queue)) {
 }
 
 func realRedis(t *testing.T) redis.UniversalClient {
-	rdb, err := refcache.Connect("redis://" + testkit.Start(t))
+	rdb, err := refq.Connect("redis://" + testkit.Start(t))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, rdb.Close()) })
 	return rdb

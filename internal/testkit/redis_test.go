@@ -3,11 +3,12 @@ package testkit_test
 import (
 	"testing"
 
+	"github.com/refq/refq"
+
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"github.com/refq/refq/internal/testkit"
-	"github.com/refq/refq/refcache"
 )
 
 func TestAllTestsShareOneServer(t *testing.T) {
@@ -42,7 +43,7 @@ func TestAKilledServerSavesNothing(t *testing.T) {
 }
 
 func connect(t *testing.T, addr string) redis.UniversalClient {
-	rdb, err := refcache.Connect("redis://" + addr)
+	rdb, err := refq.Connect("redis://" + addr)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = rdb.Close() })
 	return rdb

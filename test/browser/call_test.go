@@ -20,13 +20,13 @@ func TestAFailedCallIsMadeUnderstoodAndRetriedFromPages(t *testing.T) {
 	b.click("Make the call")
 	b.until(`location.pathname.startsWith("/calls/default:")`)
 	ref := must[string](b, `location.pathname.slice("/calls/".length)`)
-	refq.until(t, ref, "failed")
+	program.until(t, ref, "failed")
 	b.visit("/calls/" + ref)
 	b.sees("service of newcomer is down")
 	b.shoot("call failed")
-	refq.let(t, "newcomer.ok")
+	program.let(t, "newcomer.ok")
 	b.click("Retry with a fresh budget")
-	refq.until(t, ref, "complete")
+	program.until(t, ref, "complete")
 	b.visit("/calls/" + ref)
 	b.sees("Complete")
 	b.sees(`"done"`)
@@ -34,18 +34,18 @@ func TestAFailedCallIsMadeUnderstoodAndRetriedFromPages(t *testing.T) {
 }
 
 func TestACallIsCancelledFromItsPage(t *testing.T) {
-	ref := refq.call(t, "steps", "cancelled", "0")
-	refq.until(t, ref, "processing")
+	ref := program.call(t, "steps", "cancelled", "0")
+	program.until(t, ref, "processing")
 	b := open(t)
 	b.visit("/calls/" + ref)
 	b.click("Cancel")
 	b.sees("The call was cancelled.")
-	require.Equal(t, "cancelled", refq.status(t, ref))
+	require.Equal(t, "cancelled", program.status(t, ref))
 }
 
 func TestTheNextRetryIsCountedDown(t *testing.T) {
-	ref := refq.call(t, "flaky", "countdown", "0")
-	refq.until(t, ref, "retrying")
+	ref := program.call(t, "flaky", "countdown", "0")
+	program.until(t, ref, "retrying")
 	b := open(t)
 	b.visit("/calls/" + ref)
 	const left = `document.querySelector("time[data-until]").textContent`
@@ -53,12 +53,12 @@ func TestTheNextRetryIsCountedDown(t *testing.T) {
 	b.shoot("call retrying")
 	before := must[string](b, left)
 	b.until(left + ` != "` + before + `"`)
-	require.Equal(t, "retrying", refq.status(t, ref))
+	require.Equal(t, "retrying", program.status(t, ref))
 }
 
 func TestAFailedCallIsRetriedByKeyboardAlone(t *testing.T) {
-	ref := refq.call(t, "broken", "keyboard", "60s")
-	refq.let(t, "keyboard.ok")
+	ref := program.call(t, "broken", "keyboard", "60s")
+	program.let(t, "keyboard.ok")
 	b := open(t)
 	b.visit("/calls/" + ref)
 	b.press(kb.Tab, `document.activeElement.textContent == "Skip to the content"`)
@@ -68,11 +68,11 @@ func TestAFailedCallIsRetriedByKeyboardAlone(t *testing.T) {
 	b.press(kb.Tab, `document.activeElement.textContent.trim() == "Retry with a fresh budget"`)
 	require.NotEqual(t, "none", must[string](b, `getComputedStyle(document.activeElement).outlineStyle`), "focus is seen")
 	b.do(chromedp.KeyEvent(kb.Enter))
-	refq.until(t, ref, "complete")
+	program.until(t, ref, "complete")
 }
 
 func TestACallLeadsToItsDoorbellAndBack(t *testing.T) {
-	ref := refq.call(t, "broken", "there and back", "60s")
+	ref := program.call(t, "broken", "there and back", "60s")
 	b := open(t)
 	b.visit("/calls/" + ref)
 	b.click("In asynq’s pages")

@@ -9,7 +9,7 @@ import (
 func TestManyFailedCallsAreRetriedAtOnce(t *testing.T) {
 	var refs []string
 	for _, name := range []string{"bulk 1", "bulk 2", "bulk 3"} {
-		refs = append(refs, refq.call(t, "broken", name, "60s"))
+		refs = append(refs, program.call(t, "broken", name, "60s"))
 	}
 	b := open(t)
 	b.visit("/calls?status=failed&func=broken&error=bulk")
@@ -21,18 +21,18 @@ func TestManyFailedCallsAreRetriedAtOnce(t *testing.T) {
 	b.sees("Retry 3 failed calls")
 	b.shoot("calls retry")
 	for _, name := range []string{"bulk 1", "bulk 2", "bulk 3"} {
-		refq.let(t, name+".ok")
+		program.let(t, name+".ok")
 	}
-	require.Equal(t, "failed", refq.status(t, refs[0]), "nothing is done before it is confirmed")
+	require.Equal(t, "failed", program.status(t, refs[0]), "nothing is done before it is confirmed")
 	b.click("Retry 3 calls with a fresh budget")
 	b.sees("Retried 3 calls")
 	for _, ref := range refs {
-		refq.until(t, ref, "complete")
+		program.until(t, ref, "complete")
 	}
 }
 
 func TestAFilterIsInTheAddress(t *testing.T) {
-	refq.call(t, "broken", "needle", "60s")
+	program.call(t, "broken", "needle", "60s")
 	b := open(t)
 	b.visit("/calls?status=failed")
 	b.until(`document.querySelector("#error")`)

@@ -58,12 +58,12 @@ const barriers = `(() => {
 })()`
 
 func TestPagesAreForEverybody(t *testing.T) {
-	ended := refq.call(t, "echo", map[string]any{"for": "everybody"}, "60s")
-	failed := refq.call(t, "broken", "everybody", "60s")
-	waits := refq.call(t, "flaky", "everybody", "0")
-	runs := refq.call(t, "steps", "everybody", "0")
-	refq.until(t, waits, "retrying")
-	refq.until(t, runs, "processing")
+	ended := program.call(t, "echo", map[string]any{"for": "everybody"}, "60s")
+	failed := program.call(t, "broken", "everybody", "60s")
+	waits := program.call(t, "flaky", "everybody", "0")
+	runs := program.call(t, "steps", "everybody", "0")
+	program.until(t, waits, "retrying")
+	program.until(t, runs, "processing")
 	b := open(t)
 	for _, scheme := range []string{"light", "dark"} {
 		_, err := chromedp.Call(b.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{

@@ -13,14 +13,14 @@ import (
 )
 
 func TestThePageOfAnotherSiteChangesNothing(t *testing.T) {
-	ref := refq.call(t, "steps", "cross-site", "0")
-	refq.until(t, ref, "processing")
+	ref := program.call(t, "steps", "cross-site", "0")
+	program.until(t, ref, "processing")
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	evil := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
 		fmt.Fprintf(w, `<link rel="icon" href="data:,"><form method="post" action="%s/calls/%s/cancel"><button>A kitten</button></form>
-			<form method="post" action="%s/api/v1/calls/%s/cancel"><button>A puppy</button></form>`, refq.url, ref, refq.url, ref)
+			<form method="post" action="%s/api/v1/calls/%s/cancel"><button>A puppy</button></form>`, program.url, ref, program.url, ref)
 	}))
 	_ = evil.Listener.Close()
 	evil.Listener = l
@@ -32,7 +32,7 @@ func TestThePageOfAnotherSiteChangesNothing(t *testing.T) {
 		b.goTo(fmt.Sprintf("http://localhost:%d/", l.Addr().(*net.TCPAddr).Port))
 		b.click(bait)
 		b.sees("a page of another origin may not change anything here")
-		require.Equal(t, "processing", refq.status(t, ref))
+		require.Equal(t, "processing", program.status(t, ref))
 	}
 	require.NotEmpty(t, b.forgive(), "403 is an error to the browser")
 }
@@ -40,10 +40,10 @@ func TestThePageOfAnotherSiteChangesNothing(t *testing.T) {
 const hostile = `<script>window.hurt=1</script><img src=x onerror=window.hurt=1>"'>{{.}}<svg/onload=window.hurt=1>`
 
 func TestHostileTextsAreNothingButTexts(t *testing.T) {
-	echoed := refq.call(t, "echo", map[string]any{hostile: hostile}, "60s")
-	failed := refq.call(t, "broken", hostile, "60s")
+	echoed := program.call(t, "echo", map[string]any{hostile: hostile}, "60s")
+	failed := program.call(t, "broken", hostile, "60s")
 	// A function of that name cannot be declared, but a record may say so.
-	require.NoError(t, storetest.Set(t.Context(), refq.rdb, "refq:{default}:t:"+failed[len("default:"):], "func", hostile))
+	require.NoError(t, storetest.Set(t.Context(), program.rdb, "refq:{default}:t:"+failed[len("default:"):], "func", hostile))
 	b := open(t)
 	b.visit("/calls/" + failed)
 	b.until(`document.querySelector("h1").textContent.includes("<script>window.hurt=1</script>")`) // the function

@@ -23,19 +23,19 @@ func (b *tab) follow(path string) (unchanged func()) {
 }
 
 func TestProgressIsSeenAsItIsMade(t *testing.T) {
-	ref := refq.call(t, "steps", "live", "0")
-	refq.until(t, ref, "processing")
+	ref := program.call(t, "steps", "live", "0")
+	program.until(t, ref, "processing")
 	b := open(t)
 	unchanged := b.follow("/calls/" + ref)
 	b.sees("step 1")
 	b.do(chromedp.Evaluate[chromedp.Void](`[...document.querySelectorAll("button")].find(b => b.textContent == "Cancel").focus()`))
-	refq.let(t, "live.1")
+	program.let(t, "live.1")
 	b.sees("step 2")
 	b.until(`document.querySelector("progress").value == 50`)
 	b.shoot("call processing")
 	require.Equal(t, "Cancel", must[string](b, "document.activeElement.textContent"), "focus stays")
 	for _, step := range []string{"live.2", "live.3", "live.4"} {
-		refq.let(t, step)
+		program.let(t, step)
 	}
 	b.sees("Complete")
 	b.sees(`"name": "live"`)
@@ -43,12 +43,12 @@ func TestProgressIsSeenAsItIsMade(t *testing.T) {
 }
 
 func TestRetriesAreSeenAsTheyCome(t *testing.T) {
-	ref := refq.call(t, "shaky", "comes back", "0")
-	refq.until(t, ref, "retrying")
+	ref := program.call(t, "shaky", "comes back", "0")
+	program.until(t, ref, "retrying")
 	b := open(t)
 	unchanged := b.follow("/calls/" + ref)
 	b.sees("Attempt 2 failed")
-	refq.let(t, "comes back.ok")
+	program.let(t, "comes back.ok")
 	b.sees("Complete")
 	unchanged()
 }
@@ -58,32 +58,32 @@ func TestTheOverviewFollowsWhatHappens(t *testing.T) {
 	unchanged := b.follow("/")
 	const processing = `+document.querySelector("#tile-processing .figure").textContent`
 	before := must[int](b, processing)
-	ref := refq.call(t, "steps", "overview", "0")
-	refq.until(t, ref, "processing")
+	ref := program.call(t, "steps", "overview", "0")
+	program.until(t, ref, "processing")
 	b.until(fmt.Sprint(processing, " > ", before))
 	unchanged()
 }
 
 func TestAPageThatCannotListenAsksAgain(t *testing.T) {
-	ref := refq.call(t, "steps", "deaf", "0")
-	refq.until(t, ref, "processing")
+	ref := program.call(t, "steps", "deaf", "0")
+	program.until(t, ref, "processing")
 	b := open(t)
 	_, err := chromedp.Call(b.ctx, network.SetBlockedURLs, network.SetBlockedURLsParams{URLPatterns: []*network.BlockPattern{{URLPattern: "*://*:*/live*", Block: true}}})
 	require.NoError(t, err)
 	b.visit("/calls/" + ref)
 	b.sees("step 1")
-	refq.let(t, "deaf.1")
+	program.let(t, "deaf.1")
 	b.sees("step 2")
 	b.forgive()
 }
 
 func TestPagesWorkWithoutScripts(t *testing.T) {
-	ref := refq.call(t, "broken", "no script", "60s")
-	refq.let(t, "no script.ok")
+	ref := program.call(t, "broken", "no script", "60s")
+	program.let(t, "no script.ok")
 	b := open(t)
 	_, err := chromedp.Call(b.ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
 	require.NoError(t, err)
 	b.visit("/calls/" + ref)
 	b.do(chromedp.Click(chromedp.CSS("form[action$='/retry'] button")))
-	refq.until(t, ref, "complete")
+	program.until(t, ref, "complete")
 }

@@ -14,7 +14,7 @@ import (
 // One browser and one site serve all tests, one after the other: each has a tab, and calls, of its own.
 var (
 	browser context.Context
-	refq    *site
+	program *site
 )
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
@@ -30,11 +30,11 @@ func run(m *testing.M) int {
 		return 0
 	}
 	var err error
-	if refq, err = startSite(); err != nil {
+	if program, err = startSite(); err != nil {
 		fmt.Println("start refq dev:", err)
 		return 1
 	}
-	defer refq.stop()
+	defer program.stop()
 	stop, err := startBrowser(path)
 	if err != nil {
 		fmt.Println("start", path+":", err)

@@ -3,8 +3,8 @@ package browser
 import "testing"
 
 func TestAsynqmonShowsTasksUnderOurPolicyWithoutNetwork(t *testing.T) {
-	ref := refq.call(t, "broken", "queues", "60s")
-	big := refq.call(t, "broken", map[string]any{"name": "queues", "n": 9007199254740993}, "60s")
+	ref := program.call(t, "broken", "queues", "60s")
+	big := program.call(t, "broken", map[string]any{"name": "queues", "n": 9007199254740993}, "60s")
 	b := open(t)
 	b.visit("/queues/")
 	b.sees("default")

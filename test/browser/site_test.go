@@ -15,10 +15,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/refq/refq"
+
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
-
-	"github.com/refq/refq/refcache"
 )
 
 // site is a refq dev of its own: Redis in memory, a worker, and the pages.
@@ -101,7 +101,7 @@ func startSite() (*site, error) {
 		s.stop()
 		return nil, err
 	}
-	s.rdb, err = refcache.Connect(url)
+	s.rdb, err = refq.Connect(url)
 	return s, err
 }
 

@@ -92,7 +92,7 @@ func (b *tab) do(steps ...chromedp.Action[chromedp.Void]) {
 func (b *tab) size(width, height int64) { b.Helper(); b.do(chromedp.EmulateViewport(width, height)) }
 
 // visit goes to a page of the site.
-func (b *tab) visit(path string) { b.Helper(); b.goTo(refq.url + path) }
+func (b *tab) visit(path string) { b.Helper(); b.goTo(program.url + path) }
 
 func (b *tab) goTo(url string) { b.Helper(); b.do(chromedp.Navigate(url)) }
 

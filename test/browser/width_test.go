@@ -10,10 +10,10 @@ import (
 )
 
 func TestNoPageScrollsSidewaysOnAPhone(t *testing.T) {
-	ended := refq.call(t, "echo", map[string]any{"a long name without any space to break a line at": "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"}, "60s")
-	failed := refq.call(t, "broken", "phone", "60s")
-	waits := refq.call(t, "flaky", "phone", "0")
-	refq.until(t, waits, "retrying")
+	ended := program.call(t, "echo", map[string]any{"a long name without any space to break a line at": "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"}, "60s")
+	failed := program.call(t, "broken", "phone", "60s")
+	waits := program.call(t, "flaky", "phone", "0")
+	program.until(t, waits, "retrying")
 	b := open(t)
 	for _, width := range []int64{360, 2560} {
 		b.size(width, 800)

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/refq/refq"
+
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 )
@@ -35,7 +37,7 @@ const patience = 4 * time.Minute
 // produce makes the calls and writes down how each was answered. What Redis refuses is tried again: a caller in earnest
 // would do so, and the call is the same.
 func produce(ctx context.Context, b brief, j *journal) error {
-	rdb, err := refcache.Connect(b.Redis)
+	rdb, err := refq.Connect(b.Redis)
 	if err != nil {
 		return err
 	}

@@ -12,7 +12,8 @@ import (
 	"runtime"
 	"time"
 
-	"github.com/refq/refq/refcache"
+	"github.com/refq/refq"
+
 	"github.com/refq/refq/worker"
 )
 
@@ -58,7 +59,7 @@ func play(ctx context.Context, role string) error {
 }
 
 func work(ctx context.Context, b brief, j *journal) error {
-	rdb, err := refcache.Connect(b.Redis)
+	rdb, err := refq.Connect(b.Redis)
 	if err != nil {
 		return err
 	}

@@ -17,11 +17,12 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/refq/refq"
+
 	"github.com/redis/go-redis/v9"
 
 	"github.com/refq/refq/internal/testkit/redisserver"
 	"github.com/refq/refq/producer"
-	"github.com/refq/refq/refcache"
 )
 
 // stage is where one scenario plays: a Redis, the processes that use it, and a folder with their journals and logs.
@@ -65,7 +66,7 @@ func newStage(dir string, t terms, p policy) (*stage, error) {
 
 // newStageAt is a stage on a Redis that somebody else starts and ends.
 func newStageAt(url, dir string, t terms, p policy) (*stage, error) {
-	client, err := refcache.Connect(url)
+	client, err := refq.Connect(url)
 	if err != nil {
 		return nil, err
 	}

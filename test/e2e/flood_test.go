@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/refq/refq"
+
 	"github.com/stretchr/testify/require"
 
 	"github.com/refq/refq/producer"
@@ -32,7 +34,7 @@ func declared(queue string) refcache.Func[words, counts] {
 
 // flood is the puppet that makes many identical calls at once, and says how often it got which answer.
 func flood() {
-	rdb, err := refcache.Connect(os.Getenv("REFQ_REDIS"))
+	rdb, err := refq.Connect(os.Getenv("REFQ_REDIS"))
 	must(err)
 	p := producer.New(rdb, producer.Config{})
 	f := declared(os.Getenv("E2E_QUEUE"))

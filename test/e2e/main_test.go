@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
 		_ = f.Value.Set("32") // the tests wait rather than compute
 	}
-	_, _ = refq() // the machine has enough to do without it later; its error is told to those who need it
+	_, _ = program() // the machine has enough to do without it later; its error is told to those who need it
 	code := m.Run()
 	_ = os.RemoveAll(binDir)
 	os.Exit(code)
@@ -53,9 +53,9 @@ func (quiet) Printf(context.Context, string, ...any) {}
 
 var binDir string
 
-// refq is the binary under test; with the race detector if the tests have it. "go run" finds it in the build cache if
+// program is the binary under test; with the race detector if the tests have it. "go run" finds it in the build cache if
 // nothing has changed, where "go build" would link it anew.
-var refq = sync.OnceValues(func() (path string, err error) {
+var program = sync.OnceValues(func() (path string, err error) {
 	if binDir, err = os.MkdirTemp("", "refq-e2e-"); err != nil {
 		return "", err
 	}

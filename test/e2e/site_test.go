@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/refq/refq"
+
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
@@ -76,9 +78,9 @@ func testBinary(t *testing.T) string {
 // start starts refq.
 func (s *site) start(args ...string) *process {
 	s.t.Helper()
-	program, err := refq()
+	binary, err := program()
 	require.NoError(s.t, err)
-	p := start(s.t, s.dir, []string{"REFQ_REDIS=" + s.redis, noSleep}, program, args...)
+	p := start(s.t, s.dir, []string{"REFQ_REDIS=" + s.redis, noSleep}, binary, args...)
 	s.all = append(s.all, p)
 	return p
 }
@@ -148,7 +150,7 @@ func (s *site) producer() *producer.Producer {
 
 func connect(t *testing.T, url string) redis.UniversalClient {
 	t.Helper()
-	rdb, err := refcache.Connect(url)
+	rdb, err := refq.Connect(url)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = rdb.Close() })
 	return rdb

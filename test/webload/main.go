@@ -13,9 +13,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/redis/go-redis/v9"
+	"github.com/refq/refq"
 
-	"github.com/refq/refq/refcache"
+	"github.com/redis/go-redis/v9"
 )
 
 // load is what the pages are put under.
@@ -47,7 +47,7 @@ func (l load) run(ctx context.Context) error {
 	if url == "" {
 		return errors.New("REFQ_REDIS names no Redis: start it with go run ./test/withredis")
 	}
-	rdb, err := refcache.Connect(url)
+	rdb, err := refq.Connect(url)
 	if err != nil {
 		return err
 	}

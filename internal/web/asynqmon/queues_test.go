@@ -21,6 +21,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/refq/refq"
+
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
@@ -274,7 +276,7 @@ func TestATaskWithoutItsHashTakesNoPageDown(t *testing.T) {
 	t.Run("memory", func(t *testing.T) { inWorld(t, setup{}, test) })
 	t.Run("redis", func(t *testing.T) {
 		t.Parallel()
-		rdb, err := refcache.Connect("redis://" + testkit.Start(t))
+		rdb, err := refq.Connect("redis://" + testkit.Start(t))
 		require.NoError(t, err)
 		test(newWorld(t, rdb, setup{}))
 	})

@@ -1,4 +1,4 @@
-package refcache_test
+package refq_test
 
 import (
 	"context"
@@ -13,12 +13,12 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 	"github.com/stretchr/testify/require"
 
-	"github.com/refq/refq/refcache"
+	"github.com/refq/refq"
 )
 
 func standalone(t *testing.T, url string) *redis.Options {
 	t.Helper()
-	client, err := refcache.Connect(url)
+	client, err := refq.Connect(url)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, client.Close()) })
 	require.IsType(t, &redis.Client{}, client)
@@ -92,7 +92,7 @@ func TestSeveralPlainAddressesAreACluster(t *testing.T) {
 		"a:1,b:2?pipeline=off":      {"a:1", "b:2"},
 		"config.cluster.example:1,": {"config.cluster.example:1"},
 	} {
-		client, err := refcache.Connect(url)
+		client, err := refq.Connect(url)
 		require.NoError(t, err, url)
 		require.IsType(t, &redis.ClusterClient{}, client)
 		o := client.(*redis.ClusterClient).Options()
@@ -116,7 +116,7 @@ func TestSentinelURLBecomesAFailoverClient(t *testing.T) {
 			SentinelUsername: "s", SentinelPassword: "&#", TLSConfig: &tls.Config{MinVersion: tls.VersionTLS12}},
 		"redis-sentinel://a:1?sentinel_password=s&master=m": {SentinelAddrs: []string{"a:1"}, MasterName: "m", SentinelPassword: "s"},
 	} {
-		o, err := refcache.FailoverOptions(url)
+		o, err := refq.FailoverOptions(url)
 		require.NoError(t, err, url)
 		got := redis.FailoverOptions{SentinelAddrs: o.SentinelAddrs, MasterName: o.MasterName, DB: o.DB,
 			Username: o.Username, Password: o.Password,
@@ -170,9 +170,9 @@ func TestConnectRefusesWhatItDoesNotKnow(t *testing.T) {
 		"redis-sentinel://a:1?master=m&sentinel_password=se#cret":   "must be percent-encoded",
 		"redis-sentinel://a:1/99999999999999999999?master=mymaster": "database number is too large",
 	} {
-		client, err := refcache.Connect(url)
+		client, err := refq.Connect(url)
 		require.ErrorContains(t, err, want, url)
-		require.ErrorContains(t, err, "redis URL "+refcache.RedactURL(url))
+		require.ErrorContains(t, err, "redis URL "+refq.RedactURL(url))
 		require.Nil(t, client)
 	}
 }
@@ -205,7 +205,7 @@ func TestRedactedURLShowsAllButPasswords(t *testing.T) {
 		"redis-sentinel://a:1?master=m&sentinel_password=sec@ret": "redis-sentinel://***",
 		"": "",
 	} {
-		require.Equal(t, want, refcache.RedactURL(url), "%q", url)
+		require.Equal(t, want, refq.RedactURL(url), "%q", url)
 	}
 }
 
@@ -214,14 +214,14 @@ func TestNumbersInURLsAreBounded(t *testing.T) {
 	for _, name := range []string{"pool_size", "min_idle_conns", "max_idle_conns", "max_active_conns", "max_concurrent_dials",
 		"pipeline_pool_size", "pipeline_read_buffer_size", "pipeline_write_buffer_size"} {
 		for _, n := range []string{"-1", "100001", "2147483647", "9223372036854775807"} {
-			_, err := refcache.Connect("redis://h:1/0?" + name + "=" + n)
+			_, err := refq.Connect("redis://h:1/0?" + name + "=" + n)
 			require.ErrorContains(t, err, ": "+name+" is "+n+", must be 0 to 100000")
 		}
 	}
-	_, err := refcache.Connect("redis://h:1/0?max_retries=-2")
+	_, err := refq.Connect("redis://h:1/0?max_retries=-2")
 	require.ErrorContains(t, err, ": max_retries is -2, must be -1 to 100000")
 	for _, query := range []string{"max_retries=-1", "pool_size=100000"} {
-		client, err := refcache.Connect("redis://h:1/0?" + query)
+		client, err := refq.Connect("redis://h:1/0?" + query)
 		require.NoError(t, err)
 		require.NoError(t, client.Close())
 	}
@@ -237,7 +237,7 @@ func FuzzConnect(f *testing.F) {
 		if strings.Contains(url, "idle") || strings.Contains(url, "%") && strings.Contains(url, "?") {
 			t.Skip() // min_idle_conns, in any spelling, would dial
 		}
-		client, err := refcache.Connect(url)
+		client, err := refq.Connect(url)
 		if err == nil {
 			require.NoError(t, client.Close())
 			return
@@ -267,8 +267,8 @@ func FuzzRedactURL(f *testing.F) {
 				if strings.Contains(form, "=PASSWORD") && encoded == password && strings.Contains(inner, "&") {
 					continue // names what may be a parameter of its own: not a password that was left raw
 				}
-				texts := []string{refcache.RedactURL(url)}
-				client, err := refcache.Connect(url)
+				texts := []string{refq.RedactURL(url)}
+				client, err := refq.Connect(url)
 				if err != nil {
 					texts = append(texts, err.Error())
 				} else {
@@ -304,7 +304,7 @@ func TestCommandsFailWithinFiveSecondsWhenRedisIsAway(t *testing.T) {
 	for _, url := range []string{"redis://" + addr, addr + "," + addr, "redis-sentinel://" + addr + "?master=m"} {
 		t.Run(url, func(t *testing.T) {
 			t.Parallel()
-			client, err := refcache.Connect(url)
+			client, err := refq.Connect(url)
 			require.NoError(t, err)
 			defer client.Close()
 			start := time.Now()
@@ -317,7 +317,7 @@ func TestCommandsFailWithinFiveSecondsWhenRedisIsAway(t *testing.T) {
 
 func TestDialWithoutAnAnswerIsNotRepeated(t *testing.T) {
 	t.Parallel()
-	client, err := refcache.Connect("redis://h:1/0?dial_timeout=1ns") // over before it began
+	client, err := refq.Connect("redis://h:1/0?dial_timeout=1ns") // over before it began
 	require.NoError(t, err)
 	defer client.Close()
 	start := time.Now()

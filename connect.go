@@ -1,4 +1,4 @@
-package refcache
+package refq
 
 import (
 	"cmp"

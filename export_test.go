@@ -1,4 +1,4 @@
-package refcache
+package refq
 
 import "github.com/redis/go-redis/v9"
 
