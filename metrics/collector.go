@@ -4,6 +4,8 @@ import (
 	"runtime"
 	"runtime/debug"
 
+	"github.com/refq/refq/monitor"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/refq/refq/refcache"
@@ -151,7 +153,7 @@ func (s sink) counter(d *prometheus.Desc, n int64, labels ...string) {
 	s <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n), labels...)
 }
 
-func (s sink) attempts(n refcache.Counts) {
+func (s sink) attempts(n monitor.Counts) {
 	a := n.Attempts
 	for _, o := range []struct {
 		outcome string
@@ -162,11 +164,11 @@ func (s sink) attempts(n refcache.Counts) {
 	}
 }
 
-func (s sink) histogram(d *prometheus.Desc, h refcache.Histogram, labels ...string) {
+func (s sink) histogram(d *prometheus.Desc, h monitor.Histogram, labels ...string) {
 	buckets, below := map[float64]uint64{}, uint64(0)
 	for i, n := range h.Buckets {
 		below += uint64(n)
-		if bound, ok := refcache.HistogramBound(i); ok {
+		if bound, ok := monitor.HistogramBound(i); ok {
 			buckets[bound.Seconds()] = below
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/refq/refq/monitor"
+
 	"github.com/refq/refq/internal/queue"
 	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/refcache"
@@ -14,8 +16,8 @@ import (
 // Health looks at Redis, at the calls that wait in all queues of all namespaces, and at their workers. It changes
 // nothing, and what it reads of a queue is bounded. What Redis refuses to tell is unknown in the answer; an error means
 // that Redis could not be reached.
-func (p *Producer) Health(ctx context.Context) (refcache.Health, error) {
-	var h refcache.Health
+func (p *Producer) Health(ctx context.Context) (monitor.Health, error) {
+	var h monitor.Health
 	err := p.lookAtRedis(ctx, &h)
 	if err == nil {
 		err = p.lookAtQueues(ctx, &h)
@@ -24,12 +26,12 @@ func (p *Producer) Health(ctx context.Context) (refcache.Health, error) {
 		h.Blind, h.Queues, h.Workers, err = err.Error(), nil, nil, nil
 	}
 	if err != nil {
-		return refcache.Health{}, fmt.Errorf("look at the health of Redis and workers: %w", err)
+		return monitor.Health{}, fmt.Errorf("look at the health of Redis and workers: %w", err)
 	}
 	return h, nil
 }
 
-func (p *Producer) lookAtRedis(ctx context.Context, h *refcache.Health) (err error) {
+func (p *Producer) lookAtRedis(ctx context.Context, h *monitor.Health) (err error) {
 	if h.Servers, err = p.store.Servers(ctx); err != nil {
 		return err
 	}
@@ -53,13 +55,13 @@ func (p *Producer) lookAtRedis(ctx context.Context, h *refcache.Health) (err err
 	return err
 }
 
-func (p *Producer) lookAtQueues(ctx context.Context, h *refcache.Health) error {
+func (p *Producer) lookAtQueues(ctx context.Context, h *monitor.Health) error {
 	queues, err := p.store.Queues(ctx)
 	if err != nil {
 		return err
 	}
 	slices.Sort(queues)
-	workers := map[string]refcache.WorkerHealth{}
+	workers := map[string]monitor.WorkerHealth{}
 	for _, name := range queues {
 		queue, here, err := p.store.Overview(ctx, name)
 		if err != nil {
@@ -76,12 +78,12 @@ func (p *Producer) lookAtQueues(ctx context.Context, h *refcache.Health) error {
 	for _, w := range workers {
 		h.Workers = append(h.Workers, w)
 	}
-	slices.SortFunc(h.Workers, func(a, b refcache.WorkerHealth) int { return strings.Compare(a.ID, b.ID) })
+	slices.SortFunc(h.Workers, func(a, b monitor.WorkerHealth) int { return strings.Compare(a.ID, b.ID) })
 	return nil
 }
 
 // merge puts together what two queues know of a worker: the later word counts.
-func merge(a, b refcache.WorkerHealth) refcache.WorkerHealth {
+func merge(a, b monitor.WorkerHealth) monitor.WorkerHealth {
 	latest := b
 	if a.LastBeat.After(b.LastBeat) {
 		latest = a

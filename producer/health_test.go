@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/refq/refq/monitor"
+
 	"github.com/stretchr/testify/require"
 
 	"github.com/refq/refq/internal/memredis"
@@ -12,14 +14,14 @@ import (
 	"github.com/refq/refq/refcache"
 )
 
-func (w *world) health() refcache.Health {
+func (w *world) health() monitor.Health {
 	w.Helper()
 	h, err := w.p.Health(w.Context())
 	require.NoError(w, err)
 	return h
 }
 
-func (w *world) finding(id string) refcache.Finding {
+func (w *world) finding(id string) monitor.Finding {
 	w.Helper()
 	for _, f := range w.health().Findings() {
 		if f.ID == id {
@@ -36,7 +38,7 @@ func TestHealthOfAnEmptyRedis(t *testing.T) {
 		require.True(w, h.Servers[0].InMemory)
 		require.Zero(w, *h.Servers[0].ClockSkew)
 		h.Servers = nil
-		require.Equal(w, refcache.Health{}, h)
+		require.Equal(w, monitor.Health{}, h)
 	})
 }
 
@@ -59,12 +61,12 @@ func TestHealthShowsWorkersOfAllQueues(t *testing.T) {
 		require.Contains(w, worker.ID, host)
 		require.WithinDuration(w, time.Now().Add(-3*time.Second), *worker.Since, 3*time.Second)
 		require.LessOrEqual(w, worker.Silent, 2*time.Second)
-		require.Equal(w, refcache.WorkerHealth{ID: worker.ID, Host: host, PID: os.Getpid(), Queues: []string{"default", "media"},
+		require.Equal(w, monitor.WorkerHealth{ID: worker.ID, Host: host, PID: os.Getpid(), Queues: []string{"default", "media"},
 			Functions: []string{"echo@1", "thumb@2"}, Since: worker.Since, LastBeat: worker.LastBeat, Silent: worker.Silent,
 			Alive: true, Running: 2}, worker)
-		require.Equal(w, []refcache.QueueHealth{{Name: "default", Processing: 1}, {Name: "media", Processing: 1}}, h.Queues)
+		require.Equal(w, []monitor.QueueHealth{{Name: "default", Processing: 1}, {Name: "media", Processing: 1}}, h.Queues)
 		for _, f := range h.Findings() {
-			require.True(w, f.Level == refcache.LevelOK || f.ID == "persistence", f)
+			require.True(w, f.Level == monitor.LevelOK || f.ID == "persistence", f)
 		}
 	})
 }
@@ -72,7 +74,7 @@ func TestHealthShowsWorkersOfAllQueues(t *testing.T) {
 func TestCallsThatNoWorkerServesAreFound(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.submit(echo, "x")
-		require.Equal(w, refcache.LevelWrong, w.finding("workers").Level)
+		require.Equal(w, monitor.LevelWrong, w.finding("workers").Level)
 		require.Equal(w, "no worker for echo@1 in queue default (calls: 1)", w.finding("unserved").Fact)
 
 		time.Sleep(2 * time.Minute)
@@ -83,13 +85,13 @@ func TestCallsThatNoWorkerServesAreFound(t *testing.T) {
 		older.Version = 2
 		w.start(s.of(older))
 		time.Sleep(time.Second)
-		require.Equal(w, refcache.LevelOK, w.finding("workers").Level)
+		require.Equal(w, monitor.LevelOK, w.finding("workers").Level)
 		require.Equal(w, "no worker for echo@1 in queue default (calls: 1)", w.finding("unserved").Fact)
 
 		w.start(s.of(echo))
 		time.Sleep(time.Minute)
-		require.Equal(w, refcache.LevelOK, w.finding("unserved").Level)
-		require.Equal(w, refcache.LevelOK, w.finding("oldest_pending").Level)
+		require.Equal(w, monitor.LevelOK, w.finding("unserved").Level)
+		require.Equal(w, monitor.LevelOK, w.finding("oldest_pending").Level)
 	})
 }
 
@@ -105,15 +107,15 @@ func TestAttemptsAndRetriesThatNobodyTakesOverAreFound(t *testing.T) {
 		require.NoError(w, err)
 		require.Equal(w, "none", w.finding("leftovers").Fact)
 		time.Sleep(time.Minute)
-		require.Equal(w, refcache.LevelWrong, w.finding("leftovers").Level)
+		require.Equal(w, monitor.LevelWrong, w.finding("leftovers").Level)
 		require.Equal(w, "attempts of dead workers in queue default, and no worker that takes them over: 1", w.finding("leftovers").Fact)
 		require.Equal(w, "late retries: 1, by up to 59s in queue default", w.finding("overdue").Fact)
 
 		var runs script
 		w.start(runs.of(echo))
 		time.Sleep(time.Minute)
-		require.Equal(w, refcache.LevelOK, w.finding("leftovers").Level)
-		require.Equal(w, refcache.LevelOK, w.finding("overdue").Level)
+		require.Equal(w, monitor.LevelOK, w.finding("leftovers").Level)
+		require.Equal(w, monitor.LevelOK, w.finding("overdue").Level)
 		require.False(w, w.health().Wrong())
 	})
 }
@@ -147,7 +149,7 @@ func TestRedisThatRefusesIsAFindingAndOneThatIsAwayAnError(t *testing.T) {
 			return memredis.Pass
 		})
 		h := w.health()
-		require.Equal(w, []refcache.Refusal{{Commands: []string{"EVAL"}}, {Commands: []string{"EVALSHA"}}}, h.Refused)
+		require.Equal(w, []monitor.Refusal{{Commands: []string{"EVAL"}}, {Commands: []string{"EVALSHA"}}}, h.Refused)
 		require.Contains(w, h.Blind, "NOPERM")
 
 		w.server.SetFaults(func([]string) memredis.Fault { return memredis.DropRequest })

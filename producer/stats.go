@@ -3,26 +3,27 @@ package producer
 import (
 	"context"
 
+	"github.com/refq/refq/monitor"
+
 	"github.com/refq/refq/internal/counters"
-	"github.com/refq/refq/refcache"
 )
 
 // statsMinutes is what [Producer.Stats] shows: an hour.
 const statsMinutes = 60
 
 // Stats returns what happened in the last hour in the queues named, of all namespaces; in all queues that were ever used
-// when none is named. It is approximate, see [refcache.Stats], and some seconds behind.
-func (p *Producer) Stats(ctx context.Context, queues ...string) (refcache.Stats, error) {
+// when none is named. It is approximate, see [monitor.Stats], and some seconds behind.
+func (p *Producer) Stats(ctx context.Context, queues ...string) (monitor.Stats, error) {
 	queues, err := p.named(ctx, queues)
 	if err != nil {
-		return refcache.Stats{}, err
+		return monitor.Stats{}, err
 	}
 	return p.store.Minutes(ctx, queues, statsMinutes)
 }
 
 // Counts returns what this Producer has counted since it was made: of each function how its calls were answered, and how
 // many tasks it cancelled. The other counts are a worker's.
-func (p *Producer) Counts() []refcache.Counts { return p.tally.Counts() }
+func (p *Producer) Counts() []monitor.Counts { return p.tally.Counts() }
 
 // Waiters returns how many Calls and Waits of this Producer wait for the end of a task.
 func (p *Producer) Waiters() int { return p.inbox.count() }

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/refq/refq/monitor"
+
 	"github.com/stretchr/testify/require"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
@@ -43,15 +45,15 @@ func TestStatsShowTheLastHourOfAllProducersAndWorkers(t *testing.T) {
 		require.NoError(w, err)
 		require.Len(w, stats.Functions, 2)
 		e, s := stats.Functions[0], stats.Functions[1]
-		require.Equal(w, refcache.FunctionStats{Queue: "default", Func: "echo", Durations: e.Durations,
-			CallCounts: refcache.CallCounts{New: 1, Hits: 1, Complete: 1}}, e)
-		require.Equal(w, refcache.FunctionStats{Queue: "media", Func: "slow", Durations: s.Durations,
-			CallCounts: refcache.CallCounts{New: 2, Joined: 1, Hits: 1, Failed: 1, Cancelled: 1}}, s)
+		require.Equal(w, monitor.FunctionStats{Queue: "default", Func: "echo", Durations: e.Durations,
+			CallCounts: monitor.CallCounts{New: 1, Hits: 1, Complete: 1}}, e)
+		require.Equal(w, monitor.FunctionStats{Queue: "media", Func: "slow", Durations: s.Durations,
+			CallCounts: monitor.CallCounts{New: 2, Joined: 1, Hits: 1, Failed: 1, Cancelled: 1}}, s)
 		took, _ := s.Durations.Quantile(1)
 		require.GreaterOrEqual(w, took, 3*time.Second)
 		require.EqualValues(w, 1, s.Durations.Count(), "an attempt that nobody waits for does not count")
 
-		var hour refcache.CallCounts
+		var hour monitor.CallCounts
 		for _, m := range stats.Minutes {
 			hour.Add(m.CallCounts)
 		}
@@ -88,7 +90,7 @@ func TestARefreshThatIsAnsweredWithTheOldResultIsAHit(t *testing.T) {
 		_, err = w.call(echo, "x")
 		require.NoError(w, err)
 		w.submit(echo, "x", producer.Refresh()) // wants the new one
-		require.Equal(w, []refcache.Counts{{Queue: "default", Func: "echo", CallCounts: refcache.CallCounts{New: 2, Joined: 1, Hits: 1}}},
+		require.Equal(w, []monitor.Counts{{Queue: "default", Func: "echo", CallCounts: monitor.CallCounts{New: 2, Joined: 1, Hits: 1}}},
 			w.p.Counts())
 		held.hold <- struct{}{}
 	})
@@ -135,7 +137,7 @@ func TestManyCallsAreCountedAndTracedAsEachWouldBe(t *testing.T) {
 		for _, s := range collect(w, producer.SubmitMany(w.Context(), p, echo, slices.Values([]string{"call 0", "call 1", "call 1"}))) {
 			require.NoError(w, s.Err)
 		}
-		require.Equal(w, []refcache.Counts{{Queue: "default", Func: "echo", CallCounts: refcache.CallCounts{New: 1, Joined: 1, Hits: 1}}}, p.Counts())
+		require.Equal(w, []monitor.Counts{{Queue: "default", Func: "echo", CallCounts: monitor.CallCounts{New: 1, Joined: 1, Hits: 1}}}, p.Counts())
 		require.Len(w, recorder.Ended(), 3)
 		require.Contains(w, w.server.Dump(), "trace")
 

@@ -4,6 +4,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/refq/refq/monitor"
+
 	"github.com/refq/refq/internal/counters"
 	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/internal/tracing"
@@ -12,10 +14,10 @@ import (
 
 // Counts returns what this Worker has counted since it was made: of each function how its attempts and calls went. How
 // calls were made is counted by producers.
-func (w *Worker) Counts() []refcache.Counts { return w.tally.Counts() }
+func (w *Worker) Counts() []monitor.Counts { return w.tally.Counts() }
 
 // Repairs returns what this Worker's sweeps have mended since it was made, by queue.
-func (w *Worker) Repairs() []refcache.Repairs { return w.tally.Repairs() }
+func (w *Worker) Repairs() []monitor.Repairs { return w.tally.Repairs() }
 
 // RedisErrors returns how many errors of Redis, or on the way to it, this Worker has met, by what it did: the names of
 // scripts such as claim and finish, ring, look, dequeue, asynq and note_queue.

@@ -7,6 +7,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/refq/refq/monitor"
+
 	"github.com/stretchr/testify/require"
 
 	"github.com/refq/refq/producer"
@@ -20,7 +22,7 @@ func kept(to **worker.Worker) func(*worker.Worker) {
 }
 
 // within checks a histogram of one function's durations.
-func within(t require.TestingT, h refcache.Histogram, count int, least, most time.Duration) {
+func within(t require.TestingT, h monitor.Histogram, count int, least, most time.Duration) {
 	require.EqualValues(t, count, h.Count())
 	require.GreaterOrEqual(t, h.Sum, least)
 	require.LessOrEqual(t, h.Sum, most)
@@ -51,8 +53,8 @@ func TestAWorkerCountsWhatBecomesOfAttemptsAndCalls(t *testing.T) {
 		w.await(ref, refcache.Complete)
 
 		c := wk.Counts()[0]
-		require.Equal(w, refcache.AttemptCounts{Complete: 1, Error: 1, Panic: 1, Timeout: 1}, c.Attempts)
-		require.Equal(w, refcache.CallCounts{Complete: 1}, c.CallCounts, "how it was made is the producer's to count")
+		require.Equal(w, monitor.AttemptCounts{Complete: 1, Error: 1, Panic: 1, Timeout: 1}, c.Attempts)
+		require.Equal(w, monitor.CallCounts{Complete: 1}, c.CallCounts, "how it was made is the producer's to count")
 		require.Zero(w, c.InFlight)
 		within(w, c.AttemptDurations, 4, 22*time.Second, 23*time.Second)
 		within(w, c.CallDurations, 1, 52*time.Second, 54*time.Second)
@@ -73,10 +75,10 @@ func TestAWorkerCountsWhatItHandsBackAndWhatIsCancelled(t *testing.T) {
 		time.Sleep(time.Second)
 		h.stop()
 		c := wk.Counts()[0]
-		require.Equal(w, refcache.AttemptCounts{Cancelled: 1, HandedBack: 1}, c.Attempts)
-		require.Equal(w, refcache.CallCounts{}, c.CallCounts)
+		require.Equal(w, monitor.AttemptCounts{Cancelled: 1, HandedBack: 1}, c.Attempts)
+		require.Equal(w, monitor.CallCounts{}, c.CallCounts)
 		require.Zero(w, c.AttemptDurations.Count())
-		require.Equal(w, refcache.CallCounts{New: 2, Cancelled: 1}, w.p.Counts()[0].CallCounts)
+		require.Equal(w, monitor.CallCounts{New: 2, Cancelled: 1}, w.p.Counts()[0].CallCounts)
 	})
 }
 
@@ -113,10 +115,10 @@ func TestTheWorkerThatFindsALostAttemptCountsIt(t *testing.T) {
 		first.unplug()
 		w.await(ref, refcache.Complete)
 		c := second.Counts()[0]
-		require.Equal(w, refcache.AttemptCounts{Complete: 1, Lost: 1}, c.Attempts)
+		require.Equal(w, monitor.AttemptCounts{Complete: 1, Lost: 1}, c.Attempts)
 		require.EqualValues(w, 1, c.Redelivered)
 		time.Sleep(5 * time.Second)
-		require.Equal(w, []refcache.Repairs{{Queue: "default", Workers: 1}}, second.Repairs(), "the dead one holds nothing any more")
+		require.Equal(w, []monitor.Repairs{{Queue: "default", Workers: 1}}, second.Repairs(), "the dead one holds nothing any more")
 	})
 }
 

@@ -6,9 +6,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/spf13/cobra"
+	"github.com/refq/refq/monitor"
 
-	"github.com/refq/refq/refcache"
+	"github.com/spf13/cobra"
 )
 
 func newDoctor(a *app) *cobra.Command {
@@ -49,7 +49,7 @@ for a function that no living worker has; attempts that no worker takes over.`,
 	}
 }
 
-func (a *app) printHealth(h refcache.Health) error {
+func (a *app) printHealth(h monitor.Health) error {
 	if a.asJSON {
 		return a.printObject(h)
 	}
@@ -64,11 +64,11 @@ func (a *app) printHealth(h refcache.Health) error {
 	return out.print()
 }
 
-var levelColours = map[refcache.Level]string{refcache.LevelOK: green, refcache.LevelUnknown: faint,
-	refcache.LevelWarning: yellow, refcache.LevelWrong: red}
+var levelColours = map[monitor.Level]string{monitor.LevelOK: green, monitor.LevelUnknown: faint,
+	monitor.LevelWarning: yellow, monitor.LevelWrong: red}
 
 // finding is a line, and below it what to do. On a terminal, both go on at the same column of further lines.
-func (p *page) finding(f refcache.Finding) {
+func (p *page) finding(f monitor.Finding) {
 	const level, id = 9, 16
 	p.line("%s%s%s", p.paint(levelColours[f.Level], fmt.Sprintf("%-*s", level, f.Level)), p.paint(bold, fmt.Sprintf("%-*s", id, f.ID)),
 		p.hanging(level+id, printable(f.Fact)))
@@ -83,7 +83,7 @@ func (p *page) hanging(indent int, text string) string {
 }
 
 // workers lists workers: who runs what, and since when.
-func (p *page) workers(workers []refcache.WorkerHealth) {
+func (p *page) workers(workers []monitor.WorkerHealth) {
 	rows := table{}
 	rows.header("WORKER", "STATE", "STARTED", "RUNNING", "QUEUES", "FUNCTIONS")
 	for _, w := range workers {

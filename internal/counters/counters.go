@@ -11,8 +11,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/refq/refq/monitor"
+
 	"github.com/refq/refq/internal/store"
-	"github.com/refq/refq/refcache"
 )
 
 // Other is the function that all are counted as beyond the most functions that are told apart.
@@ -29,7 +30,7 @@ type Tally struct {
 	armed atomic.Bool                   // a flush is due
 
 	mu      sync.Mutex // guards what follows, and the adding of cells
-	repairs map[string]refcache.Repairs
+	repairs map[string]monitor.Repairs
 	timer   *time.Timer // of the flush that is due
 	closed  bool
 
@@ -41,7 +42,7 @@ type key struct{ queue, function string }
 
 // New returns a Tally that adds its counts to s.
 func New(s *store.Store) *Tally {
-	t := &Tally{store: s, repairs: map[string]refcache.Repairs{}}
+	t := &Tally{store: s, repairs: map[string]monitor.Repairs{}}
 	t.cells.Store(&map[key]*Cell{})
 	return t
 }
@@ -75,13 +76,13 @@ func (t *Tally) add(k key) *Cell {
 }
 
 // Counts returns everything that was counted, by queue and function.
-func (t *Tally) Counts() []refcache.Counts {
+func (t *Tally) Counts() []monitor.Counts {
 	cells := *t.cells.Load()
-	counts := make([]refcache.Counts, 0, len(cells))
+	counts := make([]monitor.Counts, 0, len(cells))
 	for _, c := range cells {
 		counts = append(counts, c.counts())
 	}
-	slices.SortFunc(counts, func(a, b refcache.Counts) int {
+	slices.SortFunc(counts, func(a, b monitor.Counts) int {
 		if by := strings.Compare(a.Queue, b.Queue); by != 0 {
 			return by
 		}
@@ -95,14 +96,14 @@ func (t *Tally) Repaired(queue string, doorbells, workers int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	r := t.repairs[queue]
-	t.repairs[queue] = refcache.Repairs{Queue: queue, Doorbells: r.Doorbells + int64(doorbells), Workers: r.Workers + int64(workers)}
+	t.repairs[queue] = monitor.Repairs{Queue: queue, Doorbells: r.Doorbells + int64(doorbells), Workers: r.Workers + int64(workers)}
 }
 
 // Repairs returns what sweeps have mended, by queue.
-func (t *Tally) Repairs() []refcache.Repairs {
+func (t *Tally) Repairs() []monitor.Repairs {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return slices.SortedFunc(maps.Values(t.repairs), func(a, b refcache.Repairs) int { return strings.Compare(a.Queue, b.Queue) })
+	return slices.SortedFunc(maps.Values(t.repairs), func(a, b monitor.Repairs) int { return strings.Compare(a.Queue, b.Queue) })
 }
 
 const (
@@ -171,11 +172,11 @@ func (t *Tally) flush() error {
 }
 
 func (t *Tally) flushQueue(ctx context.Context, queue string, cells []*Cell) error {
-	var fresh []refcache.FunctionStats
-	now := make([]refcache.FunctionStats, len(cells))
+	var fresh []monitor.FunctionStats
+	now := make([]monitor.FunctionStats, len(cells))
 	for i, c := range cells {
 		now[i] = c.stats()
-		if d := minus(now[i], c.flushed); d.CallCounts != (refcache.CallCounts{}) || d.Durations.Count() > 0 {
+		if d := minus(now[i], c.flushed); d.CallCounts != (monitor.CallCounts{}) || d.Durations.Count() > 0 {
 			fresh = append(fresh, d)
 		}
 	}
@@ -192,7 +193,7 @@ func (t *Tally) flushQueue(ctx context.Context, queue string, cells []*Cell) err
 }
 
 // minus is what a has more than b.
-func minus(a, b refcache.FunctionStats) refcache.FunctionStats {
+func minus(a, b monitor.FunctionStats) monitor.FunctionStats {
 	a.New -= b.New
 	a.Joined -= b.Joined
 	a.Hits -= b.Hits

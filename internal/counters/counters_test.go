@@ -8,12 +8,13 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/refq/refq/monitor"
+
 	"github.com/stretchr/testify/require"
 
 	"github.com/refq/refq/internal/counters"
 	"github.com/refq/refq/internal/memredis"
 	"github.com/refq/refq/internal/store"
-	"github.com/refq/refq/refcache"
 )
 
 // world is a Tally and the Redis that it adds to, on the clock of a bubble.
@@ -53,7 +54,7 @@ func inWorld(t *testing.T, test func(w *world)) {
 }
 
 // stored is what Redis knows of the queue.
-func (w *world) stored(queue string) []refcache.FunctionStats {
+func (w *world) stored(queue string) []monitor.FunctionStats {
 	w.Helper()
 	stats, err := w.store.Minutes(w.Context(), []string{queue}, 60)
 	require.NoError(w, err)
@@ -70,16 +71,16 @@ func TestCountsReachRedisWithinTwoSecondsOnce(t *testing.T) {
 		require.Empty(w, w.stored("media"))
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
-		want := refcache.FunctionStats{Queue: "media", Func: "thumb", CallCounts: refcache.CallCounts{New: 1, Hits: 1}}
-		want.Durations.Buckets[refcache.HistogramBucket(3*time.Second)] = 1
-		require.Equal(w, []refcache.FunctionStats{want}, w.stored("media"))
+		want := monitor.FunctionStats{Queue: "media", Func: "thumb", CallCounts: monitor.CallCounts{New: 1, Hits: 1}}
+		want.Durations.Buckets[monitor.HistogramBucket(3*time.Second)] = 1
+		require.Equal(w, []monitor.FunctionStats{want}, w.stored("media"))
 
 		time.Sleep(time.Minute)
-		require.Equal(w, []refcache.FunctionStats{want}, w.stored("media"))
+		require.Equal(w, []monitor.FunctionStats{want}, w.stored("media"))
 		c.Count(counters.CallFailed)
 		time.Sleep(3 * time.Second)
 		want.Failed = 1
-		require.Equal(w, []refcache.FunctionStats{want}, w.stored("media"))
+		require.Equal(w, []monitor.FunctionStats{want}, w.stored("media"))
 	})
 }
 
@@ -180,22 +181,22 @@ func TestCountsTellEverythingThatWasCounted(t *testing.T) {
 			c.Observe(s, time.Duration(n+1)*time.Second)
 		}
 		c.Observe(counters.QueueWait, -time.Hour)
-		of := func(d ...time.Duration) (h refcache.Histogram) {
+		of := func(d ...time.Duration) (h monitor.Histogram) {
 			for _, d := range d {
-				h.Buckets[refcache.HistogramBucket(d)]++
+				h.Buckets[monitor.HistogramBucket(d)]++
 				h.Sum += d
 			}
 			return h
 		}
-		require.Equal(w, []refcache.Counts{{Queue: "media", Func: "thumb",
-			CallCounts:  refcache.CallCounts{New: 1, Joined: 2, Hits: 3, Complete: 4, Failed: 5, Cancelled: 6},
+		require.Equal(w, []monitor.Counts{{Queue: "media", Func: "thumb",
+			CallCounts:  monitor.CallCounts{New: 1, Joined: 2, Hits: 3, Complete: 4, Failed: 5, Cancelled: 6},
 			Redelivered: 7, InFlight: 1,
-			Attempts:         refcache.AttemptCounts{Complete: 8, Error: 9, Panic: 10, Timeout: 11, Lost: 12, Cancelled: 13, HandedBack: 14},
+			Attempts:         monitor.AttemptCounts{Complete: 8, Error: 9, Panic: 10, Timeout: 11, Lost: 12, Cancelled: 13, HandedBack: 14},
 			AttemptDurations: of(time.Second), CallDurations: of(2 * time.Second), QueueWaits: of(3*time.Second, 0),
 			Backoffs: of(4 * time.Second), RetryLateness: of(5 * time.Second)}}, w.Counts())
 
 		w.Repaired("media", 2, 0)
 		w.Repaired("media", 1, 1)
-		require.Equal(w, []refcache.Repairs{{Queue: "media", Doorbells: 3, Workers: 1}}, w.Repairs())
+		require.Equal(w, []monitor.Repairs{{Queue: "media", Doorbells: 3, Workers: 1}}, w.Repairs())
 	})
 }

@@ -4,7 +4,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/refq/refq/refcache"
+	"github.com/refq/refq/monitor"
 )
 
 // Event is something that is counted.
@@ -47,11 +47,11 @@ type Cell struct {
 	events  [events]atomic.Int64
 	running atomic.Int64
 	spans   [spans]histogram
-	flushed refcache.FunctionStats // guarded by tally.flushing
+	flushed monitor.FunctionStats // guarded by tally.flushing
 }
 
 type histogram struct {
-	buckets [refcache.HistogramBuckets]atomic.Int64
+	buckets [monitor.HistogramBuckets]atomic.Int64
 	sum     atomic.Int64 // nanoseconds
 }
 
@@ -64,7 +64,7 @@ func (c *Cell) Count(e Event) {
 // Observe counts a duration; a negative one, which clocks that are set make, as 0.
 func (c *Cell) Observe(s Span, d time.Duration) {
 	d = max(0, d)
-	c.spans[s].buckets[refcache.HistogramBucket(d)].Add(1)
+	c.spans[s].buckets[monitor.HistogramBucket(d)].Add(1)
 	c.spans[s].sum.Add(int64(d))
 }
 
@@ -74,11 +74,11 @@ func (c *Cell) Started() { c.running.Add(1) }
 // Ended follows on Started.
 func (c *Cell) Ended() { c.running.Add(-1) }
 
-func (c *Cell) counts() refcache.Counts {
+func (c *Cell) counts() monitor.Counts {
 	n := func(e Event) int64 { return c.events[e].Load() }
-	return refcache.Counts{
+	return monitor.Counts{
 		Queue: c.key.queue, Func: c.key.function, CallCounts: c.calls(),
-		Attempts: refcache.AttemptCounts{Complete: n(AttemptComplete), Error: n(AttemptError), Panic: n(AttemptPanic),
+		Attempts: monitor.AttemptCounts{Complete: n(AttemptComplete), Error: n(AttemptError), Panic: n(AttemptPanic),
 			Timeout: n(AttemptTimeout), Lost: n(AttemptLost), Cancelled: n(AttemptCancelled), HandedBack: n(AttemptHandedBack)},
 		Redelivered: n(Redelivered), InFlight: c.running.Load(),
 		AttemptDurations: c.spans[AttemptDuration].read(), CallDurations: c.spans[CallDuration].read(),
@@ -87,19 +87,19 @@ func (c *Cell) counts() refcache.Counts {
 }
 
 // stats is what goes to Redis.
-func (c *Cell) stats() refcache.FunctionStats {
+func (c *Cell) stats() monitor.FunctionStats {
 	durations := c.spans[AttemptDuration].read()
 	durations.Sum = 0
-	return refcache.FunctionStats{Queue: c.key.queue, Func: c.key.function, CallCounts: c.calls(), Durations: durations}
+	return monitor.FunctionStats{Queue: c.key.queue, Func: c.key.function, CallCounts: c.calls(), Durations: durations}
 }
 
-func (c *Cell) calls() refcache.CallCounts {
+func (c *Cell) calls() monitor.CallCounts {
 	n := func(e Event) int64 { return c.events[e].Load() }
-	return refcache.CallCounts{New: n(CallNew), Joined: n(CallJoined), Hits: n(CallHit),
+	return monitor.CallCounts{New: n(CallNew), Joined: n(CallJoined), Hits: n(CallHit),
 		Complete: n(CallComplete), Failed: n(CallFailed), Cancelled: n(CallCancelled)}
 }
 
-func (h *histogram) read() (read refcache.Histogram) {
+func (h *histogram) read() (read monitor.Histogram) {
 	for i := range h.buckets {
 		read.Buckets[i] = h.buckets[i].Load()
 	}

@@ -8,9 +8,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/redis/go-redis/v9"
+	"github.com/refq/refq/monitor"
 
-	"github.com/refq/refq/refcache"
+	"github.com/redis/go-redis/v9"
 )
 
 const (
@@ -25,13 +25,13 @@ func minuteKey(queue string, minute int64) string {
 }
 
 // What a minute counts of a function, as its fields name it.
-var minuteCounts = map[string]func(*refcache.CallCounts) *int64{
-	"new":       func(c *refcache.CallCounts) *int64 { return &c.New },
-	"joined":    func(c *refcache.CallCounts) *int64 { return &c.Joined },
-	"hit":       func(c *refcache.CallCounts) *int64 { return &c.Hits },
-	"complete":  func(c *refcache.CallCounts) *int64 { return &c.Complete },
-	"failed":    func(c *refcache.CallCounts) *int64 { return &c.Failed },
-	"cancelled": func(c *refcache.CallCounts) *int64 { return &c.Cancelled },
+var minuteCounts = map[string]func(*monitor.CallCounts) *int64{
+	"new":       func(c *monitor.CallCounts) *int64 { return &c.New },
+	"joined":    func(c *monitor.CallCounts) *int64 { return &c.Joined },
+	"hit":       func(c *monitor.CallCounts) *int64 { return &c.Hits },
+	"complete":  func(c *monitor.CallCounts) *int64 { return &c.Complete },
+	"failed":    func(c *monitor.CallCounts) *int64 { return &c.Failed },
+	"cancelled": func(c *monitor.CallCounts) *int64 { return &c.Cancelled },
 }
 
 // A bucket's field is its bound in ms; that of the last one has none.
@@ -41,7 +41,7 @@ const (
 )
 
 func bucketName(bucket int) string {
-	bound, ok := refcache.HistogramBound(bucket)
+	bound, ok := monitor.HistogramBound(bucket)
 	if !ok {
 		return lastBucketField
 	}
@@ -50,7 +50,7 @@ func bucketName(bucket int) string {
 
 // bucketOf is the other way round; false when no bucket has that name.
 func bucketOf(name string) (int, bool) {
-	for i := range refcache.HistogramBuckets {
+	for i := range monitor.HistogramBuckets {
 		if bucketName(i) == name {
 			return i, true
 		}
@@ -59,7 +59,7 @@ func bucketOf(name string) (int, bool) {
 }
 
 // CountMinute adds what has happened in a queue to the minute that runs. Sent again, it counts again.
-func (s *Store) CountMinute(ctx context.Context, queue string, functions []refcache.FunctionStats) error {
+func (s *Store) CountMinute(ctx context.Context, queue string, functions []monitor.FunctionStats) error {
 	args := []any{keepMinutes.Milliseconds(), mostMinuteFields}
 	for _, f := range functions {
 		for name, of := range minuteCounts {
@@ -80,31 +80,31 @@ func (s *Store) CountMinute(ctx context.Context, queue string, functions []refca
 }
 
 // Minutes returns what has happened in some queues in the last n minutes, the one that runs among them.
-func (s *Store) Minutes(ctx context.Context, queues []string, n int) (refcache.Stats, error) {
+func (s *Store) Minutes(ctx context.Context, queues []string, n int) (monitor.Stats, error) {
 	now, err := s.rdb.Time(ctx).Result()
 	if err != nil {
-		return refcache.Stats{}, fmt.Errorf("read statistics: %w", err)
+		return monitor.Stats{}, fmt.Errorf("read statistics: %w", err)
 	}
 	first := now.Unix()/60 - int64(n) + 1
-	stats := refcache.Stats{Minutes: make([]refcache.MinuteStats, n)}
+	stats := monitor.Stats{Minutes: make([]monitor.MinuteStats, n)}
 	for i := range stats.Minutes {
 		stats.Minutes[i].Start = time.Unix((first+int64(i))*60, 0)
 	}
 	for _, queue := range queues {
 		functions, err := s.minutes(ctx, queue, first, stats.Minutes)
 		if err != nil {
-			return refcache.Stats{}, err
+			return monitor.Stats{}, err
 		}
 		stats.Functions = append(stats.Functions, functions...)
 	}
-	slices.SortFunc(stats.Functions, func(a, b refcache.FunctionStats) int {
+	slices.SortFunc(stats.Functions, func(a, b monitor.FunctionStats) int {
 		return strings.Compare(a.Queue+" "+a.Func, b.Queue+" "+b.Func)
 	})
 	return stats, nil
 }
 
 // minutes adds what has happened in a queue to the minutes, and returns it by function.
-func (s *Store) minutes(ctx context.Context, queue string, first int64, minutes []refcache.MinuteStats) ([]refcache.FunctionStats, error) {
+func (s *Store) minutes(ctx context.Context, queue string, first int64, minutes []monitor.MinuteStats) ([]monitor.FunctionStats, error) {
 	pipe := s.rdb.Pipeline()
 	replies := make([]*redis.MapStringStringCmd, len(minutes))
 	for i := range minutes {
@@ -113,7 +113,7 @@ func (s *Store) minutes(ctx context.Context, queue string, first int64, minutes 
 	if _, err := pipe.Exec(ctx); err != nil {
 		return nil, fmt.Errorf("read statistics of queue %s: %w", queue, foreign(err, queue))
 	}
-	byFunction := map[string]*refcache.FunctionStats{}
+	byFunction := map[string]*monitor.FunctionStats{}
 	for i, reply := range replies {
 		for field, text := range reply.Val() {
 			function, what, _ := strings.Cut(field, " ")
@@ -123,7 +123,7 @@ func (s *Store) minutes(ctx context.Context, queue string, first int64, minutes 
 			}
 			f := byFunction[function]
 			if f == nil {
-				f = &refcache.FunctionStats{Queue: queue, Func: function}
+				f = &monitor.FunctionStats{Queue: queue, Func: function}
 				byFunction[function] = f
 			}
 			if of := minuteCounts[what]; of != nil {
@@ -134,7 +134,7 @@ func (s *Store) minutes(ctx context.Context, queue string, first int64, minutes 
 			}
 		}
 	}
-	var functions []refcache.FunctionStats
+	var functions []monitor.FunctionStats
 	for _, f := range byFunction {
 		functions = append(functions, *f)
 	}

@@ -6,6 +6,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/refq/refq/monitor"
+
 	"github.com/stretchr/testify/require"
 
 	"github.com/refq/refq/internal/store"
@@ -13,9 +15,9 @@ import (
 )
 
 // happened is something of everything that a minute counts.
-func happened(function string) refcache.FunctionStats {
-	f := refcache.FunctionStats{Func: function,
-		CallCounts: refcache.CallCounts{New: 1, Joined: 2, Hits: 3, Complete: 4, Failed: 5, Cancelled: 6}}
+func happened(function string) monitor.FunctionStats {
+	f := monitor.FunctionStats{Func: function,
+		CallCounts: monitor.CallCounts{New: 1, Joined: 2, Hits: 3, Complete: 4, Failed: 5, Cancelled: 6}}
 	for i := range f.Durations.Buckets {
 		f.Durations.Buckets[i] = int64(i)
 	}
@@ -25,10 +27,10 @@ func happened(function string) refcache.FunctionStats {
 func TestWhatHappenedIsCountedInTheMinuteThatRuns(t *testing.T) {
 	onBoth(t, func(q *queue) {
 		f, g := happened("f"), happened("media/g.2")
-		require.NoError(q, q.CountMinute(q.Context(), q.name, []refcache.FunctionStats{f, g}))
-		require.NoError(q, q.CountMinute(q.Context(), q.name, []refcache.FunctionStats{f}))
+		require.NoError(q, q.CountMinute(q.Context(), q.name, []monitor.FunctionStats{f, g}))
+		require.NoError(q, q.CountMinute(q.Context(), q.name, []monitor.FunctionStats{f}))
 		other := q.another()
-		require.NoError(q, other.CountMinute(q.Context(), other.name, []refcache.FunctionStats{f}))
+		require.NoError(q, other.CountMinute(q.Context(), other.name, []monitor.FunctionStats{f}))
 
 		stats, err := q.Minutes(q.Context(), []string{q.name}, 60)
 		require.NoError(q, err)
@@ -36,9 +38,9 @@ func TestWhatHappenedIsCountedInTheMinuteThatRuns(t *testing.T) {
 		twice := f
 		twice.CallCounts.Add(f.CallCounts)
 		twice.Durations.Add(f.Durations)
-		require.Equal(q, []refcache.FunctionStats{twice, g}, stats.Functions)
+		require.Equal(q, []monitor.FunctionStats{twice, g}, stats.Functions)
 		require.Len(q, stats.Minutes, 60)
-		all := refcache.CallCounts{}
+		all := monitor.CallCounts{}
 		for _, m := range stats.Minutes {
 			all.Add(m.CallCounts)
 		}
@@ -59,7 +61,7 @@ func TestMinutesPassAndGo(t *testing.T) {
 		q, _ := bubble(t)
 		begin := q.now().Truncate(time.Minute)
 		for range 3 {
-			require.NoError(q, q.CountMinute(q.Context(), q.name, []refcache.FunctionStats{{Func: "f", CallCounts: refcache.CallCounts{New: 1}}}))
+			require.NoError(q, q.CountMinute(q.Context(), q.name, []monitor.FunctionStats{{Func: "f", CallCounts: monitor.CallCounts{New: 1}}}))
 			time.Sleep(time.Minute)
 		}
 		stats, err := q.Minutes(q.Context(), []string{q.name}, 5)
@@ -79,9 +81,9 @@ func TestMinutesPassAndGo(t *testing.T) {
 func TestMinutesAreBounded(t *testing.T) {
 	onBoth(t, func(q *queue) {
 		for batch := range 22 {
-			var many []refcache.FunctionStats
+			var many []monitor.FunctionStats
 			for n := range 100 {
-				many = append(many, refcache.FunctionStats{Func: fmt.Sprintf("f%d", 100*batch+n), CallCounts: refcache.CallCounts{New: 1}})
+				many = append(many, monitor.FunctionStats{Func: fmt.Sprintf("f%d", 100*batch+n), CallCounts: monitor.CallCounts{New: 1}})
 			}
 			require.NoError(q, q.CountMinute(q.Context(), q.name, many))
 		}

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/refq/refq/monitor"
+
 	"github.com/redis/go-redis/v9"
 
 	"github.com/refq/refq/refcache"
@@ -26,9 +28,9 @@ type About struct {
 const MostLookedAt = 1000
 
 // Overview tells what waits in a queue, and which workers serve it. It changes nothing.
-func (s *Store) Overview(ctx context.Context, queue string) (refcache.QueueHealth, []refcache.WorkerHealth, error) {
-	q := refcache.QueueHealth{Name: queue}
-	values, err := s.onQueue(ctx, overviewScript, queue, MostLookedAt, refcache.OverdueAfter.Milliseconds()).Slice()
+func (s *Store) Overview(ctx context.Context, queue string) (monitor.QueueHealth, []monitor.WorkerHealth, error) {
+	q := monitor.QueueHealth{Name: queue}
+	values, err := s.onQueue(ctx, overviewScript, queue, MostLookedAt, monitor.OverdueAfter.Milliseconds()).Slice()
 	if err != nil {
 		return q, nil, fmt.Errorf("look at queue %s: %w", queue, err)
 	}
@@ -61,7 +63,7 @@ func since(now int64, then string) time.Duration {
 }
 
 // lookAtWaiting counts waiting tasks by function.
-func (s *Store) lookAtWaiting(ctx context.Context, q *refcache.QueueHealth, now int64, pending, retrying []string) error {
+func (s *Store) lookAtWaiting(ctx context.Context, q *monitor.QueueHealth, now int64, pending, retrying []string) error {
 	hashes := slices.Concat(pending, retrying)
 	if len(hashes) == 0 {
 		return nil
@@ -74,7 +76,7 @@ func (s *Store) lookAtWaiting(ctx context.Context, q *refcache.QueueHealth, now 
 	if _, err := pipe.Exec(ctx); err != nil && !Refuses(err) { // one key that is no record must not hide the others
 		return fmt.Errorf("look at the waiting tasks of queue %s: %w", q.Name, err)
 	}
-	calls := map[refcache.WaitingFunction]int{}
+	calls := map[monitor.WaitingFunction]int{}
 	for i, cmd := range replies {
 		values := append(cmd.Val(), make([]any, inRecord)...)
 		p := newParser(values)
@@ -87,7 +89,7 @@ func (s *Store) lookAtWaiting(ctx context.Context, q *refcache.QueueHealth, now 
 			q.Gone++
 		case status == set: // else it has moved on meanwhile
 			version, _ := strconv.Atoi(p.text(atVersion, "1"))
-			calls[refcache.WaitingFunction{Func: p.text(atFunc, ""), Version: version}]++
+			calls[monitor.WaitingFunction{Func: p.text(atFunc, ""), Version: version}]++
 			if set == refcache.Pending {
 				q.OldestPending = max(q.OldestPending, since(now, p.text(atUpdatedAt, p.text(atCreatedAt, ""))))
 			}
@@ -97,15 +99,15 @@ func (s *Store) lookAtWaiting(ctx context.Context, q *refcache.QueueHealth, now 
 		f.Calls = n
 		q.Waiting = append(q.Waiting, f)
 	}
-	slices.SortFunc(q.Waiting, func(a, b refcache.WaitingFunction) int { return strings.Compare(a.String(), b.String()) })
+	slices.SortFunc(q.Waiting, func(a, b monitor.WaitingFunction) int { return strings.Compare(a.String(), b.String()) })
 	return nil
 }
 
 // workersFrom reads workers as the script tells them: id, beat, what it is, claims.
-func workersFrom(queue string, now int64, texts []string) []refcache.WorkerHealth {
-	var workers []refcache.WorkerHealth
+func workersFrom(queue string, now int64, texts []string) []monitor.WorkerHealth {
+	var workers []monitor.WorkerHealth
 	for i := 0; i+3 < len(texts); i += 4 {
-		w := refcache.WorkerHealth{ID: texts[i], Queues: []string{queue}, Silent: since(now, texts[i+1])}
+		w := monitor.WorkerHealth{ID: texts[i], Queues: []string{queue}, Silent: since(now, texts[i+1])}
 		w.LastBeat = time.UnixMilli(now).Add(-w.Silent)
 		w.Alive = w.Silent <= DeadAfter
 		w.Running, _ = strconv.Atoi(texts[i+3])

@@ -7,6 +7,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/refq/refq/monitor"
+
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
@@ -14,7 +16,7 @@ import (
 	"github.com/refq/refq/refcache"
 )
 
-func (q *queue) overview() (refcache.QueueHealth, []refcache.WorkerHealth) {
+func (q *queue) overview() (monitor.QueueHealth, []monitor.WorkerHealth) {
 	q.Helper()
 	before := q.dump()
 	seen, workers, err := q.Overview(q.Context(), q.name)
@@ -26,7 +28,7 @@ func (q *queue) overview() (refcache.QueueHealth, []refcache.WorkerHealth) {
 func TestOverviewOfAnEmptyQueueIsEmpty(t *testing.T) {
 	onBoth(t, func(q *queue) {
 		seen, workers := q.overview()
-		require.Equal(q, refcache.QueueHealth{Name: q.name}, seen)
+		require.Equal(q, monitor.QueueHealth{Name: q.name}, seen)
 		require.Empty(q, workers)
 	})
 }
@@ -45,8 +47,8 @@ func TestOverviewCountsWaitingTasksByFunction(t *testing.T) {
 		seen, _ := q.overview()
 		require.Less(q, seen.OldestPending, soon)
 		seen.OldestPending = 0
-		require.Equal(q, refcache.QueueHealth{Name: q.name, Pending: 3, Retrying: 1, Processing: 1,
-			Waiting: []refcache.WaitingFunction{{Func: "f", Version: 1, Calls: 2}, {Func: "g", Version: 3, Calls: 2}}}, seen)
+		require.Equal(q, monitor.QueueHealth{Name: q.name, Pending: 3, Retrying: 1, Processing: 1,
+			Waiting: []monitor.WaitingFunction{{Func: "f", Version: 1, Calls: 2}, {Func: "g", Version: 3, Calls: 2}}}, seen)
 	})
 }
 
@@ -63,12 +65,12 @@ func TestOldestPendingTaskIsTheOneThatWaitsLongest(t *testing.T) {
 
 func TestOverviewCountsRetriesThatAreOverdue(t *testing.T) {
 	onBoth(t, func(q *queue) {
-		q.due(q.retrying(0).ref, refcache.OverdueAfter-soon)
+		q.due(q.retrying(0).ref, monitor.OverdueAfter-soon)
 		seen, _ := q.overview()
 		require.Zero(q, seen.Overdue)
 		require.Zero(q, seen.OldestOverdue)
 
-		q.due(q.retrying(0).ref, refcache.OverdueAfter+soon)
+		q.due(q.retrying(0).ref, monitor.OverdueAfter+soon)
 		q.due(q.retrying(0).ref, time.Hour)
 		seen, _ = q.overview()
 		require.Equal(q, 2, seen.Overdue)
@@ -86,7 +88,7 @@ func TestOverviewCountsTasksWhoseRecordIsGone(t *testing.T) {
 		q.score("pending", moved.ref.Hash(), q.now()) // as if it had moved on between two looks
 		seen, _ := q.overview()
 		require.Equal(q, 2, seen.Gone)
-		require.Equal(q, []refcache.WaitingFunction{{Func: "f", Version: 1, Calls: 1}}, seen.Waiting)
+		require.Equal(q, []monitor.WaitingFunction{{Func: "f", Version: 1, Calls: 1}}, seen.Waiting)
 	})
 }
 
@@ -115,7 +117,7 @@ func TestOverviewLooksAtBothEndsOfALongQueue(t *testing.T) {
 		seen, _ := q.overview()
 		require.Equal(q, 2*store.MostLookedAt+3, seen.Pending)
 		require.True(q, seen.Partial)
-		require.Equal(q, []refcache.WaitingFunction{{Func: "newest", Version: 1, Calls: 1}, {Func: "oldest", Version: 1, Calls: 1}}, seen.Waiting)
+		require.Equal(q, []monitor.WaitingFunction{{Func: "newest", Version: 1, Calls: 1}, {Func: "oldest", Version: 1, Calls: 1}}, seen.Waiting)
 	})
 }
 
@@ -138,9 +140,9 @@ func TestOverviewTellsLivingWorkersFromDeadOnes(t *testing.T) {
 		require.InDelta(q, time.Hour, dead.Silent, float64(soon))
 		require.WithinDuration(q, q.now().Add(-time.Hour), dead.LastBeat, soon)
 		dead.Silent, dead.LastBeat = 0, time.Time{}
-		require.Equal(q, refcache.WorkerHealth{ID: "w2", Queues: []string{q.name}, Running: 1}, dead)
+		require.Equal(q, monitor.WorkerHealth{ID: "w2", Queues: []string{q.name}, Running: 1}, dead)
 		living.LastBeat = time.Time{}
-		require.Equal(q, refcache.WorkerHealth{ID: "w1", Host: "h", PID: 7, Queues: []string{q.name}, Functions: []string{"f@1"},
+		require.Equal(q, monitor.WorkerHealth{ID: "w1", Host: "h", PID: 7, Queues: []string{q.name}, Functions: []string{"f@1"},
 			Since: new(time.UnixMilli(1_764_000_000_000)), Alive: true, Running: 1}, living)
 	})
 }

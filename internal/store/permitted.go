@@ -8,10 +8,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/refq/refq/monitor"
+
 	"github.com/redis/go-redis/v9"
 
 	"github.com/refq/refq/internal/script"
-	"github.com/refq/refq/refcache"
 )
 
 // Need is what producers and workers must be let do with some keys.
@@ -36,7 +37,7 @@ func Needs(queue string) []Need {
 }
 
 // Refused tries what refq does in Redis, and returns what Redis refuses. Nothing of what it tries stays.
-func (s *Store) Refused(ctx context.Context, needs []Need) ([]refcache.Refusal, error) {
+func (s *Store) Refused(ctx context.Context, needs []Need) ([]monitor.Refusal, error) {
 	scripts, err := s.refusedScripts(ctx)
 	if err != nil {
 		return nil, err
@@ -68,8 +69,8 @@ func (s *Store) User(ctx context.Context) (string, error) {
 	return user, nil
 }
 
-func (s *Store) refusedScripts(ctx context.Context) ([]refcache.Refusal, error) {
-	var refused []refcache.Refusal
+func (s *Store) refusedScripts(ctx context.Context) ([]monitor.Refusal, error) {
+	var refused []monitor.Refusal
 	empty := redis.NewScript("return 1")
 	for _, try := range []struct {
 		command string
@@ -78,7 +79,7 @@ func (s *Store) refusedScripts(ctx context.Context) ([]refcache.Refusal, error) 
 		switch {
 		case try.err == nil, redis.HasErrorPrefix(try.err, "NOSCRIPT"):
 		case Refuses(try.err):
-			refused = append(refused, refusal(try.err, refcache.Refusal{}, try.command))
+			refused = append(refused, refusal(try.err, monitor.Refusal{}, try.command))
 		default:
 			return nil, fmt.Errorf("try to run a script: %w", try.err)
 		}
@@ -87,17 +88,17 @@ func (s *Store) refusedScripts(ctx context.Context) ([]refcache.Refusal, error) 
 }
 
 // refusal says what an error refuses: the keys or channels as such, or the command.
-func refusal(err error, about refcache.Refusal, command string) refcache.Refusal {
+func refusal(err error, about monitor.Refusal, command string) monitor.Refusal {
 	switch text := err.Error(); {
 	case !strings.HasPrefix(text, "NOPERM") && !strings.HasPrefix(text, "ERR unknown command"):
-		return refcache.Refusal{Reason: text}
+		return monitor.Refusal{Reason: text}
 	case strings.Contains(text, "access one of the"): // "keys" or "channels used as arguments"
 		return about
 	}
-	return refcache.Refusal{Commands: []string{command}}
+	return monitor.Refusal{Commands: []string{command}}
 }
 
-func (s *Store) refusedKeys(ctx context.Context, n Need) ([]refcache.Refusal, error) {
+func (s *Store) refusedKeys(ctx context.Context, n Need) ([]monitor.Refusal, error) {
 	args := []any{"scratch"}
 	if n.Shared {
 		args[0] = "shared"
@@ -107,16 +108,16 @@ func (s *Store) refusedKeys(ctx context.Context, n Need) ([]refcache.Refusal, er
 	}
 	answer, err := permittedScript.Eval(ctx, s.rdb, []string{n.Key}, args...).Slice()
 	if Refuses(err) {
-		return []refcache.Refusal{refusal(err, refcache.Refusal{Keys: n.Keys}, "EVAL")}, nil
+		return []monitor.Refusal{refusal(err, monitor.Refusal{Keys: n.Keys}, "EVAL")}, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("try what is permitted on %s: %w", n.Keys, err)
 	}
 	if commands := reply(answer).texts(0); len(commands) > 0 {
-		return []refcache.Refusal{{Keys: n.Keys, Commands: commands}}, nil
+		return []monitor.Refusal{{Keys: n.Keys, Commands: commands}}, nil
 	}
 	if reason := reply(answer).text(1); reason != "" {
-		return []refcache.Refusal{{Keys: n.Keys, Reason: reason}}, nil
+		return []monitor.Refusal{{Keys: n.Keys, Reason: reason}}, nil
 	}
 	return nil, nil
 }
@@ -124,10 +125,10 @@ func (s *Store) refusedKeys(ctx context.Context, n Need) ([]refcache.Refusal, er
 // channelTimeout bounds the look at channels: for a confirmation the client itself would wait for ever.
 const channelTimeout = 10 * time.Second
 
-func (s *Store) refusedChannels(ctx context.Context) ([]refcache.Refusal, error) {
+func (s *Store) refusedChannels(ctx context.Context) ([]monitor.Refusal, error) {
 	ctx, cancel := context.WithTimeout(ctx, channelTimeout)
 	defer cancel()
-	var refused []refcache.Refusal
+	var refused []monitor.Refusal
 	for _, channel := range []struct{ name, pattern string }{
 		{InboxChannel("probe"), InboxChannel("*")}, {WorkerChannel("probe"), WorkerChannel("*")},
 		{DropsChannel("probe"), DropsChannel("*")},
@@ -142,7 +143,7 @@ func (s *Store) refusedChannels(ctx context.Context) ([]refcache.Refusal, error)
 			switch {
 			case try.err == nil:
 			case Refuses(try.err):
-				refused = append(refused, refusal(try.err, refcache.Refusal{Channels: channel.pattern}, try.command))
+				refused = append(refused, refusal(try.err, monitor.Refusal{Channels: channel.pattern}, try.command))
 			default:
 				return nil, fmt.Errorf("try to use channel %s: %w", channel.name, try.err)
 			}
@@ -152,10 +153,10 @@ func (s *Store) refusedChannels(ctx context.Context) ([]refcache.Refusal, error)
 }
 
 // compact takes out what is said twice.
-func compact(refused []refcache.Refusal) []refcache.Refusal {
-	var once []refcache.Refusal
+func compact(refused []monitor.Refusal) []monitor.Refusal {
+	var once []monitor.Refusal
 	for _, r := range refused {
-		if !slices.ContainsFunc(once, func(o refcache.Refusal) bool { return reflect.DeepEqual(o, r) }) {
+		if !slices.ContainsFunc(once, func(o monitor.Refusal) bool { return reflect.DeepEqual(o, r) }) {
 			once = append(once, r)
 		}
 	}

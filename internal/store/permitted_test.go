@@ -7,6 +7,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/refq/refq/monitor"
+
 	"github.com/refq/refq"
 
 	"github.com/redis/go-redis/v9"
@@ -47,7 +49,7 @@ func (g *guarded) permit(rights ...any) {
 	require.NoError(g, g.admin.Do(g.Context(), append([]any{"ACL", "SETUSER", "app"}, rights...)...).Err())
 }
 
-func (g *guarded) refused() []refcache.Refusal {
+func (g *guarded) refused() []monitor.Refusal {
 	g.Helper()
 	refused, err := g.app.Refused(g.Context(), store.Needs("a"))
 	require.NoError(g, err)
@@ -71,7 +73,7 @@ func askedAndTried(t *testing.T, test func(t *testing.T)) {
 }
 
 func TestRefusedCommandsKeysAndChannelsAreNamed(t *testing.T) {
-	type refused = []refcache.Refusal
+	type refused = []monitor.Refusal
 	askedAndTried(t, func(t *testing.T) {
 		g := newGuarded(t, enough...)
 		require.Empty(t, g.refused())

@@ -10,9 +10,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/redis/go-redis/v9"
+	"github.com/refq/refq/monitor"
 
-	"github.com/refq/refq/refcache"
+	"github.com/redis/go-redis/v9"
 )
 
 // Refuses reports whether an error is an answer of Redis: it could be reached, but does not do what was asked.
@@ -22,9 +22,9 @@ func Refuses(err error) bool {
 }
 
 // Servers looks at the servers that hold tasks. What a server refuses to tell is unknown, and no error.
-func (s *Store) Servers(ctx context.Context) ([]refcache.ServerHealth, error) {
+func (s *Store) Servers(ctx context.Context) ([]monitor.ServerHealth, error) {
 	var mu sync.Mutex
-	var found []refcache.ServerHealth
+	var found []monitor.ServerHealth
 	look := func(ctx context.Context, rdb *redis.Client) error { // called concurrently
 		h, err := lookAtServer(ctx, rdb)
 		h.Addr = rdb.Options().Addr
@@ -40,17 +40,17 @@ func (s *Store) Servers(ctx context.Context) ([]refcache.ServerHealth, error) {
 	case *redis.Client:
 		err = look(ctx, rdb)
 	default:
-		found = make([]refcache.ServerHealth, 1)
+		found = make([]monitor.ServerHealth, 1)
 		found[0], err = lookAtServer(ctx, rdb)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("look at Redis: %w", err)
 	}
-	slices.SortFunc(found, func(a, b refcache.ServerHealth) int { return strings.Compare(a.Addr, b.Addr) })
+	slices.SortFunc(found, func(a, b monitor.ServerHealth) int { return strings.Compare(a.Addr, b.Addr) })
 	return found, nil
 }
 
-func lookAtServer(ctx context.Context, rdb redis.Cmdable) (h refcache.ServerHealth, err error) {
+func lookAtServer(ctx context.Context, rdb redis.Cmdable) (h monitor.ServerHealth, err error) {
 	if h.Latency, h.ClockSkew, err = clock(ctx, rdb); err != nil {
 		return h, err
 	}

@@ -10,16 +10,17 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/refq/refq/monitor"
+
 	"github.com/stretchr/testify/require"
 
 	"github.com/refq/refq/internal/memredis"
 	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/internal/testkit"
-	"github.com/refq/refq/refcache"
 )
 
 // lookAt is what is found out about the one server at a URL.
-func lookAt(t *testing.T, url string) refcache.ServerHealth {
+func lookAt(t *testing.T, url string) monitor.ServerHealth {
 	t.Helper()
 	servers, err := store.New(dial(t, url)).Servers(t.Context())
 	require.NoError(t, err)
@@ -46,7 +47,7 @@ func TestServerTellsVersionMemoryAndPersistence(t *testing.T) {
 		require.Less(t, *s.Latency, soon)
 		require.InDelta(t, 0, *s.ClockSkew, float64(*s.Latency+50*time.Millisecond), "it is the same clock")
 		s.Version, s.UsedMemory, s.Latency, s.ClockSkew = "", 0, nil, nil
-		require.Equal(t, refcache.ServerHealth{Addr: addr, EvictionPolicy: c.policy, MaxMemory: c.most,
+		require.Equal(t, monitor.ServerHealth{Addr: addr, EvictionPolicy: c.policy, MaxMemory: c.most,
 			AppendOnly: new(c.appendOnly), Snapshots: new(c.snapshots)}, s)
 	}
 }
@@ -72,7 +73,7 @@ func TestServerThatCannotSaveIsFoundOutAndTakesNoWrites(t *testing.T) {
 func TestServerMayKeepEverythingToItself(t *testing.T) {
 	t.Parallel()
 	g := newGuarded(t)
-	require.Equal(t, refcache.ServerHealth{Addr: g.addr}, lookAt(t, "redis://app:any@"+g.addr))
+	require.Equal(t, monitor.ServerHealth{Addr: g.addr}, lookAt(t, "redis://app:any@"+g.addr))
 	g.permit("+info")
 	s := lookAt(t, "redis://app:any@"+g.addr)
 	require.Equal(t, "noeviction", s.EvictionPolicy)
@@ -104,7 +105,7 @@ func TestInMemoryServerIsKnown(t *testing.T) {
 		})
 		servers, err := q.Servers(t.Context())
 		require.NoError(t, err)
-		require.Equal(t, []refcache.ServerHealth{{Addr: servers[0].Addr, InMemory: true, EvictionPolicy: "noeviction", AppendOnly: new(false),
+		require.Equal(t, []monitor.ServerHealth{{Addr: servers[0].Addr, InMemory: true, EvictionPolicy: "noeviction", AppendOnly: new(false),
 			Latency: new(30 * time.Millisecond), ClockSkew: new(-15 * time.Millisecond)}}, servers)
 
 		server.SetFaults(func([]string) memredis.Fault { return memredis.DropRequest })

@@ -3,7 +3,7 @@ package ui
 import (
 	"fmt"
 
-	"github.com/refq/refq/refcache"
+	"github.com/refq/refq/monitor"
 )
 
 // chart is bars side by side, in a drawing that is Width wide and chartHeight high. The part "plot" draws it.
@@ -49,21 +49,21 @@ type part struct {
 }
 
 // charts show the minutes.
-func charts(minutes []refcache.MinuteStats) []chart {
-	var hour refcache.CallCounts
+func charts(minutes []monitor.MinuteStats) []chart {
+	var hour monitor.CallCounts
 	for _, m := range minutes {
 		hour.Add(m.CallCounts)
 	}
 	return []chart{
 		newChart("made", "Calls per minute", count(hour.Made())+" in the last hour",
 			[]series{{"made", "new"}, {"hit", "answered from the cache, or joined"}}, minutes,
-			func(c refcache.CallCounts) []int64 { return []int64{c.New, c.Joined + c.Hits} }),
+			func(c monitor.CallCounts) []int64 { return []int64{c.New, c.Joined + c.Hits} }),
 		newChart("failures", "Failures per minute", count(hour.Failed)+" in the last hour", []series{{"failed", "failed"}}, minutes,
-			func(c refcache.CallCounts) []int64 { return []int64{c.Failed} }),
+			func(c monitor.CallCounts) []int64 { return []int64{c.Failed} }),
 	}
 }
 
-func newChart(id, title, total string, all []series, minutes []refcache.MinuteStats, of func(refcache.CallCounts) []int64) chart {
+func newChart(id, title, total string, all []series, minutes []monitor.MinuteStats, of func(monitor.CallCounts) []int64) chart {
 	var most int64
 	for _, m := range minutes {
 		most = max(most, sum(of(m.CallCounts)))

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/refq/refq/monitor"
+
 	"github.com/refq/refq/internal/config"
 	"github.com/refq/refq/refcache"
 )
@@ -43,14 +45,14 @@ func (u *UI) functions(w http.ResponseWriter, r *http.Request) error {
 }
 
 // look reads what is known of functions besides their declarations.
-func (u *UI) look(r *http.Request) (f facts, health refcache.Health, err error) {
+func (u *UI) look(r *http.Request) (f facts, health monitor.Health, err error) {
 	if f, err = u.facts.get(r.Context()); err == nil {
 		health, err = u.health.get(r.Context())
 	}
 	return f, health, err
 }
 
-func (u *UI) declared(fn config.Function, f facts, health refcache.Health) functionSummary {
+func (u *UI) declared(fn config.Function, f facts, health monitor.Health) functionSummary {
 	policy, _ := fn.Func.Policy() // it was checked when it was read
 	s := functionSummary{Policy: policy, Runs: "Go workers", Retries: retriesText(policy)}
 	if len(fn.Exec) > 0 {
@@ -61,8 +63,8 @@ func (u *UI) declared(fn config.Function, f facts, health refcache.Health) funct
 }
 
 // know adds what has happened.
-func (s *functionSummary) know(f facts, health refcache.Health) {
-	name := refcache.WaitingFunction{Func: s.Policy.Name, Version: s.Policy.Version}.String()
+func (s *functionSummary) know(f facts, health monitor.Health) {
+	name := monitor.WaitingFunction{Func: s.Policy.Name, Version: s.Policy.Version}.String()
 	for _, w := range health.Workers {
 		if w.Alive && slices.Contains(w.Queues, s.Policy.Queue) && slices.Contains(w.Functions, name) {
 			s.Workers++
@@ -76,7 +78,7 @@ func (s *functionSummary) know(f facts, health refcache.Health) {
 }
 
 // undeclared are the functions that this server cannot call, since it does not know their policy.
-func (u *UI) undeclared(f facts, health refcache.Health) []functionSummary {
+func (u *UI) undeclared(f facts, health monitor.Health) []functionSummary {
 	found := map[refcache.Policy]bool{}
 	for _, w := range health.Workers {
 		for _, name := range w.Functions {

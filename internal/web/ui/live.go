@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/refq/refq/monitor"
+
 	"github.com/refq/refq/internal/web/live"
 	"github.com/refq/refq/internal/web/server"
 	"github.com/refq/refq/refcache"
@@ -96,7 +98,7 @@ func (u *UI) fingerprint(ctx context.Context) string {
 		s.OldestPending = 0
 		text = fmt.Appendf(text, "%v", s)
 	}
-	var hour refcache.CallCounts
+	var hour monitor.CallCounts
 	for _, m := range f.stats.Minutes {
 		hour.Add(m.CallCounts)
 	}

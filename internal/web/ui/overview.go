@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/refq/refq/monitor"
+
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 )
@@ -19,7 +21,7 @@ const (
 // facts are what the overview shows of Redis.
 type facts struct {
 	sizes []producer.QueueSize
-	stats refcache.Stats
+	stats monitor.Stats
 }
 
 func (u *UI) readFacts(ctx context.Context) (f facts, err error) {
@@ -39,15 +41,15 @@ func (u *UI) overview(w http.ResponseWriter, r *http.Request) error {
 }
 
 type overviewData struct {
-	Findings  []refcache.Finding // what is not as it should be, the worst first
+	Findings  []monitor.Finding // what is not as it should be, the worst first
 	Tiles     []tile
 	Charts    []chart
 	Functions []functionRow // those with failures first
 	Queues    []producer.QueueSize
-	Workers   []refcache.WorkerHealth // dead ones first
-	Blind     bool                    // it is not known which workers there are
-	Unused    bool                    // nothing was ever called
-	Try       string                  // a function that can be called; empty: none is declared
+	Workers   []monitor.WorkerHealth // dead ones first
+	Blind     bool                   // it is not known which workers there are
+	Unused    bool                   // nothing was ever called
+	Try       string                 // a function that can be called; empty: none is declared
 }
 
 // tile is a figure on top of the page.
@@ -58,10 +60,10 @@ type tile struct {
 	Path   string
 }
 
-func (u *UI) newOverview(f facts, health refcache.Health) overviewData {
+func (u *UI) newOverview(f facts, health monitor.Health) overviewData {
 	o := overviewData{Findings: u.findings(health), Tiles: tiles(f), Charts: charts(f.stats.Minutes), Functions: functionRows(f.stats),
 		Queues: f.sizes, Workers: slices.Clone(health.Workers), Blind: health.Blind != "", Unused: unused(f)}
-	slices.SortStableFunc(o.Workers, func(a, b refcache.WorkerHealth) int {
+	slices.SortStableFunc(o.Workers, func(a, b monitor.WorkerHealth) int {
 		switch {
 		case a.Alive != b.Alive && b.Alive:
 			return -1
@@ -77,14 +79,14 @@ func (u *UI) newOverview(f facts, health refcache.Health) overviewData {
 }
 
 // findings are those that somebody should know of, in words that show nothing they should not.
-func (u *UI) findings(health refcache.Health) []refcache.Finding {
-	var wrong, warnings []refcache.Finding
+func (u *UI) findings(health monitor.Health) []monitor.Finding {
+	var wrong, warnings []monitor.Finding
 	for _, f := range health.Findings() {
 		f.Fact, f.Remedy = u.cfg.Redact.Text(f.Fact), u.cfg.Redact.Text(f.Remedy)
 		switch f.Level {
-		case refcache.LevelWrong:
+		case monitor.LevelWrong:
 			wrong = append(wrong, f)
-		case refcache.LevelWarning:
+		case monitor.LevelWarning:
 			warnings = append(warnings, f)
 		}
 	}
@@ -101,7 +103,7 @@ func tiles(f facts) []tile {
 		sum.Cancelled += s.Cancelled
 		sum.OldestPending = max(sum.OldestPending, s.OldestPending)
 	}
-	var hour refcache.CallCounts
+	var hour monitor.CallCounts
 	for _, m := range f.stats.Minutes {
 		hour.Add(m.CallCounts)
 	}
@@ -129,13 +131,13 @@ func tiles(f facts) []tile {
 
 // functionRow is what happened to the calls of a function in the last hour.
 type functionRow struct {
-	refcache.FunctionStats
+	monitor.FunctionStats
 	Success, Hits string // shares; empty: nothing to take a share of
 	P50, P95      string // empty: nothing ran
 	Path          string // to its failed calls
 }
 
-func functionRows(stats refcache.Stats) []functionRow {
+func functionRows(stats monitor.Stats) []functionRow {
 	rows := make([]functionRow, len(stats.Functions))
 	for i, f := range stats.Functions {
 		rows[i] = functionRow{FunctionStats: f, Success: share(f.SuccessRate()), Hits: share(f.HitRatio()),
@@ -156,7 +158,7 @@ func share(ratio float64, known bool) string {
 }
 
 // quantile is an estimate, and is written as one.
-func quantile(h refcache.Histogram, q float64) string {
+func quantile(h monitor.Histogram, q float64) string {
 	d, known := h.Quantile(q)
 	if !known {
 		return ""

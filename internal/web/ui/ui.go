@@ -23,11 +23,12 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/refq/refq/monitor"
+
 	"github.com/refq/refq/internal/config"
 	"github.com/refq/refq/internal/web/access"
 	"github.com/refq/refq/internal/web/live"
 	"github.com/refq/refq/producer"
-	"github.com/refq/refq/refcache"
 )
 
 const (
@@ -46,7 +47,7 @@ type UI struct {
 	viewers  chan struct{} // pages that are live, as many as there may be
 
 	facts          *fresh[facts]
-	health         *fresh[refcache.Health]
+	health         *fresh[monitor.Health]
 	followed       *live.Calls
 	followedQueues *live.Shared[struct{}, string]
 }

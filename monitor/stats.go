@@ -1,4 +1,4 @@
-package refcache
+package monitor
 
 import "time"
 
@@ -45,7 +45,7 @@ func (c *CallCounts) Add(other CallCounts) {
 
 // Stats is what happened in the last hour, as producers and workers counted it. It is approximate: a process counts in
 // memory and adds that to Redis every 2 s, so what a killed process had not added is missing, and what was added without
-// an answer may stand twice. What is known of a task is in its [TaskInfo], not here.
+// an answer may stand twice. What is known of a task is in its refcache.TaskInfo, not here.
 type Stats struct {
 	Minutes   []MinuteStats   // 60, the oldest first; the last one is still running
 	Functions []FunctionStats // those that were called or ran, by queue and name

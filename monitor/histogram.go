@@ -1,4 +1,4 @@
-package refcache
+package monitor
 
 import "time"
 

@@ -1,6 +1,10 @@
-package refcache
+package monitor
 
-import "time"
+import (
+	"bytes"
+	"encoding/json"
+	"time"
+)
 
 type healthJSON struct {
 	Wrong    bool          `json:"wrong"`
@@ -124,4 +128,44 @@ func secondsIf(known bool, d time.Duration) *float64 {
 		return nil
 	}
 	return seconds(&d)
+}
+
+// jsonTime is a time in the one form that refq prints. This and what follows stand in refcache as well, which imports nothing
+// of ours and exports none of it.
+type jsonTime time.Time
+
+func (t jsonTime) MarshalText() ([]byte, error) {
+	return time.Time(t).UTC().AppendFormat(nil, "2006-01-02T15:04:05.000Z07:00"), nil
+}
+
+func timePtr(t *time.Time) *jsonTime {
+	if t == nil || t.IsZero() {
+		return nil
+	}
+	return (*jsonTime)(t)
+}
+
+func seconds(d *time.Duration) *float64 {
+	if d == nil {
+		return nil
+	}
+	return new(d.Seconds())
+}
+
+func stringPtr[S ~string](s S) *S {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+// marshal is json.Marshal without the escapes for HTML: a text is shown as it was written.
+func marshal(v any) ([]byte, error) {
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(buf.Bytes(), []byte("\n")), nil
 }

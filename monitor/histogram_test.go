@@ -1,18 +1,18 @@
-package refcache_test
+package monitor_test
 
 import (
 	"math"
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
+	"github.com/refq/refq/monitor"
 
-	"github.com/refq/refq/refcache"
+	"github.com/stretchr/testify/require"
 )
 
-func histogram(durations ...time.Duration) (h refcache.Histogram) {
+func histogram(durations ...time.Duration) (h monitor.Histogram) {
 	for _, d := range durations {
-		h.Buckets[refcache.HistogramBucket(d)]++
+		h.Buckets[monitor.HistogramBucket(d)]++
 		h.Sum += d
 	}
 	return h
@@ -22,19 +22,19 @@ func TestEveryDurationIsInTheBucketWhoseBoundsHoldIt(t *testing.T) {
 	t.Parallel()
 	for _, d := range []time.Duration{-1, 0, 1, time.Millisecond, time.Millisecond + 1, 70 * time.Millisecond, time.Second, time.Hour,
 		time.Hour + 1, math.MaxInt64} {
-		bucket := refcache.HistogramBucket(d)
-		bound, bounded := refcache.HistogramBound(bucket)
+		bucket := monitor.HistogramBucket(d)
+		bound, bounded := monitor.HistogramBound(bucket)
 		require.True(t, !bounded || d <= bound, "%v in bucket %d", d, bucket)
-		below, ok := refcache.HistogramBound(bucket - 1)
+		below, ok := monitor.HistogramBound(bucket - 1)
 		require.True(t, !ok || d > below, "%v in bucket %d", d, bucket)
 	}
-	_, bounded := refcache.HistogramBound(refcache.HistogramBuckets - 1)
+	_, bounded := monitor.HistogramBound(monitor.HistogramBuckets - 1)
 	require.False(t, bounded)
 }
 
 func TestQuantilesLieInTheBucketOfTheirRank(t *testing.T) {
 	t.Parallel()
-	_, ok := refcache.Histogram{}.Quantile(0.5)
+	_, ok := monitor.Histogram{}.Quantile(0.5)
 	require.False(t, ok, "there is none of nothing")
 
 	var many []time.Duration
@@ -71,12 +71,12 @@ func TestHistogramsAddUp(t *testing.T) {
 
 func TestRatesOfNothingAreUnknown(t *testing.T) {
 	t.Parallel()
-	_, known := refcache.CallCounts{New: 3, Cancelled: 2}.SuccessRate()
+	_, known := monitor.CallCounts{New: 3, Cancelled: 2}.SuccessRate()
 	require.False(t, known)
-	_, known = refcache.CallCounts{Complete: 3}.HitRatio()
+	_, known = monitor.CallCounts{Complete: 3}.HitRatio()
 	require.False(t, known)
 
-	c := refcache.CallCounts{New: 1, Joined: 1, Hits: 2, Complete: 3, Failed: 1, Cancelled: 5}
+	c := monitor.CallCounts{New: 1, Joined: 1, Hits: 2, Complete: 3, Failed: 1, Cancelled: 5}
 	rate, known := c.SuccessRate()
 	require.True(t, known)
 	require.Equal(t, 0.75, rate)
@@ -85,5 +85,5 @@ func TestRatesOfNothingAreUnknown(t *testing.T) {
 	require.Equal(t, 0.75, ratio)
 	require.EqualValues(t, 9, c.Ended())
 	c.Add(c)
-	require.Equal(t, refcache.CallCounts{New: 2, Joined: 2, Hits: 4, Complete: 6, Failed: 2, Cancelled: 10}, c)
+	require.Equal(t, monitor.CallCounts{New: 2, Joined: 2, Hits: 4, Complete: 6, Failed: 2, Cancelled: 10}, c)
 }

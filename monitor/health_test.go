@@ -1,29 +1,29 @@
-package refcache_test
+package monitor_test
 
 import (
 	"encoding/json"
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
+	"github.com/refq/refq/monitor"
 
-	"github.com/refq/refq/refcache"
+	"github.com/stretchr/testify/require"
 )
 
 // healthy is a Redis with a worker and no call, of which nothing is to be said.
-func healthy() refcache.Health {
-	return refcache.Health{
-		Servers: []refcache.ServerHealth{{Addr: "a:6379", Version: "7.0.15", EvictionPolicy: "noeviction", UsedMemory: 50,
+func healthy() monitor.Health {
+	return monitor.Health{
+		Servers: []monitor.ServerHealth{{Addr: "a:6379", Version: "7.0.15", EvictionPolicy: "noeviction", UsedMemory: 50,
 			AppendOnly: new(true), Snapshots: new(true), Latency: new(150 * time.Microsecond), ClockSkew: new(-2 * time.Millisecond)}},
 		User:   "app",
-		Queues: []refcache.QueueHealth{{Name: "media"}},
-		Workers: []refcache.WorkerHealth{{ID: "h-1-abc", Host: "h", PID: 1, Queues: []string{"media"}, Alive: true,
+		Queues: []monitor.QueueHealth{{Name: "media"}},
+		Workers: []monitor.WorkerHealth{{ID: "h-1-abc", Host: "h", PID: 1, Queues: []string{"media"}, Alive: true,
 			Functions: []string{"echo@1", "thumb@2"}, Since: new(time.UnixMilli(1_764_000_000_000)),
 			LastBeat: time.UnixMilli(1_764_000_060_000), Silent: time.Second, Running: 3}},
 	}
 }
 
-func finding(t *testing.T, h refcache.Health, id string) refcache.Finding {
+func finding(t *testing.T, h monitor.Health, id string) monitor.Finding {
 	t.Helper()
 	for _, f := range h.Findings() {
 		if f.ID == id {
@@ -39,7 +39,7 @@ func TestHealthyRedisAndWorkersAreFoundSo(t *testing.T) {
 	var ids []string
 	for _, f := range healthy().Findings() {
 		ids = append(ids, f.ID)
-		require.Equal(t, refcache.LevelOK, f.Level, f)
+		require.Equal(t, monitor.LevelOK, f.Level, f)
 		require.NotEmpty(t, f.Fact, f.ID)
 		require.Empty(t, f.Remedy, f.ID)
 	}
@@ -49,7 +49,7 @@ func TestHealthyRedisAndWorkersAreFoundSo(t *testing.T) {
 }
 
 const (
-	ok, unknown, warning, wrong = refcache.LevelOK, refcache.LevelUnknown, refcache.LevelWarning, refcache.LevelWrong
+	ok, unknown, warning, wrong = monitor.LevelOK, monitor.LevelUnknown, monitor.LevelWarning, monitor.LevelWrong
 	appendOnly                  = "CONFIG SET appendonly yes, and the same in redis.conf"
 	noEviction                  = "CONFIG SET maxmemory-policy noeviction, and the same in redis.conf"
 	busy                        = "start more workers, or raise their concurrency; if they are idle, look into their logs"
@@ -58,11 +58,11 @@ const (
 
 func TestFactsAboutRedisAreJudged(t *testing.T) {
 	t.Parallel()
-	type server = refcache.ServerHealth
+	type server = monitor.ServerHealth
 	for _, c := range []struct {
 		id           string
 		fault        func(s *server)
-		level        refcache.Level
+		level        monitor.Level
 		fact, remedy string
 	}{
 		{"redis_version", func(s *server) { s.Version = "6.2.0" }, ok, "Redis 6.2.0", ""},
@@ -114,7 +114,7 @@ func TestFactsAboutRedisAreJudged(t *testing.T) {
 	} {
 		h := healthy()
 		c.fault(&h.Servers[0])
-		require.Equal(t, refcache.Finding{ID: c.id, Level: c.level, Fact: c.fact, Remedy: c.remedy}, finding(t, h, c.id))
+		require.Equal(t, monitor.Finding{ID: c.id, Level: c.level, Fact: c.fact, Remedy: c.remedy}, finding(t, h, c.id))
 		require.Equal(t, c.level == wrong, h.Wrong(), c.fact)
 	}
 }
@@ -129,12 +129,12 @@ func TestWorstServerOfAClusterIsNamed(t *testing.T) {
 	}
 	require.Equal(t, "node6.0.16: Redis 6.0.16 is too old: asynq needs 6.2 or newer", finding(t, h, "redis_version").Fact)
 	h.Servers = nil
-	require.Equal(t, refcache.Finding{ID: "eviction", Level: unknown, Fact: "no server could be asked, see permissions"}, finding(t, h, "eviction"))
+	require.Equal(t, monitor.Finding{ID: "eviction", Level: unknown, Fact: "no server could be asked, see permissions"}, finding(t, h, "eviction"))
 }
 
 func TestRefusalsNameWhatToPermit(t *testing.T) {
 	t.Parallel()
-	type refused = []refcache.Refusal
+	type refused = []monitor.Refusal
 	many := []string{"A", "B", "C", "D", "E", "F", "G", "H", "I"}
 	for _, c := range []struct {
 		refused      refused
@@ -159,29 +159,29 @@ func TestRefusalsNameWhatToPermit(t *testing.T) {
 	} {
 		h := healthy()
 		h.Refused = c.refused
-		require.Equal(t, refcache.Finding{ID: "permissions", Level: wrong, Fact: c.fact, Remedy: c.remedy}, finding(t, h, "permissions"))
+		require.Equal(t, monitor.Finding{ID: "permissions", Level: wrong, Fact: c.fact, Remedy: c.remedy}, finding(t, h, "permissions"))
 		require.True(t, h.Wrong())
 	}
 }
 
 func TestWhatCouldNotBeReadIsUnknown(t *testing.T) {
 	t.Parallel()
-	h := refcache.Health{Servers: healthy().Servers, Blind: "list queues: NOPERM"}
+	h := monitor.Health{Servers: healthy().Servers, Blind: "list queues: NOPERM"}
 	for _, id := range []string{"workers", "unserved", "oldest_pending", "overdue", "leftovers"} {
-		require.Equal(t, refcache.Finding{ID: id, Level: unknown, Fact: "could not be read, see permissions"}, finding(t, h, id))
+		require.Equal(t, monitor.Finding{ID: id, Level: unknown, Fact: "could not be read, see permissions"}, finding(t, h, id))
 	}
 }
 
 func TestFactsAboutQueuesAndWorkersAreJudged(t *testing.T) {
 	t.Parallel()
-	type health = refcache.Health
-	waiting := func(f string, version, n int) []refcache.WaitingFunction {
-		return []refcache.WaitingFunction{{Func: f, Version: version, Calls: n}}
+	type health = monitor.Health
+	waiting := func(f string, version, n int) []monitor.WaitingFunction {
+		return []monitor.WaitingFunction{{Func: f, Version: version, Calls: n}}
 	}
 	for _, c := range []struct {
 		id           string
 		fault        func(h *health)
-		level        refcache.Level
+		level        monitor.Level
 		fact, remedy string
 	}{
 		{"workers", func(h *health) { h.Workers = append(h.Workers, h.Workers[0]) }, ok, "2 alive, 6 running; echo@1, thumb@2", ""},
@@ -195,7 +195,7 @@ func TestFactsAboutQueuesAndWorkersAreJudged(t *testing.T) {
 		{"unserved", func(h *health) { h.Queues[0].Waiting, h.Workers[0].Alive = waiting("thumb", 2, 5), false }, wrong,
 			"no worker for thumb@2 in queue media (calls: 5)", "start a worker with that function and version in that queue, or cancel the calls"},
 		{"unserved", func(h *health) {
-			h.Queues[0] = refcache.QueueHealth{Name: "b", Waiting: waiting("echo", 1, 1), Partial: true}
+			h.Queues[0] = monitor.QueueHealth{Name: "b", Waiting: waiting("echo", 1, 1), Partial: true}
 		}, wrong,
 			"no worker for echo@1 in queue b (calls: 1), as far as was looked", "start a worker with that function and version in that queue, or cancel the calls"},
 		{"unserved", func(h *health) { h.Queues[0].Waiting, h.Workers[0].Functions = waiting("new", 1, 1), nil }, ok,
@@ -203,7 +203,7 @@ func TestFactsAboutQueuesAndWorkersAreJudged(t *testing.T) {
 
 		{"oldest_pending", func(h *health) { h.Queues[0].Pending, h.Queues[0].OldestPending = 3, time.Minute }, ok, "pending for 1m0s; pending in all: 3", ""},
 		{"oldest_pending", func(h *health) {
-			h.Queues = append(h.Queues, refcache.QueueHealth{Name: "b", Pending: 2, OldestPending: 90 * time.Second})
+			h.Queues = append(h.Queues, monitor.QueueHealth{Name: "b", Pending: 2, OldestPending: 90 * time.Second})
 			h.Queues[0].Pending, h.Queues[0].OldestPending = 5, time.Second
 		}, warning, "pending for 1m30s in queue b; pending there: 2", busy},
 
@@ -228,7 +228,7 @@ func TestFactsAboutQueuesAndWorkersAreJudged(t *testing.T) {
 	} {
 		h := healthy()
 		c.fault(&h)
-		require.Equal(t, refcache.Finding{ID: c.id, Level: c.level, Fact: c.fact, Remedy: c.remedy}, finding(t, h, c.id))
+		require.Equal(t, monitor.Finding{ID: c.id, Level: c.level, Fact: c.fact, Remedy: c.remedy}, finding(t, h, c.id))
 		if c.level == wrong {
 			require.True(t, h.Wrong())
 		}
@@ -238,9 +238,9 @@ func TestFactsAboutQueuesAndWorkersAreJudged(t *testing.T) {
 func TestHealthJSONTellsFindingsAndFacts(t *testing.T) {
 	t.Parallel()
 	h := healthy()
-	h.Refused = []refcache.Refusal{{Keys: "refq:queues", Commands: []string{"SADD"}}}
-	h.Queues[0] = refcache.QueueHealth{Name: "media", Pending: 2, OldestPending: 1500 * time.Millisecond,
-		Waiting: []refcache.WaitingFunction{{Func: "thumb", Version: 1, Calls: 2}}}
+	h.Refused = []monitor.Refusal{{Keys: "refq:queues", Commands: []string{"SADD"}}}
+	h.Queues[0] = monitor.QueueHealth{Name: "media", Pending: 2, OldestPending: 1500 * time.Millisecond,
+		Waiting: []monitor.WaitingFunction{{Func: "thumb", Version: 1, Calls: 2}}}
 	text, err := json.Marshal(h)
 	require.NoError(t, err)
 	var parts map[string]json.RawMessage
