@@ -12,7 +12,7 @@ import (
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 	"github.com/refq/refq/worker"
-	"github.com/refq/refq/worker/workertest"
+	"github.com/refq/refq/refqtest"
 )
 
 func TestACommandServesCallsOnAWorker(t *testing.T) {
@@ -26,7 +26,7 @@ func TestACommandServesCallsOnAWorker(t *testing.T) {
 		'"hang"') echo refq-progress: 3/10 indexing >&2; echo last words >&2; exec sleep 1000;;
 		'"bad"') echo bad data >&2; exit 65;;
 	esac`)
-	p := workertest.Start(t, func(w *worker.Worker) { worker.Handle(w, f, c.Run) })
+	p := refqtest.Start(t, func(w *worker.Worker) { worker.Handle(w, f, c.Run) })
 
 	res, err := producer.Call(t.Context(), p, f, json.RawMessage(`"env"`))
 	require.NoError(t, err)

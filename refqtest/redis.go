@@ -1,4 +1,4 @@
-// Package refcachetest helps to test code that makes or runs cached calls: no Redis, no Docker, no waiting.
+// Package refqtest helps to test code that makes or runs cached calls: no Redis, no Docker, no waiting.
 //
 // [NewRedis] gives a test a Redis of its own. Put the test into a [testing/synctest] bubble, and time is the bubble's:
 // a retry that is due in an hour, a task's TTL of a day and a worker's timeout pass in no time, because the clock jumps
@@ -7,7 +7,7 @@
 //	func TestThumbIsRetried(t *testing.T) {
 //		t.Parallel() // before the bubble, not in it
 //		synctest.Test(t, func(t *testing.T) {
-//			rdb := refcachetest.NewRedis(t)
+//			rdb := refqtest.NewRedis(t)
 //			ctx, stop := context.WithCancel(t.Context())
 //			w := worker.New(rdb, worker.Config{})
 //			worker.Handle(w, Thumb, flaky)
@@ -27,7 +27,7 @@
 //
 // Stop workers before long sleeps: in each second of the bubble's time they really poll. Outside a bubble all of this
 // works, too, by the clock on the wall.
-package refcachetest
+package refqtest
 
 import (
 	"testing"
@@ -38,7 +38,7 @@ import (
 )
 
 // NewRedis returns a client of a new, empty in-memory Redis that belongs to t alone. The client has the settings of
-// [github.com/refq/refq/refcache.Connect] and may be used concurrently, also for Pub/Sub. Client and Redis are closed when t ends, after
+// refq.Connect and may be used concurrently, also for Pub/Sub. Client and Redis are closed when t ends, after
 // t's later cleanups; what uses them must have stopped by then. Keys expire by the clock.
 //
 // In a synctest bubble, t must be the bubble's. Outside, no port is opened either, so tests may run in parallel.

@@ -1,4 +1,4 @@
-package refcachetest_test
+package refqtest_test
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
-	"github.com/refq/refq/refcache/refcachetest"
+	"github.com/refq/refq/refqtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -20,7 +20,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func TestDayPassesAtOnceInABubble(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		rdb := refcachetest.NewRedis(t)
+		rdb := refqtest.NewRedis(t)
 		require.NoError(t, rdb.Set(t.Context(), "greeting", "hello", 24*time.Hour).Err())
 
 		time.Sleep(24*time.Hour - time.Second)
@@ -35,7 +35,7 @@ func TestDayPassesAtOnceInABubble(t *testing.T) {
 func TestQueueRunsInABubble(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		rdb := refcachetest.NewRedis(t)
+		rdb := refqtest.NewRedis(t)
 		srv := asynq.NewServerFromRedisClient(rdb, asynq.Config{LogLevel: asynq.FatalLevel})
 		done := make(chan time.Time, 1)
 		failed := false
@@ -58,7 +58,7 @@ func TestQueueRunsInABubble(t *testing.T) {
 
 func TestWorksOutsideOfBubbles(t *testing.T) {
 	t.Parallel()
-	rdb := refcachetest.NewRedis(t)
+	rdb := refqtest.NewRedis(t)
 	sub := rdb.Subscribe(t.Context(), "news")
 	defer sub.Close()
 	_, err := sub.Receive(t.Context())
@@ -71,13 +71,13 @@ func TestWorksOutsideOfBubbles(t *testing.T) {
 
 func TestEachTestHasARedisOfItsOwn(t *testing.T) {
 	t.Parallel()
-	one, other := refcachetest.NewRedis(t), refcachetest.NewRedis(t)
+	one, other := refqtest.NewRedis(t), refqtest.NewRedis(t)
 	require.NoError(t, one.Set(t.Context(), "key", "value", 0).Err())
 	require.ErrorIs(t, other.Get(t.Context(), "key").Err(), redis.Nil)
 }
 
 func TestRedisIsClosedWithItsTest(t *testing.T) {
 	var rdb redis.UniversalClient
-	t.Run("inner", func(t *testing.T) { rdb = refcachetest.NewRedis(t) })
+	t.Run("inner", func(t *testing.T) { rdb = refqtest.NewRedis(t) })
 	require.ErrorIs(t, rdb.Ping(t.Context()).Err(), redis.ErrClosed)
 }

@@ -1,6 +1,4 @@
-// Package workertest is for tests of code that makes cached calls: the functions run for real, on a worker and a Redis
-// that live in the test's memory.
-package workertest
+package refqtest
 
 import (
 	"context"
@@ -8,20 +6,19 @@ import (
 	"testing"
 
 	"github.com/refq/refq/producer"
-	"github.com/refq/refq/refcache/refcachetest"
 	"github.com/refq/refq/worker"
 )
 
 // Start runs a worker until the test ends and returns a producer for it. register handles the functions that the test
 // needs. What the worker logs goes to the test's output.
 //
-//	p := workertest.Start(t, func(w *worker.Worker) { worker.Handle(w, Thumb, makeThumb) })
+//	p := refqtest.Start(t, func(w *worker.Worker) { worker.Handle(w, Thumb, makeThumb) })
 //	res, err := producer.Call(t.Context(), p, Thumb, in)
 //
 // In a testing/synctest bubble minutes of backoff take milliseconds.
 func Start(t testing.TB, register func(w *worker.Worker)) *producer.Producer {
 	t.Helper()
-	rdb := refcachetest.NewRedis(t)
+	rdb := NewRedis(t)
 	w := worker.New(rdb, worker.Config{Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	register(w)
 
