@@ -5,42 +5,90 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 )
 
-// A table that names tests must not outlive them.
-func TestTestsThatTheDocumentsNameExist(t *testing.T) {
-	var tests strings.Builder
-	require.NoError(t, filepath.WalkDir(".", func(path string, _ fs.DirEntry, err error) error {
-		if err != nil || !strings.HasSuffix(path, "_test.go") {
+// documents are the Markdown files of the repository, by path.
+func documents(t *testing.T) map[string]string {
+	found := texts(t, ".md")
+	require.Contains(t, found, "README.md")
+	require.Contains(t, found, "docs/protocol.md")
+	return found
+}
+
+// texts are the files of the repository with one of these endings, by path.
+func texts(t *testing.T, endings ...string) map[string]string {
+	found := map[string]string{}
+	require.NoError(t, filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
 			return err
+		case entry.IsDir() && path != "." && strings.HasPrefix(entry.Name(), ".") && entry.Name() != ".github":
+			return fs.SkipDir
+		case entry.IsDir() || !slices.ContainsFunc(endings, func(end string) bool { return strings.HasSuffix(path, end) }):
+			return nil
 		}
 		text, err := os.ReadFile(path)
-		tests.Write(text)
+		found[filepath.ToSlash(path)] = string(text)
 		return err
 	}))
-	text, err := os.ReadFile("docs/design.md")
-	require.NoError(t, err)
-	named := regexp.MustCompile(`\bTest[A-Z]\w+`).FindAllString(string(text), -1)
-	require.NotEmpty(t, named)
-	for _, name := range named {
-		require.Contains(t, tests.String(), "func "+name+"(", "docs/design.md")
+	return found
+}
+
+// A document that names tests must not outlive them.
+func TestTestsThatTheDocumentsNameExist(t *testing.T) {
+	tests := map[string]bool{}
+	for _, text := range texts(t, "_test.go") {
+		for _, name := range regexp.MustCompile(`(?m)^func (Test\w+)\(`).FindAllStringSubmatch(text, -1) {
+			tests[name[1]] = true
+		}
 	}
+	named := 0
+	for document, text := range documents(t) {
+		for _, name := range regexp.MustCompile(`\bTest[A-Z]\w+`).FindAllString(text, -1) {
+			require.True(t, tests[name], "%s names %s, which is nowhere", document, name)
+			named++
+		}
+	}
+	require.NotZero(t, named)
 }
 
 func TestPicturesInTheDocumentsExistAndAreSmall(t *testing.T) {
-	documents, err := filepath.Glob("docs/*.md")
-	require.NoError(t, err)
-	for _, document := range append(documents, "README.md") {
-		text, err := os.ReadFile(document)
-		require.NoError(t, err)
-		for _, picture := range regexp.MustCompile(`!\[[^\]]+\]\(([^):]+)\)`).FindAllStringSubmatch(string(text), -1) {
+	for document, text := range documents(t) {
+		for _, picture := range regexp.MustCompile(`!\[[^\]]+\]\(([^):]+)\)`).FindAllStringSubmatch(text, -1) {
 			file, err := os.Stat(filepath.Join(filepath.Dir(document), picture[1]))
 			require.NoError(t, err, document)
 			require.Less(t, file.Size(), int64(100<<10), picture[1])
 		}
 	}
+}
+
+// A link leads to a file, and to a heading where it names one.
+func TestLinksInTheDocumentsLeadSomewhere(t *testing.T) {
+	all := documents(t)
+	for document, text := range all {
+		for _, link := range regexp.MustCompile(`\]\(([^):#]*)(?:#([^)]+))?\)`).FindAllStringSubmatch(text, -1) {
+			file, anchor := filepath.ToSlash(filepath.Join(filepath.Dir(document), link[1])), link[2]
+			if link[1] == "" {
+				file = document
+			}
+			require.FileExists(t, file, "%s links to it", document)
+			if anchor != "" {
+				require.Contains(t, anchors(all[file]), anchor, "%s links to %s", document, file)
+			}
+		}
+	}
+}
+
+// anchors are what the headings of a document are known by.
+func anchors(text string) (all []string) {
+	for _, heading := range regexp.MustCompile(`(?m)^#+ (.+)$`).FindAllStringSubmatch(text, -1) {
+		plain := regexp.MustCompile(`[^\w\s-]`).ReplaceAllString(strings.ToLower(heading[1]), "")
+		all = append(all, strings.ReplaceAll(plain, " ", "-"))
+	}
+	return all
 }

@@ -111,7 +111,7 @@ func TestAnAcknowledgementCountsForOneRing(t *testing.T) {
 	})
 }
 
-// The end of a task counts, whatever has become of its doorbell.
+// The end of a task counts, whatever has become of its doorbell (R10).
 func TestADoorbellThatIsGoneKeepsNoTaskFromItsEnd(t *testing.T) {
 	inBubble(t, func(h *house) {
 		var meddles atomic.Pointer[func()]

@@ -12,7 +12,7 @@ import (
 	"github.com/refq/refq/refcache"
 )
 
-// Each test here is the shortest sequence that goes wrong without the rule of that number in docs/design.md section 5.
+// Each test here is the shortest sequence that goes wrong without the rule of that number in docs/protocol.md.
 
 // A worker's last answer said that the task had failed, but a person retried it before the answer came: the doorbell is
 // in asynq's archive, and will never ring.

@@ -13,10 +13,10 @@ import (
 	"github.com/refq/refq/internal/store"
 )
 
-var update = flag.Bool("update", false, "write the state diagram into docs/design.md")
+var update = flag.Bool("update", false, "write the state diagram into docs/protocol.md")
 
 const (
-	designFile   = "../../docs/design.md"
+	protocolFile = "../../docs/protocol.md"
 	diagramBegin = "```mermaid\n"
 	diagramEnd   = "```\n"
 )
@@ -50,14 +50,14 @@ func (n node) String() string {
 	return string(n)
 }
 
-func TestTheStateDiagramInTheDesignIsTheTable(t *testing.T) {
-	text, err := os.ReadFile(designFile)
+func TestTheStateDiagramInTheProtocolIsTheTable(t *testing.T) {
+	text, err := os.ReadFile(protocolFile)
 	require.NoError(t, err)
 	before, rest, found := strings.Cut(string(text), diagramBegin)
-	require.True(t, found, "no diagram in %s", designFile)
+	require.True(t, found, "no diagram in %s", protocolFile)
 	drawn, after, _ := strings.Cut(rest, diagramEnd)
 	if *update {
-		require.NoError(t, os.WriteFile(designFile, []byte(before+diagram()+after), 0o644))
+		require.NoError(t, os.WriteFile(protocolFile, []byte(before+diagram()+after), 0o644))
 		return
 	}
 	require.Equal(t, diagram(), diagramBegin+drawn+diagramEnd, "draw it again with: go test ./internal/store -run Diagram -update")

@@ -53,7 +53,7 @@ func (w *modelWorld) owesRing(who string, task store.Record, patience time.Durat
 	}
 }
 
-// ring is the routine of design.md section 5.
+// ring is the routine of docs/protocol.md.
 func (w *modelWorld) ring(who string, task store.Record, patience time.Duration) {
 	for range 20 {
 		if task.Status != refcache.Pending && task.Status != refcache.Retrying {

@@ -10,7 +10,7 @@ import (
 	"github.com/refq/refq/refcache"
 )
 
-// modelOracle is the protocol of docs/design.md section 5, told a second time and as plainly as can be: no scripts, no
+// modelOracle is the protocol of docs/protocol.md, told a second time and as plainly as can be: no scripts, no
 // indexes, no clock but the bubble's. Each method is a row of the table there and returns the answer as text.
 type modelOracle struct {
 	tasks map[refcache.Ref]*modelTask

@@ -10,7 +10,7 @@ import (
 	"github.com/refq/refq/refcache"
 )
 
-// Each test here is the shortest sequence that goes wrong without the rule of that number in docs/design.md section 5.
+// Each test here is the shortest sequence that goes wrong without the rule of that number in docs/protocol.md.
 
 // asynq lost the acknowledgement of a doorbell and rings it again: the task must not run again, nor come to be.
 func TestR1DoorbellOfATaskThatIsOverRunsNothing(t *testing.T) {
