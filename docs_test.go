@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 )
@@ -91,4 +92,33 @@ func anchors(text string) (all []string) {
 		all = append(all, strings.ReplaceAll(plain, " ", "-"))
 	}
 	return all
+}
+
+// widest is how many columns a line of a document may have, unless it is one that cannot be broken.
+const widest = 120
+
+func TestLinesOfTheDocumentsFitTheScreen(t *testing.T) {
+	for document, text := range documents(t) {
+		code, generated := false, false
+		for number, line := range slices.Collect(strings.Lines(text)) {
+			line = strings.TrimRight(line, "\n")
+			switch {
+			case strings.HasPrefix(strings.TrimSpace(line), "```"):
+				code = !code
+			case strings.HasPrefix(line, "<!-- "):
+				generated = !strings.HasPrefix(line, "<!-- /")
+			case code, generated, isTable(line), isLink(line):
+			default:
+				require.LessOrEqual(t, utf8.RuneCountInString(line), widest, "%s:%d", document, number+1)
+			}
+		}
+		require.False(t, code, "%s has code without an end", document)
+	}
+}
+
+func isTable(line string) bool { return strings.HasPrefix(strings.TrimSpace(line), "|") }
+
+// isLink reports whether a line is a link, or a picture, and nothing else.
+func isLink(line string) bool {
+	return regexp.MustCompile(`^\s*(?:[-*] )?!?\[[^\]]*\](?:\([^)]*\)|: \S+)[.,]?$`).MatchString(line)
 }
