@@ -11,8 +11,8 @@ import (
 
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
-	"github.com/refq/refq/worker"
 	"github.com/refq/refq/refqtest"
+	"github.com/refq/refq/worker"
 )
 
 func TestACommandServesCallsOnAWorker(t *testing.T) {
