@@ -7,9 +7,6 @@ import (
 	"strings"
 
 	"github.com/refq/refq"
-
-	"github.com/mattn/go-runewidth"
-
 	"github.com/refq/refq/internal/bench"
 )
 
@@ -29,7 +26,7 @@ Figures are medians of the rounds, ratios are those of neighbouring rounds.`
 
 // printBench prints what a scenario showed, in the columns that it has.
 func (a *app) printBench(t bench.Table, o bench.Options, first bool) error {
-	p := page{screen: a.stdout}
+	p := sheet{screen: a.stdout}
 	if first {
 		p.line("%s\n", a.benchPlace(t, o))
 	}
@@ -49,7 +46,7 @@ func (a *app) printBench(t bench.Table, o bench.Options, first bool) error {
 			addRatios(&rows, t.Rows[i-1], columns)
 		}
 	}
-	alignRight(rows.rows, 2)
+	rows.alignRight(2)
 	if !slices.ContainsFunc(t.Rows, func(r bench.Row) bool { return r.Case != "" }) {
 		rows.dropFirst()
 	}
@@ -96,13 +93,6 @@ func (a *app) benchPlace(t bench.Table, o bench.Options) string {
 	return place
 }
 
-// dropFirst removes the first column.
-func (t *table) dropFirst() {
-	for i := range t.rows {
-		t.rows[i] = t.rows[i][1:]
-	}
-}
-
 // benchColumns are the figures that any of the rows has.
 func benchColumns(t bench.Table) []bench.Measure {
 	return slices.DeleteFunc(slices.Clone(bench.Measures), func(m bench.Measure) bool {
@@ -143,21 +133,8 @@ func figure(n float64) string {
 	return fmt.Sprintf("%.1fM", n/1e6)
 }
 
-// alignRight lets the cells of a column, from one column on, end below each other.
-func alignRight(rows [][]string, from int) {
-	for column := from; column < len(rows[0]); column++ {
-		width := 0
-		for _, row := range rows {
-			width = max(width, runewidth.StringWidth(row[column]))
-		}
-		for _, row := range rows {
-			row[column] = strings.Repeat(" ", width-runewidth.StringWidth(row[column])) + row[column]
-		}
-	}
-}
-
 func (a *app) printLegend() error {
-	p := page{screen: a.stdout}
+	p := sheet{screen: a.stdout}
 	p.line("%s", p.paint(faint, benchLegend))
 	return p.print()
 }

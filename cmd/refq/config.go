@@ -42,7 +42,7 @@ func (a *app) showConfig() error {
 	if a.asJSON {
 		return nil
 	}
-	p := page{screen: a.stdout}
+	p := sheet{screen: a.stdout}
 	rows.addTo(&p)
 	if err := p.print(); err != nil {
 		return err

@@ -143,7 +143,7 @@ func (a *app) announce(served *memredis.Server, s *site, commands []config.Funct
 		}
 		return a.printObject(what)
 	}
-	p := page{screen: a.stdout}
+	p := page{sheet{screen: a.stdout}}
 	if served != nil {
 		p.field("redis", p.paint(bold, where)+"\nin memory: all calls and results are gone when refq dev ends")
 	} else {

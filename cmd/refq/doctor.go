@@ -53,7 +53,7 @@ func (a *app) printHealth(h monitor.Health) error {
 	if a.asJSON {
 		return a.printObject(h)
 	}
-	out := page{screen: a.stdout}
+	out := page{sheet{screen: a.stdout}}
 	for _, f := range h.Findings() {
 		out.finding(f)
 	}
@@ -98,5 +98,5 @@ func (p *page) workers(workers []monitor.WorkerHealth) {
 		rows.add([]string{bold, colour, faint}, printable(w.ID), state, started, fmt.Sprint(w.Running),
 			printable(strings.Join(w.Queues, ", ")), printable(strings.Join(slices.Sorted(slices.Values(w.Functions)), ", ")))
 	}
-	rows.addTo(p)
+	rows.addTo(&p.sheet)
 }

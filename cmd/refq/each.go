@@ -105,7 +105,7 @@ func (e *each) print(res response) error {
 	if e.asJSON {
 		return e.out.answer(res, e.format)
 	}
-	p := page{screen: e.out.stdout}
+	p := page{sheet{screen: e.out.stdout}}
 	p.headline(res.Status, res.RefID, e.outcome(res))
 	return p.print()
 }
@@ -123,7 +123,7 @@ func (e *each) printError(i int, ref refcache.Ref, why error) error {
 			Error string        `json:"error"`
 		}{i + 1, known, why.Error()})
 	}
-	p := page{screen: e.out.stdout}
+	p := page{sheet{screen: e.out.stdout}}
 	p.line("%s  line %d: %s", p.paint(red+";"+bold, fmt.Sprintf("%-10s", "error")), i+1, oneLine(why.Error()))
 	return p.print()
 }

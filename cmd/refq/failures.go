@@ -105,7 +105,7 @@ func (b bulk) printFailures(f *failures) error {
 			OtherKinds  int               `json:"other_kinds"`
 		}{f.total, f.retriable(), f.left, f.exhausted, f.unreadable, list, f.Others})
 	}
-	p := page{screen: b.stdout}
+	p := sheet{screen: b.stdout}
 	p.line("%s", printable(f.sentence()))
 	if f.total == 0 {
 		return p.print()

@@ -50,7 +50,7 @@ func (a *app) functions() error {
 		rows.add([]string{bold}, name, policy.Queue, orNone(exact(policy.Timeout), policy.Timeout == 0),
 			orNone(exact(policy.AsyncTimeout), policy.AsyncTimeout == 0), exact(policy.TTL), retriesText(policy), runs)
 	}
-	p := page{screen: a.stdout}
+	p := sheet{screen: a.stdout}
 	rows.addTo(&p)
 	return p.print()
 }

@@ -41,7 +41,7 @@ func (a *app) init() error {
 	if a.asJSON {
 		return a.printObject(map[string]any{"files": files})
 	}
-	p := page{screen: a.stdout}
+	p := sheet{screen: a.stdout}
 	for _, name := range files {
 		p.line("wrote %s", name)
 	}

@@ -100,7 +100,7 @@ func (l *lister) print() error {
 	if l.n == 0 || l.asJSON {
 		return nil
 	}
-	out := page{screen: l.stdout}
+	out := sheet{screen: l.stdout}
 	l.rows.addTo(&out)
 	return out.print()
 }

@@ -5,34 +5,8 @@ import (
 	"strings"
 )
 
-// page is text for people, put together before it is printed.
-type page struct {
-	screen *screen
-	text   strings.Builder
-}
-
-func (p *page) paint(colour, text string) string { return p.screen.paint(colour, text) }
-
-func (p *page) line(format string, args ...any) {
-	fmt.Fprintf(&p.text, format+"\n", args...)
-}
-
-const labelWidth = 14
-
-// field shows a value beside its label; the lines of a long one stand below each other.
-func (p *page) field(label, value string) {
-	for i, line := range strings.Split(value, "\n") {
-		if i > 0 {
-			label = ""
-		}
-		p.line("%s%s", p.paint(faint, fmt.Sprintf("  %-*s", labelWidth-2, label)), line)
-	}
-}
-
-func (p *page) print() error {
-	_, err := p.screen.Write([]byte(p.text.String()))
-	return err
-}
+// page is a sheet that knows how calls are shown.
+type page struct{ sheet }
 
 // errorLines is how many lines of an error people are shown.
 const errorLines = 6

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"runtime/debug"
 	"strings"
@@ -25,7 +26,7 @@ func divide(by int) int { return 1 / by }
 
 func TestAStackIsFoldedToThePlaceOfThePanic(t *testing.T) {
 	t.Parallel()
-	p := page{screen: &screen{}}
+	p := page{sheet{screen: &screen{}}}
 	for _, f := range []func(){
 		func() { _ = divide(0) },
 		func() { panic("out of paper") },
@@ -40,7 +41,7 @@ func TestAStackIsFoldedToThePlaceOfThePanic(t *testing.T) {
 
 func TestLongErrorsAreCut(t *testing.T) {
 	t.Parallel()
-	p := page{screen: &screen{}}
+	p := page{sheet{screen: &screen{}}}
 	require.Equal(t, "a\nb\n… 2 lines more: -o json shows them", p.errorText("a\nb\r\nc\nd\n", 2))
 	require.Equal(t, `tab    \x1b[31m \u202e café 你好`, p.errorText("tab\t\x1b[31m \u202e café 你好", 2))
 }
@@ -62,8 +63,10 @@ func TestTheTimelineIsInOrderAcrossCyclesAndSaysWhatComesNext(t *testing.T) {
 			{At: at(4), Kind: refcache.EventFresh, By: "ann@host"},
 			{At: at(4), Kind: "new\x07", By: "bob@host"},
 		}}
-	p := page{screen: &screen{}}
+	var printed bytes.Buffer
+	p := page{sheet{screen: &screen{to: &printed}}}
 	p.timeline(info)
+	require.NoError(t, p.print())
 	require.Equal(t, `  2026-05-04
   23:59:58.000  created
                 … 101 earlier attempts are not kept
@@ -79,39 +82,5 @@ func TestTheTimelineIsInOrderAcrossCyclesAndSaysWhatComesNext(t *testing.T) {
                   panic: boo
                   next attempt 1m5s later
   00:01:08.000  retry 1 of 3 is due now
-`, p.text.String())
-}
-
-func TestDurationsAreShort(t *testing.T) {
-	t.Parallel()
-	for d, want := range map[time.Duration]string{
-		-time.Second: "0ms", 999 * time.Millisecond: "999ms", 1500 * time.Millisecond: "1.5s", 12345 * time.Millisecond: "12s",
-		125 * time.Second: "2m5s", time.Hour: "1h", 3*time.Hour + 5*time.Minute: "3h5m", 7 * 24 * time.Hour: "7d",
-	} {
-		require.Equal(t, want, short(d))
-	}
-	for d, want := range map[time.Duration]string{
-		0: "0s", 5 * time.Minute: "5m", 10 * time.Minute: "10m", 168 * time.Hour: "168h", time.Hour + time.Second: "1h0m1s",
-		20 * time.Second: "20s", 100 * time.Millisecond: "100ms",
-	} {
-		require.Equal(t, want, exact(d))
-	}
-}
-
-func TestLongLinesBreakBetweenWords(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct {
-		text    string
-		columns int
-		want    []string
-	}{
-		{"one two", 0, []string{"one two"}},
-		{"no room for the words", 19, []string{"no room for the words"}},
-		{"exactly twenty wide, and more", 20, []string{"exactly twenty wide,", "and more"}},
-		{"a word of-more-than-twenty-columns stays whole", 20, []string{"a word", "of-more-than-twenty-columns", "stays whole"}},
-		{"漢字は二桁 漢字は二桁 x", 20, []string{"漢字は二桁", "漢字は二桁 x"}},
-		{"", 20, []string{""}},
-	} {
-		require.Equal(t, c.want, wrap(c.text, c.columns), c.text)
-	}
+`, printed.String())
 }

@@ -35,7 +35,7 @@ func (a *app) answer(r response, format refcache.Format) error {
 		}
 		return a.printJSON(text)
 	}
-	p := page{screen: a.stdout}
+	p := page{sheet{screen: a.stdout}}
 	p.response(r, format)
 	return p.print()
 }

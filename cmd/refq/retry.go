@@ -115,7 +115,7 @@ func (r retrier) conclude(ctx context.Context, res response, patience time.Durat
 	if r.asJSON {
 		return r.answer(res, refcache.Standard)
 	}
-	p := page{screen: r.stdout}
+	p := page{sheet{screen: r.stdout}}
 	p.headline(res.Status, res.RefID, retriedHow(res, r.fresh))
 	return p.print()
 }

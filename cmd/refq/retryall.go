@@ -160,7 +160,7 @@ func (b bulk) report(out *app, r producer.Retried) error {
 	} else if r.Err != nil {
 		more += ", not queued yet"
 	}
-	p := page{screen: out.stdout}
+	p := page{sheet{screen: out.stdout}}
 	p.headline(r.Task.Status, r.Task.RefID, more)
 	return p.print()
 }

@@ -31,7 +31,7 @@ func newStatus(a *app) *cobra.Command {
 			if a.asJSON {
 				return a.printObject(info)
 			}
-			out := page{screen: a.stdout}
+			out := page{sheet{screen: a.stdout}}
 			out.status(info)
 			return out.print()
 		},

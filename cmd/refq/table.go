@@ -26,8 +26,28 @@ func (t *table) header(cells ...string) {
 	t.add(colours, cells...)
 }
 
+// dropFirst removes the first column.
+func (t *table) dropFirst() {
+	for i := range t.rows {
+		t.rows[i] = t.rows[i][1:]
+	}
+}
+
+// alignRight lets the cells of each column, from one column on, end below each other.
+func (t *table) alignRight(from int) {
+	for column := from; column < len(t.rows[0]); column++ {
+		width := 0
+		for _, row := range t.rows {
+			width = max(width, runewidth.StringWidth(row[column]))
+		}
+		for _, row := range t.rows {
+			row[column] = strings.Repeat(" ", width-runewidth.StringWidth(row[column])) + row[column]
+		}
+	}
+}
+
 // addTo appends the table to a page. On a terminal the last column is cut where the line ends.
-func (t *table) addTo(p *page) {
+func (t *table) addTo(p *sheet) {
 	widths := make([]int, len(t.rows[0]))
 	for _, row := range t.rows {
 		for i, cell := range row {

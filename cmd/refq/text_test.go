@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -35,4 +36,38 @@ func meaning(t *testing.T, text string) (v any) {
 	d.UseNumber()
 	require.NoError(t, d.Decode(&v))
 	return v
+}
+
+func TestDurationsAreShort(t *testing.T) {
+	t.Parallel()
+	for d, want := range map[time.Duration]string{
+		-time.Second: "0ms", 999 * time.Millisecond: "999ms", 1500 * time.Millisecond: "1.5s", 12345 * time.Millisecond: "12s",
+		125 * time.Second: "2m5s", time.Hour: "1h", 3*time.Hour + 5*time.Minute: "3h5m", 7 * 24 * time.Hour: "7d",
+	} {
+		require.Equal(t, want, short(d))
+	}
+	for d, want := range map[time.Duration]string{
+		0: "0s", 5 * time.Minute: "5m", 10 * time.Minute: "10m", 168 * time.Hour: "168h", time.Hour + time.Second: "1h0m1s",
+		20 * time.Second: "20s", 100 * time.Millisecond: "100ms",
+	} {
+		require.Equal(t, want, exact(d))
+	}
+}
+
+func TestLongLinesBreakBetweenWords(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		text    string
+		columns int
+		want    []string
+	}{
+		{"one two", 0, []string{"one two"}},
+		{"no room for the words", 19, []string{"no room for the words"}},
+		{"exactly twenty wide, and more", 20, []string{"exactly twenty wide,", "and more"}},
+		{"a word of-more-than-twenty-columns stays whole", 20, []string{"a word", "of-more-than-twenty-columns", "stays whole"}},
+		{"漢字は二桁 漢字は二桁 x", 20, []string{"漢字は二桁", "漢字は二桁 x"}},
+		{"", 20, []string{""}},
+	} {
+		require.Equal(t, c.want, wrap(c.text, c.columns), c.text)
+	}
 }

@@ -128,7 +128,7 @@ func (a *app) announceWeb(s *site) error {
 	if a.asJSON {
 		return a.printObject(map[string]string{"web": s.url()})
 	}
-	p := page{screen: a.stdout}
+	p := page{sheet{screen: a.stdout}}
 	p.site(s)
 	return p.print()
 }
