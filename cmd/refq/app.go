@@ -23,7 +23,7 @@ import (
 // app is one run of the program: what it was given, and what all verbs share.
 type app struct {
 	stdin          io.Reader
-	stdout, stderr *screen
+	stdout, stderr *Screen
 	env            func(string) (string, bool)
 
 	flags  map[string]string // flags given that stand for keys of config.yaml, and "config"
@@ -35,7 +35,7 @@ type app struct {
 }
 
 func newApp(stdin io.Reader, stdout, stderr io.Writer, env func(string) (string, bool)) *app {
-	return &app{stdin: stdin, stdout: newScreen(stdout, env), stderr: newScreen(stderr, env), env: env,
+	return &app{stdin: stdin, stdout: NewScreen(stdout, env), stderr: NewScreen(stderr, env), env: env,
 		flags: map[string]string{}, log: slog.New(slog.DiscardHandler)}
 }
 
@@ -66,7 +66,7 @@ func (a *app) logHandler() slog.Handler {
 	if a.cfg.LogFormat == "json" {
 		return slog.NewJSONHandler(a.stderr, &slog.HandlerOptions{Level: a.cfg.LogLevel})
 	}
-	return tint.NewTextHandler(a.stderr, &tint.Options{Level: a.cfg.LogLevel, TimeFormat: time.TimeOnly, NoColor: !a.stderr.colour})
+	return tint.NewTextHandler(a.stderr, &tint.Options{Level: a.cfg.LogLevel, TimeFormat: time.TimeOnly, NoColor: !a.stderr.Colour})
 }
 
 // connect loads the configuration and returns a client for a Redis that has answered. The caller closes it.
@@ -151,5 +151,5 @@ func (a *app) complain(err error) {
 
 // notice tells a person what no program needs to know.
 func (a *app) notice(format string, args ...any) {
-	fmt.Fprintln(a.stderr, "refq: "+oneLine(fmt.Sprintf(format, args...)))
+	fmt.Fprintln(a.stderr, "refq: "+OneLine(fmt.Sprintf(format, args...)))
 }

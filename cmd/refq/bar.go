@@ -23,7 +23,7 @@ const (
 // watch shows on a terminal how a task gets on, until ctx ends or the function that it returns is called; that leaves
 // only the failed attempts on the screen. It does nothing where stderr is no terminal.
 func (a *app) watch(ctx context.Context, p *producer.Producer, ref refcache.Ref) func() {
-	if !a.stderr.terminal {
+	if !a.stderr.Terminal {
 		return func() {}
 	}
 	ctx, stop := context.WithCancel(ctx)
@@ -49,7 +49,7 @@ const barWidth = 24
 type watcher struct {
 	producer *producer.Producer
 	ref      refcache.Ref
-	screen   *screen
+	screen   *Screen
 
 	shown    atomic.Pointer[response] // nil: Redis does not answer
 	reported int                      // failed attempts that were printed
@@ -57,10 +57,10 @@ type watcher struct {
 
 func (w *watcher) run(ctx context.Context) {
 	since := time.Now()
-	bars := mpb.New(mpb.WithOutput(w.screen.to), mpb.WithRefreshRate(100*time.Millisecond))
+	bars := mpb.New(mpb.WithOutput(w.screen.To), mpb.WithRefreshRate(100*time.Millisecond))
 	status := decor.Any(func(decor.Statistics) string { return w.status() })
 	detail := decor.Any(func(s decor.Statistics) string {
-		return cut(w.detail()+", "+exact(time.Since(since).Truncate(time.Second)), s.AvailableWidth-barWidth-2)
+		return Cut(w.detail()+", "+Exact(time.Since(since).Truncate(time.Second)), s.AvailableWidth-barWidth-2)
 	})
 	bar := bars.New(0, mpb.BarStyle(), mpb.BarWidth(barWidth), mpb.BarFillerTrim(), mpb.BarFillerMiddleware(w.onlyIfKnown),
 		mpb.PrependDecorators(decor.Meta(status, w.inStatusColour)), mpb.AppendDecorators(detail))
@@ -100,8 +100,8 @@ func (w *watcher) look(ctx context.Context, bar *mpb.Bar, above io.Writer) {
 		return
 	}
 	last := info.RetryHistory[len(info.RetryHistory)-1]
-	line := cut(fmt.Sprintf("attempt %d failed: %s", last.Attempt, firstLine(last.Error)), w.screen.width()-1)
-	fmt.Fprintln(above, w.screen.paint(yellow, line))
+	line := Cut(fmt.Sprintf("attempt %d failed: %s", last.Attempt, firstLine(last.Error)), w.screen.Width()-1)
+	fmt.Fprintln(above, w.screen.Paint(Yellow, line))
 }
 
 // status stands before the bar.
@@ -114,9 +114,9 @@ func (w *watcher) status() string {
 
 func (w *watcher) inStatusColour(text string) string {
 	if r := w.shown.Load(); r != nil {
-		return w.screen.paint(statusColours[r.Status], text)
+		return w.screen.Paint(StatusColours[r.Status], text)
 	}
-	return w.screen.paint(red, text)
+	return w.screen.Paint(Red, text)
 }
 
 // detail stands behind the bar.
@@ -126,13 +126,13 @@ func (w *watcher) detail() string {
 	case r == nil:
 		return ""
 	case r.Status == refcache.Processing && r.Progress != nil && r.ETA != nil:
-		return " " + progressText(*r.Progress) + ", about " + short(*r.ETA) + " left"
+		return " " + progressText(*r.Progress) + ", about " + Short(*r.ETA) + " left"
 	case r.Status == refcache.Processing && r.Progress != nil:
 		return " " + progressText(*r.Progress)
 	case r.Status == refcache.Retrying && r.NextRetryAt != nil:
-		return fmt.Sprintf("retry %d of %d %s", r.RetryCount, r.MaxRetries, ahead(*r.NextRetryAt))
+		return fmt.Sprintf("retry %d of %d %s", r.RetryCount, r.MaxRetries, Ahead(*r.NextRetryAt))
 	}
-	return printable(r.Message)
+	return Printable(r.Message)
 }
 
 // onlyIfKnown draws the bar itself only when it is known how much there is to do.
@@ -148,5 +148,5 @@ func (w *watcher) onlyIfKnown(bar mpb.BarFiller) mpb.BarFiller {
 
 func firstLine(text string) string {
 	line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
-	return printable(strings.TrimSpace(line))
+	return Printable(strings.TrimSpace(line))
 }

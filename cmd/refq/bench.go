@@ -172,21 +172,21 @@ func (a *app) withinLimits(tables []bench.Table) error {
 
 // benchProgress shows on a terminal which round is being played.
 type benchProgress struct {
-	screen *screen
+	screen *Screen
 	what   atomic.Pointer[string]
 	bars   *mpb.Progress // nil: nothing is shown
 	bar    *mpb.Bar
 }
 
 func (p *benchProgress) round(done, of int, what string) {
-	if !p.screen.terminal {
+	if !p.screen.Terminal {
 		return
 	}
 	p.what.Store(&what)
 	if p.bars == nil {
-		p.bars = mpb.New(mpb.WithOutput(p.screen.to), mpb.WithRefreshRate(200*time.Millisecond))
+		p.bars = mpb.New(mpb.WithOutput(p.screen.To), mpb.WithRefreshRate(200*time.Millisecond))
 		detail := decor.Any(func(s decor.Statistics) string {
-			return cut(fmt.Sprintf(" round %d of %d: %s", s.Current+1, s.Total, *p.what.Load()), s.AvailableWidth-barWidth-2)
+			return Cut(fmt.Sprintf(" round %d of %d: %s", s.Current+1, s.Total, *p.what.Load()), s.AvailableWidth-barWidth-2)
 		})
 		p.bar = p.bars.New(int64(of), mpb.BarStyle(), mpb.BarWidth(barWidth), mpb.BarFillerTrim(), mpb.AppendDecorators(detail))
 	}

@@ -26,43 +26,43 @@ Figures are medians of the rounds, ratios are those of neighbouring rounds.`
 
 // printBench prints what a scenario showed, in the columns that it has.
 func (a *app) printBench(t bench.Table, o bench.Options, first bool) error {
-	p := sheet{screen: a.stdout}
+	p := Page{Screen: a.stdout}
 	if first {
-		p.line("%s\n", a.benchPlace(t, o))
+		p.Line("%s\n", a.benchPlace(t, o))
 	}
-	p.line("%s", p.paint(bold, t.About))
+	p.Line("%s", p.Paint(Bold, t.About))
 	columns := benchColumns(t)
-	rows := table{}
+	rows := Table{}
 	head := []string{"CASE", "SIDE"}
 	for _, m := range columns {
 		head = append(head, benchHeads[m])
 	}
-	rows.header(head...)
+	rows.Header(head...)
 	for i, row := range t.Rows {
-		rows.add(nil, benchCells(row.Case, row.Side, columns, row.Figures, func(s bench.Spread) string {
+		rows.Add(nil, benchCells(row.Case, row.Side, columns, row.Figures, func(s bench.Spread) string {
 			return figure(s.Median)
 		})...)
 		if row.Against == "" && i > 0 {
 			addRatios(&rows, t.Rows[i-1], columns)
 		}
 	}
-	rows.alignRight(2)
+	rows.AlignRight(2)
 	if !slices.ContainsFunc(t.Rows, func(r bench.Row) bool { return r.Case != "" }) {
-		rows.dropFirst()
+		rows.DropFirst()
 	}
-	rows.addTo(&p)
-	p.line("")
-	return p.print()
+	rows.AddTo(&p)
+	p.Line("")
+	return p.Print()
 }
 
 // addRatios shows, below both, what a side is to the other.
-func addRatios(rows *table, row bench.Row, columns []bench.Measure) {
+func addRatios(rows *Table, row bench.Row, columns []bench.Measure) {
 	if row.Against == "" {
 		return
 	}
 	var loud, quiet []string
 	for range len(columns) + 2 {
-		loud, quiet = append(loud, bold), append(quiet, faint)
+		loud, quiet = append(loud, Bold), append(quiet, Faint)
 	}
 	for _, line := range []struct {
 		name    string
@@ -73,7 +73,7 @@ func addRatios(rows *table, row bench.Row, columns []bench.Measure) {
 		{"min", quiet, func(s bench.Spread) float64 { return s.Min }},
 		{"max", quiet, func(s bench.Spread) float64 { return s.Max }},
 	} {
-		rows.add(line.colours, benchCells("", line.name, columns, row.Ratios, func(s bench.Spread) string {
+		rows.Add(line.colours, benchCells("", line.name, columns, row.Ratios, func(s bench.Spread) string {
 			return figure(line.of(s)) + "x"
 		})...)
 	}
@@ -85,7 +85,7 @@ func (a *app) benchPlace(t bench.Table, o bench.Options) string {
 	redis := strings.TrimSpace("Redis " + t.Rows[0].Redis)
 	place := fmt.Sprintf("refq %s, %s at %s, %d CPUs for callers and workers\n", v.Version, redis,
 		refq.RedactURL(a.cfg.Redis), runtime.GOMAXPROCS(0))
-	place += fmt.Sprintf("%s of %d calls, %d B each way, %d functions at once", plural(o.Rounds, "round", "rounds"), o.Calls,
+	place += fmt.Sprintf("%s of %d calls, %d B each way, %d functions at once", Plural(o.Rounds, "round", "rounds"), o.Calls,
 		o.Payload, o.Concurrency)
 	if o.Delay > 0 {
 		place += fmt.Sprintf(", Redis %v away", o.Delay)
@@ -134,7 +134,7 @@ func figure(n float64) string {
 }
 
 func (a *app) printLegend() error {
-	p := sheet{screen: a.stdout}
-	p.line("%s", p.paint(faint, benchLegend))
-	return p.print()
+	p := Page{Screen: a.stdout}
+	p.Line("%s", p.Paint(Faint, benchLegend))
+	return p.Print()
 }

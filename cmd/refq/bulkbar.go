@@ -21,25 +21,25 @@ type bulkBar struct {
 // total tells how many there are, as far as that is known. What is printed meanwhile goes through out: if stdout is a
 // terminal, too, it must stand above the bar.
 func (a *app) startBulkBar(doing, refused string, total func() int) (out *app, bar *bulkBar) {
-	if !a.stderr.terminal {
+	if !a.stderr.Terminal {
 		return a, nil
 	}
-	b := &bulkBar{bars: mpb.New(mpb.WithOutput(a.stderr.to), mpb.WithRefreshRate(100*time.Millisecond)), total: total}
+	b := &bulkBar{bars: mpb.New(mpb.WithOutput(a.stderr.To), mpb.WithRefreshRate(100*time.Millisecond)), total: total}
 	since := time.Now()
 	b.bar = b.bars.New(0, mpb.BarStyle(), mpb.BarWidth(barWidth), mpb.BarFillerTrim(),
 		mpb.PrependDecorators(decor.Name(doing+" ")),
 		mpb.AppendDecorators(decor.Any(func(s decor.Statistics) string {
-			text := fmt.Sprintf(" %s of %s", number(int(s.Current)), number(total()))
+			text := fmt.Sprintf(" %s of %s", Number(int(s.Current)), Number(total()))
 			if n := b.refused.Load(); n > 0 {
-				text += fmt.Sprintf(", %s %s", number(int(n)), refused)
+				text += fmt.Sprintf(", %s %s", Number(int(n)), refused)
 			}
-			return text + ", " + exact(time.Since(since).Truncate(time.Second))
+			return text + ", " + Exact(time.Since(since).Truncate(time.Second))
 		})))
-	if !a.stdout.terminal {
+	if !a.stdout.Terminal {
 		return a, b
 	}
 	above := *a
-	above.stdout = &screen{to: b.bars, terminal: true, colour: a.stdout.colour}
+	above.stdout = &Screen{To: b.bars, Terminal: true, Colour: a.stdout.Colour}
 	return &above, b
 }
 

@@ -24,8 +24,8 @@ masked. refq functions shows the policy of each function.`,
 }
 
 func (a *app) showConfig() error {
-	rows := table{}
-	rows.header("KEY", "VALUE", "FROM")
+	rows := Table{}
+	rows.Header("KEY", "VALUE", "FROM")
 	for _, s := range a.cfg.Settings() {
 		if a.asJSON {
 			if err := a.printObject(s); err != nil {
@@ -33,18 +33,18 @@ func (a *app) showConfig() error {
 			}
 			continue
 		}
-		colours := []string{"", bold, ""}
+		colours := []string{"", Bold, ""}
 		if s.Source == "default" {
-			colours = []string{"", "", faint}
+			colours = []string{"", "", Faint}
 		}
-		rows.add(colours, s.Key, printable(s.Value), printable(s.Source))
+		rows.Add(colours, s.Key, Printable(s.Value), Printable(s.Source))
 	}
 	if a.asJSON {
 		return nil
 	}
-	p := sheet{screen: a.stdout}
-	rows.addTo(&p)
-	if err := p.print(); err != nil {
+	p := Page{Screen: a.stdout}
+	rows.AddTo(&p)
+	if err := p.Print(); err != nil {
 		return err
 	}
 	a.notice("%s", a.readFrom())
@@ -56,5 +56,5 @@ func (a *app) readFrom() string {
 	if a.cfg.Path == "" {
 		return "there is no config.yaml here"
 	}
-	return fmt.Sprintf("%s declares %s", a.cfg.Path, plural(len(a.cfg.Functions), "function", "functions"))
+	return fmt.Sprintf("%s declares %s", a.cfg.Path, Plural(len(a.cfg.Functions), "function", "functions"))
 }

@@ -30,7 +30,7 @@ process; nothing is configured, nothing is left behind.`,
 
 // demo tells what refq does in four chapters, and does it: with an in-memory Redis, a worker and a producer in this
 // process. It ends early when ctx does.
-func demo(ctx context.Context, out *screen, paths []string) error {
+func demo(ctx context.Context, out *Screen, paths []string) error {
 	files, err := lookAtFiles(paths)
 	if err != nil {
 		return err

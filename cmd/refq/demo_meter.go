@@ -19,7 +19,7 @@ type meter interface {
 }
 
 func (s story) meter() meter {
-	if s.terminal {
+	if s.Terminal {
 		return newBarMeter(s)
 	}
 	return &lineMeter{story: s}
@@ -55,10 +55,10 @@ const (
 )
 
 func newBarMeter(s story) *barMeter {
-	m := &barMeter{bars: mpb.New(mpb.WithOutput(s.to), mpb.ForceTTY(), mpb.WithAutoRefresh(), mpb.WithWidth(barLine),
+	m := &barMeter{bars: mpb.New(mpb.WithOutput(s.To), mpb.ForceTTY(), mpb.WithAutoRefresh(), mpb.WithWidth(barLine),
 		mpb.WithRefreshRate(100*time.Millisecond))}
 	m.text.Store("")
-	style := mpb.BarStyle().FillerMeta(func(full string) string { return s.paint(green, full) })
+	style := mpb.BarStyle().FillerMeta(func(full string) string { return s.Paint(Green, full) })
 	text := decor.Any(func(decor.Statistics) string { return m.text.Load().(string) }, decor.WC{W: textWidth, C: decor.DindentRight})
 	m.bar = m.bars.New(0, style, mpb.PrependDecorators(decor.Name(" ")), mpb.AppendDecorators(text))
 	return m

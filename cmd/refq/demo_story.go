@@ -14,10 +14,10 @@ import (
 const cyan = "36"
 
 // story prints the demo within 80 columns: prose at the margin, code and answers indented.
-type story struct{ *screen }
+type story struct{ *Screen }
 
 func (s story) heading(text string) {
-	s.say("", "", s.paint(bold, text), s.paint(faint, strings.Repeat("-", len(text))), "")
+	s.say("", "", s.Paint(Bold, text), s.Paint(Faint, strings.Repeat("-", len(text))), "")
 }
 
 func (s story) say(lines ...string) {
@@ -31,7 +31,7 @@ func (s story) code(lines ...string) {
 	s.say("")
 	for _, line := range lines {
 		if line != "" {
-			line = "    " + s.paint(cyan, line)
+			line = "    " + s.Paint(cyan, line)
 		}
 		s.say(line)
 	}
@@ -54,12 +54,12 @@ func (s story) value(v any) error {
 	if err != nil {
 		return err
 	}
-	s.answer("%s", s.paint(bold, string(text)))
+	s.answer("%s", s.Paint(Bold, string(text)))
 	return nil
 }
 
 func (s story) status(status refcache.Status) string {
-	return s.paint(statusColours[status], string(status))
+	return s.Paint(StatusColours[status], string(status))
 }
 
 // brief is a short time as a person says it: 0.4 ms, 214 ms, 1.2 s.
@@ -76,7 +76,7 @@ func brief(d time.Duration) string {
 // fileName is a path that fits on a line: of a long one, its end.
 func fileName(path string) string {
 	const most = 56
-	name := oneLine(path)
+	name := OneLine(path)
 	if excess := runewidth.StringWidth(name) - most; excess > 0 {
 		name = runewidth.TruncateLeft(name, excess+1, "…")
 	}

@@ -143,26 +143,26 @@ func (a *app) announce(served *memredis.Server, s *site, commands []config.Funct
 		}
 		return a.printObject(what)
 	}
-	p := page{sheet{screen: a.stdout}}
+	p := page{Page{Screen: a.stdout}}
 	if served != nil {
-		p.field("redis", p.paint(bold, where)+"\nin memory: all calls and results are gone when refq dev ends")
+		p.Field("redis", p.Paint(Bold, where)+"\nin memory: all calls and results are gone when refq dev ends")
 	} else {
-		p.field("redis", p.paint(bold, where)+", which was there already")
+		p.Field("redis", p.Paint(Bold, where)+", which was there already")
 	}
 	if s != nil {
 		p.site(s)
 	}
 	if len(names) == 0 {
-		p.field("functions", "none with exec: no worker runs (refq init writes a sample)")
+		p.Field("functions", "none with exec: no worker runs (refq init writes a sample)")
 	} else {
-		p.field("functions", strings.Join(names, ", "))
+		p.Field("functions", strings.Join(names, ", "))
 	}
-	p.line("\nNext, in another terminal%s:", a.otherTerminal())
+	p.Line("\nNext, in another terminal%s:", a.otherTerminal())
 	for _, line := range a.nextLines(names) {
-		p.line("  %s", p.paint(bold, line))
+		p.Line("  %s", p.Paint(Bold, line))
 	}
-	p.line("Ctrl-C ends refq dev.")
-	return p.print()
+	p.Line("Ctrl-C ends refq dev.")
+	return p.Print()
 }
 
 func (a *app) nextLines(names []string) []string {

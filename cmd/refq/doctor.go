@@ -6,9 +6,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/refq/refq/monitor"
-
 	"github.com/spf13/cobra"
+
+	"github.com/refq/refq/monitor"
 )
 
 func newDoctor(a *app) *cobra.Command {
@@ -53,50 +53,50 @@ func (a *app) printHealth(h monitor.Health) error {
 	if a.asJSON {
 		return a.printObject(h)
 	}
-	out := page{sheet{screen: a.stdout}}
+	out := page{Page{Screen: a.stdout}}
 	for _, f := range h.Findings() {
 		out.finding(f)
 	}
 	if len(h.Workers) > 0 {
-		out.line("")
+		out.Line("")
 		out.workers(h.Workers)
 	}
-	return out.print()
+	return out.Print()
 }
 
-var levelColours = map[monitor.Level]string{monitor.LevelOK: green, monitor.LevelUnknown: faint,
-	monitor.LevelWarning: yellow, monitor.LevelWrong: red}
+var levelColours = map[monitor.Level]string{monitor.LevelOK: Green, monitor.LevelUnknown: Faint,
+	monitor.LevelWarning: Yellow, monitor.LevelWrong: Red}
 
 // finding is a line, and below it what to do. On a terminal, both go on at the same column of further lines.
 func (p *page) finding(f monitor.Finding) {
 	const level, id = 9, 16
-	p.line("%s%s%s", p.paint(levelColours[f.Level], fmt.Sprintf("%-*s", level, f.Level)), p.paint(bold, fmt.Sprintf("%-*s", id, f.ID)),
-		p.hanging(level+id, printable(f.Fact)))
+	p.Line("%s%s%s", p.Paint(levelColours[f.Level], fmt.Sprintf("%-*s", level, f.Level)), p.Paint(Bold, fmt.Sprintf("%-*s", id, f.ID)),
+		p.hanging(level+id, Printable(f.Fact)))
 	if f.Remedy != "" {
-		p.line("%*s%s %s", level, "", p.paint(blue, "→"), p.hanging(level+2, printable(f.Remedy)))
+		p.Line("%*s%s %s", level, "", p.Paint(Blue, "→"), p.hanging(level+2, Printable(f.Remedy)))
 	}
 }
 
 // hanging breaks a text between words where a line of the terminal ends.
 func (p *page) hanging(indent int, text string) string {
-	return strings.Join(wrap(text, p.screen.width()-indent), "\n"+strings.Repeat(" ", indent))
+	return strings.Join(Wrap(text, p.Screen.Width()-indent), "\n"+strings.Repeat(" ", indent))
 }
 
 // workers lists workers: who runs what, and since when.
 func (p *page) workers(workers []monitor.WorkerHealth) {
-	rows := table{}
-	rows.header("WORKER", "STATE", "STARTED", "RUNNING", "QUEUES", "FUNCTIONS")
+	rows := Table{}
+	rows.Header("WORKER", "STATE", "STARTED", "RUNNING", "QUEUES", "FUNCTIONS")
 	for _, w := range workers {
-		state, colour := "alive", green
+		state, colour := "alive", Green
 		if !w.Alive {
-			state, colour = "silent for "+short(w.Silent.Truncate(time.Second)), red
+			state, colour = "silent for "+Short(w.Silent.Truncate(time.Second)), Red
 		}
 		started := "unknown"
 		if w.Since != nil {
-			started = ago(*w.Since)
+			started = Ago(*w.Since)
 		}
-		rows.add([]string{bold, colour, faint}, printable(w.ID), state, started, fmt.Sprint(w.Running),
-			printable(strings.Join(w.Queues, ", ")), printable(strings.Join(slices.Sorted(slices.Values(w.Functions)), ", ")))
+		rows.Add([]string{Bold, colour, Faint}, Printable(w.ID), state, started, fmt.Sprint(w.Running),
+			Printable(strings.Join(w.Queues, ", ")), Printable(strings.Join(slices.Sorted(slices.Values(w.Functions)), ", ")))
 	}
-	rows.addTo(&p.sheet)
+	rows.AddTo(&p.Page)
 }

@@ -105,9 +105,9 @@ func (e *each) print(res response) error {
 	if e.asJSON {
 		return e.out.answer(res, e.format)
 	}
-	p := page{sheet{screen: e.out.stdout}}
+	p := page{Page{Screen: e.out.stdout}}
 	p.headline(res.Status, res.RefID, e.outcome(res))
-	return p.print()
+	return p.Print()
 }
 
 // printError prints, in the place of an answer, why there is none.
@@ -123,9 +123,9 @@ func (e *each) printError(i int, ref refcache.Ref, why error) error {
 			Error string        `json:"error"`
 		}{i + 1, known, why.Error()})
 	}
-	p := page{sheet{screen: e.out.stdout}}
-	p.line("%s  line %d: %s", p.paint(red+";"+bold, fmt.Sprintf("%-10s", "error")), i+1, oneLine(why.Error()))
-	return p.print()
+	p := page{Page{Screen: e.out.stdout}}
+	p.Line("%s  line %d: %s", p.Paint(Red+";"+Bold, fmt.Sprintf("%-10s", "error")), i+1, OneLine(why.Error()))
+	return p.Print()
 }
 
 // outcome is what follows the ref_id on the line of an answer.
@@ -136,7 +136,7 @@ func (e *each) outcome(res response) string {
 		return ""
 	case res.HasValue:
 		var value strings.Builder
-		for word := range strings.Lines(string(printableJSON(res.Value))) {
+		for word := range strings.Lines(string(PrintableJSON(res.Value))) {
 			value.WriteString(strings.TrimSpace(word)) // only white space between values breaks lines
 		}
 		text = value.String()
@@ -145,8 +145,8 @@ func (e *each) outcome(res response) string {
 	default:
 		return ""
 	}
-	if width := e.stdout.width(); width > 0 {
-		text = cut(text, max(1, width-len(fmt.Sprintf("%-10s  %s  ", res.Status, res.RefID))))
+	if width := e.stdout.Width(); width > 0 {
+		text = Cut(text, max(1, width-len(fmt.Sprintf("%-10s  %s  ", res.Status, res.RefID))))
 	}
 	return "  " + text
 }
@@ -175,7 +175,7 @@ func (e *each) conclude(ctx context.Context, unwritten error) error {
 
 // stopped says how far it came.
 func (e *each) stopped(read int) string {
-	return "answered " + number(e.done.answers()) + " of the " + plural(read, "line", "lines") +
+	return "answered " + Number(e.done.answers()) + " of the " + Plural(read, "line", "lines") +
 		" read; the calls that were made go on, and the same input again runs none of them twice"
 }
 
@@ -208,10 +208,10 @@ func (t *eachTally) sentence() string {
 		word string
 	}{{t.failed, "failed"}, {t.cancelled, "cancelled"}, {t.inFlight, "in flight"}, {t.errors, "in error"}} {
 		if kind.n > 0 {
-			parts = append(parts, number(kind.n)+" "+kind.word)
+			parts = append(parts, Number(kind.n)+" "+kind.word)
 		}
 	}
-	return number(t.without()) + " of " + plural(t.answers(), "line", "lines") + " without a result: " + strings.Join(parts, ", ")
+	return Number(t.without()) + " of " + Plural(t.answers(), "line", "lines") + " without a result: " + strings.Join(parts, ", ")
 }
 
 // exit is that of the worst status.

@@ -64,7 +64,7 @@ func (f *failures) sentence() string {
 	var parts []string
 	part := func(n int, text string) {
 		if n > 0 {
-			parts = append(parts, number(n)+" "+text)
+			parts = append(parts, Number(n)+" "+text)
 		}
 	}
 	part(f.left, "with retries left")
@@ -74,7 +74,7 @@ func (f *failures) sentence() string {
 		part(f.exhausted, "exhausted (only --fresh retries these)")
 	}
 	part(f.unreadable, "unreadable")
-	text := plural(f.total, "failed call", "failed calls") + of(f.filter) + ": " + strings.Join(parts, ", ")
+	text := Plural(f.total, "failed call", "failed calls") + of(f.filter) + ": " + strings.Join(parts, ", ")
 	if f.fresh {
 		text += "; a retry begins a new cycle"
 	}
@@ -105,24 +105,24 @@ func (b bulk) printFailures(f *failures) error {
 			OtherKinds  int               `json:"other_kinds"`
 		}{f.total, f.retriable(), f.left, f.exhausted, f.unreadable, list, f.Others})
 	}
-	p := sheet{screen: b.stdout}
-	p.line("%s", printable(f.sentence()))
+	p := Page{Screen: b.stdout}
+	p.Line("%s", Printable(f.sentence()))
 	if f.total == 0 {
-		return p.print()
+		return p.Print()
 	}
-	rows := table{}
-	rows.header("CALLS", "FUNCTION", "ERROR")
+	rows := Table{}
+	rows.Header("CALLS", "FUNCTION", "ERROR")
 	hidden := f.Others
 	for i, k := range kinds {
 		if i >= shownKinds {
 			hidden += k.Calls
 			continue
 		}
-		rows.add(nil, number(k.Calls), printable(k.Func), printable(k.Error))
+		rows.Add(nil, Number(k.Calls), Printable(k.Func), Printable(k.Error))
 	}
-	rows.addTo(&p)
+	rows.AddTo(&p)
 	if hidden > 0 {
-		p.line("%s", p.paint(faint, "… and "+plural(hidden, "call", "calls")+" with other errors"))
+		p.Line("%s", p.Paint(Faint, "… and "+Plural(hidden, "call", "calls")+" with other errors"))
 	}
-	return p.print()
+	return p.Print()
 }

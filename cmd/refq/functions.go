@@ -32,8 +32,8 @@ func (a *app) functions() error {
 		a.notice("no functions are declared: refq init writes a config.yaml with one")
 		return nil
 	}
-	rows := table{}
-	rows.header("FUNCTION", "QUEUE", "TIMEOUT", "WAIT", "TTL", "RETRIES", "RUNS")
+	rows := Table{}
+	rows.Header("FUNCTION", "QUEUE", "TIMEOUT", "WAIT", "TTL", "RETRIES", "RUNS")
 	for _, fn := range a.cfg.Functions {
 		policy, err := fn.Func.Policy()
 		if err != nil {
@@ -45,14 +45,14 @@ func (a *app) functions() error {
 		}
 		runs := "by Go workers"
 		if len(fn.Exec) > 0 {
-			runs = printable(strings.Join(fn.Exec, " "))
+			runs = Printable(strings.Join(fn.Exec, " "))
 		}
-		rows.add([]string{bold}, name, policy.Queue, orNone(exact(policy.Timeout), policy.Timeout == 0),
-			orNone(exact(policy.AsyncTimeout), policy.AsyncTimeout == 0), exact(policy.TTL), retriesText(policy), runs)
+		rows.Add([]string{Bold}, name, policy.Queue, orNone(Exact(policy.Timeout), policy.Timeout == 0),
+			orNone(Exact(policy.AsyncTimeout), policy.AsyncTimeout == 0), Exact(policy.TTL), retriesText(policy), runs)
 	}
-	p := sheet{screen: a.stdout}
-	rows.addTo(&p)
-	return p.print()
+	p := Page{Screen: a.stdout}
+	rows.AddTo(&p)
+	return p.Print()
 }
 
 func orNone(text string, none bool) string {
@@ -73,11 +73,11 @@ func retriesText(p refcache.Policy) string {
 	}
 	var delays []string
 	for n := range min(p.MaxRetries, most) {
-		delays = append(delays, exact(p.Delay(n, 0)))
+		delays = append(delays, Exact(p.Delay(n, 0)))
 	}
 	text := fmt.Sprintf("%d: %s", p.MaxRetries, strings.Join(delays, ", "))
 	if p.MaxRetries > most {
-		text += fmt.Sprintf(" … %s", exact(p.Delay(p.MaxRetries-1, 0)))
+		text += fmt.Sprintf(" … %s", Exact(p.Delay(p.MaxRetries-1, 0)))
 	}
 	return text
 }

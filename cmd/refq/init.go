@@ -41,10 +41,10 @@ func (a *app) init() error {
 	if a.asJSON {
 		return a.printObject(map[string]any{"files": files})
 	}
-	p := sheet{screen: a.stdout}
+	p := Page{Screen: a.stdout}
 	for _, name := range files {
-		p.line("wrote %s", name)
+		p.Line("wrote %s", name)
 	}
-	p.line("\nNext:\n  refq dev\nand in another terminal:\n  %s", sampleCall)
-	return p.print()
+	p.Line("\nNext:\n  refq dev\nand in another terminal:\n  %s", sampleCall)
+	return p.Print()
 }

@@ -56,7 +56,7 @@ func (a *app) ls(ctx context.Context, filter producer.Filter, limit int) error {
 	}
 	defer end()
 	l := lister{app: a, filter: filter}
-	l.rows.header("STATUS", "REF", "FUNCTION", "WHEN", "DETAIL")
+	l.rows.Header("STATUS", "REF", "FUNCTION", "WHEN", "DETAIL")
 	for info, err := range p.List(ctx, filter) {
 		if err != nil {
 			return errors.Join(l.print(), err) // what was found is shown all the same
@@ -78,7 +78,7 @@ func (a *app) ls(ctx context.Context, filter producer.Filter, limit int) error {
 type lister struct {
 	*app
 	filter        producer.Filter
-	rows          table
+	rows          Table
 	n, unreadable int
 	more          bool
 }
@@ -91,8 +91,8 @@ func (l *lister) add(info refcache.TaskInfo) error {
 	if l.asJSON {
 		return l.printObject(info)
 	}
-	l.rows.add([]string{statusColours[info.Status], "", "", faint}, string(info.Status), string(info.RefID),
-		printable(info.Func), listedAt(info), listedDetail(info))
+	l.rows.Add([]string{StatusColours[info.Status], "", "", Faint}, string(info.Status), string(info.RefID),
+		Printable(info.Func), listedAt(info), listedDetail(info))
 	return nil
 }
 
@@ -100,9 +100,9 @@ func (l *lister) print() error {
 	if l.n == 0 || l.asJSON {
 		return nil
 	}
-	out := sheet{screen: l.stdout}
-	l.rows.addTo(&out)
-	return out.print()
+	out := Page{Screen: l.stdout}
+	l.rows.AddTo(&out)
+	return out.Print()
 }
 
 func (l *lister) conclude() error {
@@ -116,7 +116,7 @@ func (l *lister) conclude() error {
 		l.notice("there are more: --limit 0 lists all")
 	}
 	if l.unreadable > 0 {
-		l.notice("%s cannot be read", plural(l.unreadable, "call", "calls"))
+		l.notice("%s cannot be read", Plural(l.unreadable, "call", "calls"))
 		return exitStatus(exitOther)
 	}
 	return nil
@@ -128,13 +128,13 @@ func listedAt(i refcache.TaskInfo) string {
 	case i.Unreadable != "":
 		return "-"
 	case i.Status == refcache.Processing && i.StartedAt != nil:
-		return ago(*i.StartedAt)
+		return Ago(*i.StartedAt)
 	case i.Status == refcache.Retrying && i.NextRetryAt != nil:
-		return ahead(*i.NextRetryAt)
+		return Ahead(*i.NextRetryAt)
 	case i.Status.IsFinal() && i.CompletedAt != nil:
-		return ago(*i.CompletedAt)
+		return Ago(*i.CompletedAt)
 	}
-	return ago(i.CreatedAt)
+	return Ago(i.CreatedAt)
 }
 
 // listedDetail is what a person wants to know of a task in its status.
@@ -152,18 +152,18 @@ func listedDetail(i refcache.TaskInfo) string {
 	case refcache.Retrying:
 		return fmt.Sprintf("retry %d of %d: %s", i.RetryCount, i.MaxRetries, firstLine(i.LastError))
 	case refcache.Failed:
-		return fmt.Sprintf("%s: %s", plural(i.Attempt, "attempt", "attempts"), firstLine(i.LastError))
+		return fmt.Sprintf("%s: %s", Plural(i.Attempt, "attempt", "attempts"), firstLine(i.LastError))
 	case refcache.Complete:
 		if i.StartedAt == nil || i.CompletedAt == nil {
 			return ""
 		}
-		text := "took " + short(i.CompletedAt.Sub(*i.StartedAt).Round(time.Millisecond))
+		text := "took " + Short(i.CompletedAt.Sub(*i.StartedAt).Round(time.Millisecond))
 		if i.Attempt > 1 {
 			text += fmt.Sprintf(" in attempt %d", i.Attempt)
 		}
 		return text
 	}
-	return printable(i.Note)
+	return Printable(i.Note)
 }
 
 // unreadableHow is why a record cannot be read, in a line that names the call already.
@@ -171,5 +171,5 @@ func unreadableHow(text string, ref refcache.Ref) string {
 	if _, how, found := strings.Cut(text, "record of "+string(ref)+" "); found {
 		text = strings.TrimPrefix(how, "is ")
 	}
-	return oneLine(text)
+	return OneLine(text)
 }

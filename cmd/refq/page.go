@@ -6,7 +6,7 @@ import (
 )
 
 // page is a sheet that knows how calls are shown.
-type page struct{ sheet }
+type page struct{ Page }
 
 // errorLines is how many lines of an error people are shown.
 const errorLines = 6
@@ -20,13 +20,13 @@ func (p *page) errorText(text string, most int) string {
 		lines = lines[:most]
 	}
 	for i, line := range lines {
-		lines[i] = printable(strings.TrimRight(line, "\r"))
+		lines[i] = Printable(strings.TrimRight(line, "\r"))
 	}
 	if hidden > 0 {
-		lines = append(lines, p.paint(faint, fmt.Sprintf("… %s more: -o json shows them", plural(hidden, "line", "lines"))))
+		lines = append(lines, p.Paint(Faint, fmt.Sprintf("… %s more: -o json shows them", Plural(hidden, "line", "lines"))))
 	}
 	if stack != "" {
-		lines = append(lines, p.paint(faint, panicPlace(stack)+": -o json shows the stack"))
+		lines = append(lines, p.Paint(Faint, panicPlace(stack)+": -o json shows the stack"))
 	}
 	return strings.Join(lines, "\n")
 }
@@ -53,7 +53,7 @@ func panicPlace(stack string) string {
 		}
 		function, _, _ := strings.Cut(lines[i], "(")
 		place, _, _ := strings.Cut(strings.TrimSpace(lines[i+1]), " +0x")
-		return printable("at " + function + ", " + place)
+		return Printable("at " + function + ", " + place)
 	}
 	return "panicked"
 }

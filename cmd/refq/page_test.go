@@ -26,7 +26,7 @@ func divide(by int) int { return 1 / by }
 
 func TestAStackIsFoldedToThePlaceOfThePanic(t *testing.T) {
 	t.Parallel()
-	p := page{sheet{screen: &screen{}}}
+	p := page{Page{Screen: &Screen{}}}
 	for _, f := range []func(){
 		func() { _ = divide(0) },
 		func() { panic("out of paper") },
@@ -41,7 +41,7 @@ func TestAStackIsFoldedToThePlaceOfThePanic(t *testing.T) {
 
 func TestLongErrorsAreCut(t *testing.T) {
 	t.Parallel()
-	p := page{sheet{screen: &screen{}}}
+	p := page{Page{Screen: &Screen{}}}
 	require.Equal(t, "a\nb\n… 2 lines more: -o json shows them", p.errorText("a\nb\r\nc\nd\n", 2))
 	require.Equal(t, `tab    \x1b[31m \u202e café 你好`, p.errorText("tab\t\x1b[31m \u202e café 你好", 2))
 }
@@ -64,9 +64,9 @@ func TestTheTimelineIsInOrderAcrossCyclesAndSaysWhatComesNext(t *testing.T) {
 			{At: at(4), Kind: "new\x07", By: "bob@host"},
 		}}
 	var printed bytes.Buffer
-	p := page{sheet{screen: &screen{to: &printed}}}
+	p := page{Page{Screen: &Screen{To: &printed}}}
 	p.timeline(info)
-	require.NoError(t, p.print())
+	require.NoError(t, p.Print())
 	require.Equal(t, `  2026-05-04
   23:59:58.000  created
                 … 101 earlier attempts are not kept

@@ -35,9 +35,9 @@ func (a *app) answer(r response, format refcache.Format) error {
 		}
 		return a.printJSON(text)
 	}
-	p := page{sheet{screen: a.stdout}}
+	p := page{Page{Screen: a.stdout}}
 	p.response(r, format)
-	return p.print()
+	return p.Print()
 }
 
 // printObject prints any object as JSON, on a line of its own.
@@ -53,8 +53,8 @@ func (a *app) printObject(v any) error {
 
 // printJSON prints a JSON text, on a terminal without what would act on it.
 func (a *app) printJSON(text []byte) error {
-	if a.stdout.terminal {
-		text = printableJSON(text)
+	if a.stdout.Terminal {
+		text = PrintableJSON(text)
 	}
 	_, err := a.stdout.Write(append(bytes.Clone(text), '\n'))
 	return err
@@ -62,7 +62,7 @@ func (a *app) printJSON(text []byte) error {
 
 // headline is what every answer for people begins with.
 func (p *page) headline(s refcache.Status, ref refcache.Ref, more string) {
-	p.line("%s  %s%s", p.paint(statusColours[s]+";"+bold, fmt.Sprintf("%-10s", s)), ref, p.paint(faint, more))
+	p.Line("%s  %s%s", p.Paint(StatusColours[s]+";"+Bold, fmt.Sprintf("%-10s", s)), ref, p.Paint(Faint, more))
 }
 
 func (p *page) response(r response, format refcache.Format) {
@@ -71,22 +71,22 @@ func (p *page) response(r response, format refcache.Format) {
 		return
 	}
 	if r.HasValue {
-		p.field("value", p.value(r.Value, r.Status))
+		p.Field("value", p.value(r.Value, r.Status))
 	}
 	if r.Progress != nil && r.Status == refcache.Processing {
-		p.field("progress", progressText(*r.Progress))
+		p.Field("progress", progressText(*r.Progress))
 	}
 	if m := r.Message; m != "" && r.Status.InFlight() && (r.Progress == nil || m != r.Progress.Message) {
-		p.field("message", printable(m))
+		p.Field("message", Printable(m))
 	}
 	if r.Error != "" {
-		p.field("error", p.errorText(r.Error, errorLines))
+		p.Field("error", p.errorText(r.Error, errorLines))
 	}
 	if r.Status == refcache.Failed {
-		p.field("retries", budget(r.RetryCount, r.MaxRetries, r.CanRetry, r.RefID))
+		p.Field("retries", budget(r.RetryCount, r.MaxRetries, r.CanRetry, r.RefID))
 	}
 	if r.NextRetryAt != nil && r.Status == refcache.Retrying {
-		p.field("next retry", ahead(*r.NextRetryAt))
+		p.Field("next retry", Ahead(*r.NextRetryAt))
 	}
 	if format == refcache.Full {
 		p.fullResponse(r)
@@ -94,28 +94,28 @@ func (p *page) response(r response, format refcache.Format) {
 }
 
 func (p *page) fullResponse(r response) {
-	p.field("function", r.Func+", queue "+r.Queue)
+	p.Field("function", r.Func+", queue "+r.Queue)
 	p.when("created", &r.CreatedAt)
 	p.when("started", r.StartedAt)
 	p.when("ended", r.CompletedAt)
 	p.when("kept until", r.ExpiresAt)
 	if r.ETA != nil {
-		p.field("time left", "about "+short(*r.ETA))
+		p.Field("time left", "about "+Short(*r.ETA))
 	}
-	p.field("attempt", fmt.Sprintf("%d, %s of %d, %d lost", r.Attempt, plural(r.RetryCount, "retry", "retries"), r.MaxRetries, r.LostCount))
+	p.Field("attempt", fmt.Sprintf("%d, %s of %d, %d lost", r.Attempt, Plural(r.RetryCount, "retry", "retries"), r.MaxRetries, r.LostCount))
 }
 
 // value is a result for people: on several lines if it is long, on a terminal cut if it is very long.
 func (p *page) value(raw json.RawMessage, s refcache.Status) string {
 	const line, most = 90, 4 << 10
-	text := string(printableJSON(raw))
+	text := string(PrintableJSON(raw))
 	if len(raw) > line && len(raw) <= most {
 		var out bytes.Buffer
 		if json.Indent(&out, raw, "", "  ") == nil {
-			text = string(printableJSON(out.Bytes()))
+			text = string(PrintableJSON(out.Bytes()))
 		}
 	}
-	if p.screen.terminal && len(raw) > most {
+	if p.Screen.Terminal && len(raw) > most {
 		text = fmt.Sprintf("%s… (%d bytes; refq result prints all)", strings.ToValidUTF8(text[:most], ""), len(raw))
 	}
 	if s != refcache.Complete {
@@ -133,7 +133,7 @@ func progressText(g refcache.Progress) string {
 	if g.Percentage != nil {
 		text += fmt.Sprintf(" (%.0f %%)", *g.Percentage)
 	}
-	return strings.TrimSpace(text + " " + printable(g.Message))
+	return strings.TrimSpace(text + " " + Printable(g.Message))
 }
 
 // budget tells what of the retries is left, and how to go on.
@@ -150,9 +150,9 @@ func (p *page) when(label string, t *time.Time) {
 	if t == nil || t.IsZero() {
 		return
 	}
-	distance := ago(*t)
+	distance := Ago(*t)
 	if time.Until(*t) > time.Second {
-		distance = ahead(*t)
+		distance = Ahead(*t)
 	}
-	p.field(label, t.Local().Format("2006-01-02 15:04:05")+" ("+distance+")")
+	p.Field(label, t.Local().Format("2006-01-02 15:04:05")+" ("+distance+")")
 }

@@ -115,9 +115,9 @@ func (r retrier) conclude(ctx context.Context, res response, patience time.Durat
 	if r.asJSON {
 		return r.answer(res, refcache.Standard)
 	}
-	p := page{sheet{screen: r.stdout}}
+	p := page{Page{Screen: r.stdout}}
 	p.headline(res.Status, res.RefID, retriedHow(res, r.fresh))
-	return p.print()
+	return p.Print()
 }
 
 func retriedHow(res response, fresh bool) string {

@@ -9,30 +9,30 @@ import (
 	"github.com/refq/refq/refcache"
 )
 
-// screen is stdout or stderr.
-type screen struct {
-	to       io.Writer
-	terminal bool
-	colour   bool
+// Screen is stdout or stderr.
+type Screen struct {
+	To       io.Writer
+	Terminal bool
+	Colour   bool
 }
 
-func newScreen(to io.Writer, env func(string) (string, bool)) *screen {
-	s := &screen{to: to}
+func NewScreen(to io.Writer, env func(string) (string, bool)) *Screen {
+	s := &Screen{To: to}
 	if f, ok := to.(*os.File); ok {
-		s.terminal = term.IsTerminal(int(f.Fd()))
+		s.Terminal = term.IsTerminal(int(f.Fd()))
 	}
 	noColour, _ := env("NO_COLOR")
 	kind, _ := env("TERM")
-	s.colour = s.terminal && noColour == "" && kind != "dumb"
+	s.Colour = s.Terminal && noColour == "" && kind != "dumb"
 	return s
 }
 
-func (s *screen) Write(p []byte) (int, error) { return s.to.Write(p) }
+func (s *Screen) Write(p []byte) (int, error) { return s.To.Write(p) }
 
-// width is that of the terminal in columns; 0 if it is none.
-func (s *screen) width() int {
-	f, ok := s.to.(*os.File)
-	if !ok || !s.terminal {
+// Width is that of the terminal in columns; 0 if it is none.
+func (s *Screen) Width() int {
+	f, ok := s.To.(*os.File)
+	if !ok || !s.Terminal {
 		return 0
 	}
 	width, _, err := term.GetSize(int(f.Fd()))
@@ -44,20 +44,20 @@ func (s *screen) width() int {
 
 // Colours of the terminal.
 const (
-	bold   = "1"
-	faint  = "2"
-	red    = "31"
-	green  = "32"
-	yellow = "33"
-	blue   = "34"
+	Bold   = "1"
+	Faint  = "2"
+	Red    = "31"
+	Green  = "32"
+	Yellow = "33"
+	Blue   = "34"
 )
 
-var statusColours = map[refcache.Status]string{refcache.Pending: faint, refcache.Processing: blue,
-	refcache.Retrying: yellow, refcache.Complete: green, refcache.Failed: red, refcache.Cancelled: yellow}
+var StatusColours = map[refcache.Status]string{refcache.Pending: Faint, refcache.Processing: Blue,
+	refcache.Retrying: Yellow, refcache.Complete: Green, refcache.Failed: Red, refcache.Cancelled: Yellow}
 
-// paint colours a text if that is wanted.
-func (s *screen) paint(colour, text string) string {
-	if !s.colour || colour == "" || text == "" {
+// Paint colours a text if that is wanted.
+func (s *Screen) Paint(colour, text string) string {
+	if !s.Colour || colour == "" || text == "" {
 		return text
 	}
 	return "\x1b[" + colour + "m" + text + "\x1b[0m"

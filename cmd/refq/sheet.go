@@ -5,31 +5,31 @@ import (
 	"strings"
 )
 
-// sheet is text for people, put together before it is printed.
-type sheet struct {
-	screen *screen
+// Page is text for people, put together before it is printed.
+type Page struct {
+	Screen *Screen
 	text   strings.Builder
 }
 
-func (p *sheet) paint(colour, text string) string { return p.screen.paint(colour, text) }
+func (p *Page) Paint(colour, text string) string { return p.Screen.Paint(colour, text) }
 
-func (p *sheet) line(format string, args ...any) {
+func (p *Page) Line(format string, args ...any) {
 	fmt.Fprintf(&p.text, format+"\n", args...)
 }
 
 const labelWidth = 14
 
-// field shows a value beside its label; the lines of a long one stand below each other.
-func (p *sheet) field(label, value string) {
+// Field shows a value beside its label; the lines of a long one stand below each other.
+func (p *Page) Field(label, value string) {
 	for i, line := range strings.Split(value, "\n") {
 		if i > 0 {
 			label = ""
 		}
-		p.line("%s%s", p.paint(faint, fmt.Sprintf("  %-*s", labelWidth-2, label)), line)
+		p.Line("%s%s", p.Paint(Faint, fmt.Sprintf("  %-*s", labelWidth-2, label)), line)
 	}
 }
 
-func (p *sheet) print() error {
-	_, err := p.screen.Write([]byte(p.text.String()))
+func (p *Page) Print() error {
+	_, err := p.Screen.Write([]byte(p.text.String()))
 	return err
 }

@@ -31,9 +31,9 @@ func newStatus(a *app) *cobra.Command {
 			if a.asJSON {
 				return a.printObject(info)
 			}
-			out := page{sheet{screen: a.stdout}}
+			out := page{Page{Screen: a.stdout}}
 			out.status(info)
-			return out.print()
+			return out.Print()
 		},
 	}
 }
@@ -41,27 +41,27 @@ func newStatus(a *app) *cobra.Command {
 // status is everything about a task: what it is, how it stands, how it came there.
 func (p *page) status(i refcache.TaskInfo) {
 	p.headline(i.Status, i.RefID, "")
-	p.field("function", statusFunction(i))
+	p.Field("function", statusFunction(i))
 	if i.Note != "" {
-		p.field("note", p.paint(yellow, printable(i.Note)))
+		p.Field("note", p.Paint(Yellow, Printable(i.Note)))
 	}
 	if i.Error != "" {
-		p.field("error", p.paint(red, firstLine(i.Error)))
+		p.Field("error", p.Paint(Red, firstLine(i.Error)))
 	}
-	p.field("retries", statusRetries(i))
-	p.field("policy", statusPolicy(i))
+	p.Field("retries", statusRetries(i))
+	p.Field("policy", statusPolicy(i))
 	p.when("created", &i.CreatedAt)
 	p.when("kept until", i.ExpiresAt)
-	p.line("")
+	p.Line("")
 	p.timeline(i)
 }
 
 func statusFunction(i refcache.TaskInfo) string {
-	text := printable(i.Func)
+	text := Printable(i.Func)
 	if i.Version > 1 {
 		text += fmt.Sprintf(", version %d", i.Version)
 	}
-	return text + ", queue " + i.Queue + ", namespace " + printable(i.Namespace)
+	return text + ", queue " + i.Queue + ", namespace " + Printable(i.Namespace)
 }
 
 func statusRetries(i refcache.TaskInfo) string {
@@ -70,7 +70,7 @@ func statusRetries(i refcache.TaskInfo) string {
 		text = budget(i.RetryCount, i.MaxRetries, i.CanRetry, i.RefID)
 	}
 	if i.LostCount > 0 {
-		text += fmt.Sprintf("; %s, which cost none", plural(i.LostCount, "attempt lost", "attempts lost"))
+		text += fmt.Sprintf("; %s, which cost none", Plural(i.LostCount, "attempt lost", "attempts lost"))
 	}
 	return text
 }
@@ -78,10 +78,10 @@ func statusRetries(i refcache.TaskInfo) string {
 func statusPolicy(i refcache.TaskInfo) string {
 	var parts []string
 	if i.MaxRetries > 0 {
-		parts = append(parts, fmt.Sprintf("retry after %s, each further delay %g times longer", exact(i.RetryDelay), i.RetryBackoffFactor))
+		parts = append(parts, fmt.Sprintf("retry after %s, each further delay %g times longer", Exact(i.RetryDelay), i.RetryBackoffFactor))
 	}
 	if i.Timeout > 0 {
-		parts = append(parts, "timeout "+exact(i.Timeout))
+		parts = append(parts, "timeout "+Exact(i.Timeout))
 	} else {
 		parts = append(parts, "no timeout")
 	}

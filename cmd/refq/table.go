@@ -6,35 +6,35 @@ import (
 	"github.com/mattn/go-runewidth"
 )
 
-// table is text in aligned columns. Cells hold no colour; colours says which a row's cells get.
-type table struct {
+// Table is text in aligned columns. Cells hold no colour; colours says which a row's cells get.
+type Table struct {
 	rows    [][]string
 	colours [][]string
 }
 
-func (t *table) add(colours []string, cells ...string) {
+func (t *Table) Add(colours []string, cells ...string) {
 	t.rows = append(t.rows, cells)
 	t.colours = append(t.colours, colours)
 }
 
-// header adds a row in faint capitals.
-func (t *table) header(cells ...string) {
+// Header adds a row in faint capitals.
+func (t *Table) Header(cells ...string) {
 	var colours []string
 	for range cells {
-		colours = append(colours, faint)
+		colours = append(colours, Faint)
 	}
-	t.add(colours, cells...)
+	t.Add(colours, cells...)
 }
 
-// dropFirst removes the first column.
-func (t *table) dropFirst() {
+// DropFirst removes the first column.
+func (t *Table) DropFirst() {
 	for i := range t.rows {
 		t.rows[i] = t.rows[i][1:]
 	}
 }
 
-// alignRight lets the cells of each column, from one column on, end below each other.
-func (t *table) alignRight(from int) {
+// AlignRight lets the cells of each column, from one column on, end below each other.
+func (t *Table) AlignRight(from int) {
 	for column := from; column < len(t.rows[0]); column++ {
 		width := 0
 		for _, row := range t.rows {
@@ -46,8 +46,8 @@ func (t *table) alignRight(from int) {
 	}
 }
 
-// addTo appends the table to a page. On a terminal the last column is cut where the line ends.
-func (t *table) addTo(p *sheet) {
+// AddTo appends the table to a page. On a terminal the last column is cut where the line ends.
+func (t *Table) AddTo(p *Page) {
 	widths := make([]int, len(t.rows[0]))
 	for _, row := range t.rows {
 		for i, cell := range row {
@@ -56,30 +56,30 @@ func (t *table) addTo(p *sheet) {
 	}
 	for r, row := range t.rows {
 		var line strings.Builder
-		room := p.screen.width()
+		room := p.Screen.Width()
 		for i, cell := range row {
 			if i == len(row)-1 {
-				line.WriteString(p.paint(t.colour(r, i), t.last(cell, room)))
+				line.WriteString(p.Paint(t.colour(r, i), t.last(cell, room)))
 				break
 			}
-			line.WriteString(p.paint(t.colour(r, i), cell))
+			line.WriteString(p.Paint(t.colour(r, i), cell))
 			line.WriteString(strings.Repeat(" ", widths[i]-runewidth.StringWidth(cell)+2))
 			room -= widths[i] + 2
 		}
-		p.line("%s", strings.TrimRight(line.String(), " "))
+		p.Line("%s", strings.TrimRight(line.String(), " "))
 	}
 }
 
 // last is the cell of the last column, cut if there is at least some room for it.
-func (t *table) last(cell string, room int) string {
+func (t *Table) last(cell string, room int) string {
 	const least = 10
 	if room < least {
 		return cell
 	}
-	return cut(cell, room)
+	return Cut(cell, room)
 }
 
-func (t *table) colour(row, column int) string {
+func (t *Table) colour(row, column int) string {
 	if column < len(t.colours[row]) {
 		return t.colours[row][column]
 	}

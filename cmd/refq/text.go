@@ -11,14 +11,14 @@ import (
 	"github.com/mattn/go-runewidth"
 )
 
-// oneLine makes others' text safe to print, on one line: whatever could move the cursor or hide text is escaped.
-func oneLine(s string) string {
+// OneLine makes others' text safe to print, on one line: whatever could move the cursor or hide text is escaped.
+func OneLine(s string) string {
 	s = strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
-	return printable(s)
+	return Printable(s)
 }
 
-// printable escapes all that is not graphic, line breaks too.
-func printable(s string) string {
+// Printable escapes all that is not graphic, line breaks too.
+func Printable(s string) string {
 	var b strings.Builder
 	for _, r := range s {
 		switch {
@@ -35,8 +35,8 @@ func printable(s string) string {
 	return b.String()
 }
 
-// printableJSON escapes what a terminal would act on, and leaves the JSON's meaning as it is.
-func printableJSON(text []byte) []byte {
+// PrintableJSON escapes what a terminal would act on, and leaves the JSON's meaning as it is.
+func PrintableJSON(text []byte) []byte {
 	var b strings.Builder
 	for _, r := range string(text) {
 		switch {
@@ -54,16 +54,16 @@ func printableJSON(text []byte) []byte {
 	return []byte(b.String())
 }
 
-// cut shortens a text to so many columns; 0: not at all.
-func cut(s string, columns int) string {
+// Cut shortens a text to so many columns; 0: not at all.
+func Cut(s string, columns int) string {
 	if columns <= 0 {
 		return s
 	}
 	return runewidth.Truncate(s, columns, "…")
 }
 
-// wrap breaks a text between words into lines of so many columns; too few: not at all.
-func wrap(s string, columns int) []string {
+// Wrap breaks a text between words into lines of so many columns; too few: not at all.
+func Wrap(s string, columns int) []string {
 	const least = 20
 	if columns < least {
 		return []string{s}
@@ -83,8 +83,8 @@ func wrap(s string, columns int) []string {
 	return lines
 }
 
-// short tells a duration to people, roughly.
-func short(d time.Duration) string {
+// Short tells a duration to people, roughly.
+func Short(d time.Duration) string {
 	switch d = max(0, d); {
 	case d < time.Second:
 		return fmt.Sprintf("%dms", d.Milliseconds())
@@ -93,15 +93,15 @@ func short(d time.Duration) string {
 	case d < time.Minute:
 		return fmt.Sprintf("%ds", int(d.Seconds()))
 	case d < time.Hour:
-		return exact(d.Truncate(time.Second))
+		return Exact(d.Truncate(time.Second))
 	case d < 48*time.Hour:
-		return exact(d.Truncate(time.Minute))
+		return Exact(d.Truncate(time.Minute))
 	}
 	return fmt.Sprintf("%.0fd", d.Hours()/24)
 }
 
-// exact is a duration as it may stand in config.yaml: 5m, 1h30m, 168h.
-func exact(d time.Duration) string {
+// Exact is a duration as it may stand in config.yaml: 5m, 1h30m, 168h.
+func Exact(d time.Duration) string {
 	s := d.String()
 	if strings.HasSuffix(s, "m0s") {
 		s = strings.TrimSuffix(s, "0s")
@@ -112,32 +112,32 @@ func exact(d time.Duration) string {
 	return s
 }
 
-// ago tells how long it is since a time of Redis's clock, which may be ahead of ours.
-func ago(t time.Time) string {
+// Ago tells how long it is since a time of Redis's clock, which may be ahead of ours.
+func Ago(t time.Time) string {
 	if d := time.Since(t); d >= time.Second {
-		return strings.Replace(short(d.Truncate(time.Second)), ".0s", "s", 1) + " ago"
+		return strings.Replace(Short(d.Truncate(time.Second)), ".0s", "s", 1) + " ago"
 	}
 	return "just now"
 }
 
-// ahead tells how long it is to a time.
-func ahead(t time.Time) string {
+// Ahead tells how long it is to a time.
+func Ahead(t time.Time) string {
 	if d := time.Until(t); d >= 50*time.Millisecond {
-		return "in " + short(d)
+		return "in " + Short(d)
 	}
 	return "due now"
 }
 
-// plural counts things: "1 retry", "2,000 retries".
-func plural(n int, one, many string) string {
+// Plural counts things: "1 retry", "2,000 retries".
+func Plural(n int, one, many string) string {
 	if n == 1 {
 		return "1 " + one
 	}
-	return number(n) + " " + many
+	return Number(n) + " " + many
 }
 
-// number writes a whole number, not negative, for people: 1,234.
-func number(n int) string {
+// Number writes a whole number, not negative, for people: 1,234.
+func Number(n int) string {
 	digits := strconv.Itoa(n)
 	for i := len(digits) - 3; i > 0; i -= 3 {
 		digits = digits[:i] + "," + digits[i:]

@@ -23,17 +23,17 @@ func (p *page) timeline(i refcache.TaskInfo) {
 	slices.SortStableFunc(past, func(a, b moment) int { return a.at.Compare(b.at) })
 	moments := []moment{{at: i.CreatedAt, text: "created"}}
 	if hidden := i.AttemptsTotal - len(i.RetryHistory); hidden > 0 {
-		moments = append(moments, moment{colour: faint, text: "… " + plural(hidden, "earlier attempt is", "earlier attempts are") + " not kept"})
+		moments = append(moments, moment{colour: Faint, text: "… " + Plural(hidden, "earlier attempt is", "earlier attempts are") + " not kept"})
 	}
 	if hidden := i.EventsTotal - len(i.Events); hidden > 0 {
-		moments = append(moments, moment{colour: faint, text: "… " + plural(hidden, "earlier event is", "earlier events are") + " not kept"})
+		moments = append(moments, moment{colour: Faint, text: "… " + Plural(hidden, "earlier event is", "earlier events are") + " not kept"})
 	}
 	moments = append(append(moments, past...), p.present(i)...)
 
 	day := ""
 	for _, m := range moments {
 		if d := m.at.Local().Format("2006-01-02"); !m.at.IsZero() && d != day {
-			p.line("  %s", p.paint(faint, d))
+			p.Line("  %s", p.Paint(Faint, d))
 			day = d
 		}
 		p.moment(m)
@@ -47,12 +47,12 @@ func (p *page) moment(m moment) {
 	if !m.at.IsZero() {
 		clock = m.at.Local().Format(clockForm)
 	}
-	p.line("  %s  %s", p.paint(faint, clock), p.paint(m.colour, m.text))
+	p.Line("  %s  %s", p.Paint(Faint, clock), p.Paint(m.colour, m.text))
 	if m.below == "" {
 		return
 	}
 	for line := range strings.SplitSeq(m.below, "\n") {
-		p.line("  %*s    %s", len(clockForm), "", line)
+		p.Line("  %*s    %s", len(clockForm), "", line)
 	}
 }
 
@@ -65,9 +65,9 @@ func (p *page) past(i refcache.TaskInfo) []moment {
 	for _, e := range i.Events {
 		text, known := eventTexts[e.Kind]
 		if !known {
-			text = printable(string(e.Kind))
+			text = Printable(string(e.Kind))
 		}
-		past = append(past, moment{at: e.At, colour: bold, text: text + " by " + printable(e.By)})
+		past = append(past, moment{at: e.At, colour: Bold, text: text + " by " + Printable(e.By)})
 	}
 	return past
 }
@@ -89,14 +89,14 @@ var causeTexts = map[refcache.Cause]string{
 }
 
 func (p *page) attempt(a refcache.Attempt, cycle int) moment {
-	colour, what := red, causeTexts[a.Cause]
+	colour, what := Red, causeTexts[a.Cause]
 	if a.Cause == refcache.CauseLost || a.Cause == refcache.CauseCancelled {
-		colour = yellow
+		colour = Yellow
 	}
-	text := fmt.Sprintf("%s %s after %s on %s", attemptName(a.Attempt, a.Cycle, cycle), what, short(a.Duration), printable(a.Worker))
+	text := fmt.Sprintf("%s %s after %s on %s", attemptName(a.Attempt, a.Cycle, cycle), what, Short(a.Duration), Printable(a.Worker))
 	below := p.errorText(a.Error, errorLines)
 	if a.Delay > 0 {
-		below += "\n" + p.paint(faint, "next attempt "+short(a.Delay)+" later")
+		below += "\n" + p.Paint(Faint, "next attempt "+Short(a.Delay)+" later")
 	}
 	return moment{a.Timestamp, colour, text, below}
 }
@@ -111,7 +111,7 @@ func attemptName(attempt, cycle, cycles int) string {
 
 // present is how the task stands, and what comes next.
 func (p *page) present(i refcache.TaskInfo) []moment {
-	colour := statusColours[i.Status] + ";" + bold
+	colour := StatusColours[i.Status] + ";" + Bold
 	at := func(t *time.Time) time.Time {
 		if t == nil {
 			return time.Time{}
@@ -123,19 +123,19 @@ func (p *page) present(i refcache.TaskInfo) []moment {
 		return []moment{{colour: colour, text: "waits for a worker"}}
 	case refcache.Processing:
 		text := fmt.Sprintf("%s runs for %s on %s", attemptName(i.Attempt, i.Cycle, i.Cycle),
-			short(time.Since(at(i.StartedAt))), printable(i.Worker))
+			Short(time.Since(at(i.StartedAt))), Printable(i.Worker))
 		m := moment{at: at(i.StartedAt), colour: colour, text: text}
 		if i.Progress != nil {
 			m.below = progressText(*i.Progress)
 		}
 		return []moment{m}
 	case refcache.Retrying:
-		text := fmt.Sprintf("retry %d of %d is %s", i.RetryCount, i.MaxRetries, ahead(at(i.NextRetryAt)))
+		text := fmt.Sprintf("retry %d of %d is %s", i.RetryCount, i.MaxRetries, Ahead(at(i.NextRetryAt)))
 		return []moment{{at: at(i.NextRetryAt), colour: colour, text: text}}
 	case refcache.Complete:
 		text := "complete"
 		if i.StartedAt != nil && i.CompletedAt != nil {
-			text = fmt.Sprintf("complete: %s took %s", attemptName(i.Attempt, i.Cycle, i.Cycle), short(i.CompletedAt.Sub(*i.StartedAt)))
+			text = fmt.Sprintf("complete: %s took %s", attemptName(i.Attempt, i.Cycle, i.Cycle), Short(i.CompletedAt.Sub(*i.StartedAt)))
 		}
 		return []moment{{at: at(i.CompletedAt), colour: colour, text: text}}
 	}

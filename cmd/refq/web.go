@@ -128,14 +128,14 @@ func (a *app) announceWeb(s *site) error {
 	if a.asJSON {
 		return a.printObject(map[string]string{"web": s.url()})
 	}
-	p := page{sheet{screen: a.stdout}}
+	p := page{Page{Screen: a.stdout}}
 	p.site(s)
-	return p.print()
+	return p.Print()
 }
 
 // site says where to point a browser, and programs.
 func (p *page) site(s *site) {
-	p.field("web", p.paint(bold, s.url()+"/")+"\n"+s.url()+api.Base+" for programs")
+	p.Field("web", p.Paint(Bold, s.url()+"/")+"\n"+s.url()+api.Base+" for programs")
 }
 
 // serveWeb serves the site until ctx ends.
