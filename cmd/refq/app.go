@@ -15,6 +15,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/refq/refq/internal/config"
+	"github.com/refq/refq/internal/term"
 	"github.com/refq/refq/internal/tracing/otlp"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
@@ -23,7 +24,7 @@ import (
 // app is one run of the program: what it was given, and what all verbs share.
 type app struct {
 	stdin          io.Reader
-	stdout, stderr *Screen
+	stdout, stderr *term.Screen
 	env            func(string) (string, bool)
 
 	flags  map[string]string // flags given that stand for keys of config.yaml, and "config"
@@ -35,7 +36,7 @@ type app struct {
 }
 
 func newApp(stdin io.Reader, stdout, stderr io.Writer, env func(string) (string, bool)) *app {
-	return &app{stdin: stdin, stdout: NewScreen(stdout, env), stderr: NewScreen(stderr, env), env: env,
+	return &app{stdin: stdin, stdout: term.NewScreen(stdout, env), stderr: term.NewScreen(stderr, env), env: env,
 		flags: map[string]string{}, log: slog.New(slog.DiscardHandler)}
 }
 
@@ -151,5 +152,5 @@ func (a *app) complain(err error) {
 
 // notice tells a person what no program needs to know.
 func (a *app) notice(format string, args ...any) {
-	fmt.Fprintln(a.stderr, "refq: "+OneLine(fmt.Sprintf(format, args...)))
+	fmt.Fprintln(a.stderr, "refq: "+term.OneLine(fmt.Sprintf(format, args...)))
 }

@@ -7,13 +7,13 @@ import (
 	"os"
 	"strings"
 
-	"golang.org/x/term"
+	xterm "golang.org/x/term"
 )
 
 // canAsk reports whether there is a person at a terminal.
 func (a *app) canAsk() bool {
 	f, ok := a.stdin.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd())) && a.stderr.Terminal
+	return ok && xterm.IsTerminal(int(f.Fd())) && a.stderr.Terminal
 }
 
 // ask asks a person, who must say yes.

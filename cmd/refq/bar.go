@@ -11,6 +11,7 @@ import (
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
 
+	"github.com/refq/refq/internal/term"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 )
@@ -49,7 +50,7 @@ const barWidth = 24
 type watcher struct {
 	producer *producer.Producer
 	ref      refcache.Ref
-	screen   *Screen
+	screen   *term.Screen
 
 	shown    atomic.Pointer[response] // nil: Redis does not answer
 	reported int                      // failed attempts that were printed
@@ -60,7 +61,7 @@ func (w *watcher) run(ctx context.Context) {
 	bars := mpb.New(mpb.WithOutput(w.screen.To), mpb.WithRefreshRate(100*time.Millisecond))
 	status := decor.Any(func(decor.Statistics) string { return w.status() })
 	detail := decor.Any(func(s decor.Statistics) string {
-		return Cut(w.detail()+", "+Exact(time.Since(since).Truncate(time.Second)), s.AvailableWidth-barWidth-2)
+		return term.Cut(w.detail()+", "+term.Exact(time.Since(since).Truncate(time.Second)), s.AvailableWidth-barWidth-2)
 	})
 	bar := bars.New(0, mpb.BarStyle(), mpb.BarWidth(barWidth), mpb.BarFillerTrim(), mpb.BarFillerMiddleware(w.onlyIfKnown),
 		mpb.PrependDecorators(decor.Meta(status, w.inStatusColour)), mpb.AppendDecorators(detail))
@@ -100,8 +101,8 @@ func (w *watcher) look(ctx context.Context, bar *mpb.Bar, above io.Writer) {
 		return
 	}
 	last := info.RetryHistory[len(info.RetryHistory)-1]
-	line := Cut(fmt.Sprintf("attempt %d failed: %s", last.Attempt, firstLine(last.Error)), w.screen.Width()-1)
-	fmt.Fprintln(above, w.screen.Paint(Yellow, line))
+	line := term.Cut(fmt.Sprintf("attempt %d failed: %s", last.Attempt, firstLine(last.Error)), w.screen.Width()-1)
+	fmt.Fprintln(above, w.screen.Paint(term.Yellow, line))
 }
 
 // status stands before the bar.
@@ -114,9 +115,9 @@ func (w *watcher) status() string {
 
 func (w *watcher) inStatusColour(text string) string {
 	if r := w.shown.Load(); r != nil {
-		return w.screen.Paint(StatusColours[r.Status], text)
+		return w.screen.Paint(term.StatusColours[r.Status], text)
 	}
-	return w.screen.Paint(Red, text)
+	return w.screen.Paint(term.Red, text)
 }
 
 // detail stands behind the bar.
@@ -126,13 +127,13 @@ func (w *watcher) detail() string {
 	case r == nil:
 		return ""
 	case r.Status == refcache.Processing && r.Progress != nil && r.ETA != nil:
-		return " " + progressText(*r.Progress) + ", about " + Short(*r.ETA) + " left"
+		return " " + progressText(*r.Progress) + ", about " + term.Short(*r.ETA) + " left"
 	case r.Status == refcache.Processing && r.Progress != nil:
 		return " " + progressText(*r.Progress)
 	case r.Status == refcache.Retrying && r.NextRetryAt != nil:
-		return fmt.Sprintf("retry %d of %d %s", r.RetryCount, r.MaxRetries, Ahead(*r.NextRetryAt))
+		return fmt.Sprintf("retry %d of %d %s", r.RetryCount, r.MaxRetries, term.Ahead(*r.NextRetryAt))
 	}
-	return Printable(r.Message)
+	return term.Printable(r.Message)
 }
 
 // onlyIfKnown draws the bar itself only when it is known how much there is to do.
@@ -148,5 +149,5 @@ func (w *watcher) onlyIfKnown(bar mpb.BarFiller) mpb.BarFiller {
 
 func firstLine(text string) string {
 	line, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
-	return Printable(strings.TrimSpace(line))
+	return term.Printable(strings.TrimSpace(line))
 }

@@ -10,14 +10,14 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/refq/refq"
-
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
 
+	"github.com/refq/refq"
 	"github.com/refq/refq/internal/bench"
+	"github.com/refq/refq/internal/term"
 )
 
 func newBench(a *app) *cobra.Command {
@@ -172,7 +172,7 @@ func (a *app) withinLimits(tables []bench.Table) error {
 
 // benchProgress shows on a terminal which round is being played.
 type benchProgress struct {
-	screen *Screen
+	screen *term.Screen
 	what   atomic.Pointer[string]
 	bars   *mpb.Progress // nil: nothing is shown
 	bar    *mpb.Bar
@@ -186,7 +186,7 @@ func (p *benchProgress) round(done, of int, what string) {
 	if p.bars == nil {
 		p.bars = mpb.New(mpb.WithOutput(p.screen.To), mpb.WithRefreshRate(200*time.Millisecond))
 		detail := decor.Any(func(s decor.Statistics) string {
-			return Cut(fmt.Sprintf(" round %d of %d: %s", s.Current+1, s.Total, *p.what.Load()), s.AvailableWidth-barWidth-2)
+			return term.Cut(fmt.Sprintf(" round %d of %d: %s", s.Current+1, s.Total, *p.what.Load()), s.AvailableWidth-barWidth-2)
 		})
 		p.bar = p.bars.New(int64(of), mpb.BarStyle(), mpb.BarWidth(barWidth), mpb.BarFillerTrim(), mpb.AppendDecorators(detail))
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/refq/refq"
 	"github.com/refq/refq/internal/bench"
+	"github.com/refq/refq/internal/term"
 )
 
 // benchHeads say what a figure is, above its column.
@@ -26,13 +27,13 @@ Figures are medians of the rounds, ratios are those of neighbouring rounds.`
 
 // printBench prints what a scenario showed, in the columns that it has.
 func (a *app) printBench(t bench.Table, o bench.Options, first bool) error {
-	p := Page{Screen: a.stdout}
+	p := term.Page{Screen: a.stdout}
 	if first {
 		p.Line("%s\n", a.benchPlace(t, o))
 	}
-	p.Line("%s", p.Paint(Bold, t.About))
+	p.Line("%s", p.Paint(term.Bold, t.About))
 	columns := benchColumns(t)
-	rows := Table{}
+	rows := term.Table{}
 	head := []string{"CASE", "SIDE"}
 	for _, m := range columns {
 		head = append(head, benchHeads[m])
@@ -56,13 +57,13 @@ func (a *app) printBench(t bench.Table, o bench.Options, first bool) error {
 }
 
 // addRatios shows, below both, what a side is to the other.
-func addRatios(rows *Table, row bench.Row, columns []bench.Measure) {
+func addRatios(rows *term.Table, row bench.Row, columns []bench.Measure) {
 	if row.Against == "" {
 		return
 	}
 	var loud, quiet []string
 	for range len(columns) + 2 {
-		loud, quiet = append(loud, Bold), append(quiet, Faint)
+		loud, quiet = append(loud, term.Bold), append(quiet, term.Faint)
 	}
 	for _, line := range []struct {
 		name    string
@@ -85,7 +86,7 @@ func (a *app) benchPlace(t bench.Table, o bench.Options) string {
 	redis := strings.TrimSpace("Redis " + t.Rows[0].Redis)
 	place := fmt.Sprintf("refq %s, %s at %s, %d CPUs for callers and workers\n", v.Version, redis,
 		refq.RedactURL(a.cfg.Redis), runtime.GOMAXPROCS(0))
-	place += fmt.Sprintf("%s of %d calls, %d B each way, %d functions at once", Plural(o.Rounds, "round", "rounds"), o.Calls,
+	place += fmt.Sprintf("%s of %d calls, %d B each way, %d functions at once", term.Plural(o.Rounds, "round", "rounds"), o.Calls,
 		o.Payload, o.Concurrency)
 	if o.Delay > 0 {
 		place += fmt.Sprintf(", Redis %v away", o.Delay)
@@ -134,7 +135,7 @@ func figure(n float64) string {
 }
 
 func (a *app) printLegend() error {
-	p := Page{Screen: a.stdout}
-	p.Line("%s", p.Paint(Faint, benchLegend))
+	p := term.Page{Screen: a.stdout}
+	p.Line("%s", p.Paint(term.Faint, benchLegend))
 	return p.Print()
 }

@@ -7,6 +7,8 @@ import (
 
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
+
+	"github.com/refq/refq/internal/term"
 )
 
 // bulkBar shows how many calls are done; nil shows nothing.
@@ -29,17 +31,17 @@ func (a *app) startBulkBar(doing, refused string, total func() int) (out *app, b
 	b.bar = b.bars.New(0, mpb.BarStyle(), mpb.BarWidth(barWidth), mpb.BarFillerTrim(),
 		mpb.PrependDecorators(decor.Name(doing+" ")),
 		mpb.AppendDecorators(decor.Any(func(s decor.Statistics) string {
-			text := fmt.Sprintf(" %s of %s", Number(int(s.Current)), Number(total()))
+			text := fmt.Sprintf(" %s of %s", term.Number(int(s.Current)), term.Number(total()))
 			if n := b.refused.Load(); n > 0 {
-				text += fmt.Sprintf(", %s %s", Number(int(n)), refused)
+				text += fmt.Sprintf(", %s %s", term.Number(int(n)), refused)
 			}
-			return text + ", " + Exact(time.Since(since).Truncate(time.Second))
+			return text + ", " + term.Exact(time.Since(since).Truncate(time.Second))
 		})))
 	if !a.stdout.Terminal {
 		return a, b
 	}
 	above := *a
-	above.stdout = &Screen{To: b.bars, Terminal: true, Colour: a.stdout.Colour}
+	above.stdout = &term.Screen{To: b.bars, Terminal: true, Colour: a.stdout.Colour}
 	return &above, b
 }
 

@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"github.com/refq/refq/internal/term"
 )
 
 func newConfig(a *app) *cobra.Command {
@@ -24,7 +26,7 @@ masked. refq functions shows the policy of each function.`,
 }
 
 func (a *app) showConfig() error {
-	rows := Table{}
+	rows := term.Table{}
 	rows.Header("KEY", "VALUE", "FROM")
 	for _, s := range a.cfg.Settings() {
 		if a.asJSON {
@@ -33,16 +35,16 @@ func (a *app) showConfig() error {
 			}
 			continue
 		}
-		colours := []string{"", Bold, ""}
+		colours := []string{"", term.Bold, ""}
 		if s.Source == "default" {
-			colours = []string{"", "", Faint}
+			colours = []string{"", "", term.Faint}
 		}
-		rows.Add(colours, s.Key, Printable(s.Value), Printable(s.Source))
+		rows.Add(colours, s.Key, term.Printable(s.Value), term.Printable(s.Source))
 	}
 	if a.asJSON {
 		return nil
 	}
-	p := Page{Screen: a.stdout}
+	p := term.Page{Screen: a.stdout}
 	rows.AddTo(&p)
 	if err := p.Print(); err != nil {
 		return err
@@ -56,5 +58,5 @@ func (a *app) readFrom() string {
 	if a.cfg.Path == "" {
 		return "there is no config.yaml here"
 	}
-	return fmt.Sprintf("%s declares %s", a.cfg.Path, Plural(len(a.cfg.Functions), "function", "functions"))
+	return fmt.Sprintf("%s declares %s", a.cfg.Path, term.Plural(len(a.cfg.Functions), "function", "functions"))
 }

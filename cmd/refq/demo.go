@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/refq/refq/internal/memredis"
+	"github.com/refq/refq/internal/term"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/worker"
 )
@@ -30,7 +31,7 @@ process; nothing is configured, nothing is left behind.`,
 
 // demo tells what refq does in four chapters, and does it: with an in-memory Redis, a worker and a producer in this
 // process. It ends early when ctx does.
-func demo(ctx context.Context, out *Screen, paths []string) error {
+func demo(ctx context.Context, out *term.Screen, paths []string) error {
 	files, err := lookAtFiles(paths)
 	if err != nil {
 		return err

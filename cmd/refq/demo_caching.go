@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/refq/refq/internal/term"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 	"github.com/refq/refq/worker"
@@ -126,7 +127,7 @@ func (s *show) tellCaching(ctx context.Context, files []File) error {
 	s.eachOf(first, func(c counted) {
 		v := c.res.Value
 		s.answer("%s in %s: %s", s.status(c.res.Status), brief(c.took), fileName(c.file.Path))
-		s.answer("  %s, %s, %s", Plural(v.Lines, "line", "lines"), Plural(v.Words, "word", "words"), Plural(v.Bytes, "byte", "bytes"))
+		s.answer("  %s, %s, %s", term.Plural(v.Lines, "line", "lines"), term.Plural(v.Words, "word", "words"), term.Plural(v.Bytes, "byte", "bytes"))
 		s.answer("  sha256 %s", v.SHA256)
 	})
 	s.say("", s.tally(len(files))+".", "", "The same again:")
@@ -145,7 +146,7 @@ func (s *show) tellCaching(ctx context.Context, files []File) error {
 
 // tally says how often the function was really run.
 func (s *show) tally(calls int) string {
-	return Plural(calls, "call", "calls") + ", " + Plural(int(s.counted.Load()), "execution", "executions")
+	return term.Plural(calls, "call", "calls") + ", " + term.Plural(int(s.counted.Load()), "execution", "executions")
 }
 
 // counted is a file with the answer of CountFile.
@@ -188,6 +189,6 @@ func (s *show) eachOf(all []counted, print func(counted)) {
 		print(c)
 	}
 	if more := len(all) - most; more > 0 {
-		s.answer("and %s", Plural(more, "file more", "files more"))
+		s.answer("and %s", term.Plural(more, "file more", "files more"))
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
 
+	"github.com/refq/refq/internal/term"
 	"github.com/refq/refq/refcache"
 )
 
@@ -58,7 +59,7 @@ func newBarMeter(s story) *barMeter {
 	m := &barMeter{bars: mpb.New(mpb.WithOutput(s.To), mpb.ForceTTY(), mpb.WithAutoRefresh(), mpb.WithWidth(barLine),
 		mpb.WithRefreshRate(100*time.Millisecond))}
 	m.text.Store("")
-	style := mpb.BarStyle().FillerMeta(func(full string) string { return s.Paint(Green, full) })
+	style := mpb.BarStyle().FillerMeta(func(full string) string { return s.Paint(term.Green, full) })
 	text := decor.Any(func(decor.Statistics) string { return m.text.Load().(string) }, decor.WC{W: textWidth, C: decor.DindentRight})
 	m.bar = m.bars.New(0, style, mpb.PrependDecorators(decor.Name(" ")), mpb.AppendDecorators(text))
 	return m

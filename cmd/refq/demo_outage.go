@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/refq/refq/internal/term"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 )
@@ -73,7 +74,7 @@ func (s *show) tellReturn(ctx context.Context, ref refcache.Ref) error {
 	if !errors.Is(err, refcache.ErrRetriesExhausted) {
 		return fmt.Errorf("retry of the exhausted call %s was not refused: %w", ref, err)
 	}
-	s.answer("%s", s.Paint(Red, refcache.ErrRetriesExhausted.Error()))
+	s.answer("%s", s.Paint(term.Red, refcache.ErrRetriesExhausted.Error()))
 
 	s.say("", "Refused, lest somebody repeats by mistake what was given up. A fresh budget:")
 	s.code(`_, err = p.RetryTask(ctx, ref, producer.FreshBudget())`, `quote, err := producer.Wait(ctx, p, Rate, ref)`)
@@ -98,7 +99,7 @@ func (s *show) tellReturn(ctx context.Context, ref refcache.Ref) error {
 
 // history is a table of the failed attempts; times count from the call's creation.
 func (s *show) history(info refcache.TaskInfo) {
-	s.answer("%s", s.Paint(Faint, "cycle  attempt  failed after  next attempt  error"))
+	s.answer("%s", s.Paint(term.Faint, "cycle  attempt  failed after  next attempt  error"))
 	for _, a := range info.RetryHistory {
 		next := "none"
 		if a.Delay > 0 {

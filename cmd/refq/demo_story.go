@@ -8,16 +8,17 @@ import (
 
 	"github.com/mattn/go-runewidth"
 
+	"github.com/refq/refq/internal/term"
 	"github.com/refq/refq/refcache"
 )
 
 const cyan = "36"
 
 // story prints the demo within 80 columns: prose at the margin, code and answers indented.
-type story struct{ *Screen }
+type story struct{ *term.Screen }
 
 func (s story) heading(text string) {
-	s.say("", "", s.Paint(Bold, text), s.Paint(Faint, strings.Repeat("-", len(text))), "")
+	s.say("", "", s.Paint(term.Bold, text), s.Paint(term.Faint, strings.Repeat("-", len(text))), "")
 }
 
 func (s story) say(lines ...string) {
@@ -54,12 +55,12 @@ func (s story) value(v any) error {
 	if err != nil {
 		return err
 	}
-	s.answer("%s", s.Paint(Bold, string(text)))
+	s.answer("%s", s.Paint(term.Bold, string(text)))
 	return nil
 }
 
 func (s story) status(status refcache.Status) string {
-	return s.Paint(StatusColours[status], string(status))
+	return s.Paint(term.StatusColours[status], string(status))
 }
 
 // brief is a short time as a person says it: 0.4 ms, 214 ms, 1.2 s.
@@ -76,7 +77,7 @@ func brief(d time.Duration) string {
 // fileName is a path that fits on a line: of a long one, its end.
 func fileName(path string) string {
 	const most = 56
-	name := OneLine(path)
+	name := term.OneLine(path)
 	if excess := runewidth.StringWidth(name) - most; excess > 0 {
 		name = runewidth.TruncateLeft(name, excess+1, "…")
 	}

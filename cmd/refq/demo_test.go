@@ -15,10 +15,12 @@ import (
 
 	"github.com/mattn/go-runewidth"
 	"github.com/stretchr/testify/require"
+
+	"github.com/refq/refq/internal/term"
 )
 
 // tellDemo runs the demo, in a bubble, and returns what it printed.
-func tellDemo(t *testing.T, out Screen, paths ...string) string {
+func tellDemo(t *testing.T, out term.Screen, paths ...string) string {
 	t.Helper()
 	var printed bytes.Buffer
 	synctest.Test(t, func(t *testing.T) {
@@ -39,7 +41,7 @@ func writeFile(t *testing.T, name, text string) string {
 
 func TestDemoTellsTheWholeStory(t *testing.T) {
 	t.Parallel()
-	told := tellDemo(t, Screen{}, writeFile(t, "poem.txt", "to be\nor not to be\n"))
+	told := tellDemo(t, term.Screen{}, writeFile(t, "poem.txt", "to be\nor not to be\n"))
 	for _, part := range []string{
 		`1\. Real input`,
 		`complete in [\d.]+ (ms|s): .*poem\.txt\n +2 lines, 6 words, 19 bytes\n +sha256 c92d540dad5fc778ad30f29ad2dbbc29561599ee80cb1c16a280c7a895b302e1\n`,
@@ -83,7 +85,7 @@ func TestDemoTellsTheWholeStory(t *testing.T) {
 
 func TestDemoIsPlainLinesWhenItIsNotOnATerminal(t *testing.T) {
 	t.Parallel()
-	told := tellDemo(t, Screen{}, writeFile(t, "a.txt", "a\n"))
+	told := tellDemo(t, term.Screen{}, writeFile(t, "a.txt", "a\n"))
 	require.Equal(t, -1, strings.IndexFunc(told, func(r rune) bool { return unicode.IsControl(r) && r != '\n' }))
 	for line := range strings.Lines(told) {
 		line = strings.TrimSuffix(line, "\n")
@@ -95,12 +97,12 @@ func TestDemoIsPlainLinesWhenItIsNotOnATerminal(t *testing.T) {
 func TestDemoHasABarAndColoursOnATerminal(t *testing.T) {
 	t.Parallel()
 	path := writeFile(t, "a.txt", "a\n")
-	coloured := tellDemo(t, Screen{Terminal: true, Colour: true}, path)
-	require.Contains(t, coloured, "\x1b["+Green+"mcomplete\x1b[0m")
+	coloured := tellDemo(t, term.Screen{Terminal: true, Colour: true}, path)
+	require.Contains(t, coloured, "\x1b["+term.Green+"mcomplete\x1b[0m")
 	require.Regexp(t, `\[\S*=+\S*>-+\]  +[4-6]\d %  page [23]\d  ETA [1-3]\.\d s`, coloured)
 
 	// NO_COLOR: the bar moves the cursor, nothing else is sent.
-	plain := tellDemo(t, Screen{Terminal: true}, path)
+	plain := tellDemo(t, term.Screen{Terminal: true}, path)
 	require.NotContains(t, regexp.MustCompile(`\x1b\[1A\x1b\[J`).ReplaceAllString(plain, ""), "\x1b")
 	require.Regexp(t, `  \[=+\] 100 %  complete *\n\n`, plain)
 }
@@ -114,7 +116,7 @@ func TestDemoShowsTheCallsThatItMakes(t *testing.T) {
 		require.NoError(t, err)
 		source.Write(regexp.MustCompile("`[^`]*`").ReplaceAll(text, nil)) // without the lines as they are shown
 	}
-	told := tellDemo(t, Screen{}, writeFile(t, "a.txt", "a\n"))
+	told := tellDemo(t, term.Screen{}, writeFile(t, "a.txt", "a\n"))
 	shown := 0
 	for _, line := range regexp.MustCompile(`(?m)^    (\S.*?)(  // .*)?$`).FindAllStringSubmatch(told, -1) {
 		if code := line[1]; !regexp.MustCompile(`^(sha256|\d+ lines?,|\d+ %) `).MatchString(code) {
@@ -127,7 +129,7 @@ func TestDemoShowsTheCallsThatItMakes(t *testing.T) {
 
 func TestDemoCountsAnyFile(t *testing.T) {
 	t.Parallel()
-	told := tellDemo(t, Screen{},
+	told := tellDemo(t, term.Screen{},
 		writeFile(t, "empty", ""),
 		writeFile(t, "binary", "\x00\xff\xfe\x1b[31m\n\x80 "),
 		writeFile(t, "no newline", "one"),
@@ -144,7 +146,7 @@ func TestDemoCountsAnyFile(t *testing.T) {
 func TestDemoCountsAFileThatIsNamedTwiceOnce(t *testing.T) {
 	t.Parallel()
 	path := writeFile(t, "a.txt", "a\n")
-	told := tellDemo(t, Screen{}, path, path)
+	told := tellDemo(t, term.Screen{}, path, path)
 	require.Contains(t, told, "2 calls, 1 execution.")
 	require.Contains(t, told, "4 calls, 1 execution:")
 }
@@ -155,7 +157,7 @@ func TestDemoShowsTheFirstOfManyFiles(t *testing.T) {
 	for i := range 60 {
 		paths = append(paths, writeFile(t, strings.Repeat("long", i%50)+".txt", strings.Repeat("a\n", i)))
 	}
-	told := tellDemo(t, Screen{}, paths...)
+	told := tellDemo(t, term.Screen{}, paths...)
 	require.Contains(t, told, "and 50 files more")
 	require.Contains(t, told, "120 calls, 60 executions")
 }
@@ -170,7 +172,7 @@ func TestDemoRefusesWhatItCannotCountBeforeItCallsAnything(t *testing.T) {
 		"":                            `cannot count ""`,
 	} {
 		var printed bytes.Buffer
-		err := demo(t.Context(), &Screen{To: &printed}, []string{writeFile(t, "fine", "a"), path})
+		err := demo(t.Context(), &term.Screen{To: &printed}, []string{writeFile(t, "fine", "a"), path})
 		require.ErrorContains(t, err, want)
 		require.ErrorAs(t, err, new(*usageError))
 		require.Empty(t, printed.String())
@@ -179,7 +181,7 @@ func TestDemoRefusesWhatItCannotCountBeforeItCallsAnything(t *testing.T) {
 
 func TestDemoWithoutFilesWantsAREADME(t *testing.T) {
 	t.Chdir(t.TempDir())
-	err := demo(t.Context(), &Screen{To: new(bytes.Buffer)}, nil)
+	err := demo(t.Context(), &term.Screen{To: new(bytes.Buffer)}, nil)
 	require.EqualError(t, err, "there is no README.md here: name files to count, as in refq demo go.mod")
 
 	require.NoError(t, os.WriteFile("README.md", []byte("hello"), 0o600))
@@ -209,7 +211,7 @@ func TestDemoEndsAtOnceWhenItIsInterrupted(t *testing.T) {
 			ctx, interrupt := context.WithTimeout(t.Context(), after)
 			defer interrupt()
 			began := time.Now()
-			err := demo(ctx, &Screen{To: new(bytes.Buffer), Terminal: true}, []string{path})
+			err := demo(ctx, &term.Screen{To: new(bytes.Buffer), Terminal: true}, []string{path})
 			require.ErrorIs(t, err, context.DeadlineExceeded)
 			require.Less(t, time.Since(began)-after, time.Second)
 		})

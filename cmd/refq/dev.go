@@ -11,13 +11,13 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/refq/refq"
-
 	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 
+	"github.com/refq/refq"
 	"github.com/refq/refq/internal/config"
 	"github.com/refq/refq/internal/memredis"
+	"github.com/refq/refq/internal/term"
 )
 
 func newDev(a *app) *cobra.Command {
@@ -143,11 +143,11 @@ func (a *app) announce(served *memredis.Server, s *site, commands []config.Funct
 		}
 		return a.printObject(what)
 	}
-	p := page{Page{Screen: a.stdout}}
+	p := page{term.Page{Screen: a.stdout}}
 	if served != nil {
-		p.Field("redis", p.Paint(Bold, where)+"\nin memory: all calls and results are gone when refq dev ends")
+		p.Field("redis", p.Paint(term.Bold, where)+"\nin memory: all calls and results are gone when refq dev ends")
 	} else {
-		p.Field("redis", p.Paint(Bold, where)+", which was there already")
+		p.Field("redis", p.Paint(term.Bold, where)+", which was there already")
 	}
 	if s != nil {
 		p.site(s)
@@ -159,7 +159,7 @@ func (a *app) announce(served *memredis.Server, s *site, commands []config.Funct
 	}
 	p.Line("\nNext, in another terminal%s:", a.otherTerminal())
 	for _, line := range a.nextLines(names) {
-		p.Line("  %s", p.Paint(Bold, line))
+		p.Line("  %s", p.Paint(term.Bold, line))
 	}
 	p.Line("Ctrl-C ends refq dev.")
 	return p.Print()

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/refq/refq/internal/term"
 	"github.com/refq/refq/monitor"
 )
 
@@ -53,7 +54,7 @@ func (a *app) printHealth(h monitor.Health) error {
 	if a.asJSON {
 		return a.printObject(h)
 	}
-	out := page{Page{Screen: a.stdout}}
+	out := page{term.Page{Screen: a.stdout}}
 	for _, f := range h.Findings() {
 		out.finding(f)
 	}
@@ -64,39 +65,39 @@ func (a *app) printHealth(h monitor.Health) error {
 	return out.Print()
 }
 
-var levelColours = map[monitor.Level]string{monitor.LevelOK: Green, monitor.LevelUnknown: Faint,
-	monitor.LevelWarning: Yellow, monitor.LevelWrong: Red}
+var levelColours = map[monitor.Level]string{monitor.LevelOK: term.Green, monitor.LevelUnknown: term.Faint,
+	monitor.LevelWarning: term.Yellow, monitor.LevelWrong: term.Red}
 
 // finding is a line, and below it what to do. On a terminal, both go on at the same column of further lines.
 func (p *page) finding(f monitor.Finding) {
 	const level, id = 9, 16
-	p.Line("%s%s%s", p.Paint(levelColours[f.Level], fmt.Sprintf("%-*s", level, f.Level)), p.Paint(Bold, fmt.Sprintf("%-*s", id, f.ID)),
-		p.hanging(level+id, Printable(f.Fact)))
+	p.Line("%s%s%s", p.Paint(levelColours[f.Level], fmt.Sprintf("%-*s", level, f.Level)), p.Paint(term.Bold, fmt.Sprintf("%-*s", id, f.ID)),
+		p.hanging(level+id, term.Printable(f.Fact)))
 	if f.Remedy != "" {
-		p.Line("%*s%s %s", level, "", p.Paint(Blue, "→"), p.hanging(level+2, Printable(f.Remedy)))
+		p.Line("%*s%s %s", level, "", p.Paint(term.Blue, "→"), p.hanging(level+2, term.Printable(f.Remedy)))
 	}
 }
 
 // hanging breaks a text between words where a line of the terminal ends.
 func (p *page) hanging(indent int, text string) string {
-	return strings.Join(Wrap(text, p.Screen.Width()-indent), "\n"+strings.Repeat(" ", indent))
+	return strings.Join(term.Wrap(text, p.Screen.Width()-indent), "\n"+strings.Repeat(" ", indent))
 }
 
 // workers lists workers: who runs what, and since when.
 func (p *page) workers(workers []monitor.WorkerHealth) {
-	rows := Table{}
+	rows := term.Table{}
 	rows.Header("WORKER", "STATE", "STARTED", "RUNNING", "QUEUES", "FUNCTIONS")
 	for _, w := range workers {
-		state, colour := "alive", Green
+		state, colour := "alive", term.Green
 		if !w.Alive {
-			state, colour = "silent for "+Short(w.Silent.Truncate(time.Second)), Red
+			state, colour = "silent for "+term.Short(w.Silent.Truncate(time.Second)), term.Red
 		}
 		started := "unknown"
 		if w.Since != nil {
-			started = Ago(*w.Since)
+			started = term.Ago(*w.Since)
 		}
-		rows.Add([]string{Bold, colour, Faint}, Printable(w.ID), state, started, fmt.Sprint(w.Running),
-			Printable(strings.Join(w.Queues, ", ")), Printable(strings.Join(slices.Sorted(slices.Values(w.Functions)), ", ")))
+		rows.Add([]string{term.Bold, colour, term.Faint}, term.Printable(w.ID), state, started, fmt.Sprint(w.Running),
+			term.Printable(strings.Join(w.Queues, ", ")), term.Printable(strings.Join(slices.Sorted(slices.Values(w.Functions)), ", ")))
 	}
 	rows.AddTo(&p.Page)
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/refq/refq/internal/config"
+	"github.com/refq/refq/internal/term"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 )
@@ -105,7 +106,7 @@ func (e *each) print(res response) error {
 	if e.asJSON {
 		return e.out.answer(res, e.format)
 	}
-	p := page{Page{Screen: e.out.stdout}}
+	p := page{term.Page{Screen: e.out.stdout}}
 	p.headline(res.Status, res.RefID, e.outcome(res))
 	return p.Print()
 }
@@ -123,8 +124,8 @@ func (e *each) printError(i int, ref refcache.Ref, why error) error {
 			Error string        `json:"error"`
 		}{i + 1, known, why.Error()})
 	}
-	p := page{Page{Screen: e.out.stdout}}
-	p.Line("%s  line %d: %s", p.Paint(Red+";"+Bold, fmt.Sprintf("%-10s", "error")), i+1, OneLine(why.Error()))
+	p := page{term.Page{Screen: e.out.stdout}}
+	p.Line("%s  line %d: %s", p.Paint(term.Red+";"+term.Bold, fmt.Sprintf("%-10s", "error")), i+1, term.OneLine(why.Error()))
 	return p.Print()
 }
 
@@ -136,7 +137,7 @@ func (e *each) outcome(res response) string {
 		return ""
 	case res.HasValue:
 		var value strings.Builder
-		for word := range strings.Lines(string(PrintableJSON(res.Value))) {
+		for word := range strings.Lines(string(term.PrintableJSON(res.Value))) {
 			value.WriteString(strings.TrimSpace(word)) // only white space between values breaks lines
 		}
 		text = value.String()
@@ -146,7 +147,7 @@ func (e *each) outcome(res response) string {
 		return ""
 	}
 	if width := e.stdout.Width(); width > 0 {
-		text = Cut(text, max(1, width-len(fmt.Sprintf("%-10s  %s  ", res.Status, res.RefID))))
+		text = term.Cut(text, max(1, width-len(fmt.Sprintf("%-10s  %s  ", res.Status, res.RefID))))
 	}
 	return "  " + text
 }
@@ -175,7 +176,7 @@ func (e *each) conclude(ctx context.Context, unwritten error) error {
 
 // stopped says how far it came.
 func (e *each) stopped(read int) string {
-	return "answered " + Number(e.done.answers()) + " of the " + Plural(read, "line", "lines") +
+	return "answered " + term.Number(e.done.answers()) + " of the " + term.Plural(read, "line", "lines") +
 		" read; the calls that were made go on, and the same input again runs none of them twice"
 }
 
@@ -208,10 +209,10 @@ func (t *eachTally) sentence() string {
 		word string
 	}{{t.failed, "failed"}, {t.cancelled, "cancelled"}, {t.inFlight, "in flight"}, {t.errors, "in error"}} {
 		if kind.n > 0 {
-			parts = append(parts, Number(kind.n)+" "+kind.word)
+			parts = append(parts, term.Number(kind.n)+" "+kind.word)
 		}
 	}
-	return Number(t.without()) + " of " + Plural(t.answers(), "line", "lines") + " without a result: " + strings.Join(parts, ", ")
+	return term.Number(t.without()) + " of " + term.Plural(t.answers(), "line", "lines") + " without a result: " + strings.Join(parts, ", ")
 }
 
 // exit is that of the worst status.

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/refq/refq/internal/errpattern"
+	"github.com/refq/refq/internal/term"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 )
@@ -64,7 +65,7 @@ func (f *failures) sentence() string {
 	var parts []string
 	part := func(n int, text string) {
 		if n > 0 {
-			parts = append(parts, Number(n)+" "+text)
+			parts = append(parts, term.Number(n)+" "+text)
 		}
 	}
 	part(f.left, "with retries left")
@@ -74,7 +75,7 @@ func (f *failures) sentence() string {
 		part(f.exhausted, "exhausted (only --fresh retries these)")
 	}
 	part(f.unreadable, "unreadable")
-	text := Plural(f.total, "failed call", "failed calls") + of(f.filter) + ": " + strings.Join(parts, ", ")
+	text := term.Plural(f.total, "failed call", "failed calls") + of(f.filter) + ": " + strings.Join(parts, ", ")
 	if f.fresh {
 		text += "; a retry begins a new cycle"
 	}
@@ -105,12 +106,12 @@ func (b bulk) printFailures(f *failures) error {
 			OtherKinds  int               `json:"other_kinds"`
 		}{f.total, f.retriable(), f.left, f.exhausted, f.unreadable, list, f.Others})
 	}
-	p := Page{Screen: b.stdout}
-	p.Line("%s", Printable(f.sentence()))
+	p := term.Page{Screen: b.stdout}
+	p.Line("%s", term.Printable(f.sentence()))
 	if f.total == 0 {
 		return p.Print()
 	}
-	rows := Table{}
+	rows := term.Table{}
 	rows.Header("CALLS", "FUNCTION", "ERROR")
 	hidden := f.Others
 	for i, k := range kinds {
@@ -118,11 +119,11 @@ func (b bulk) printFailures(f *failures) error {
 			hidden += k.Calls
 			continue
 		}
-		rows.Add(nil, Number(k.Calls), Printable(k.Func), Printable(k.Error))
+		rows.Add(nil, term.Number(k.Calls), term.Printable(k.Func), term.Printable(k.Error))
 	}
 	rows.AddTo(&p)
 	if hidden > 0 {
-		p.Line("%s", p.Paint(Faint, "… and "+Plural(hidden, "call", "calls")+" with other errors"))
+		p.Line("%s", p.Paint(term.Faint, "… and "+term.Plural(hidden, "call", "calls")+" with other errors"))
 	}
 	return p.Print()
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/refq/refq/internal/config"
+	"github.com/refq/refq/internal/term"
 	"github.com/refq/refq/refcache"
 )
 
@@ -32,7 +33,7 @@ func (a *app) functions() error {
 		a.notice("no functions are declared: refq init writes a config.yaml with one")
 		return nil
 	}
-	rows := Table{}
+	rows := term.Table{}
 	rows.Header("FUNCTION", "QUEUE", "TIMEOUT", "WAIT", "TTL", "RETRIES", "RUNS")
 	for _, fn := range a.cfg.Functions {
 		policy, err := fn.Func.Policy()
@@ -45,12 +46,12 @@ func (a *app) functions() error {
 		}
 		runs := "by Go workers"
 		if len(fn.Exec) > 0 {
-			runs = Printable(strings.Join(fn.Exec, " "))
+			runs = term.Printable(strings.Join(fn.Exec, " "))
 		}
-		rows.Add([]string{Bold}, name, policy.Queue, orNone(Exact(policy.Timeout), policy.Timeout == 0),
-			orNone(Exact(policy.AsyncTimeout), policy.AsyncTimeout == 0), Exact(policy.TTL), retriesText(policy), runs)
+		rows.Add([]string{term.Bold}, name, policy.Queue, orNone(term.Exact(policy.Timeout), policy.Timeout == 0),
+			orNone(term.Exact(policy.AsyncTimeout), policy.AsyncTimeout == 0), term.Exact(policy.TTL), retriesText(policy), runs)
 	}
-	p := Page{Screen: a.stdout}
+	p := term.Page{Screen: a.stdout}
 	rows.AddTo(&p)
 	return p.Print()
 }
@@ -73,11 +74,11 @@ func retriesText(p refcache.Policy) string {
 	}
 	var delays []string
 	for n := range min(p.MaxRetries, most) {
-		delays = append(delays, Exact(p.Delay(n, 0)))
+		delays = append(delays, term.Exact(p.Delay(n, 0)))
 	}
 	text := fmt.Sprintf("%d: %s", p.MaxRetries, strings.Join(delays, ", "))
 	if p.MaxRetries > most {
-		text += fmt.Sprintf(" … %s", Exact(p.Delay(p.MaxRetries-1, 0)))
+		text += fmt.Sprintf(" … %s", term.Exact(p.Delay(p.MaxRetries-1, 0)))
 	}
 	return text
 }

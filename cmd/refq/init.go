@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/refq/refq/internal/config"
+	"github.com/refq/refq/internal/term"
 )
 
 // sampleCall calls the function of the sample that init writes.
@@ -41,7 +42,7 @@ func (a *app) init() error {
 	if a.asJSON {
 		return a.printObject(map[string]any{"files": files})
 	}
-	p := Page{Screen: a.stdout}
+	p := term.Page{Screen: a.stdout}
 	for _, name := range files {
 		p.Line("wrote %s", name)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/refq/refq/internal/term"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 )
@@ -78,7 +79,7 @@ func (a *app) ls(ctx context.Context, filter producer.Filter, limit int) error {
 type lister struct {
 	*app
 	filter        producer.Filter
-	rows          Table
+	rows          term.Table
 	n, unreadable int
 	more          bool
 }
@@ -91,8 +92,8 @@ func (l *lister) add(info refcache.TaskInfo) error {
 	if l.asJSON {
 		return l.printObject(info)
 	}
-	l.rows.Add([]string{StatusColours[info.Status], "", "", Faint}, string(info.Status), string(info.RefID),
-		Printable(info.Func), listedAt(info), listedDetail(info))
+	l.rows.Add([]string{term.StatusColours[info.Status], "", "", term.Faint}, string(info.Status), string(info.RefID),
+		term.Printable(info.Func), listedAt(info), listedDetail(info))
 	return nil
 }
 
@@ -100,7 +101,7 @@ func (l *lister) print() error {
 	if l.n == 0 || l.asJSON {
 		return nil
 	}
-	out := Page{Screen: l.stdout}
+	out := term.Page{Screen: l.stdout}
 	l.rows.AddTo(&out)
 	return out.Print()
 }
@@ -116,7 +117,7 @@ func (l *lister) conclude() error {
 		l.notice("there are more: --limit 0 lists all")
 	}
 	if l.unreadable > 0 {
-		l.notice("%s cannot be read", Plural(l.unreadable, "call", "calls"))
+		l.notice("%s cannot be read", term.Plural(l.unreadable, "call", "calls"))
 		return exitStatus(exitOther)
 	}
 	return nil
@@ -128,13 +129,13 @@ func listedAt(i refcache.TaskInfo) string {
 	case i.Unreadable != "":
 		return "-"
 	case i.Status == refcache.Processing && i.StartedAt != nil:
-		return Ago(*i.StartedAt)
+		return term.Ago(*i.StartedAt)
 	case i.Status == refcache.Retrying && i.NextRetryAt != nil:
-		return Ahead(*i.NextRetryAt)
+		return term.Ahead(*i.NextRetryAt)
 	case i.Status.IsFinal() && i.CompletedAt != nil:
-		return Ago(*i.CompletedAt)
+		return term.Ago(*i.CompletedAt)
 	}
-	return Ago(i.CreatedAt)
+	return term.Ago(i.CreatedAt)
 }
 
 // listedDetail is what a person wants to know of a task in its status.
@@ -152,18 +153,18 @@ func listedDetail(i refcache.TaskInfo) string {
 	case refcache.Retrying:
 		return fmt.Sprintf("retry %d of %d: %s", i.RetryCount, i.MaxRetries, firstLine(i.LastError))
 	case refcache.Failed:
-		return fmt.Sprintf("%s: %s", Plural(i.Attempt, "attempt", "attempts"), firstLine(i.LastError))
+		return fmt.Sprintf("%s: %s", term.Plural(i.Attempt, "attempt", "attempts"), firstLine(i.LastError))
 	case refcache.Complete:
 		if i.StartedAt == nil || i.CompletedAt == nil {
 			return ""
 		}
-		text := "took " + Short(i.CompletedAt.Sub(*i.StartedAt).Round(time.Millisecond))
+		text := "took " + term.Short(i.CompletedAt.Sub(*i.StartedAt).Round(time.Millisecond))
 		if i.Attempt > 1 {
 			text += fmt.Sprintf(" in attempt %d", i.Attempt)
 		}
 		return text
 	}
-	return Printable(i.Note)
+	return term.Printable(i.Note)
 }
 
 // unreadableHow is why a record cannot be read, in a line that names the call already.
@@ -171,5 +172,5 @@ func unreadableHow(text string, ref refcache.Ref) string {
 	if _, how, found := strings.Cut(text, "record of "+string(ref)+" "); found {
 		text = strings.TrimPrefix(how, "is ")
 	}
-	return OneLine(text)
+	return term.OneLine(text)
 }

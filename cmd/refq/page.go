@@ -3,10 +3,12 @@ package main
 import (
 	"fmt"
 	"strings"
+
+	"github.com/refq/refq/internal/term"
 )
 
 // page is a sheet that knows how calls are shown.
-type page struct{ Page }
+type page struct{ term.Page }
 
 // errorLines is how many lines of an error people are shown.
 const errorLines = 6
@@ -20,13 +22,13 @@ func (p *page) errorText(text string, most int) string {
 		lines = lines[:most]
 	}
 	for i, line := range lines {
-		lines[i] = Printable(strings.TrimRight(line, "\r"))
+		lines[i] = term.Printable(strings.TrimRight(line, "\r"))
 	}
 	if hidden > 0 {
-		lines = append(lines, p.Paint(Faint, fmt.Sprintf("… %s more: -o json shows them", Plural(hidden, "line", "lines"))))
+		lines = append(lines, p.Paint(term.Faint, fmt.Sprintf("… %s more: -o json shows them", term.Plural(hidden, "line", "lines"))))
 	}
 	if stack != "" {
-		lines = append(lines, p.Paint(Faint, panicPlace(stack)+": -o json shows the stack"))
+		lines = append(lines, p.Paint(term.Faint, panicPlace(stack)+": -o json shows the stack"))
 	}
 	return strings.Join(lines, "\n")
 }
@@ -53,7 +55,7 @@ func panicPlace(stack string) string {
 		}
 		function, _, _ := strings.Cut(lines[i], "(")
 		place, _, _ := strings.Cut(strings.TrimSpace(lines[i+1]), " +0x")
-		return Printable("at " + function + ", " + place)
+		return term.Printable("at " + function + ", " + place)
 	}
 	return "panicked"
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/refq/refq/internal/term"
 	"github.com/refq/refq/refcache"
 )
 
@@ -26,7 +27,7 @@ func divide(by int) int { return 1 / by }
 
 func TestAStackIsFoldedToThePlaceOfThePanic(t *testing.T) {
 	t.Parallel()
-	p := page{Page{Screen: &Screen{}}}
+	p := page{term.Page{Screen: &term.Screen{}}}
 	for _, f := range []func(){
 		func() { _ = divide(0) },
 		func() { panic("out of paper") },
@@ -41,7 +42,7 @@ func TestAStackIsFoldedToThePlaceOfThePanic(t *testing.T) {
 
 func TestLongErrorsAreCut(t *testing.T) {
 	t.Parallel()
-	p := page{Page{Screen: &Screen{}}}
+	p := page{term.Page{Screen: &term.Screen{}}}
 	require.Equal(t, "a\nb\n… 2 lines more: -o json shows them", p.errorText("a\nb\r\nc\nd\n", 2))
 	require.Equal(t, `tab    \x1b[31m \u202e café 你好`, p.errorText("tab\t\x1b[31m \u202e café 你好", 2))
 }
@@ -64,7 +65,7 @@ func TestTheTimelineIsInOrderAcrossCyclesAndSaysWhatComesNext(t *testing.T) {
 			{At: at(4), Kind: "new\x07", By: "bob@host"},
 		}}
 	var printed bytes.Buffer
-	p := page{Page{Screen: &Screen{To: &printed}}}
+	p := page{term.Page{Screen: &term.Screen{To: &printed}}}
 	p.timeline(info)
 	require.NoError(t, p.Print())
 	require.Equal(t, `  2026-05-04

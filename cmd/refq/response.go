@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/refq/refq/internal/term"
 	"github.com/refq/refq/refcache"
 )
 
@@ -35,7 +36,7 @@ func (a *app) answer(r response, format refcache.Format) error {
 		}
 		return a.printJSON(text)
 	}
-	p := page{Page{Screen: a.stdout}}
+	p := page{term.Page{Screen: a.stdout}}
 	p.response(r, format)
 	return p.Print()
 }
@@ -54,7 +55,7 @@ func (a *app) printObject(v any) error {
 // printJSON prints a JSON text, on a terminal without what would act on it.
 func (a *app) printJSON(text []byte) error {
 	if a.stdout.Terminal {
-		text = PrintableJSON(text)
+		text = term.PrintableJSON(text)
 	}
 	_, err := a.stdout.Write(append(bytes.Clone(text), '\n'))
 	return err
@@ -62,7 +63,7 @@ func (a *app) printJSON(text []byte) error {
 
 // headline is what every answer for people begins with.
 func (p *page) headline(s refcache.Status, ref refcache.Ref, more string) {
-	p.Line("%s  %s%s", p.Paint(StatusColours[s]+";"+Bold, fmt.Sprintf("%-10s", s)), ref, p.Paint(Faint, more))
+	p.Line("%s  %s%s", p.Paint(term.StatusColours[s]+";"+term.Bold, fmt.Sprintf("%-10s", s)), ref, p.Paint(term.Faint, more))
 }
 
 func (p *page) response(r response, format refcache.Format) {
@@ -77,7 +78,7 @@ func (p *page) response(r response, format refcache.Format) {
 		p.Field("progress", progressText(*r.Progress))
 	}
 	if m := r.Message; m != "" && r.Status.InFlight() && (r.Progress == nil || m != r.Progress.Message) {
-		p.Field("message", Printable(m))
+		p.Field("message", term.Printable(m))
 	}
 	if r.Error != "" {
 		p.Field("error", p.errorText(r.Error, errorLines))
@@ -86,7 +87,7 @@ func (p *page) response(r response, format refcache.Format) {
 		p.Field("retries", budget(r.RetryCount, r.MaxRetries, r.CanRetry, r.RefID))
 	}
 	if r.NextRetryAt != nil && r.Status == refcache.Retrying {
-		p.Field("next retry", Ahead(*r.NextRetryAt))
+		p.Field("next retry", term.Ahead(*r.NextRetryAt))
 	}
 	if format == refcache.Full {
 		p.fullResponse(r)
@@ -100,19 +101,19 @@ func (p *page) fullResponse(r response) {
 	p.when("ended", r.CompletedAt)
 	p.when("kept until", r.ExpiresAt)
 	if r.ETA != nil {
-		p.Field("time left", "about "+Short(*r.ETA))
+		p.Field("time left", "about "+term.Short(*r.ETA))
 	}
-	p.Field("attempt", fmt.Sprintf("%d, %s of %d, %d lost", r.Attempt, Plural(r.RetryCount, "retry", "retries"), r.MaxRetries, r.LostCount))
+	p.Field("attempt", fmt.Sprintf("%d, %s of %d, %d lost", r.Attempt, term.Plural(r.RetryCount, "retry", "retries"), r.MaxRetries, r.LostCount))
 }
 
 // value is a result for people: on several lines if it is long, on a terminal cut if it is very long.
 func (p *page) value(raw json.RawMessage, s refcache.Status) string {
 	const line, most = 90, 4 << 10
-	text := string(PrintableJSON(raw))
+	text := string(term.PrintableJSON(raw))
 	if len(raw) > line && len(raw) <= most {
 		var out bytes.Buffer
 		if json.Indent(&out, raw, "", "  ") == nil {
-			text = string(PrintableJSON(out.Bytes()))
+			text = string(term.PrintableJSON(out.Bytes()))
 		}
 	}
 	if p.Screen.Terminal && len(raw) > most {
@@ -133,7 +134,7 @@ func progressText(g refcache.Progress) string {
 	if g.Percentage != nil {
 		text += fmt.Sprintf(" (%.0f %%)", *g.Percentage)
 	}
-	return strings.TrimSpace(text + " " + Printable(g.Message))
+	return strings.TrimSpace(text + " " + term.Printable(g.Message))
 }
 
 // budget tells what of the retries is left, and how to go on.
@@ -150,9 +151,9 @@ func (p *page) when(label string, t *time.Time) {
 	if t == nil || t.IsZero() {
 		return
 	}
-	distance := Ago(*t)
+	distance := term.Ago(*t)
 	if time.Until(*t) > time.Second {
-		distance = Ahead(*t)
+		distance = term.Ahead(*t)
 	}
 	p.Field(label, t.Local().Format("2006-01-02 15:04:05")+" ("+distance+")")
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/refq/refq/internal/term"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 )
@@ -115,7 +116,7 @@ func (r retrier) conclude(ctx context.Context, res response, patience time.Durat
 	if r.asJSON {
 		return r.answer(res, refcache.Standard)
 	}
-	p := page{Page{Screen: r.stdout}}
+	p := page{term.Page{Screen: r.stdout}}
 	p.headline(res.Status, res.RefID, retriedHow(res, r.fresh))
 	return p.Print()
 }

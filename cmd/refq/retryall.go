@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/refq/refq/internal/term"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 )
@@ -78,7 +79,7 @@ func (b bulk) run(ctx context.Context) error {
 		return exitStatus(exitOther)
 	}
 	if !b.yes {
-		yes, err := b.ask(ctx, "Retry "+Plural(found.retriable(), "call", "calls")+"?")
+		yes, err := b.ask(ctx, "Retry "+term.Plural(found.retriable(), "call", "calls")+"?")
 		if err != nil {
 			return err
 		}
@@ -160,7 +161,7 @@ func (b bulk) report(out *app, r producer.Retried) error {
 	} else if r.Err != nil {
 		more += ", not queued yet"
 	}
-	p := page{Page{Screen: out.stdout}}
+	p := page{term.Page{Screen: out.stdout}}
 	p.headline(r.Task.Status, r.Task.RefID, more)
 	return p.Print()
 }
@@ -191,7 +192,7 @@ func refusal(err error) int {
 func whyNot(r producer.Retried) string {
 	switch i := refusal(r.Err); refusals[i].err {
 	case nil:
-		return OneLine(r.Err.Error())
+		return term.OneLine(r.Err.Error())
 	case refcache.ErrUnreadable:
 		return unreadableHow(r.Err.Error(), r.Task.RefID)
 	case refcache.ErrRetriesExhausted:
@@ -226,9 +227,9 @@ func (t *tally) refused() (n int) {
 }
 
 func (t *tally) sentence() string {
-	text := "retried " + Plural(t.accepted, "call", "calls")
+	text := "retried " + term.Plural(t.accepted, "call", "calls")
 	if t.unqueued > 0 {
-		text += fmt.Sprintf(" (%s stored, not queued; a worker's sweep queues them)", Number(t.unqueued))
+		text += fmt.Sprintf(" (%s stored, not queued; a worker's sweep queues them)", term.Number(t.unqueued))
 	}
 	if t.refused() == 0 {
 		return text
@@ -236,10 +237,10 @@ func (t *tally) sentence() string {
 	var parts []string
 	for i, n := range t.because {
 		if n > 0 {
-			parts = append(parts, Number(n)+" "+refusals[i].word)
+			parts = append(parts, term.Number(n)+" "+refusals[i].word)
 		}
 	}
-	return text + ", not " + Plural(t.refused(), "other", "others") + ": " + strings.Join(parts, ", ")
+	return text + ", not " + term.Plural(t.refused(), "other", "others") + ": " + strings.Join(parts, ", ")
 }
 
 // of describes what a filter leaves: " of function f in queue q".
@@ -255,7 +256,7 @@ func of(f producer.Filter) string {
 		text += fmt.Sprintf(" with %q in the error", f.Error)
 	}
 	if f.Since > 0 {
-		text += " of the last " + Exact(f.Since.Round(time.Millisecond))
+		text += " of the last " + term.Exact(f.Since.Round(time.Millisecond))
 	}
 	return text
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/refq/refq/internal/term"
 	"github.com/refq/refq/refcache"
 )
 
@@ -31,7 +32,7 @@ func newStatus(a *app) *cobra.Command {
 			if a.asJSON {
 				return a.printObject(info)
 			}
-			out := page{Page{Screen: a.stdout}}
+			out := page{term.Page{Screen: a.stdout}}
 			out.status(info)
 			return out.Print()
 		},
@@ -43,10 +44,10 @@ func (p *page) status(i refcache.TaskInfo) {
 	p.headline(i.Status, i.RefID, "")
 	p.Field("function", statusFunction(i))
 	if i.Note != "" {
-		p.Field("note", p.Paint(Yellow, Printable(i.Note)))
+		p.Field("note", p.Paint(term.Yellow, term.Printable(i.Note)))
 	}
 	if i.Error != "" {
-		p.Field("error", p.Paint(Red, firstLine(i.Error)))
+		p.Field("error", p.Paint(term.Red, firstLine(i.Error)))
 	}
 	p.Field("retries", statusRetries(i))
 	p.Field("policy", statusPolicy(i))
@@ -57,11 +58,11 @@ func (p *page) status(i refcache.TaskInfo) {
 }
 
 func statusFunction(i refcache.TaskInfo) string {
-	text := Printable(i.Func)
+	text := term.Printable(i.Func)
 	if i.Version > 1 {
 		text += fmt.Sprintf(", version %d", i.Version)
 	}
-	return text + ", queue " + i.Queue + ", namespace " + Printable(i.Namespace)
+	return text + ", queue " + i.Queue + ", namespace " + term.Printable(i.Namespace)
 }
 
 func statusRetries(i refcache.TaskInfo) string {
@@ -70,7 +71,7 @@ func statusRetries(i refcache.TaskInfo) string {
 		text = budget(i.RetryCount, i.MaxRetries, i.CanRetry, i.RefID)
 	}
 	if i.LostCount > 0 {
-		text += fmt.Sprintf("; %s, which cost none", Plural(i.LostCount, "attempt lost", "attempts lost"))
+		text += fmt.Sprintf("; %s, which cost none", term.Plural(i.LostCount, "attempt lost", "attempts lost"))
 	}
 	return text
 }
@@ -78,10 +79,10 @@ func statusRetries(i refcache.TaskInfo) string {
 func statusPolicy(i refcache.TaskInfo) string {
 	var parts []string
 	if i.MaxRetries > 0 {
-		parts = append(parts, fmt.Sprintf("retry after %s, each further delay %g times longer", Exact(i.RetryDelay), i.RetryBackoffFactor))
+		parts = append(parts, fmt.Sprintf("retry after %s, each further delay %g times longer", term.Exact(i.RetryDelay), i.RetryBackoffFactor))
 	}
 	if i.Timeout > 0 {
-		parts = append(parts, "timeout "+Exact(i.Timeout))
+		parts = append(parts, "timeout "+term.Exact(i.Timeout))
 	} else {
 		parts = append(parts, "no timeout")
 	}

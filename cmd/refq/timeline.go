@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/refq/refq/internal/term"
 	"github.com/refq/refq/refcache"
 )
 
@@ -23,17 +24,17 @@ func (p *page) timeline(i refcache.TaskInfo) {
 	slices.SortStableFunc(past, func(a, b moment) int { return a.at.Compare(b.at) })
 	moments := []moment{{at: i.CreatedAt, text: "created"}}
 	if hidden := i.AttemptsTotal - len(i.RetryHistory); hidden > 0 {
-		moments = append(moments, moment{colour: Faint, text: "… " + Plural(hidden, "earlier attempt is", "earlier attempts are") + " not kept"})
+		moments = append(moments, moment{colour: term.Faint, text: "… " + term.Plural(hidden, "earlier attempt is", "earlier attempts are") + " not kept"})
 	}
 	if hidden := i.EventsTotal - len(i.Events); hidden > 0 {
-		moments = append(moments, moment{colour: Faint, text: "… " + Plural(hidden, "earlier event is", "earlier events are") + " not kept"})
+		moments = append(moments, moment{colour: term.Faint, text: "… " + term.Plural(hidden, "earlier event is", "earlier events are") + " not kept"})
 	}
 	moments = append(append(moments, past...), p.present(i)...)
 
 	day := ""
 	for _, m := range moments {
 		if d := m.at.Local().Format("2006-01-02"); !m.at.IsZero() && d != day {
-			p.Line("  %s", p.Paint(Faint, d))
+			p.Line("  %s", p.Paint(term.Faint, d))
 			day = d
 		}
 		p.moment(m)
@@ -47,7 +48,7 @@ func (p *page) moment(m moment) {
 	if !m.at.IsZero() {
 		clock = m.at.Local().Format(clockForm)
 	}
-	p.Line("  %s  %s", p.Paint(Faint, clock), p.Paint(m.colour, m.text))
+	p.Line("  %s  %s", p.Paint(term.Faint, clock), p.Paint(m.colour, m.text))
 	if m.below == "" {
 		return
 	}
@@ -65,9 +66,9 @@ func (p *page) past(i refcache.TaskInfo) []moment {
 	for _, e := range i.Events {
 		text, known := eventTexts[e.Kind]
 		if !known {
-			text = Printable(string(e.Kind))
+			text = term.Printable(string(e.Kind))
 		}
-		past = append(past, moment{at: e.At, colour: Bold, text: text + " by " + Printable(e.By)})
+		past = append(past, moment{at: e.At, colour: term.Bold, text: text + " by " + term.Printable(e.By)})
 	}
 	return past
 }
@@ -89,14 +90,14 @@ var causeTexts = map[refcache.Cause]string{
 }
 
 func (p *page) attempt(a refcache.Attempt, cycle int) moment {
-	colour, what := Red, causeTexts[a.Cause]
+	colour, what := term.Red, causeTexts[a.Cause]
 	if a.Cause == refcache.CauseLost || a.Cause == refcache.CauseCancelled {
-		colour = Yellow
+		colour = term.Yellow
 	}
-	text := fmt.Sprintf("%s %s after %s on %s", attemptName(a.Attempt, a.Cycle, cycle), what, Short(a.Duration), Printable(a.Worker))
+	text := fmt.Sprintf("%s %s after %s on %s", attemptName(a.Attempt, a.Cycle, cycle), what, term.Short(a.Duration), term.Printable(a.Worker))
 	below := p.errorText(a.Error, errorLines)
 	if a.Delay > 0 {
-		below += "\n" + p.Paint(Faint, "next attempt "+Short(a.Delay)+" later")
+		below += "\n" + p.Paint(term.Faint, "next attempt "+term.Short(a.Delay)+" later")
 	}
 	return moment{a.Timestamp, colour, text, below}
 }
@@ -111,7 +112,7 @@ func attemptName(attempt, cycle, cycles int) string {
 
 // present is how the task stands, and what comes next.
 func (p *page) present(i refcache.TaskInfo) []moment {
-	colour := StatusColours[i.Status] + ";" + Bold
+	colour := term.StatusColours[i.Status] + ";" + term.Bold
 	at := func(t *time.Time) time.Time {
 		if t == nil {
 			return time.Time{}
@@ -123,19 +124,19 @@ func (p *page) present(i refcache.TaskInfo) []moment {
 		return []moment{{colour: colour, text: "waits for a worker"}}
 	case refcache.Processing:
 		text := fmt.Sprintf("%s runs for %s on %s", attemptName(i.Attempt, i.Cycle, i.Cycle),
-			Short(time.Since(at(i.StartedAt))), Printable(i.Worker))
+			term.Short(time.Since(at(i.StartedAt))), term.Printable(i.Worker))
 		m := moment{at: at(i.StartedAt), colour: colour, text: text}
 		if i.Progress != nil {
 			m.below = progressText(*i.Progress)
 		}
 		return []moment{m}
 	case refcache.Retrying:
-		text := fmt.Sprintf("retry %d of %d is %s", i.RetryCount, i.MaxRetries, Ahead(at(i.NextRetryAt)))
+		text := fmt.Sprintf("retry %d of %d is %s", i.RetryCount, i.MaxRetries, term.Ahead(at(i.NextRetryAt)))
 		return []moment{{at: at(i.NextRetryAt), colour: colour, text: text}}
 	case refcache.Complete:
 		text := "complete"
 		if i.StartedAt != nil && i.CompletedAt != nil {
-			text = fmt.Sprintf("complete: %s took %s", attemptName(i.Attempt, i.Cycle, i.Cycle), Short(i.CompletedAt.Sub(*i.StartedAt)))
+			text = fmt.Sprintf("complete: %s took %s", attemptName(i.Attempt, i.Cycle, i.Cycle), term.Short(i.CompletedAt.Sub(*i.StartedAt)))
 		}
 		return []moment{{at: at(i.CompletedAt), colour: colour, text: text}}
 	}

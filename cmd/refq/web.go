@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 
+	"github.com/refq/refq/internal/term"
 	"github.com/refq/refq/internal/web/access"
 	"github.com/refq/refq/internal/web/api"
 	"github.com/refq/refq/internal/web/asynqmon"
@@ -128,14 +129,14 @@ func (a *app) announceWeb(s *site) error {
 	if a.asJSON {
 		return a.printObject(map[string]string{"web": s.url()})
 	}
-	p := page{Page{Screen: a.stdout}}
+	p := page{term.Page{Screen: a.stdout}}
 	p.site(s)
 	return p.Print()
 }
 
 // site says where to point a browser, and programs.
 func (p *page) site(s *site) {
-	p.Field("web", p.Paint(Bold, s.url()+"/")+"\n"+s.url()+api.Base+" for programs")
+	p.Field("web", p.Paint(term.Bold, s.url()+"/")+"\n"+s.url()+api.Base+" for programs")
 }
 
 // serveWeb serves the site until ctx ends.

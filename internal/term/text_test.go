@@ -1,4 +1,4 @@
-package main
+package term_test
 
 import (
 	"encoding/json"
@@ -9,6 +9,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/refq/refq/internal/term"
 )
 
 // FuzzText: nothing of others' text acts on a terminal, and JSON keeps its meaning.
@@ -17,15 +19,15 @@ func FuzzText(f *testing.F) {
 		f.Add(seed, 10)
 	}
 	f.Fuzz(func(t *testing.T, text string, columns int) {
-		for name, shown := range map[string]string{"printable": Printable(text), "oneLine": OneLine(text), "json": strings.ReplaceAll(string(PrintableJSON([]byte(text))), "\n", "")} {
+		for name, shown := range map[string]string{"printable": term.Printable(text), "oneLine": term.OneLine(text), "json": strings.ReplaceAll(string(term.PrintableJSON([]byte(text))), "\n", "")} {
 			require.True(t, utf8.ValidString(shown), name)
 			require.Equal(t, -1, strings.IndexFunc(shown, func(r rune) bool { return !unicode.IsGraphic(r) }), "%s: %q", name, shown)
 		}
-		require.LessOrEqual(t, utf8.RuneCountInString(Cut(Printable(text), columns)), utf8.RuneCountInString(Printable(text))+1)
+		require.LessOrEqual(t, utf8.RuneCountInString(term.Cut(term.Printable(text), columns)), utf8.RuneCountInString(term.Printable(text))+1)
 		if !json.Valid([]byte(text)) || !utf8.ValidString(text) {
 			return
 		}
-		require.Equal(t, meaning(t, text), meaning(t, string(PrintableJSON([]byte(text)))))
+		require.Equal(t, meaning(t, text), meaning(t, string(term.PrintableJSON([]byte(text)))))
 	})
 }
 
@@ -44,13 +46,13 @@ func TestDurationsAreShort(t *testing.T) {
 		-time.Second: "0ms", 999 * time.Millisecond: "999ms", 1500 * time.Millisecond: "1.5s", 12345 * time.Millisecond: "12s",
 		125 * time.Second: "2m5s", time.Hour: "1h", 3*time.Hour + 5*time.Minute: "3h5m", 7 * 24 * time.Hour: "7d",
 	} {
-		require.Equal(t, want, Short(d))
+		require.Equal(t, want, term.Short(d))
 	}
 	for d, want := range map[time.Duration]string{
 		0: "0s", 5 * time.Minute: "5m", 10 * time.Minute: "10m", 168 * time.Hour: "168h", time.Hour + time.Second: "1h0m1s",
 		20 * time.Second: "20s", 100 * time.Millisecond: "100ms",
 	} {
-		require.Equal(t, want, Exact(d))
+		require.Equal(t, want, term.Exact(d))
 	}
 }
 
@@ -68,6 +70,6 @@ func TestLongLinesBreakBetweenWords(t *testing.T) {
 		{"漢字は二桁 漢字は二桁 x", 20, []string{"漢字は二桁", "漢字は二桁 x"}},
 		{"", 20, []string{""}},
 	} {
-		require.Equal(t, c.want, Wrap(c.text, c.columns), c.text)
+		require.Equal(t, c.want, term.Wrap(c.text, c.columns), c.text)
 	}
 }
