@@ -1,18 +1,9 @@
 package main
 
 import (
-	"context"
-	"fmt"
-	"log/slog"
-	"sync/atomic"
-	"time"
+	"errors"
 
 	"github.com/spf13/cobra"
-
-	"github.com/refq/refq/internal/memredis"
-	"github.com/refq/refq/internal/term"
-	"github.com/refq/refq/producer"
-	"github.com/refq/refq/worker"
 )
 
 func newDemo(a *app) *cobra.Command {
@@ -24,101 +15,11 @@ progress, and a service that is down. Redis, worker and producer are all in this
 process; nothing is configured, nothing is left behind.`,
 		Args: takes(0, -1, "files to count"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return demo(cmd.Context(), a.stdout, args)
-		},
-	}
-}
-
-// demo tells what refq does in four chapters, and does it: with an in-memory Redis, a worker and a producer in this
-// process. It ends early when ctx does.
-func demo(ctx context.Context, out *term.Screen, paths []string) error {
-	files, err := lookAtFiles(paths)
-	if err != nil {
-		return err
-	}
-	server, err := memredis.New()
-	if err != nil {
-		return err
-	}
-	defer server.Close()
-	rdb := server.Client()
-	defer rdb.Close()
-	p := producer.New(rdb, producer.Config{})
-	defer p.Close()
-	w := worker.New(rdb, worker.Config{ShutdownTimeout: 400 * time.Millisecond, Logger: slog.New(slog.DiscardHandler)})
-
-	s := &show{story: story{out}, p: p}
-	s.handle(w)
-	return whileRunning(ctx, w, func(ctx context.Context) error { return s.tell(ctx, files) })
-}
-
-// whileRunning calls do while w runs, and ends do's context if w stops early.
-func whileRunning(ctx context.Context, w *worker.Worker, do func(context.Context) error) error {
-	ctx, stop := context.WithCancelCause(ctx)
-	stopped := make(chan error, 1)
-	go func() {
-		err := w.Run(ctx)
-		stop(err)
-		stopped <- err
-	}()
-	err := do(ctx)
-	stop(nil)
-	if failed := <-stopped; failed != nil {
-		return failed
-	}
-	return err
-}
-
-// show is the demo on stage.
-type show struct {
-	story
-	p        *producer.Producer
-	counted  atomic.Int64 // executions of countFile
-	exchange exchange
-}
-
-// handle registers the functions of all chapters.
-func (s *show) handle(w *worker.Worker) {
-	countFile, rateNow := s.countFile, s.exchange.rateNow
-	worker.Handle(w, CountFile, countFile)
-	worker.Handle(w, Charge, charge)
-	worker.Handle(w, Print, printAlbum)
-	worker.Handle(w, Rate, rateNow)
-}
-
-func (s *show) tell(ctx context.Context, files []File) error {
-	began := time.Now()
-	s.say(
-		"refq makes cached calls: a call is executed once, by some worker; it is",
-		"retried when it fails; and when it is made again, the cache answers.",
-		"",
-		"Here caller, worker and an in-memory Redis share this process. In production",
-		"they run on many hosts, and the code is the same.",
-	)
-	for _, chapter := range []func(context.Context) error{
-		func(ctx context.Context) error { return s.tellCaching(ctx, files) },
-		s.tellRetries,
-		s.tellProgress,
-		s.tellOutage,
-	} {
-		if err := chapter(ctx); err != nil {
+			err := Tell(cmd.Context(), a.stdout, args)
+			if wrong, ok := errors.AsType[*FileError](err); ok {
+				return &usageError{wrong}
+			}
 			return err
-		}
-	}
-	s.say("", "",
-		fmt.Sprintf("That was refq, in %s. To go on: refq init writes a config.yaml with a", brief(time.Since(began))),
-		"sample function, a shell script; refq dev starts Redis and a worker for it.")
-	return nil
-}
-
-// pause waits for d. If ctx ends first, the error is the reason.
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
+		},
 	}
 }

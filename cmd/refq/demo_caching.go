@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -71,6 +72,22 @@ func (c *counter) Write(block []byte) (int, error) {
 
 const defaultFile = "README.md"
 
+// FileError says why a file cannot be counted.
+type FileError struct {
+	Path string
+	Err  error
+}
+
+func (e *FileError) Error() string {
+	if e.Path == defaultFile && errors.Is(e.Err, fs.ErrNotExist) {
+		return fmt.Sprintf("there is no %s here: name files to count, as in refq demo go.mod", defaultFile)
+	}
+	return fmt.Sprintf("cannot count %q: %v", e.Path, e.Err)
+}
+
+// Unwrap returns the cause, which does not name the file.
+func (e *FileError) Unwrap() error { return e.Err }
+
 // lookAtFiles makes sure, before anything is called, that all files can be read.
 func lookAtFiles(paths []string) ([]File, error) {
 	if len(paths) == 0 {
@@ -79,14 +96,10 @@ func lookAtFiles(paths []string) ([]File, error) {
 	files := make([]File, len(paths))
 	for i, path := range paths {
 		info, err := readable(path)
-		switch {
-		case err == nil:
-			files[i] = File{Path: path, Size: info.Size(), Modified: info.ModTime()}
-		case path == defaultFile && errors.Is(err, fs.ErrNotExist):
-			return nil, usagef("there is no %s here: name files to count, as in refq demo go.mod", defaultFile)
-		default:
-			return nil, usagef("cannot count %q: %w", path, err)
+		if err != nil {
+			return nil, &FileError{path, err}
 		}
+		files[i] = File{Path: path, Size: info.Size(), Modified: info.ModTime()}
 	}
 	return files, nil
 }
@@ -130,7 +143,7 @@ func (s *show) tellCaching(ctx context.Context, files []File) error {
 		s.answer("  %s, %s, %s", term.Plural(v.Lines, "line", "lines"), term.Plural(v.Words, "word", "words"), term.Plural(v.Bytes, "byte", "bytes"))
 		s.answer("  sha256 %s", v.SHA256)
 	})
-	s.say("", s.tally(len(files))+".", "", "The same again:")
+	s.say("", s.executions(len(files))+".", "", "The same again:")
 	s.code(`res, err := count(ctx, file)`)
 
 	again, err := s.countAll(ctx, files)
@@ -140,12 +153,12 @@ func (s *show) tellCaching(ctx context.Context, files []File) error {
 	s.eachOf(again, func(c counted) {
 		s.answer("%s in %s: %s", s.status(c.res.Status), brief(c.took), fileName(c.file.Path))
 	})
-	s.say("", s.tally(2*len(files))+": the second time, the cache answered.")
+	s.say("", s.executions(2*len(files))+": the second time, the cache answered.")
 	return nil
 }
 
-// tally says how often the function was really run.
-func (s *show) tally(calls int) string {
+// executions says how often the function was really run.
+func (s *show) executions(calls int) string {
 	return term.Plural(calls, "call", "calls") + ", " + term.Plural(int(s.counted.Load()), "execution", "executions")
 }
 

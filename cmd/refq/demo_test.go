@@ -26,7 +26,7 @@ func tellDemo(t *testing.T, out term.Screen, paths ...string) string {
 	synctest.Test(t, func(t *testing.T) {
 		out.To = &printed
 		began := time.Now()
-		require.NoError(t, demo(t.Context(), &out, paths))
+		require.NoError(t, Tell(t.Context(), &out, paths))
 		require.Less(t, time.Since(began), 25*time.Second)
 	})
 	return printed.String()
@@ -111,7 +111,7 @@ func TestDemoHasABarAndColoursOnATerminal(t *testing.T) {
 func TestDemoShowsTheCallsThatItMakes(t *testing.T) {
 	t.Parallel()
 	var source strings.Builder
-	for _, name := range []string{"", "_caching", "_retries", "_progress", "_outage"} {
+	for _, name := range []string{"_show", "_caching", "_retries", "_progress", "_outage"} {
 		text, err := os.ReadFile("demo" + name + ".go")
 		require.NoError(t, err)
 		source.Write(regexp.MustCompile("`[^`]*`").ReplaceAll(text, nil)) // without the lines as they are shown
@@ -172,16 +172,16 @@ func TestDemoRefusesWhatItCannotCountBeforeItCallsAnything(t *testing.T) {
 		"":                            `cannot count ""`,
 	} {
 		var printed bytes.Buffer
-		err := demo(t.Context(), &term.Screen{To: &printed}, []string{writeFile(t, "fine", "a"), path})
+		err := Tell(t.Context(), &term.Screen{To: &printed}, []string{writeFile(t, "fine", "a"), path})
 		require.ErrorContains(t, err, want)
-		require.ErrorAs(t, err, new(*usageError))
+		require.ErrorAs(t, err, new(*FileError))
 		require.Empty(t, printed.String())
 	}
 }
 
 func TestDemoWithoutFilesWantsAREADME(t *testing.T) {
 	t.Chdir(t.TempDir())
-	err := demo(t.Context(), &term.Screen{To: new(bytes.Buffer)}, nil)
+	err := Tell(t.Context(), &term.Screen{To: new(bytes.Buffer)}, nil)
 	require.EqualError(t, err, "there is no README.md here: name files to count, as in refq demo go.mod")
 
 	require.NoError(t, os.WriteFile("README.md", []byte("hello"), 0o600))
@@ -211,7 +211,7 @@ func TestDemoEndsAtOnceWhenItIsInterrupted(t *testing.T) {
 			ctx, interrupt := context.WithTimeout(t.Context(), after)
 			defer interrupt()
 			began := time.Now()
-			err := demo(ctx, &term.Screen{To: new(bytes.Buffer), Terminal: true}, []string{path})
+			err := Tell(ctx, &term.Screen{To: new(bytes.Buffer), Terminal: true}, []string{path})
 			require.ErrorIs(t, err, context.DeadlineExceeded)
 			require.Less(t, time.Since(began)-after, time.Second)
 		})
