@@ -49,10 +49,11 @@ var arrows = map[string][]string{
 	"test/withredis":        {"internal/testkit/redisserver"},
 	"test/webload":          {".", "refcache", "producer", "worker"},
 	"internal/tracing/otlp": {},
+	"internal/demo":         {"refcache", "producer", "worker", "internal/memredis", "internal/term"},
 	"internal/term":         {"refcache"},
 	"cmd/refq": {".", "refcache", "monitor", "internal/codec", "producer", "worker", "internal/config", "internal/execfunc", "internal/memredis",
 		"internal/bench", "internal/tracing/otlp", "metrics", "internal/web/access", "internal/web/api", "internal/web/asynqmon", "internal/web/ui", "internal/web/live",
-		"internal/web/server", "internal/errpattern", "internal/term"},
+		"internal/web/server", "internal/errpattern", "internal/term", "internal/demo"},
 }
 
 // borders says which of our packages alone may import somebody else's, in code that is not a test.

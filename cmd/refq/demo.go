@@ -4,6 +4,8 @@ import (
 	"errors"
 
 	"github.com/spf13/cobra"
+
+	"github.com/refq/refq/internal/demo"
 )
 
 func newDemo(a *app) *cobra.Command {
@@ -15,8 +17,8 @@ progress, and a service that is down. Redis, worker and producer are all in this
 process; nothing is configured, nothing is left behind.`,
 		Args: takes(0, -1, "files to count"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			err := Tell(cmd.Context(), a.stdout, args)
-			if wrong, ok := errors.AsType[*FileError](err); ok {
+			err := demo.Tell(cmd.Context(), a.stdout, args)
+			if wrong, ok := errors.AsType[*demo.FileError](err); ok {
 				return &usageError{wrong}
 			}
 			return err

@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"bytes"
@@ -111,8 +111,8 @@ func TestDemoHasABarAndColoursOnATerminal(t *testing.T) {
 func TestDemoShowsTheCallsThatItMakes(t *testing.T) {
 	t.Parallel()
 	var source strings.Builder
-	for _, name := range []string{"_show", "_caching", "_retries", "_progress", "_outage"} {
-		text, err := os.ReadFile("demo" + name + ".go")
+	for _, name := range []string{"demo", "caching", "retries", "progress", "outage"} {
+		text, err := os.ReadFile(name + ".go")
 		require.NoError(t, err)
 		source.Write(regexp.MustCompile("`[^`]*`").ReplaceAll(text, nil)) // without the lines as they are shown
 	}
