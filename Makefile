@@ -13,7 +13,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: ## the whole story in one process: no Redis, nothing to install
-	go run ./cmd/refq demo
+	go run ./internal/cmd/demo
 
 # The tests of whole processes keep time with Redis timeouts: they have the machine to themselves.
 test: ## all tests, with the race detector where that can be had

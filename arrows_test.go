@@ -44,6 +44,7 @@ var arrows = map[string][]string{
 	"internal/web/live":            {"refcache", "producer"},
 	"internal/web/ui": {"refcache", "monitor", "internal/codec", "producer", "internal/config", "internal/redact", "internal/web/access", "internal/web/live",
 		"internal/web/server", "internal/errpattern"},
+	"internal/cmd/demo":     {"internal/demo", "internal/term"},
 	"internal/execfunc":     {"refcache", "internal/codec", "worker"},
 	"internal/bench":        {".", "refcache", "monitor", "producer", "worker", "internal/netproxy"},
 	"test/withredis":        {"internal/testkit/redisserver"},
@@ -64,6 +65,7 @@ var borders = map[string][]string{
 	"github.com/alicebob/miniredis": {"internal/memredis"},
 	"github.com/goccy/go-yaml":      {"internal/config"},
 	"github.com/spf13/cobra":        {"cmd/refq"},
+	"golang.org/x/term":             {"internal/term"},
 	"github.com/klauspost/compress": {"internal/store"},
 	"github.com/maypok86/otter":     {"producer"},
 	"github.com/prometheus/":        {"metrics"},
@@ -93,11 +95,9 @@ func TestPackagesImportOnlyWhatTheArrowsAllow(t *testing.T) {
 
 // What users link must not drag in what only the binary or the tests need.
 func TestLibrariesLinkNoToolsOfOthers(t *testing.T) {
-	out, err := exec.Command("go", "list", "-deps", "./refcache", "./producer", "./worker").Output()
-	require.NoError(t, err)
-	linked := strings.Fields(string(out))
-	require.Contains(t, linked, "github.com/redis/go-redis/v9")
-	for _, path := range linked {
+	all := linked(t, "./refcache", "./producer", "./worker")
+	require.Contains(t, all, "github.com/redis/go-redis/v9")
+	for _, path := range all {
 		for _, unwanted := range []string{"github.com/alicebob/", "github.com/goccy/", "github.com/hibiken/asynqmon",
 			"github.com/lmittmann/", "github.com/rogpeppe/", "github.com/stretchr/", "github.com/vbauerster/", "pgregory.net/",
 			"go.uber.org/goleak", "testing", "github.com/prometheus/", "google.golang.org/grpc", "go.opentelemetry.io/otel/sdk",
@@ -114,6 +114,26 @@ func ours(path string) (name string, ok bool) {
 		return ".", true
 	}
 	return strings.CutPrefix(path, module+"/")
+}
+
+// The program of make demo is built on its own, so it must stay small.
+func TestTheDemoLinksOnlyItsStory(t *testing.T) {
+	for _, path := range linked(t, "./internal/cmd/demo") {
+		for _, unwanted := range []string{module + "/internal/web", module + "/internal/config", module + "/internal/tracing/otlp",
+			module + "/internal/bench", module + "/internal/execfunc", module + "/metrics", module + "/cmd/refq", "github.com/spf13/cobra",
+			"github.com/goccy", "github.com/hibiken/asynqmon", "github.com/lmittmann", "github.com/prometheus",
+			"go.opentelemetry.io/otel/sdk", "go.opentelemetry.io/otel/exporters", "go.opentelemetry.io/proto",
+			"google.golang.org/grpc"} {
+			require.False(t, path == unwanted || strings.HasPrefix(path, unwanted+"/"), "the demo links %s", path)
+		}
+	}
+}
+
+// linked lists all packages that a program with these packages consists of.
+func linked(t *testing.T, packages ...string) []string {
+	out, err := exec.Command("go", append([]string{"list", "-deps"}, packages...)...).Output()
+	require.NoError(t, err)
+	return strings.Fields(string(out))
 }
 
 func imports(t *testing.T) map[string][]string {

@@ -4,16 +4,14 @@ import (
 	"bufio"
 	"context"
 	"fmt"
-	"os"
 	"strings"
 
-	xterm "golang.org/x/term"
+	"github.com/refq/refq/internal/term"
 )
 
 // canAsk reports whether there is a person at a terminal.
 func (a *app) canAsk() bool {
-	f, ok := a.stdin.(*os.File)
-	return ok && xterm.IsTerminal(int(f.Fd())) && a.stderr.Terminal
+	return term.IsTerminal(a.stdin) && a.stderr.Terminal
 }
 
 // ask asks a person, who must say yes.

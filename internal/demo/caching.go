@@ -72,7 +72,7 @@ func (c *counter) Write(block []byte) (int, error) {
 
 const defaultFile = "README.md"
 
-// FileError says why a file cannot be counted.
+// FileError says which file cannot be counted, and why.
 type FileError struct {
 	Path string
 	Err  error

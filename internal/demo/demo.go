@@ -1,3 +1,4 @@
+// Package demo tells what refq does, and does it meanwhile: the story of refq demo.
 package demo
 
 import (
@@ -13,8 +14,9 @@ import (
 	"github.com/refq/refq/worker"
 )
 
-// Tell tells what refq does in four chapters, and does it: with an in-memory Redis, a worker and a producer in this
-// process. It ends early when ctx does. A *FileError is returned before anything is printed.
+// Tell prints what refq does in four chapters, and does it: with an in-memory Redis, a worker and a producer in this
+// process. The first chapter counts the files at paths; without any, it counts README.md. A file that cannot be counted
+// is a *FileError, and nothing is printed then. When ctx ends, Tell returns its cause within a second.
 func Tell(ctx context.Context, out *term.Screen, paths []string) error {
 	files, err := lookAtFiles(paths)
 	if err != nil {

@@ -6,18 +6,20 @@ import (
 	"github.com/mattn/go-runewidth"
 )
 
-// Table is text in aligned columns. Cells hold no colour; colours says which a row's cells get.
+// Table is text in aligned columns. The zero value is an empty table.
 type Table struct {
 	rows    [][]string
-	colours [][]string
+	colours [][]string // of the cells, which hold none themselves
 }
 
+// Add appends a row. Its cells get the colours that stand at their index; "" or none: no colour. All rows have as many
+// cells as the first.
 func (t *Table) Add(colours []string, cells ...string) {
 	t.rows = append(t.rows, cells)
 	t.colours = append(t.colours, colours)
 }
 
-// Header adds a row in faint capitals.
+// Header appends a row in a faint colour.
 func (t *Table) Header(cells ...string) {
 	var colours []string
 	for range cells {
@@ -26,7 +28,7 @@ func (t *Table) Header(cells ...string) {
 	t.Add(colours, cells...)
 }
 
-// DropFirst removes the first column.
+// DropFirst removes the first column from the cells of all rows; colours stay.
 func (t *Table) DropFirst() {
 	for i := range t.rows {
 		t.rows[i] = t.rows[i][1:]

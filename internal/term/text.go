@@ -11,13 +11,13 @@ import (
 	"github.com/mattn/go-runewidth"
 )
 
-// OneLine makes others' text safe to print, on one line: whatever could move the cursor or hide text is escaped.
+// OneLine makes others' text safe to print, on one line: what could move the cursor or hide text is escaped.
 func OneLine(s string) string {
 	s = strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
 	return Printable(s)
 }
 
-// Printable escapes all that is not graphic, line breaks too.
+// Printable makes others' text safe to print: all that is not graphic is escaped, line breaks too.
 func Printable(s string) string {
 	var b strings.Builder
 	for _, r := range s {
