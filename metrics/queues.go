@@ -13,7 +13,7 @@ import (
 const (
 	// queuesFresh is how long what was read is shown: a scrape more, or a second Prometheus, costs Redis nothing.
 	queuesFresh = 10 * time.Second
-	mostQueues  = 100
+	maxQueues   = 100
 )
 
 // queues reads the sizes of queues: those that the worker serves, or all when there is no worker.
@@ -50,14 +50,14 @@ func (q *queues) read() map[string]store.Sizes {
 func (q *queues) names(ctx context.Context) []string {
 	if q.worker != nil {
 		names := q.worker.Queues()
-		return names[:min(len(names), mostQueues)]
+		return names[:min(len(names), maxQueues)]
 	}
 	names, err := q.store.Queues(ctx)
 	if err != nil {
 		return nil // counted, too
 	}
 	slices.Sort(names)
-	return names[:min(len(names), mostQueues)]
+	return names[:min(len(names), maxQueues)]
 }
 
 func withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {

@@ -12,8 +12,8 @@ const (
 	pendingLong = time.Minute
 	// archiveFull: asynq cuts its archive at 9,999 entries.
 	archiveFull = 9_000
-	// mostNamed is how many things of a kind a finding names.
-	mostNamed = 3
+	// maxNamed is how many things of a kind a finding names.
+	maxNamed = 3
 )
 
 func (h Health) living() []WorkerHealth {
@@ -56,8 +56,8 @@ func (h Health) workers() Finding {
 
 // named lists a few names.
 func named(names []string) string {
-	if len(names) > mostNamed {
-		return fmt.Sprintf("%s and %d more", strings.Join(names[:mostNamed], ", "), len(names)-mostNamed)
+	if len(names) > maxNamed {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:maxNamed], ", "), len(names)-maxNamed)
 	}
 	return strings.Join(names, ", ")
 }

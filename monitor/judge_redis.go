@@ -155,8 +155,8 @@ func (h Health) permissions() Finding {
 		facts = append(facts, "channels "+named(channels))
 	}
 	facts = append(facts, partly...)
-	if more := len(facts) - mostNamed; more > 1 {
-		facts = append(facts[:mostNamed], fmt.Sprintf("and %d more", more))
+	if more := len(facts) - maxNamed; more > 1 {
+		facts = append(facts[:maxNamed], fmt.Sprintf("and %d more", more))
 	}
 	untried := ""
 	if slices.Contains(bare, "EVAL") || slices.Contains(bare, "EVALSHA") {

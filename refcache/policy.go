@@ -47,7 +47,7 @@ const DefaultNamespace = "default"
 // MaxLost is how many lost attempts a cycle survives: the next loss fails the task.
 const MaxLost = 3
 
-const mostRetries = 10_000
+const maxRetries = 10_000
 
 // Delay returns the wait before the next attempt when n retries have been done before (0 first):
 // RetryDelay * BackoffFactor^n, bounded as [Policy.Jittered] does. It never overflows.
@@ -111,8 +111,8 @@ func (p Policy) checkFields() error {
 	switch {
 	case p.Version < 1:
 		return fmt.Errorf("version is %d, must be at least 1", p.Version)
-	case p.MaxRetries > mostRetries:
-		return fmt.Errorf("max_retries is %d, must be at most %d", p.MaxRetries, mostRetries)
+	case p.MaxRetries > maxRetries:
+		return fmt.Errorf("max_retries is %d, must be at most %d", p.MaxRetries, maxRetries)
 	case !(p.BackoffFactor >= 1) || math.IsInf(p.BackoffFactor, 1):
 		return fmt.Errorf("retry_backoff_factor is %v, must be finite and at least 1", p.BackoffFactor)
 	case !(p.RetryJitter <= 1):

@@ -32,7 +32,7 @@ func (r Ref) Hash() string {
 
 // Names are checked at every call, which a regular expression would make noticeably slower.
 
-const mostName = 128
+const maxName = 128
 
 func validName(s string) bool {
 	for i := range len(s) {
@@ -40,7 +40,7 @@ func validName(s string) bool {
 			return false
 		}
 	}
-	return 0 < len(s) && len(s) <= mostName
+	return 0 < len(s) && len(s) <= maxName
 }
 
 func validQueue(s string) bool {

@@ -23,7 +23,7 @@ type each struct {
 	format refcache.Format
 	lines  *lines
 	bar    *bulkBar
-	done   eachTally
+	done   eachCount
 }
 
 func (a *app) callEach(ctx context.Context, name string, plan callPlan) error {
@@ -180,13 +180,13 @@ func (e *each) stopped(read int) string {
 		" read; the calls that were made go on, and the same input again runs none of them twice"
 }
 
-// eachTally counts the answers.
-type eachTally struct {
+// eachCount counts the answers.
+type eachCount struct {
 	complete, failed, cancelled, inFlight int
 	errors                                int
 }
 
-func (t *eachTally) add(s refcache.Status) {
+func (t *eachCount) add(s refcache.Status) {
 	switch s {
 	case refcache.Complete:
 		t.complete++
@@ -199,10 +199,10 @@ func (t *eachTally) add(s refcache.Status) {
 	}
 }
 
-func (t *eachTally) without() int { return t.failed + t.cancelled + t.inFlight + t.errors }
-func (t *eachTally) answers() int { return t.complete + t.without() }
+func (t *eachCount) without() int { return t.failed + t.cancelled + t.inFlight + t.errors }
+func (t *eachCount) answers() int { return t.complete + t.without() }
 
-func (t *eachTally) sentence() string {
+func (t *eachCount) sentence() string {
 	var parts []string
 	for _, kind := range []struct {
 		n    int
@@ -216,7 +216,7 @@ func (t *eachTally) sentence() string {
 }
 
 // exit is that of the worst status.
-func (t *eachTally) exit() error {
+func (t *eachCount) exit() error {
 	switch {
 	case t.cancelled > 0:
 		return exitStatus(exitCancelled)

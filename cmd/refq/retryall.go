@@ -100,7 +100,7 @@ func (b bulk) retry(ctx context.Context, expected int) error {
 	if b.fresh {
 		options = append(options, producer.FreshBudget())
 	}
-	var done tally
+	var done retriedCount
 	var ended, unwritten error
 	for r, err := range b.producer.RetryAll(walk, b.filter, options...) {
 		if err != nil {
@@ -124,7 +124,7 @@ func (b bulk) retry(ctx context.Context, expected int) error {
 }
 
 // concludeAll says how many were retried, and why the others were not.
-func (b bulk) concludeAll(ctx context.Context, done tally, ended error) error {
+func (b bulk) concludeAll(ctx context.Context, done retriedCount, ended error) error {
 	switch {
 	case ended == nil:
 		b.notice("%s", done.sentence())
@@ -202,13 +202,13 @@ func whyNot(r producer.Retried) string {
 	}
 }
 
-// tally counts what became of the calls.
-type tally struct {
+// retriedCount counts what became of the calls.
+type retriedCount struct {
 	accepted, unqueued int
 	because            [len(refusals)]int
 }
 
-func (t *tally) add(r producer.Retried) {
+func (t *retriedCount) add(r producer.Retried) {
 	if !r.Accepted() {
 		t.because[refusal(r.Err)]++
 		return
@@ -219,14 +219,14 @@ func (t *tally) add(r producer.Retried) {
 	}
 }
 
-func (t *tally) refused() (n int) {
+func (t *retriedCount) refused() (n int) {
 	for _, some := range t.because {
 		n += some
 	}
 	return n
 }
 
-func (t *tally) sentence() string {
+func (t *retriedCount) sentence() string {
 	text := "retried " + term.Plural(t.accepted, "call", "calls")
 	if t.unqueued > 0 {
 		text += fmt.Sprintf(" (%s stored, not queued; a worker's sweep queues them)", term.Number(t.unqueued))

@@ -130,7 +130,7 @@ func TestFailuresAreCountedInBoundedMemory(t *testing.T) {
 
 func TestEachReasonNotToRetryHasAWord(t *testing.T) {
 	t.Parallel()
-	var done tally
+	var done retriedCount
 	for _, err := range []error{nil, refcache.ErrNotQueued, refcache.ErrRetriesExhausted, refcache.ErrNotFailed,
 		refcache.ErrTaskNotFound, refcache.ErrUnreadable, io.ErrUnexpectedEOF} {
 		done.add(producer.Retried{Err: err})

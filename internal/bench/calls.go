@@ -27,7 +27,7 @@ const bare = len(`{"id":"0000000000","pad":""}`)
 // padding is text that compresses no better than people's does.
 var padding = sync.OnceValue(func() string {
 	var b strings.Builder
-	for b.Len() < mostPayload {
+	for b.Len() < maxPayload {
 		b.WriteString(rand.Text())
 	}
 	return b.String()

@@ -33,7 +33,7 @@ func refqDrain(ctx context.Context, g *ground) (reading, error) {
 	f := g.function("echo", g.queue)
 	c := g.newCaller(f)
 	defer c.close()
-	all := newTally(g.options.Calls)
+	all := newCountdown(g.options.Calls)
 	return g.drain(ctx, all, c.submit, func(ctx context.Context, do func(context.Context) error) error {
 		return g.withWorker(ctx, func(w *worker.Worker) {
 			worker.Handle(w, f, func(_ context.Context, in parcel) (parcel, error) {
@@ -46,13 +46,13 @@ func refqDrain(ctx context.Context, g *ground) (reading, error) {
 
 func asynqDrain(ctx context.Context, g *ground) (reading, error) {
 	b := g.newBareAsynq()
-	all := newTally(g.options.Calls)
+	all := newCountdown(g.options.Calls)
 	b.handled = all.add
 	return g.drain(ctx, all, b.submit, b.withServer)
 }
 
 // drain measures how fast a worker, from its start on, works off what was submitted before.
-func (g *ground) drain(ctx context.Context, all *tally, submit func(context.Context, int) error,
+func (g *ground) drain(ctx context.Context, all *countdown, submit func(context.Context, int) error,
 	while func(context.Context, func(context.Context) error) error) (reading, error) {
 	n := g.options.Calls
 	if _, err := load(ctx, g.options.Callers[0], n, submit); err != nil {
@@ -76,26 +76,26 @@ func (g *ground) drain(ctx context.Context, all *tally, submit func(context.Cont
 	return used.perCall(n), errors.Join(err, failed)
 }
 
-// tally waits until so many have been counted.
-type tally struct {
+// countdown waits until so many have been counted.
+type countdown struct {
 	left atomic.Int64
 	done chan struct{}
 	end  sync.Once
 }
 
-func newTally(n int) *tally {
-	t := &tally{done: make(chan struct{})}
+func newCountdown(n int) *countdown {
+	t := &countdown{done: make(chan struct{})}
 	t.left.Store(int64(n))
 	return t
 }
 
-func (t *tally) add() {
+func (t *countdown) add() {
 	if t.left.Add(-1) <= 0 {
 		t.end.Do(func() { close(t.done) })
 	}
 }
 
-func (t *tally) wait(ctx context.Context) error {
+func (t *countdown) wait(ctx context.Context) error {
 	select {
 	case <-t.done:
 		return nil

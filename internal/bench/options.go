@@ -33,7 +33,7 @@ var Quick = Options{Calls: 1000, Callers: []int{16}, Concurrency: 16, Payload: 1
 
 const (
 	leastPayload = 64 // room for what tells the calls apart
-	mostPayload  = 1 << 20
+	maxPayload   = 1 << 20
 )
 
 // Check says what of the options cannot be.
@@ -58,8 +58,8 @@ func (o Options) Check() error {
 	switch {
 	case len(o.Callers) == 0:
 		return fmt.Errorf("--callers is empty, must be a number or more")
-	case o.Payload > mostPayload:
-		return fmt.Errorf("--payload is %d, must be at most %d", o.Payload, mostPayload)
+	case o.Payload > maxPayload:
+		return fmt.Errorf("--payload is %d, must be at most %d", o.Payload, maxPayload)
 	case o.Delay < 0:
 		return fmt.Errorf("--delay is %v, must not be negative", o.Delay)
 	case o.Baseline != "" && o.Baseline != asynqSide:

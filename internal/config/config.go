@@ -175,7 +175,7 @@ func (o Options) path() (path, namedBy string) {
 
 func (o Options) readFile(c *Config) error {
 	path, namedBy := o.path()
-	text, err := readAtMost(path, mostFile)
+	text, err := readAtMost(path, maxFile)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && namedBy == "":
 		return nil
@@ -198,8 +198,8 @@ func (o Options) readFile(c *Config) error {
 	return nil
 }
 
-// mostFile is far more than any configuration needs, in bytes.
-const mostFile = 1 << 20
+// maxFile is far more than any configuration needs, in bytes.
+const maxFile = 1 << 20
 
 // readAtMost refuses a longer file without reading all of it, which may have no end.
 func readAtMost(path string, most int64) ([]byte, error) {

@@ -18,8 +18,8 @@ import (
 const Varying = "…"
 
 const (
-	mostGroups  = 1000 // that are kept apart, however many there are
-	mostPattern = 300  // bytes of a pattern
+	maxGroups  = 1000 // that are kept apart, however many there are
+	maxPattern = 300  // bytes of a pattern
 )
 
 // codes are numbers that say what went wrong, not where: they stay.
@@ -47,7 +47,7 @@ func Line(text string) string {
 // Pattern is the [Line] of an error with [Varying] in place of what varies. Errors of one Pattern are alike. It has 300
 // bytes at most.
 func Pattern(text string) string {
-	line := cut(Line(text), 4*mostPattern) // what varies is mostly longer than what stands for it
+	line := cut(Line(text), 4*maxPattern) // what varies is mostly longer than what stands for it
 	line = parts.ReplaceAllStringFunc(line, func(part string) string {
 		switch {
 		case code.MatchString(part), !strings.ContainsAny(part, `0123456789"`): // "defaced" is a word
@@ -57,7 +57,7 @@ func Pattern(text string) string {
 		}
 		return Varying
 	})
-	return cut(line, mostPattern)
+	return cut(line, maxPattern)
 }
 
 // Piece is the longest text that all errors of a pattern have in them: what a filter by error may ask for. It does not
@@ -116,7 +116,7 @@ func (g *Groups) Add(info refcache.TaskInfo) {
 		k.pattern = Unreadable
 	}
 	group, known := g.groups[k]
-	if !known && len(g.groups) == mostGroups {
+	if !known && len(g.groups) == maxGroups {
 		g.Others++
 		return
 	}

@@ -20,8 +20,8 @@ var cuts = scenario{
 	run:    cutConnections,
 }
 
-// mostCarried is how many bytes a connection carries at most before it is cut: those of some ten calls.
-const mostCarried = 60_000
+// maxCarried is how many bytes a connection carries at most before it is cut: those of some ten calls.
+const maxCarried = 60_000
 
 func cutConnections(ctx context.Context, s *stage) (r report, err error) {
 	proxy, err := netproxy.Listen(s.redis.Addr)
@@ -32,7 +32,7 @@ func cutConnections(ctx context.Context, s *stage) (r report, err error) {
 	var conns atomic.Int64
 	proxy.SetLifetime(func() int64 {
 		conns.Add(1)
-		return rand.Int64N(mostCarried) // which connection is made when is chance, whatever the seed
+		return rand.Int64N(maxCarried) // which connection is made when is chance, whatever the seed
 	})
 	s.brief.Redis = s.url(proxy.Addr()) // the director's own way stays direct
 	if _, err := s.startWorkers(ctx, 3); err != nil {
@@ -61,7 +61,7 @@ func cutConnections(ctx context.Context, s *stage) (r report, err error) {
 	}
 	r.showAccount(a)
 	r.show(a.calls == calls, "%d connections cut, each after less than %d bytes; %d attempts lost, as their claim's answer was cut",
-		conns.Load(), mostCarried, a.lost)
+		conns.Load(), maxCarried, a.lost)
 	n, said, err := s.refusals()
 	if err != nil {
 		return r, err

@@ -216,8 +216,8 @@ func (s *stage) memory(ctx context.Context) (f footprint, err error) {
 }
 
 const (
-	mostOurs   = 16 << 10 // of what is left of refq: the workers, and what the sweeps note
-	mostGrowth = 3 << 20  // of all that is not asynq's: buffers of connections, among others
+	maxOurs   = 16 << 10 // of what is left of refq: the workers, and what the sweeps note
+	maxGrowth = 3 << 20  // of all that is not asynq's: buffers of connections, among others
 )
 
 // showMemory waits until everything has expired, and compares.
@@ -226,13 +226,13 @@ func (s *stage) showMemory(ctx context.Context, r *report, before footprint) err
 	err := s.until(ctx, "all has expired", func() (ok bool, err error) {
 		time.Sleep(time.Second)
 		after, err = s.memory(ctx)
-		return err == nil && after.records == 0 && after.ours <= mostOurs, err
+		return err == nil && after.records == 0 && after.ours <= maxOurs, err
 	})
 	if err != nil {
 		return err
 	}
 	growth := after.used - after.asynqs - (before.used - before.asynqs)
-	r.show(growth <= mostGrowth, "after the TTLs refq's keys take %d B; Redis as a whole %+d KiB, asynq's own archive of %d KiB apart",
+	r.show(growth <= maxGrowth, "after the TTLs refq's keys take %d B; Redis as a whole %+d KiB, asynq's own archive of %d KiB apart",
 		after.ours, growth>>10, after.asynqs>>10)
 	return nil
 }

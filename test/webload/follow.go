@@ -86,14 +86,14 @@ func (l load) follow(ctx context.Context, rdb redis.UniversalClient, s *site) er
 		return errors.New("viewers heard of nothing")
 	case during != 1:
 		return fmt.Errorf("%d subscriptions for %d viewers: it must be one", during, l.viewers)
-	case peak-memory > mostMemory:
-		return fmt.Errorf("memory grew by %d MiB, more than %d", peak-memory, mostMemory)
+	case peak-memory > maxMemory:
+		return fmt.Errorf("memory grew by %d MiB, more than %d", peak-memory, maxMemory)
 	}
 	return nil
 }
 
-// mostMemory is how much more memory the viewers may cost, in MiB.
-const mostMemory = 100
+// maxMemory is how much more memory the viewers may cost, in MiB.
+const maxMemory = 100
 
 // view is one browser on one page.
 func (s *site) view(ctx context.Context, client *http.Client, page string, events *atomic.Int64) error {

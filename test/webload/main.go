@@ -24,8 +24,8 @@ type load struct {
 	watch                time.Duration
 }
 
-// mostPage is how long 19 of 20 pages may take at most.
-const mostPage = 300 * time.Millisecond
+// maxPage is how long 19 of 20 pages may take at most.
+const maxPage = 300 * time.Millisecond
 
 func main() {
 	var l load

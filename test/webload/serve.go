@@ -117,8 +117,8 @@ func (s *site) ask(ctx context.Context, calls made, n int) error {
 		slices.Sort(took)
 		p95 := took[n*95/100]
 		fmt.Printf("| %s | %.1f ms | %.1f ms | %.1f ms | %d |\n", page.what, ms(took[n/2]), ms(p95), ms(took[n-1]), size>>10)
-		if p95 > mostPage {
-			late = fmt.Errorf("%s took %v, more than %v", page.path, p95, mostPage)
+		if p95 > maxPage {
+			late = fmt.Errorf("%s took %v, more than %v", page.path, p95, maxPage)
 		}
 	}
 	return late

@@ -22,7 +22,7 @@ const Base = "/api/v1"
 const (
 	requestTimeout = 20 * time.Second // for what does not wait: less than the server's
 	writeTimeout   = 30 * time.Second // to read an answer that was waited for, and each piece of a stream
-	mostFraming    = 64 << 10         // what may stand around the arguments in a request, in bytes
+	maxFraming     = 64 << 10         // what may stand around the arguments in a request, in bytes
 )
 
 // API answers requests below [Base]. It may be used concurrently.
@@ -77,7 +77,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.mux.ServeHTT
 // handler is an operation within its limits. What it returns as an error is answered as a problem, unless it has begun to
 // answer already.
 func (a *API) handler(handle func(*API, http.ResponseWriter, *http.Request) error) http.Handler {
-	limited := access.Limit(a.operation(handle), int64(a.cfg.MaxArgs)+mostFraming, requestTimeout)
+	limited := access.Limit(a.operation(handle), int64(a.cfg.MaxArgs)+maxFraming, requestTimeout)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		slots := a.quick

@@ -64,7 +64,7 @@ func (a *API) batch(w http.ResponseWriter, r *http.Request) error {
 	}
 	traced := tracing.Incoming(ctx, r.Header)
 	b := batch{api: a, w: w, wait: wait, format: format, slots: make(chan struct{}, batchAtOnce), stop: cancel}
-	lines := lineReader{bufio.NewReader(r.Body), a.cfg.MaxArgs + mostFraming}
+	lines := lineReader{bufio.NewReader(r.Body), a.cfg.MaxArgs + maxFraming}
 	for n := 1; ; n++ {
 		_ = rc.SetReadDeadline(time.Now().Add(batchPatient)) // fails if the connection has, which the reader notices
 		if ctx.Err() != nil {

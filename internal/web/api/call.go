@@ -175,7 +175,7 @@ func (a *API) call(w http.ResponseWriter, r *http.Request) error {
 
 // body reads the whole of a request.
 func (a *API) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	most := int64(a.cfg.MaxArgs) + mostFraming
+	most := int64(a.cfg.MaxArgs) + maxFraming
 	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most))
 	if _, tooLong := errors.AsType[*http.MaxBytesError](err); tooLong {
 		return nil, fmt.Errorf("%w: the request has more than %d bytes, which max_args of %d allows", refcache.ErrArgsTooLarge, most, a.cfg.MaxArgs)

@@ -14,7 +14,7 @@ import (
 
 const (
 	usualPage = 50
-	mostPage  = 500
+	maxPage   = 500
 )
 
 // page is a part of a list, as clients get it.
@@ -34,7 +34,7 @@ func (a *API) list(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	limit, err := whole(values, "limit", usualPage, mostPage)
+	limit, err := whole(values, "limit", usualPage, maxPage)
 	if err != nil {
 		return err
 	}

@@ -19,8 +19,8 @@ import (
 )
 
 const (
-	mostShown     = 2 << 10         // bytes of arguments, and of a result: they stand in tables
-	mostLine      = 200             // runes of an error
+	maxShown      = 2 << 10         // bytes of arguments, and of a result: they stand in tables
+	maxLine       = 200             // runes of an error
 	lookupTimeout = time.Second     // asynqmon waits for one task after the other
 	lookupPause   = 5 * time.Second // after Redis did not answer
 	lookupCost    = 1 << 10         // bytes besides arguments and result
@@ -105,8 +105,8 @@ func (p *payloads) value(raw []byte) string {
 	} else if text = p.redact.Text(string(raw)); !isText(text) {
 		return fmt.Sprintf("// %d bytes that are no text", len(raw))
 	}
-	if len(text) > mostShown {
-		text = strings.ToValidUTF8(text[:mostShown], "") + fmt.Sprintf("\n// and so on, %d bytes in all", len(raw))
+	if len(text) > maxShown {
+		text = strings.ToValidUTF8(text[:maxShown], "") + fmt.Sprintf("\n// and so on, %d bytes in all", len(raw))
 	}
 	return text
 }
@@ -118,8 +118,8 @@ func isText(s string) bool {
 // line is the start of a text on one line.
 func line(s string) string {
 	words := []rune(strings.Join(strings.FieldsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }), " "))
-	if len(words) > mostLine {
-		return string(words[:mostLine]) + " …"
+	if len(words) > maxLine {
+		return string(words[:maxLine]) + " …"
 	}
 	return string(words)
 }

@@ -22,7 +22,7 @@ const Base = "/queues"
 const (
 	atOnce         = 16               // requests that ask Redis: pages poll, and asynq's questions cost more than ours
 	requestTimeout = 20 * time.Second // less than the server's
-	mostBody       = 1 << 20          // bytes; the ids of what is ticked
+	maxBody        = 1 << 20          // bytes; the ids of what is ticked
 )
 
 // Handler answers requests below [Base]. It may be used concurrently.
@@ -65,7 +65,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	switch {
 	case strings.HasPrefix(r.URL.Path, Base+"/api/"):
-		access.Limit(h.api(v), mostBody, requestTimeout).ServeHTTP(w, r)
+		access.Limit(h.api(v), maxBody, requestTimeout).ServeHTTP(w, r)
 	case strings.HasPrefix(r.URL.Path, Base+"/static/"):
 		w.Header().Set("Cache-Control", "private, max-age=31536000, immutable") // names have hashes
 		v.asynqmon.ServeHTTP(w, r)

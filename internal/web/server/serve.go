@@ -17,7 +17,7 @@ const (
 	requestTimeout = 30 * time.Second // to send a request, and as long again to read the answer
 	idleTimeout    = 2 * time.Minute  // between two requests of a connection
 	stopTimeout    = 8 * time.Second  // for requests under way when the server stops
-	mostHeaders    = 32 << 10
+	maxHeaders     = 32 << 10
 )
 
 // ErrStopping is why the context of [Linger] ends when the server stops.
@@ -35,7 +35,7 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger
 		ReadTimeout:       requestTimeout,
 		WriteTimeout:      requestTimeout,
 		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    mostHeaders,
+		MaxHeaderBytes:    maxHeaders,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 		BaseContext: func(net.Listener) context.Context {
 			return context.WithValue(context.WithoutCancel(ctx), stoppingKey{}, stopping)

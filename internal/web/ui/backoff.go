@@ -8,8 +8,8 @@ import (
 	"github.com/refq/refq/refcache"
 )
 
-// mostBars is how many retries a drawing shows.
-const mostBars = 40
+// maxBars is how many retries a drawing shows.
+const maxBars = 40
 
 // backoff is how a function is retried, drawn and in words.
 type backoff struct {
@@ -29,7 +29,7 @@ type delay struct {
 }
 
 func newBackoff(p refcache.Policy) backoff {
-	b := backoff{GiveUp: giveUp(p), By: p.Backoff, More: max(0, p.MaxRetries-mostBars)}
+	b := backoff{GiveUp: giveUp(p), By: p.Backoff, More: max(0, p.MaxRetries-maxBars)}
 	shown := p.MaxRetries - b.More
 	if shown == 0 {
 		return b

@@ -165,7 +165,7 @@ func (u *UI) doAll(w http.ResponseWriter, r *http.Request, do string, change fun
 		return err
 	}
 	data.Fresh, data.Cursor = r.PostForm.Get("fresh") == "true", producer.Cursor(r.PostForm.Get("cursor"))
-	var outcomes tally
+	var outcomes outcomeCount
 	for enough := time.Now().Add(bulkTime); ; {
 		found, err := u.search(r, data.Filter, data.Cursor, bulkPage)
 		if err == nil {
@@ -188,7 +188,7 @@ func (u *UI) doAll(w http.ResponseWriter, r *http.Request, do string, change fun
 
 // changeEach changes some calls at a time. The error is one that concerns more than a call, or the end of the request:
 // then no more are begun. Those that were are waited for, else nobody would know what became of them.
-func (u *UI) changeEach(r *http.Request, tasks []refcache.TaskInfo, outcomes *tally, change func(*http.Request, refcache.Ref) error) error {
+func (u *UI) changeEach(r *http.Request, tasks []refcache.TaskInfo, outcomes *outcomeCount, change func(*http.Request, refcache.Ref) error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), lastChanges)
 	defer cancel()
 	room := make(chan struct{}, bulkAtOnce)
@@ -207,15 +207,15 @@ func (u *UI) changeEach(r *http.Request, tasks []refcache.TaskInfo, outcomes *ta
 	return cmp.Or(outcomes.broken(), context.Cause(r.Context()))
 }
 
-// tally counts what became of calls that were to be changed. It may be used concurrently.
-type tally struct {
+// outcomeCount counts what became of calls that were to be changed. It may be used concurrently.
+type outcomeCount struct {
 	mu   sync.Mutex
 	done int
 	not  map[string]int
 	err  error // one that concerns more than its call
 }
 
-func (t *tally) broken() error {
+func (t *outcomeCount) broken() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.err
@@ -234,7 +234,7 @@ var reasons = []struct {
 	{nil, "got no answer: they may have been changed or not"}, // the last: any other error
 }
 
-func (t *tally) add(err error) {
+func (t *outcomeCount) add(err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if err == nil || errors.Is(err, refcache.ErrNotQueued) {
@@ -255,7 +255,7 @@ func (t *tally) add(err error) {
 	}
 }
 
-func (t *tally) because() (all []because) {
+func (t *outcomeCount) because() (all []because) {
 	for _, reason := range reasons {
 		if n := t.not[reason.word]; n > 0 {
 			all = append(all, because{n, reason.word})

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// mostShown is how much of a JSON text a page shows, in bytes.
-const mostShown = 64 << 10
+// maxShown is how much of a JSON text a page shows, in bytes.
+const maxShown = 64 << 10
 
 // jsonText is arguments or a result as a page shows them.
 type jsonText struct {
@@ -16,7 +16,7 @@ type jsonText struct {
 }
 
 func newJSONText(raw []byte) jsonText {
-	text, cut := indentedTo(raw, mostShown)
+	text, cut := indentedTo(raw, maxShown)
 	return jsonText{text, len(raw), cut}
 }
 

@@ -42,7 +42,7 @@ func TestALongTextIsCutBetweenCharacters(t *testing.T) {
 	shown := newJSONText([]byte(`"` + strings.Repeat("x", 1<<20) + `"`))
 	require.True(t, shown.Cut)
 	require.Equal(t, 1<<20+2, shown.Size)
-	require.Equal(t, mostShown+len("…"), len(shown.Text))
+	require.Equal(t, maxShown+len("…"), len(shown.Text))
 }
 
 // A result of 8 MiB may be nothing but brackets, and indented a thousand times as long.
@@ -50,10 +50,10 @@ func TestDeepNestingCostsNoMoreThanWhatIsShown(t *testing.T) { // not in paralle
 	deep := []byte(strings.Repeat("[", 4<<20) + strings.Repeat("]", 4<<20))
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	text, cut := indentedTo(deep, mostShown)
+	text, cut := indentedTo(deep, maxShown)
 	runtime.ReadMemStats(&after)
 	require.True(t, cut)
-	require.LessOrEqual(t, len(text), mostShown+len("…"))
+	require.LessOrEqual(t, len(text), maxShown+len("…"))
 	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(1<<20))
 }
 

@@ -33,7 +33,7 @@ import (
 
 const (
 	requestTimeout = 20 * time.Second // less than the server's
-	mostFraming    = 64 << 10         // what may stand around the arguments in a form, in bytes
+	maxFraming     = 64 << 10         // what may stand around the arguments in a form, in bytes
 )
 
 // UI answers requests for pages. It may be used concurrently.
@@ -107,7 +107,7 @@ func (u *UI) handler(handle func(*UI, http.ResponseWriter, *http.Request) error)
 		}
 	})
 	// What a form sends is up to three times as long as what was typed.
-	limited := access.Limit(made, 3*int64(u.cfg.MaxArgs)+mostFraming, requestTimeout)
+	limited := access.Limit(made, 3*int64(u.cfg.MaxArgs)+maxFraming, requestTimeout)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		select {
