@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/refq/refq/internal/answer"
 	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/refcache"
 )
@@ -25,10 +26,10 @@ const (
 )
 
 // look reads a task with its result; inbox, if not empty, is told of the end of a task in flight.
-func (p *Producer) look(ctx context.Context, ref refcache.Ref, inbox string) (snapshot, error) {
+func (p *Producer) look(ctx context.Context, ref refcache.Ref, inbox string) (answer.Snapshot, error) {
 	asked := p.local.ask(ctx, ref)
 	record, result, err := p.store.Result(ctx, ref, inbox)
-	now := snapshot{Record: record, result: result}
+	now := answer.Snapshot{Record: record, Result: result}
 	if err == nil || errors.Is(err, refcache.ErrTaskNotFound) {
 		p.local.keep(asked, now)
 	}
@@ -36,16 +37,16 @@ func (p *Producer) look(ctx context.Context, ref refcache.Ref, inbox string) (sn
 }
 
 // lookSoon is look for a waiter, within lookTimeout.
-func (p *Producer) lookSoon(ctx context.Context, ref refcache.Ref) (snapshot, error) {
+func (p *Producer) lookSoon(ctx context.Context, ref refcache.Ref) (answer.Snapshot, error) {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	return p.look(ctx, ref, p.inbox.channel)
 }
 
 // lookAt reads a task that somebody outside named.
-func (p *Producer) lookAt(ctx context.Context, ref refcache.Ref) (snapshot, error) {
+func (p *Producer) lookAt(ctx context.Context, ref refcache.Ref) (answer.Snapshot, error) {
 	if _, err := refcache.ParseRef(string(ref)); err != nil {
-		return snapshot{}, err
+		return answer.Snapshot{}, err
 	}
 	return p.look(ctx, ref, "")
 }
@@ -53,7 +54,7 @@ func (p *Producer) lookAt(ctx context.Context, ref refcache.Ref) (snapshot, erro
 // await waits until the task in flight that now shows has ended, or patience has: it returns the task as it last was,
 // and an error when ctx ended or Redis did not tell. What came with the message of the end is the answer. It waits for the end of now's cycle; if another has begun
 // meanwhile, for the end of that one. It looks for itself after firstLook, and then less and less often.
-func (p *Producer) await(ctx context.Context, w *waiter, now snapshot, patience, firstLook time.Duration) (snapshot, error) {
+func (p *Producer) await(ctx context.Context, w *waiter, now answer.Snapshot, patience, firstLook time.Duration) (answer.Snapshot, error) {
 	var enough <-chan time.Time
 	if patience < forEver { // a timer takes room, and there may be thousands of waiters
 		timer := time.NewTimer(patience)
@@ -67,7 +68,7 @@ func (p *Producer) await(ctx context.Context, w *waiter, now snapshot, patience,
 		select {
 		case end := <-w.ends:
 			if end.Whole && isEndOf(end.Record, now.Record) {
-				return snapshot{Record: end.Record, result: end.Result}, nil
+				return answer.Snapshot{Record: end.Record, Result: end.Result}, nil
 			}
 		case <-pause.C:
 			wait = min(2*wait, mostLook)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/refq/refq/internal/answer"
 	"github.com/refq/refq/internal/counters"
 	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/refcache"
@@ -53,7 +54,7 @@ func (p *Producer) RetryTask(ctx context.Context, ref refcache.Ref, options ...R
 			return refcache.Response[json.RawMessage]{}, err
 		}
 	}
-	return stands(task), p.judgeRetry(ctx, outcome, task)
+	return answer.WithoutResult(task), p.judgeRetry(ctx, outcome, task)
 }
 
 func (p *Producer) judgeRetry(ctx context.Context, outcome store.RetryOutcome, task store.Record) error {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 
+	"github.com/refq/refq/internal/answer"
 	"github.com/refq/refq/internal/counters"
 	"github.com/refq/refq/refcache"
 )
@@ -25,7 +26,7 @@ func Call[In, Out any](ctx context.Context, p *Producer, f refcache.Func[In, Out
 	if !c.submission.Refresh {
 		if known := p.local.get(c.ref); known != nil {
 			p.tally.Of(c.ref.Queue(), c.submission.Policy.Name).Count(counters.CallHit)
-			return response[Out](&known.snapshot)
+			return answer.Response[Out](&known.Snapshot)
 		}
 	}
 	patience := c.submission.Policy.AsyncTimeout
@@ -40,14 +41,14 @@ func Call[In, Out any](ctx context.Context, p *Producer, f refcache.Func[In, Out
 	if made.Ref == "" {
 		return none, made.err
 	}
-	now := snapshot{made.Record, made.Result}
+	now := answer.Snapshot{Record: made.Record, Result: made.Result}
 	p.local.keep(asked, now)
 	if !c.waits(made) {
-		return answer[Out](ctx, p, now, made.err)
+		return conclude[Out](ctx, p, now, made.err)
 	}
 	// What is not final when patience ends is the answer: in flight.
 	now, err = p.await(ctx, w, now, patience, soonLook)
-	return answer[Out](ctx, p, now, made.unless(now, err))
+	return conclude[Out](ctx, p, now, made.unless(now, err))
 }
 
 // waits reports whether a call's answer is that of its end, which is still to come. An old result answers all calls but
@@ -79,7 +80,7 @@ func (p *Producer) Wait(ctx context.Context, ref refcache.Ref) (refcache.Respons
 
 func wait[Out any](ctx context.Context, p *Producer, ref refcache.Ref) (refcache.Response[Out], error) {
 	if known := p.local.get(ref); known != nil {
-		return response[Out](&known.snapshot)
+		return answer.Response[Out](&known.Snapshot)
 	}
 	var none refcache.Response[Out]
 	if _, err := refcache.ParseRef(string(ref)); err != nil {
@@ -94,20 +95,20 @@ func wait[Out any](ctx context.Context, p *Producer, ref refcache.Ref) (refcache
 	if now.Status.InFlight() {
 		now, err = p.await(ctx, w, now, forEver, soonLook)
 	}
-	return answer[Out](ctx, p, now, err)
+	return conclude[Out](ctx, p, now, err)
 }
 
 // GetAs reads what is known of a task now, its result as Out. An error means that it could not be found out, a failed
 // task is none: refcache.ErrTaskNotFound when there is no such task. f tells only the type of the result.
 func GetAs[In, Out any](ctx context.Context, p *Producer, f refcache.Func[In, Out], ref refcache.Ref) (refcache.Response[Out], error) {
 	if known := p.local.get(ref); known != nil {
-		return response[Out](&known.snapshot)
+		return answer.Response[Out](&known.Snapshot)
 	}
 	now, err := p.lookAt(ctx, ref)
 	if err != nil {
 		return refcache.Response[Out]{}, err
 	}
-	return response[Out](&now)
+	return answer.Response[Out](&now)
 }
 
 // Get is [GetAs] with the result as JSON.
@@ -119,12 +120,12 @@ func (p *Producer) Get(ctx context.Context, ref refcache.Ref) (refcache.Response
 	if err != nil {
 		return refcache.Response[json.RawMessage]{}, err
 	}
-	return response[json.RawMessage](&now)
+	return answer.Response[json.RawMessage](&now)
 }
 
-// answer turns what is known into what Call and Wait return; err is why the waiting ended early, or nil.
-func answer[Out any](ctx context.Context, p *Producer, now snapshot, err error) (refcache.Response[Out], error) {
-	res, bad := response[Out](&now)
+// conclude turns what is known into what Call and Wait return; err is why the waiting ended early, or nil.
+func conclude[Out any](ctx context.Context, p *Producer, now answer.Snapshot, err error) (refcache.Response[Out], error) {
+	res, bad := answer.Response[Out](&now)
 	if err != nil || bad != nil {
 		return res, errors.Join(err, bad)
 	}
@@ -132,7 +133,7 @@ func answer[Out any](ctx context.Context, p *Producer, now snapshot, err error) 
 }
 
 // failure is the error of a task that ended without a result, nil for any other.
-func (p *Producer) failure(ctx context.Context, now snapshot) error {
+func (p *Producer) failure(ctx context.Context, now answer.Snapshot) error {
 	if now.Status != refcache.Failed && now.Status != refcache.Cancelled {
 		return nil
 	}

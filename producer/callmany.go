@@ -5,6 +5,7 @@ import (
 	"errors"
 	"iter"
 
+	"github.com/refq/refq/internal/answer"
 	"github.com/refq/refq/refcache"
 )
 
@@ -65,7 +66,7 @@ func answerOf[Out any](end outcomeOf) refcache.Response[Out] {
 	if end.now.Ref == "" {
 		return refcache.Response[Out]{RefID: end.ref, Err: end.err}
 	}
-	res, bad := response[Out](&end.now)
+	res, bad := answer.Response[Out](&end.now)
 	res.Err = end.err
 	if bad != nil {
 		res.Err = errors.Join(end.err, bad)

@@ -13,6 +13,7 @@ import (
 	"github.com/maypok86/otter/v2"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/refq/refq/internal/answer"
 	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/refcache"
 )
@@ -65,8 +66,8 @@ type localCache struct {
 
 // kept is a result in memory. Nobody may change it.
 type kept struct {
-	snapshot
-	answer   refcache.Response[json.RawMessage] // ready but for what each caller gets of its own
+	answer.Snapshot
+	response refcache.Response[json.RawMessage] // ready but for what each caller gets of its own
 	asked                                       // when it was read, at the latest
 	renewAt  int64                              // from when on it is to be read again, by one who needs it
 	until    int64                              // when it expires
@@ -117,7 +118,7 @@ func (c LocalCache) weigh(ref refcache.Ref, k *kept) uint32 {
 	if most <= 0 {
 		most = defaultLocalBytes
 	}
-	share := float64(entryBytes+len(ref)+len(k.result)) / float64(most)
+	share := float64(entryBytes+len(ref)+len(k.Result)) / float64(most)
 	if c.Entries > 0 {
 		share = max(share, 1/float64(c.Entries))
 	}
@@ -153,8 +154,8 @@ func (l *localCache) ask(ctx context.Context, ref refcache.Ref) asked {
 	return asked{ref, l.clock.NowNano(), slot, l.mark(slot)}
 }
 
-// keep keeps what a read found, the zero snapshot if there is no such task. If it is not complete, nor is it for others.
-func (l *localCache) keep(a asked, found snapshot) {
+// keep keeps what a read found, the zero Snapshot if there is no such task. If it is not complete, nor is it for others.
+func (l *localCache) keep(a asked, found answer.Snapshot) {
 	switch {
 	case l == nil:
 		return
@@ -168,21 +169,20 @@ func (l *localCache) keep(a asked, found snapshot) {
 	// counts from when it was asked.
 	left := found.ExpiresAt().Sub(found.ReadAt)
 	until := a.at + int64(min(left, l.stale))
-	answer, err := response[json.RawMessage](&found)
-	if until <= l.clock.NowNano() || err != nil || !answer.HasValue {
+	res, err := answer.Response[json.RawMessage](&found)
+	if until <= l.clock.NowNano() || err != nil || !res.HasValue {
 		return
 	}
-	found.result = answer.Value
-	l.entries.Set(a.ref, &kept{snapshot: found, answer: answer, asked: a, renewAt: a.at + int64(l.stale/4*3), until: until})
+	found.Result = res.Value
+	l.entries.Set(a.ref, &kept{Snapshot: found, response: res, asked: a, renewAt: a.at + int64(l.stale/4*3), until: until})
 }
 
 // json returns the response with the result as JSON. The caller may do with it what it likes.
 func (k *kept) json() refcache.Response[json.RawMessage] {
-	r := k.answer
-	r.Value = make(json.RawMessage, len(k.result))
-	copy(r.Value, k.result)
-	at := &moments{k.StartedAt, k.CompletedAt, *k.answer.ExpiresAt}
-	r.StartedAt, r.CompletedAt, r.ExpiresAt = known(&at.started), known(&at.completed), known(&at.expires)
+	r := k.response
+	r.Value = make(json.RawMessage, len(k.Result))
+	copy(r.Value, k.Result)
+	answer.SetTimes(&r, k.StartedAt, k.CompletedAt, *k.response.ExpiresAt)
 	return r
 }
 

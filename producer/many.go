@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/refq/refq/internal/answer"
 	"github.com/refq/refq/internal/queue"
 	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/internal/tracing"
@@ -46,7 +47,7 @@ type numbered struct {
 type outcomeOf struct {
 	index int
 	ref   refcache.Ref // empty if the arguments did not lead to one
-	now   snapshot
+	now   answer.Snapshot
 	err   error
 }
 
@@ -154,7 +155,7 @@ func (m *many) submitBatch(ctx context.Context, batch []numbered) {
 	}
 	for i, made := range m.submitAndRingMany(ctx, batch) {
 		c, w := batch[i], waiters[i]
-		end := outcomeOf{c.index, c.ref, snapshot{made.Record, made.Result}, made.err}
+		end := outcomeOf{c.index, c.ref, answer.Snapshot{Record: made.Record, Result: made.Result}, made.err}
 		if made.Ref != "" && made.Status != refcache.Complete && w != nil {
 			m.all.Go(func() { m.ends <- m.await(ctx, w, c.call, made, end) })
 			continue
@@ -210,19 +211,19 @@ func (p *Producer) submitMany(ctx context.Context, batch []numbered) []submitted
 	}
 	var places []int
 	var waiting []store.Record
-	for i, answer := range p.bell.SubmitMany(ctx, calls) {
-		all[i] = submitted{answer.Submitted, answer.Err}
+	for i, made := range p.bell.SubmitMany(ctx, calls) {
+		all[i] = submitted{made.Submitted, made.Err}
 		if batch[i].submission.Refresh {
 			p.local.drop(batch[i].ref)
 		}
-		if answer.Err == nil && answer.Status == refcache.Pending && !answer.Rang {
-			places, waiting = append(places, i), append(waiting, answer.Record)
+		if made.Err == nil && made.Status == refcache.Pending && !made.Rang {
+			places, waiting = append(places, i), append(waiting, made.Record)
 		}
 	}
 	if len(waiting) == 0 {
 		return all
 	}
-	ctx, cancel := outliving(ctx, ringTimeout)
+	ctx, cancel := answer.Outliving(ctx, ringTimeout)
 	defer cancel()
 	for n, err := range p.bell.RingMany(ctx, waiting, queue.AtOnce) {
 		if err != nil {
@@ -230,22 +231,4 @@ func (p *Producer) submitMany(ctx context.Context, batch []numbered) []submitted
 		}
 	}
 	return all
-}
-
-// outliving returns a context that ends some time after ctx, and that cancel ends.
-func outliving(ctx context.Context, by time.Duration) (longer context.Context, cancel func()) {
-	longer, end := context.WithCancel(context.WithoutCancel(ctx))
-	var grace *time.Timer
-	ended := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		defer close(ended)
-		grace = time.AfterFunc(by, end)
-	})
-	return longer, func() {
-		if !stop() {
-			<-ended
-			grace.Stop()
-		}
-		end()
-	}
 }

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/refq/refq/internal/answer"
 	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/refcache"
 )
@@ -108,7 +109,7 @@ func (r *retryAll) batches(ctx context.Context, f Filter) iter.Seq2[[]store.Foun
 // retry works at all tasks of a batch at once, to the end even if ctx ends: else nobody would know which were retried.
 // Broken is an error that concerns more than its task.
 func (r *retryAll) retry(ctx context.Context, batch []store.Found) (done []Retried, broken error) {
-	ctx, cancel := outliving(ctx, retriesTimeout)
+	ctx, cancel := answer.Outliving(ctx, retriesTimeout)
 	defer cancel()
 	outcomes := make([]outcome, len(batch))
 	var all sync.WaitGroup
@@ -147,14 +148,8 @@ func (r *retryAll) retryOne(ctx context.Context, seen store.Found) outcome {
 	}
 	if err != nil {
 		about := errors.Is(err, refcache.ErrTaskNotFound) || errors.Is(err, refcache.ErrUnreadable)
-		return outcome{Retried: Retried{stands(seen.Record), err}, broken: !about}
+		return outcome{Retried: Retried{answer.WithoutResult(seen.Record), err}, broken: !about}
 	}
 	again := result == store.RetryAccepted && task.Delivery == seen.Delivery // R13: a retry gives it a new one
-	return outcome{Retried: Retried{stands(task), r.judgeRetry(ctx, result, task)}, again: again}
-}
-
-// stands is the response for a task without its result: without one there is nothing to misread.
-func stands(task store.Record) refcache.Response[json.RawMessage] {
-	res, _ := response[json.RawMessage](&snapshot{Record: task})
-	return res
+	return outcome{Retried: Retried{answer.WithoutResult(task), r.judgeRetry(ctx, result, task)}, again: again}
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"fmt"
 
+	"github.com/refq/refq/internal/answer"
 	"github.com/refq/refq/internal/codec"
 	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/refcache"
@@ -89,7 +90,7 @@ type submitted struct {
 
 // unless is the error of a caller who has waited, and now sees this: that the call could not be queued matters while it is
 // in flight.
-func (s submitted) unless(now snapshot, err error) error {
+func (s submitted) unless(now answer.Snapshot, err error) error {
 	if err == nil && now.Status.InFlight() {
 		return s.err
 	}

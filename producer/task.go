@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/refq/refq/internal/answer"
 	"github.com/refq/refq/internal/queue"
 	"github.com/refq/refq/refcache"
 )
@@ -29,6 +30,6 @@ func (p *Producer) Task(ctx context.Context, ref refcache.Ref) (Task, error) {
 	if err != nil {
 		return Task{}, err
 	}
-	return Task{TaskInfo: w.Info, ReadAt: w.ReadAt, Args: w.Args, Result: w.Result, ETA: eta(&w.Record),
+	return Task{TaskInfo: w.Info, ReadAt: w.ReadAt, Args: w.Args, Result: w.Result, ETA: answer.ETA(&w.Record),
 		Bell: queue.TaskID(ref, w.Delivery)}, nil
 }

@@ -1,6 +1,9 @@
-package producer
+// Package answer makes the answers that callers get from records: a record as a Response, and contexts that outlive their
+// parent by a little, so that an answer is not lost with it.
+package answer
 
 import (
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -9,39 +12,48 @@ import (
 	"github.com/refq/refq/refcache"
 )
 
-// snapshot is a task as it was read, with its result if it has one.
-type snapshot struct {
+// Snapshot is a call as it was read at one moment.
+type Snapshot struct {
 	store.Record
-	result []byte
+	Result []byte // JSON; nil when there is none
 }
 
-// response makes the answer for people and programs. The error is that of a result that does not fit Out; the
-// Response is filled all the same, but for its Value.
-func response[Out any](now *snapshot) (r refcache.Response[Out], err error) {
-	at := &moments{now.StartedAt, now.CompletedAt, now.ExpiresAt()}
+// Response turns a record into the answer for people and programs. The error is that of a result that does not fit Out;
+// the Response is filled all the same, but for its Value.
+func Response[Out any](now *Snapshot) (r refcache.Response[Out], err error) {
 	r = refcache.Response[Out]{
 		RefID: now.Ref, Status: now.Status, IsComplete: now.Status == refcache.Complete, IsAsync: now.Status.InFlight(),
-		CanRetry: now.CanRetry(), StartedAt: known(&at.started), Progress: now.Progress, Message: message(&now.Record),
+		CanRetry: now.CanRetry(), Progress: now.Progress, Message: message(&now.Record),
 		Error: now.Error(), RetryCount: now.RetryCount, MaxRetries: now.Policy.MaxRetries, Exhausted: now.Exhausted(),
 		Func: now.Policy.Name, Queue: now.Ref.Queue(), CreatedAt: now.CreatedAt,
-		CompletedAt: known(&at.completed), ExpiresAt: known(&at.expires), ETA: eta(&now.Record), LostCount: now.LostCount,
+		ETA: ETA(&now.Record), LostCount: now.LostCount,
 		Attempt: now.Attempt,
 	}
+	SetTimes(&r, now.StartedAt, now.CompletedAt, now.ExpiresAt())
 	if !now.NextRetryAt.IsZero() {
 		r.NextRetryAt = new(now.NextRetryAt)
 	}
-	if now.result == nil {
+	if now.Result == nil {
 		return r, nil
 	}
-	r.Value, err = decoded[Out](now)
+	r.Value, err = Value[Out](now)
 	r.HasValue = err == nil
 	return r, err
 }
 
-// moments are the times of one response: whoever gets it may change them.
-type moments struct{ started, completed, expires time.Time }
+// WithoutResult is the Response for a record without its result. It cannot fail, because there is nothing to decode.
+func WithoutResult(r store.Record) refcache.Response[json.RawMessage] {
+	res, _ := Response[json.RawMessage](&Snapshot{Record: r})
+	return res
+}
 
-// known gives nil for a time that is not known.
+// SetTimes gives a Response times of its own, which its receiver may change. A zero time is one that is not known.
+func SetTimes[Out any](r *refcache.Response[Out], started, completed, expires time.Time) {
+	at := &struct{ started, completed, expires time.Time }{started, completed, expires} // one allocation for all three
+	r.StartedAt, r.CompletedAt, r.ExpiresAt = known(&at.started), known(&at.completed), known(&at.expires)
+}
+
+// known returns nil for a time that is not known.
 func known(t *time.Time) *time.Time {
 	if t.IsZero() {
 		return nil
@@ -49,9 +61,10 @@ func known(t *time.Time) *time.Time {
 	return t
 }
 
-func decoded[Out any](now *snapshot) (Out, error) {
+// Value decodes the result. The error names the call.
+func Value[Out any](now *Snapshot) (Out, error) {
 	var value, none Out
-	if err := codec.Decode(now.result, &value); err != nil {
+	if err := codec.Decode(now.Result, &value); err != nil {
 		return none, fmt.Errorf("result of %s does not fit %T: %w", now.Ref, none, err)
 	}
 	return value, nil
@@ -83,8 +96,8 @@ func message(r *store.Record) string {
 	return fmt.Sprintf("failed, %d of %d retries left", r.Policy.MaxRetries-r.RetryCount, r.Policy.MaxRetries)
 }
 
-// eta is what remains divided by the rate of this attempt; nil while that is not known.
-func eta(r *store.Record) *time.Duration {
+// ETA is what remains divided by the rate of this attempt; nil while that is not known.
+func ETA(r *store.Record) *time.Duration {
 	p := r.Progress
 	if r.Status != refcache.Processing || p == nil || p.Total <= 0 || p.Current <= 0 || r.StartedAt.IsZero() {
 		return nil
