@@ -4,10 +4,9 @@ import (
 	"runtime"
 	"runtime/debug"
 
-	"github.com/refq/refq/monitor"
-
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/refq/refq/monitor"
 	"github.com/refq/refq/refcache"
 )
 
@@ -59,6 +58,7 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 	if c.Producer != nil {
 		c.collectProducer(s)
 	}
+	c.collectCancels(s)
 	if c.Worker != nil {
 		c.collectWorker(s)
 	}
@@ -80,7 +80,26 @@ func (c *collector) collectProducer(s sink) {
 		s.counter(submitted, n.New, n.Queue, n.Func, "new")
 		s.counter(submitted, n.Joined, n.Queue, n.Func, "joined")
 		s.counter(submitted, n.Hits, n.Queue, n.Func, "hit")
-		s.counter(finished, n.Cancelled, n.Queue, n.Func, string(refcache.Cancelled))
+	}
+}
+
+// collectCancels counts the calls that the producer and the admin cancelled together: they are one series.
+func (c *collector) collectCancels(s sink) {
+	type function struct{ queue, name string }
+	cancels := map[function]int64{}
+	add := func(counts []monitor.Counts) {
+		for _, n := range counts {
+			cancels[function{n.Queue, n.Func}] += n.Cancelled
+		}
+	}
+	if c.Producer != nil {
+		add(c.Producer.Counts())
+	}
+	if c.Admin != nil {
+		add(c.Admin.Counts())
+	}
+	for f, n := range cancels {
+		s.counter(finished, n, f.queue, f.name, string(refcache.Cancelled))
 	}
 }
 
@@ -118,6 +137,9 @@ func (c *collector) redisErrors() map[string]int64 {
 	}
 	if c.Producer != nil {
 		add(c.Producer.RedisErrors())
+	}
+	if c.Admin != nil {
+		add(c.Admin.RedisErrors())
 	}
 	if c.Worker != nil {
 		add(c.Worker.RedisErrors())

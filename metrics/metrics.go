@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/refq/refq/admin"
 	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/worker"
@@ -21,8 +22,9 @@ import (
 type Config struct {
 	// Redis is the client that the Producer and the Worker use.
 	Redis redis.UniversalClient
-	// Producer and Worker are those of this process; nil: there is none here.
+	// Producer, Admin and Worker are those of this process. Nil: there is none here.
 	Producer *producer.Producer
+	Admin    *admin.Admin
 	Worker   *worker.Worker
 	// Version is the version of the program, for refq_build_info. Default: that of refq in it.
 	Version string

@@ -180,7 +180,7 @@ func TestErrorsOfRedisAreCountedByWhatWasDone(t *testing.T) {
 		w.server.SetFaults(func(cmd []string) memredis.Fault { return "ERR no" })
 		_, err := producer.Submit(w.Context(), w.Producer, thumb, "x")
 		require.Error(w, err)
-		_, err = w.Producer.TaskInfo(w.Context(), refcache.Ref("media:00112233445566778899aabbccddeeff"))
+		_, err = w.Producer.Info(w.Context(), refcache.Ref("media:00112233445566778899aabbccddeeff"))
 		require.Error(w, err)
 		time.Sleep(5 * time.Second)
 		w.server.SetFaults(nil)
@@ -188,7 +188,7 @@ func TestErrorsOfRedisAreCountedByWhatWasDone(t *testing.T) {
 		for _, operation := range []string{"note_queue", "read", "beat", "sweep", "asynq"} {
 			require.Regexp(w, `refq_redis_errors_total{operation="`+operation+`"} [1-9]`, text)
 		}
-		_, err = w.Producer.TaskInfo(w.Context(), refcache.Ref("media:00112233445566778899aabbccddeeff"))
+		_, err = w.Producer.Info(w.Context(), refcache.Ref("media:00112233445566778899aabbccddeeff"))
 		require.ErrorIs(w, err, refcache.ErrTaskNotFound)
 		_, again := w.get("/metrics")
 		reads := regexp.MustCompile(`{operation="read"} \d+`)

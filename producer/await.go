@@ -14,7 +14,7 @@ import (
 const (
 	// Messages may get lost, so waiters also look, less and less often.
 	soonLook = 100 * time.Millisecond
-	mostLook = 2 * time.Second
+	maxLook  = 2 * time.Second
 	// lookOfEach is how much later for each waiter a producer's waiters look, once there are so many that it is longer: together
 	// they look a thousand times a second at most.
 	lookOfEach = time.Millisecond
@@ -51,13 +51,13 @@ func (p *Producer) lookAt(ctx context.Context, ref refcache.Ref) (answer.Snapsho
 	return p.look(ctx, ref, "")
 }
 
-// await waits until the task in flight that now shows has ended, or patience has: it returns the task as it last was,
+// await waits until the task in flight that now shows has ended, or waitLimit has: it returns the task as it last was,
 // and an error when ctx ended or Redis did not tell. What came with the message of the end is the answer. It waits for the end of now's cycle; if another has begun
 // meanwhile, for the end of that one. It looks for itself after firstLook, and then less and less often.
-func (p *Producer) await(ctx context.Context, w *waiter, now answer.Snapshot, patience, firstLook time.Duration) (answer.Snapshot, error) {
+func (p *Producer) await(ctx context.Context, w *waiter, now answer.Snapshot, waitLimit, firstLook time.Duration) (answer.Snapshot, error) {
 	var enough <-chan time.Time
-	if patience < forEver { // a timer takes room, and there may be thousands of waiters
-		timer := time.NewTimer(patience)
+	if waitLimit < forEver { // a timer takes room, and there may be thousands of waiters
+		timer := time.NewTimer(waitLimit)
 		defer timer.Stop()
 		enough = timer.C
 	}
@@ -71,7 +71,7 @@ func (p *Producer) await(ctx context.Context, w *waiter, now answer.Snapshot, pa
 				return answer.Snapshot{Record: end.Record, Result: end.Result}, nil
 			}
 		case <-pause.C:
-			wait = min(2*wait, mostLook)
+			wait = min(2*wait, maxLook)
 			pause.Reset(w.box.inTurn(wait))
 		case <-enough:
 			last = true

@@ -82,9 +82,9 @@ func TestCachedCarriesItsOptions(t *testing.T) {
 		w.start(s.of(echo))
 		refreshed := producer.Cached(w.p, echo, producer.Refresh())
 		for _, want := range []string{"hi 1", "hi 2", "hi 3"} {
-			res, err := refreshed(w.Context(), "hi")
+			value, err := refreshed(w.Context(), "hi")
 			require.NoError(w, err)
-			require.Equal(w, want, res.Value)
+			require.Equal(w, want, value)
 		}
 	})
 }
@@ -198,7 +198,7 @@ func TestRefIDStaysTheSameThroughout(t *testing.T) {
 		w.start(s.of(echo))
 		_, err := w.call(echo, "hi")
 		ref := taskError(w, err).RefID
-		res, err := w.p.RetryTask(w.Context(), ref)
+		res, err := w.p.Retry(w.Context(), ref)
 		require.NoError(w, err)
 		require.Equal(w, ref, res.RefID)
 		w.until(ref, refcache.Failed)

@@ -22,10 +22,9 @@ func TestTheSameCallIsAnsweredFromTheCache(t *testing.T) {
 	inWorld(t, func(w *world) {
 		var s script
 		w.start(s.of(echo))
-		call := producer.Cached(w.p, echo)
-		first, err := call(w.Context(), "hi")
+		first, err := w.call(echo, "hi")
 		require.NoError(w, err)
-		second, err := call(w.Context(), "hi")
+		second, err := w.call(echo, "hi")
 		require.NoError(w, err)
 
 		require.Equal(w, "hi!", first.Value)
@@ -77,9 +76,9 @@ func TestSlowCallAnswersThatItIsInFlight(t *testing.T) {
 		require.False(w, res.HasValue)
 
 		s.hold <- struct{}{}
-		out, err := producer.Wait(w.Context(), w.p, slow, res.RefID)
+		ended, err := producer.Wait(w.Context(), w.p, slow, res.RefID)
 		require.NoError(w, err)
-		require.Equal(w, "hi!", out)
+		require.Equal(w, "hi!", ended.Value)
 	})
 }
 
@@ -121,9 +120,9 @@ func TestEndOfTheCallersContextDoesNotEndTheCall(t *testing.T) {
 		require.ErrorIs(w, err, context.DeadlineExceeded)
 		require.True(w, res.Status.InFlight(), "as it was last seen")
 		s.hold <- struct{}{}
-		out, err := producer.Wait(w.Context(), w.p, echo, res.RefID)
+		ended, err := producer.Wait(w.Context(), w.p, echo, res.RefID)
 		require.NoError(w, err)
-		require.Equal(w, "hi!", out)
+		require.Equal(w, "hi!", ended.Value)
 	})
 }
 
@@ -333,9 +332,9 @@ func TestCallThatCouldNotBeQueuedIsStored(t *testing.T) {
 				var s script
 				w.start(s.of(echo))
 				again(w)
-				out, err := producer.Wait(w.Context(), w.p, echo, ref)
+				ended, err := producer.Wait(w.Context(), w.p, echo, ref)
 				require.NoError(w, err)
-				require.Equal(w, "hi!", out)
+				require.Equal(w, "hi!", ended.Value)
 			})
 		})
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/refq/refq/admin"
 	"github.com/refq/refq/internal/store/storetest"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
@@ -22,9 +23,9 @@ func (w *world) operations(ref refcache.Ref, in string) map[string]error {
 	return map[string]error{
 		"Submit": second(producer.Submit(ctx, w.p, echo, in)), "Call": second(w.call(echo, in)),
 		"Refresh": second(w.call(echo, in, producer.Refresh(), producer.RetryFailed())),
-		"Get":     second(w.p.Get(ctx, ref)), "GetAs": second(producer.GetAs(ctx, w.p, echo, ref)),
-		"Wait": second(producer.Wait(ctx, w.p, echo, ref)), "TaskInfo": second(w.p.TaskInfo(ctx, ref)),
-		"RetryTask": second(w.p.RetryTask(ctx, ref)), "FreshBudget": second(w.p.RetryTask(ctx, ref, producer.FreshBudget())),
+		"Get":     second(w.p.Get(ctx, ref)), "GetOf": second(producer.Get(ctx, w.p, echo, ref)),
+		"Wait": second(producer.Wait(ctx, w.p, echo, ref)), "TaskInfo": second(w.p.Info(ctx, ref)),
+		"RetryTask": second(w.a.Retry(ctx, ref)), "FreshBudget": second(w.a.Retry(ctx, ref, admin.FreshBudget())), "Task": second(w.a.Task(ctx, ref)),
 		"Cancel": w.p.Cancel(ctx, ref),
 	}
 }
@@ -130,7 +131,7 @@ func TestResultThatCannotBeReadIsNamedAndCanBeMadeAnew(t *testing.T) {
 			"empty":            {"", "", "does not fit"},
 		} {
 			w.rdb.HSet(w.Context(), recordOf(ref), "result", c.result, "result_encoding", c.encoding)
-			for _, operation := range []string{"Get", "GetAs", "Wait", "Call"} {
+			for _, operation := range []string{"Get", "GetOf", "Wait", "Call"} {
 				err := w.operationOn(ref, long, operation)
 				require.ErrorContains(w, err, c.complaint, "%s of %s", operation, name)
 				require.ErrorContains(w, err, string(ref))
@@ -149,8 +150,8 @@ func (w *world) operationOn(ref refcache.Ref, in, operation string) error {
 	switch operation {
 	case "Get":
 		_, err = w.p.Get(w.Context(), ref)
-	case "GetAs":
-		_, err = producer.GetAs(w.Context(), w.p, echo, ref)
+	case "GetOf":
+		_, err = producer.Get(w.Context(), w.p, echo, ref)
 	case "Wait":
 		_, err = producer.Wait(w.Context(), w.p, echo, ref)
 	default:

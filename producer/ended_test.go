@@ -7,8 +7,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/refq/refq/admin"
 	"github.com/refq/refq/internal/memredis"
-	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 )
 
@@ -16,12 +16,12 @@ import (
 func TestTheErrorOfACallIsOfTheEndThatItTells(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.start((&script{errs: []error{errDown}}).of(once(echo)))
-		other := w.producer(producer.Config{})
+		other := w.admin("bob")
 		var met atomic.Bool
 		w.server.SetFaults(func(cmd []string) memredis.Fault {
 			if slices.Contains(cmd, "history") && !met.Swap(true) {
-				for task := range other.List(w.Context(), producer.Filter{}) {
-					_, _ = other.RetryTask(w.Context(), task.RefID, producer.FreshBudget())
+				for task := range other.List(w.Context(), admin.Filter{}) {
+					_, _ = other.Retry(w.Context(), task.RefID, admin.FreshBudget())
 				}
 			}
 			return memredis.Pass

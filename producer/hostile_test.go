@@ -131,9 +131,9 @@ func (w *world) references(ref refcache.Ref) map[string]error {
 	ctx := w.Context()
 	second := func(_ any, err error) error { return err }
 	return map[string]error{
-		"Get": second(w.p.Get(ctx, ref)), "GetAs": second(producer.GetAs(ctx, w.p, echo, ref)),
+		"Get": second(w.p.Get(ctx, ref)), "GetAs": second(producer.Get(ctx, w.p, echo, ref)),
 		"Wait": second(producer.Wait(ctx, w.p, echo, ref)), "p.Wait": second(w.p.Wait(ctx, ref)),
-		"TaskInfo": second(w.p.TaskInfo(ctx, ref)), "RetryTask": second(w.p.RetryTask(ctx, ref)),
+		"TaskInfo": second(w.p.Info(ctx, ref)), "RetryTask": second(w.p.Retry(ctx, ref)),
 		"Cancel": w.p.Cancel(ctx, ref), "Delete": w.p.Delete(ctx, ref),
 	}
 }
@@ -178,7 +178,7 @@ func TestTaskOfAQueueThatNobodyServesCanBeLookedAtCancelledAndDeleted(t *testing
 		require.NoError(w, err)
 		require.True(w, res.IsAsync)
 		require.Equal(w, refcache.Pending, w.info(res.RefID).Status)
-		_, err = w.p.RetryTask(w.Context(), res.RefID)
+		_, err = w.p.Retry(w.Context(), res.RefID)
 		require.ErrorIs(w, err, refcache.ErrNotFailed)
 		require.ErrorIs(w, w.p.Delete(w.Context(), res.RefID), refcache.ErrInFlight)
 		require.NoError(w, w.p.Cancel(w.Context(), res.RefID))

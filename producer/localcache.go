@@ -57,11 +57,11 @@ type localCache struct {
 	marks [1024]atomic.Uint64 // several ref_ids share one, at the price of a read now and then
 	seed  maphash.Seed
 
-	sub    *redis.PubSub
-	mu     sync.Mutex
-	queues map[string]bool // that are listened to; nil when closed
-	tasks  sync.WaitGroup
-	listen sync.Once
+	sub        *redis.PubSub
+	mu         sync.Mutex
+	queues     map[string]bool // that are listened to; nil when closed
+	goroutines sync.WaitGroup
+	listen     sync.Once
 }
 
 // kept is a result in memory. Nobody may change it.
@@ -218,7 +218,7 @@ func (l *localCache) hear(ctx context.Context, queue string) bool {
 	}
 	if !l.queues[queue] {
 		l.queues[queue] = true
-		l.tasks.Go(func() { l.subscribe(context.WithoutCancel(ctx), queue) })
+		l.goroutines.Go(func() { l.subscribe(context.WithoutCancel(ctx), queue) })
 	}
 	return true
 }
@@ -227,7 +227,7 @@ func (l *localCache) subscribe(ctx context.Context, queue string) {
 	ctx, cancel := context.WithTimeout(ctx, subscribeTimeout)
 	defer cancel()
 	_ = l.sub.Subscribe(ctx, store.DropsChannel(queue)) // if it fails, the receiver repeats it
-	l.listen.Do(func() { l.tasks.Go(l.receive) })
+	l.listen.Do(func() { l.goroutines.Go(l.receive) })
 }
 
 // receive drops what messages name, until the subscription is closed. A confirmation means that messages may have been
@@ -252,7 +252,7 @@ func (l *localCache) close() error {
 	l.queues = nil
 	l.mu.Unlock()
 	err := l.sub.Close()
-	l.tasks.Wait()
+	l.goroutines.Wait()
 	l.entries.StopAllGoroutines()
 	l.dropAll()
 	return err

@@ -66,10 +66,9 @@ func BenchmarkLocalGet(b *testing.B) {
 // ref_id, the look-up, and the result from JSON.
 func BenchmarkLocalCall(b *testing.B) {
 	p, _ := newKeeper(b)
-	call := producer.Cached(p, carry)
 	b.ReportAllocs()
 	for b.Loop() {
-		if res, err := call(b.Context(), inParcel); err != nil || res.Value != inParcel {
+		if res, err := producer.Call(b.Context(), p, carry, inParcel); err != nil || res.Value != inParcel {
 			b.Fatal(err)
 		}
 	}

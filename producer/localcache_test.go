@@ -64,7 +64,7 @@ func (w *world) asks(do func()) int {
 
 func (w *world) valueIs(want string, p *producer.Producer, ref refcache.Ref) {
 	w.Helper()
-	res, err := producer.GetAs(w.Context(), p, echo, ref)
+	res, err := producer.Get(w.Context(), p, echo, ref)
 	require.NoError(w, err)
 	require.Equal(w, want, res.Value)
 }
@@ -107,13 +107,13 @@ func TestKeptResultIsServedWithoutAskingRedis(t *testing.T) {
 			require.NoError(w, err)
 			require.Equal(w, want, res)
 			w.valueIs("hi 1", p, ref)
-			out, err := producer.Wait(w.Context(), p, echo, ref)
+			ended, err := producer.Wait(w.Context(), p, echo, ref)
 			require.NoError(w, err)
-			require.Equal(w, "hi 1", out)
-			call, err := producer.Cached(p, echo)(w.Context(), "hi")
+			require.Equal(w, "hi 1", ended.Value)
+			value, err := producer.Cached(p, echo)(w.Context(), "hi")
 			require.NoError(w, err)
-			require.Equal(w, "hi 1", call.Value)
-			call, err = producer.Call(w.Context(), p, echo, "hi", producer.RetryFailed())
+			require.Equal(w, "hi 1", value)
+			call, err := producer.Call(w.Context(), p, echo, "hi", producer.RetryFailed())
 			require.NoError(w, err)
 			require.Equal(w, "hi 1", call.Value)
 		}))
@@ -156,7 +156,7 @@ func TestOnlyCompleteTasksAreKept(t *testing.T) {
 		s.hold <- struct{}{}
 		w.until(ref, refcache.Failed)
 		status(ref, refcache.Failed)
-		_, err = w.p.RetryTask(w.Context(), ref)
+		_, err = w.p.Retry(w.Context(), ref)
 		require.NoError(w, err)
 		w.until(ref, refcache.Processing)
 		status(ref, refcache.Processing)
@@ -364,7 +364,7 @@ func TestAReadInFlightDoesNotBringBackWhatIsDropped(t *testing.T) {
 		ref := w.kept(p, echo, "hi")
 		for name, read := range map[string]func() string{
 			"by ref_id": func() string {
-				res, err := producer.GetAs(w.Context(), p, echo, ref)
+				res, err := producer.Get(w.Context(), p, echo, ref)
 				require.NoError(w, err)
 				return res.Value
 			},

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/refq/refq/admin"
 	"github.com/refq/refq/internal/memredis"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
@@ -31,12 +32,13 @@ type quiet struct{}
 
 func (quiet) Printf(context.Context, string, ...any) {}
 
-// world is a Redis and a producer on the clock of a bubble; a worker joins with start.
+// world is a Redis, a producer and an admin on the clock of a bubble; a worker joins with start.
 type world struct {
 	*testing.T
 	server *memredis.Server
 	rdb    redis.UniversalClient
 	p      *producer.Producer
+	a      *admin.Admin
 }
 
 func inWorld(t *testing.T, test func(w *world)) {
@@ -49,7 +51,8 @@ func inWorld(t *testing.T, test func(w *world)) {
 		t.Cleanup(server.Close)
 		w := &world{T: t, server: server}
 		w.rdb = w.client()
-		w.p = w.producer(producer.Config{By: "ann@desk"})
+		w.p = w.producer(producer.Config{})
+		w.a = w.admin("ann@desk")
 		test(w)
 	})
 }
@@ -64,6 +67,13 @@ func (w *world) producer(c producer.Config) *producer.Producer {
 	p := producer.New(w.client(), c)
 	w.Cleanup(func() { require.NoError(w, p.Close()) })
 	return p
+}
+
+// admin returns an admin in somebody's name.
+func (w *world) admin(by string) *admin.Admin {
+	a := admin.New(w.client(), admin.Config{By: by})
+	w.Cleanup(func() { require.NoError(w, a.Close()) })
+	return a
 }
 
 // start runs a worker until the test ends.
@@ -137,7 +147,7 @@ func (w *world) cancelled(f refcache.Func[string, string], ins iter.Seq[string])
 
 func (w *world) info(ref refcache.Ref) refcache.TaskInfo {
 	w.Helper()
-	info, err := w.p.TaskInfo(w.Context(), ref)
+	info, err := w.p.Info(w.Context(), ref)
 	require.NoError(w, err)
 	return info
 }

@@ -17,8 +17,8 @@ import (
 const (
 	// window is how many calls may be under way, from the reading of their arguments to the taking of their answers.
 	window = 1024
-	// batchMost and batchBytes bound the calls that are submitted together, and their arguments.
-	batchMost  = 128
+	// maxBatch and batchBytes bound the calls that are submitted together, and their arguments.
+	maxBatch   = 128
 	batchBytes = 1 << 20
 	// submitters is how many batches are submitted at a time: while Redis works at one, the next is made ready.
 	submitters = 2
@@ -29,7 +29,7 @@ const (
 // many makes many calls, as generic functions hand them in, and waits for their ends.
 type many struct {
 	*Producer
-	patience time.Duration // of each call; 0: nobody waits
+	waitLimit time.Duration // of each call; 0: nobody waits
 
 	calls chan numbered // read, not submitted yet
 	ends  chan outcomeOf
@@ -52,11 +52,11 @@ type outcomeOf struct {
 }
 
 // makeAll makes the calls and yields what became of each, as it becomes known. See CallMany for the rest.
-func (p *Producer) makeAll(ctx context.Context, calls iter.Seq2[call, error], patience time.Duration) iter.Seq[outcomeOf] {
+func (p *Producer) makeAll(ctx context.Context, calls iter.Seq2[call, error], waitLimit time.Duration) iter.Seq[outcomeOf] {
 	return func(yield func(outcomeOf) bool) {
 		ctx, stop := context.WithCancel(ctx)
-		m := &many{Producer: p, patience: patience, calls: make(chan numbered, batchMost),
-			ends: make(chan outcomeOf, window), room: make(chan int, window/batchMost)}
+		m := &many{Producer: p, waitLimit: waitLimit, calls: make(chan numbered, maxBatch),
+			ends: make(chan outcomeOf, window), room: make(chan int, window/maxBatch)}
 		m.all.Go(func() { m.read(ctx, calls) })
 		for range submitters {
 			m.all.Go(func() { m.submit(ctx) })
@@ -75,8 +75,8 @@ func (p *Producer) makeAll(ctx context.Context, calls iter.Seq2[call, error], pa
 			if !yield(end) {
 				return
 			}
-			if taken++; taken%batchMost == 0 {
-				m.room <- batchMost
+			if taken++; taken%maxBatch == 0 {
+				m.room <- maxBatch
 			}
 		}
 	}
@@ -131,7 +131,7 @@ func (m *many) submit(ctx context.Context) {
 // gather waits for nothing: a call must not wait for one that nobody has made yet.
 func (m *many) gather(first numbered) []numbered {
 	batch := []numbered{first}
-	for size := len(first.submission.Args); len(batch) < batchMost && size < batchBytes; {
+	for size := len(first.submission.Args); len(batch) < maxBatch && size < batchBytes; {
 		select {
 		case c, more := <-m.calls:
 			if !more {
@@ -147,15 +147,15 @@ func (m *many) gather(first numbered) []numbered {
 
 func (m *many) submitBatch(ctx context.Context, batch []numbered) {
 	waiters := make([]*waiter, len(batch))
-	if m.patience > 0 {
+	if m.waitLimit > 0 {
 		for i := range batch {
 			waiters[i] = m.inbox.wait(ctx, batch[i].ref)
 			batch[i].submission.Inbox = m.inbox.channel
 		}
 	}
-	for i, made := range m.submitAndRingMany(ctx, batch) {
+	for i, made := range m.submitMany(ctx, batch) {
 		c, w := batch[i], waiters[i]
-		end := outcomeOf{c.index, c.ref, answer.Snapshot{Record: made.Record, Result: made.Result}, made.err}
+		end := outcomeOf{c.index, c.ref, answer.Snapshot{Record: made.Record, Result: made.Result}, made.Err}
 		if made.Ref != "" && made.Status != refcache.Complete && w != nil {
 			m.all.Go(func() { m.ends <- m.await(ctx, w, c.call, made, end) })
 			continue
@@ -168,12 +168,12 @@ func (m *many) submitBatch(ctx context.Context, batch []numbered) {
 }
 
 // await waits for the end of a call, if that is still to come, and finds out how it ended.
-func (m *many) await(ctx context.Context, w *waiter, c call, made submitted, end outcomeOf) outcomeOf {
+func (m *many) await(ctx context.Context, w *waiter, c call, made store.Answered, end outcomeOf) outcomeOf {
 	defer w.stop()
 	if c.waits(made) {
 		// Many calls may long be in each other's way; that is no sign of a lost message.
-		now, err := m.Producer.await(ctx, w, end.now, m.patience, mostLook)
-		end.now, end.err = now, made.unless(now, err)
+		now, err := m.Producer.await(ctx, w, end.now, m.waitLimit, maxLook)
+		end.now, end.err = now, errorUnlessEnded(made, now, err)
 	}
 	if end.err == nil {
 		end.err = m.failure(ctx, end.now)
@@ -181,27 +181,28 @@ func (m *many) await(ctx context.Context, w *waiter, c call, made submitted, end
 	return end
 }
 
-// submitAndRingMany is submitAndRing for many calls of one queue. What was recorded is rung for even if ctx ends meanwhile;
+// submitMany is submit for many calls of one queue. What was recorded is rung for even if ctx ends meanwhile;
 // a crash in between leaves it to the sweep.
-func (p *Producer) submitAndRingMany(ctx context.Context, batch []numbered) []submitted {
+func (p *Producer) submitMany(ctx context.Context, batch []numbered) []store.Answered {
 	spans := make([]tracing.Span, len(batch))
 	for i := range batch {
 		c := &batch[i]
 		_, spans[i] = p.tracer.Submit(ctx, c.ref, c.submission.Policy.Name)
 		c.submission.Trace = spans[i].Link()
 	}
-	all := p.submitMany(ctx, batch)
+	all := p.record(ctx, batch)
 	for i, made := range all {
-		spans[i].End(p.counted(batch[i].call, made), made.err)
+		spans[i].End(p.counted(batch[i].call, made.Submitted), made.Err)
 	}
 	return all
 }
 
-func (p *Producer) submitMany(ctx context.Context, batch []numbered) []submitted {
-	all := make([]submitted, len(batch))
+// record submits the calls and enqueues doorbells for those that wait for a worker.
+func (p *Producer) record(ctx context.Context, batch []numbered) []store.Answered {
+	all := make([]store.Answered, len(batch))
 	if err := p.noteQueue(ctx, batch[0].ref.Queue()); err != nil {
 		for i, c := range batch {
-			all[i].err = fmt.Errorf("submit %s: %w", c.ref, err)
+			all[i].Err = fmt.Errorf("submit %s: %w", c.ref, err)
 		}
 		return all
 	}
@@ -211,8 +212,8 @@ func (p *Producer) submitMany(ctx context.Context, batch []numbered) []submitted
 	}
 	var places []int
 	var waiting []store.Record
-	for i, made := range p.bell.SubmitMany(ctx, calls) {
-		all[i] = submitted{made.Submitted, made.Err}
+	for i, made := range p.queue.SubmitMany(ctx, calls) {
+		all[i] = made
 		if batch[i].submission.Refresh {
 			p.local.drop(batch[i].ref)
 		}
@@ -225,9 +226,9 @@ func (p *Producer) submitMany(ctx context.Context, batch []numbered) []submitted
 	}
 	ctx, cancel := answer.Outliving(ctx, ringTimeout)
 	defer cancel()
-	for n, err := range p.bell.RingMany(ctx, waiting, queue.AtOnce) {
+	for n, err := range p.queue.RingMany(ctx, waiting, queue.AtOnce) {
 		if err != nil {
-			all[places[n]].err = fmt.Errorf("%w: %w", refcache.ErrNotQueued, err)
+			all[places[n]].Err = fmt.Errorf("%w: %w", refcache.ErrNotQueued, err)
 		}
 	}
 	return all

@@ -77,7 +77,7 @@ func TestCallsFailFastWhileRedisIsAway(t *testing.T) {
 		w.server.Close()
 		for name, ask := range map[string]func() error{
 			"submit ": func() error { _, err := producer.Submit(w.Context(), w.p, echo, "hi"); return err },
-			"read ":   func() error { _, err := w.p.TaskInfo(w.Context(), ref); return err },
+			"read ":   func() error { _, err := w.p.Info(w.Context(), ref); return err },
 		} {
 			began := time.Now()
 			err := ask()
@@ -147,7 +147,7 @@ func TestResultOfAnotherTypeIsAnErrorBesideTheRest(t *testing.T) {
 			Words []string
 		}
 		wrong := refcache.Func[string, other]{Name: "page"}
-		res, err := producer.GetAs(w.Context(), w.p, wrong, good.RefID)
+		res, err := producer.Get(w.Context(), w.p, wrong, good.RefID)
 		require.ErrorContains(w, err, "result of "+string(good.RefID)+" does not fit producer_test.other: ")
 		require.Zero(w, res.Value, "not half of it either")
 		require.False(w, res.HasValue)

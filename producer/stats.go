@@ -1,29 +1,14 @@
 package producer
 
 import (
-	"context"
-
-	"github.com/refq/refq/monitor"
-
 	"github.com/refq/refq/internal/counters"
+	"github.com/refq/refq/internal/store"
+	"github.com/refq/refq/monitor"
 )
-
-// statsMinutes is what [Producer.Stats] shows: an hour.
-const statsMinutes = 60
-
-// Stats returns what happened in the last hour in the queues named, of all namespaces; in all queues that were ever used
-// when none is named. It is approximate, see [monitor.Stats], and some seconds behind.
-func (p *Producer) Stats(ctx context.Context, queues ...string) (monitor.Stats, error) {
-	queues, err := p.named(ctx, queues)
-	if err != nil {
-		return monitor.Stats{}, err
-	}
-	return p.store.Minutes(ctx, queues, statsMinutes)
-}
 
 // Counts returns what this Producer has counted since it was made: of each function how its calls were answered, and how
 // many tasks it cancelled. The other counts are a worker's.
-func (p *Producer) Counts() []monitor.Counts { return p.tally.Counts() }
+func (p *Producer) Counts() []monitor.Counts { return p.counters.Counts() }
 
 // Waiters returns how many Calls and Waits of this Producer wait for the end of a task.
 func (p *Producer) Waiters() int { return p.inbox.count() }
@@ -33,7 +18,7 @@ func (p *Producer) Waiters() int { return p.inbox.count() }
 func (p *Producer) RedisErrors() map[string]int64 { return p.store.Faults() }
 
 // counted counts a call that was submitted, and tells how it was answered in a word; empty when that is not known.
-func (p *Producer) counted(c call, made submitted) string {
+func (p *Producer) counted(c call, made store.Submitted) string {
 	if made.Ref == "" {
 		return ""
 	}
@@ -44,6 +29,6 @@ func (p *Producer) counted(c call, made submitted) string {
 	case made.Status.InFlight() && (made.Result == nil || c.submission.Refresh):
 		event, result = counters.CallJoined, "joined"
 	}
-	p.tally.Of(c.ref.Queue(), c.submission.Policy.Name).Count(event)
+	p.counters.Of(c.ref.Queue(), c.submission.Policy.Name).Count(event)
 	return result
 }

@@ -5,26 +5,22 @@ import (
 	"crypto/rand"
 	"fmt"
 
-	"github.com/refq/refq/internal/answer"
 	"github.com/refq/refq/internal/codec"
 	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/refcache"
 )
 
-// CallOption changes what one call does with a task that has ended.
-type CallOption func(*store.Submission)
+// CallOption changes what one call does with a result or a failure that is there already. The zero CallOption changes
+// nothing.
+type CallOption struct{ retryFailed, refresh bool }
 
-// RetryFailed makes a call start anew what had failed, under the policy of this call. A cancelled task is started anew
-// by every call.
-func RetryFailed() CallOption {
-	return func(c *store.Submission) { c.RetryFailed = true }
-}
+// RetryFailed makes a call start anew what had failed, under the policy of this call. A cancelled call is started anew by
+// every call.
+func RetryFailed() CallOption { return CallOption{retryFailed: true} }
 
-// Refresh makes a call run again although it is complete. Until the new result is there, other calls are answered
-// with the old one; if the run fails, the old result is gone.
-func Refresh() CallOption {
-	return func(c *store.Submission) { c.Refresh = true }
-}
+// Refresh makes a call run again although it is complete. Until the new result is there, other calls are answered with
+// the old one. If the run fails, the old result is gone.
+func Refresh() CallOption { return CallOption{refresh: true} }
 
 // Submit makes a call and returns its ref_id without waiting for it. When the same call was made before it is the
 // same ref_id, and nothing runs twice.
@@ -36,7 +32,7 @@ func Submit[In, Out any](ctx context.Context, p *Producer, f refcache.Func[In, O
 	if err != nil {
 		return "", err
 	}
-	return c.ref, p.submitAndRing(ctx, c).err
+	return c.ref, p.submit(ctx, c).Err
 }
 
 // call is a call about to be made: what f and in come to.
@@ -72,47 +68,28 @@ func prepare[In, Out any](p *Producer, f refcache.Func[In, Out], in In, options 
 		submission: store.Submission{Request: rand.Text(), Namespace: p.cfg.Namespace, Policy: policy, Args: args},
 	}
 	for _, o := range options {
-		o(&c.submission)
+		c.submission.RetryFailed = c.submission.RetryFailed || o.retryFailed
+		c.submission.Refresh = c.submission.Refresh || o.refresh
 	}
 	return c, nil
 }
 
-func tooLarge(name string, size, most int) error {
+func tooLarge(name string, size, limit int) error {
 	return fmt.Errorf("call %s: %w: %d bytes, more than max_args %d; pass a reference to large data",
-		name, refcache.ErrArgsTooLarge, size, most)
+		name, refcache.ErrArgsTooLarge, size, limit)
 }
 
-// submitted is what became of a submission. With a record, err says that it could not be queued.
-type submitted struct {
-	store.Submitted
-	err error
-}
-
-// unless is the error of a caller who has waited, and now sees this: that the call could not be queued matters while it is
-// in flight.
-func (s submitted) unless(now answer.Snapshot, err error) error {
-	if err == nil && now.Status.InFlight() {
-		return s.err
-	}
-	return err
-}
-
-// submitAndRing records the call and sees to it that a worker looks at it.
-func (p *Producer) submitAndRing(ctx context.Context, c call) submitted {
+// submit records the call and sees to it that a worker looks at it.
+func (p *Producer) submit(ctx context.Context, c call) (made store.Answered) {
 	ctx, span := p.tracer.Submit(ctx, c.ref, c.submission.Policy.Name)
+	defer func() { span.End(p.counted(c, made.Submitted), made.Err) }()
 	c.submission.Trace = span.Link()
-	made := p.submit(ctx, c)
-	span.End(p.counted(c, made), made.err)
-	return made
-}
-
-func (p *Producer) submit(ctx context.Context, c call) submitted {
 	if c.submission.Refresh {
 		defer p.local.drop(c.ref)
 	}
 	if err := p.noteQueue(ctx, c.ref.Queue()); err != nil {
-		return submitted{err: fmt.Errorf("submit %s: %w", c.ref, err)}
+		return store.Answered{Err: fmt.Errorf("submit %s: %w", c.ref, err)}
 	}
-	made, err := p.bell.Submit(ctx, c.ref, c.submission)
-	return submitted{made, err}
+	made.Submitted, made.Err = p.queue.Submit(ctx, c.ref, c.submission)
+	return made
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
+	"github.com/refq/refq/admin"
 	"github.com/refq/refq/internal/memredis"
 	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/producer"
@@ -182,16 +183,16 @@ func TestWaitForWhatHasEndedDoesNotWait(t *testing.T) {
 		require.NoError(w, w.p.Cancel(w.Context(), cancelled))
 
 		began := time.Now()
-		out, err := producer.Wait(w.Context(), w.p, echo, good.RefID)
+		ended, err := producer.Wait(w.Context(), w.p, echo, good.RefID)
 		require.NoError(w, err)
-		require.Equal(w, "good!", out)
+		require.Equal(w, "good!", ended.Value)
 		raw, err := w.p.Wait(w.Context(), good.RefID)
 		require.NoError(w, err)
 		require.JSONEq(w, `"good!"`, string(raw.Value))
 
-		out, err = producer.Wait(w.Context(), w.p, echo, bad.RefID)
+		ended, err = producer.Wait(w.Context(), w.p, echo, bad.RefID)
 		require.Equal(w, "service is down", taskError(w, err).Error)
-		require.Empty(w, out)
+		require.Empty(w, ended.Value)
 		raw, err = w.p.Wait(w.Context(), cancelled)
 		require.Equal(w, refcache.Cancelled, taskError(w, err).Status)
 		require.Equal(w, refcache.Cancelled, raw.Status)
@@ -241,7 +242,7 @@ func TestWaiterStaysThroughARetryByHand(t *testing.T) {
 		time.Sleep(8*time.Second + 10*time.Millisecond)
 		s.hold <- struct{}{}
 		w.until(ref, refcache.Failed)
-		_, err := w.p.RetryTask(w.Context(), ref, producer.FreshBudget())
+		_, err := w.a.Retry(w.Context(), ref, admin.FreshBudget())
 		require.NoError(w, err)
 		time.Sleep(3 * time.Second)
 		require.Empty(w, ended, "the cycle that it waited for is over, and another has begun")
@@ -331,7 +332,7 @@ func TestWaiterDoesNotTakeAnEarlierEndForItsOwn(t *testing.T) {
 			return err
 		},
 		"retry": func(w *world, ref refcache.Ref) error {
-			_, failed := w.p.RetryTask(w.Context(), ref)
+			_, failed := w.p.Retry(w.Context(), ref)
 			_, err := producer.Wait(w.Context(), w.p, echo, ref)
 			return errors.Join(failed, err)
 		},

@@ -21,8 +21,6 @@ var (
 	ErrArgsTooLarge = errors.New("arguments are too large")
 	// ErrInvalidRef: the text is no ref_id.
 	ErrInvalidRef = errors.New("invalid ref_id")
-	// ErrInvalidCursor: the text is no place in a list.
-	ErrInvalidCursor = errors.New("invalid cursor: use the one that came with the page before")
 	// ErrUnreadable: the task's record is damaged, or was written by a newer refq.
 	ErrUnreadable = errors.New("unreadable record")
 	// ErrNotQueued: the call is on record, but no worker could be told of it.

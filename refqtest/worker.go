@@ -25,7 +25,7 @@ func Start(t testing.TB, register func(w *worker.Worker)) *producer.Producer {
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context())) // t's own context ends before the cleanups run
 	done := make(chan error, 1)
 	go func() { done <- w.Run(ctx) }()
-	p := producer.New(rdb, producer.Config{By: t.Name()})
+	p := producer.New(rdb, producer.Config{})
 	t.Cleanup(func() {
 		if err := p.Close(); err != nil {
 			t.Errorf("close the producer: %v", err)

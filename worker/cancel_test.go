@@ -13,7 +13,7 @@ import (
 
 func (w *world) cancel(ref refcache.Ref) {
 	w.Helper()
-	require.NoError(w, w.p.Cancel(w.Context(), ref))
+	require.NoError(w, w.a.Cancel(w.Context(), ref))
 	require.Equal(w, refcache.Cancelled, w.info(ref).Status, "at once")
 }
 

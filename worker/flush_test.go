@@ -12,8 +12,8 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/stretchr/testify/require"
 
+	"github.com/refq/refq/admin"
 	"github.com/refq/refq/internal/memredis"
-	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 	"github.com/refq/refq/worker"
 )
@@ -202,7 +202,7 @@ func TestFlushEndsWaitingAndNothingElse(t *testing.T) {
 			require.Equal(w, in, res.Value)
 		}
 		var listed []string
-		for info, err := range w.p.List(w.Context(), producer.Filter{}) {
+		for info, err := range w.a.List(w.Context(), admin.Filter{}) {
 			require.NoError(w, err)
 			listed = append(listed, string(info.Status))
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/refq/refq/admin"
 	"github.com/refq/refq/internal/memredis"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
@@ -38,6 +39,7 @@ type world struct {
 	server *memredis.Server
 	rdb    redis.UniversalClient
 	p      *producer.Producer
+	a      *admin.Admin
 }
 
 func inWorld(t *testing.T, test func(w *world)) {
@@ -50,11 +52,12 @@ func inWorld(t *testing.T, test func(w *world)) {
 		t.Cleanup(server.Close)
 		rdb := server.Client()
 		t.Cleanup(func() { require.NoError(t, rdb.Close()) })
-		p := producer.New(rdb, producer.Config{By: "ann@desk"})
+		p, a := producer.New(rdb, producer.Config{}), admin.New(rdb, admin.Config{By: "ann@desk"})
 		t.Cleanup(func() { require.NoError(t, p.Close()) })
+		t.Cleanup(func() { require.NoError(t, a.Close()) })
 		wire := &wire{}
 		server.SetFaults(wire.pass)
-		test(&world{t, wire, server, rdb, p})
+		test(&world{t, wire, server, rdb, p, a})
 	})
 }
 
@@ -254,7 +257,7 @@ func (w *world) cancelled(f refcache.Func[string, string], in string) {
 
 func (w *world) info(ref refcache.Ref) refcache.TaskInfo {
 	w.Helper()
-	info, err := w.p.TaskInfo(w.Context(), ref)
+	info, err := w.p.Info(w.Context(), ref)
 	require.NoError(w, err)
 	return info
 }
@@ -281,9 +284,10 @@ func failed(t require.TestingT, err error) refcache.TaskInfo {
 
 // wait blocks until the task ends.
 func producerWait(w *world, f refcache.Func[string, string], ref refcache.Ref) (string, error) {
-	return producer.Wait(w.Context(), w.p, f, ref)
+	res, err := producer.Wait(w.Context(), w.p, f, ref)
+	return res.Value, err
 }
 
 func getAs(w *world, ref refcache.Ref) (refcache.Response[string], error) {
-	return producer.GetAs(w.Context(), w.p, work, ref)
+	return producer.Get(w.Context(), w.p, work, ref)
 }

@@ -7,11 +7,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/refq/refq/monitor"
-
 	"github.com/stretchr/testify/require"
 
-	"github.com/refq/refq/producer"
+	"github.com/refq/refq/admin"
+	"github.com/refq/refq/monitor"
 	"github.com/refq/refq/refcache"
 	"github.com/refq/refq/worker"
 )
@@ -93,7 +92,7 @@ func TestALaterCycleIsTimedFromItsOwnBeginning(t *testing.T) {
 		ref := w.submit(work, "x")
 		w.await(ref, refcache.Failed)
 		time.Sleep(time.Hour)
-		_, err := w.p.RetryTask(w.Context(), ref, producer.FreshBudget())
+		_, err := w.a.Retry(w.Context(), ref, admin.FreshBudget())
 		require.NoError(w, err)
 		time.Sleep(5 * time.Second)
 		c := wk.Counts()[0]

@@ -118,7 +118,7 @@ func TestWorkerSurvivesAFlush(t *testing.T) {
 		w.await(ref, refcache.Processing)
 		require.NoError(w, w.rdb.FlushAll(w.Context()).Err())
 		require.ErrorIs(w, (<-ends).cause, worker.ErrVoid)
-		_, err := w.p.TaskInfo(w.Context(), ref)
+		_, err := w.p.Info(w.Context(), ref)
 		require.ErrorIs(w, err, refcache.ErrTaskNotFound, "the outcome of what is gone is not written")
 
 		w.submit(work, "in")

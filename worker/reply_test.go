@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/refq/refq/admin"
 	"github.com/refq/refq/internal/memredis"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
@@ -231,17 +232,17 @@ func TestCommandsWhoseAnswerIsLostTakeEffectOnce(t *testing.T) {
 				ref := failed(w, err).RefID
 
 				lose("retry")
-				res, err := w.p.RetryTask(ctx, ref)
+				res, err := w.a.Retry(ctx, ref)
 				require.NoError(w, err)
 				require.Equal(w, 1, res.RetryCount, "one was spent")
 				w.await(ref, refcache.Failed)
 				lose("retry")
-				res, err = w.p.RetryTask(ctx, ref, producer.FreshBudget())
+				res, err = w.a.Retry(ctx, ref, admin.FreshBudget())
 				require.NoError(w, err)
 				require.Equal(w, 2, w.await(ref, refcache.Processing).Cycle)
 
 				lose("cancel")
-				require.NoError(w, w.p.Cancel(ctx, ref))
+				require.NoError(w, w.a.Cancel(ctx, ref))
 				info := w.info(ref)
 				require.Equal(w, refcache.Cancelled, info.Status)
 				require.Equal(w, []refcache.EventKind{refcache.EventRetry, refcache.EventFresh, refcache.EventCancel}, kinds(info))
@@ -250,7 +251,7 @@ func TestCommandsWhoseAnswerIsLostTakeEffectOnce(t *testing.T) {
 
 				lose("delete")
 				require.NoError(w, w.p.Delete(ctx, ref))
-				_, err = w.p.TaskInfo(ctx, ref)
+				_, err = w.p.Info(ctx, ref)
 				require.ErrorIs(w, err, refcache.ErrTaskNotFound)
 			})
 		})

@@ -48,18 +48,22 @@ type Config struct {
 	Traces trace.TracerProvider
 }
 
+// Defaults of [Config].
 const (
-	defaultConcurrency     = 10
-	defaultShutdownTimeout = 8 * time.Second
-	quickShutdown          = time.Second
-	defaultMaxResult       = 8 << 20
-	mostMaxResult          = 64 << 20
+	DefaultConcurrency     = 10
+	DefaultShutdownTimeout = 8 * time.Second
+	DefaultMaxResult       = 8 << 20 // bytes
+)
+
+const (
+	quickShutdown = time.Second
+	maxMaxResult  = 64 << 20
 )
 
 func (c Config) withDefaults() Config {
-	c.Concurrency = cmp.Or(c.Concurrency, defaultConcurrency)
-	c.ShutdownTimeout = cmp.Or(c.ShutdownTimeout, defaultShutdownTimeout)
-	c.MaxResult = cmp.Or(c.MaxResult, defaultMaxResult)
+	c.Concurrency = cmp.Or(c.Concurrency, DefaultConcurrency)
+	c.ShutdownTimeout = cmp.Or(c.ShutdownTimeout, DefaultShutdownTimeout)
+	c.MaxResult = cmp.Or(c.MaxResult, DefaultMaxResult)
 	c.Logger = cmp.Or(c.Logger, slog.Default())
 	return c
 }
@@ -76,8 +80,8 @@ func (c Config) check() error {
 	switch {
 	case c.Concurrency < 1:
 		return fmt.Errorf("worker: concurrency is %d, must be at least 1", c.Concurrency)
-	case c.MaxResult < 1 || c.MaxResult > mostMaxResult:
-		return fmt.Errorf("worker: max_result is %d bytes, must be 1 to %d", c.MaxResult, mostMaxResult)
+	case c.MaxResult < 1 || c.MaxResult > maxMaxResult:
+		return fmt.Errorf("worker: max_result is %d bytes, must be 1 to %d", c.MaxResult, maxMaxResult)
 	}
 	return nil
 }

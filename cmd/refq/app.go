@@ -9,11 +9,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/refq/refq"
-
 	"github.com/lmittmann/tint"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/refq/refq"
+	"github.com/refq/refq/admin"
 	"github.com/refq/refq/internal/config"
 	"github.com/refq/refq/internal/term"
 	"github.com/refq/refq/internal/tracing/otlp"
@@ -117,11 +117,42 @@ func (a *app) newProducer(ctx context.Context) (*producer.Producer, func(), erro
 	if err != nil {
 		return nil, nil, err
 	}
-	p := producer.New(rdb, producer.Config{Namespace: a.cfg.Namespace, MaxArgs: a.cfg.MaxArgs, Traces: a.traces.Provider()})
+	p := a.producerOf(rdb)
 	return p, func() {
 		_ = p.Close() // nothing is to be lost by then
 		leave(rdb)
 	}, nil
+}
+
+// newAdmin returns an admin for a Redis that has answered, and a function to end both.
+func (a *app) newAdmin(ctx context.Context) (*admin.Admin, func(), error) {
+	rdb, err := a.connect(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	operator := admin.New(rdb, admin.Config{})
+	return operator, func() {
+		_ = operator.Close()
+		leave(rdb)
+	}, nil
+}
+
+// newProducerAndAdmin returns both for one Redis that has answered, and a function to end all three.
+func (a *app) newProducerAndAdmin(ctx context.Context) (*producer.Producer, *admin.Admin, func(), error) {
+	rdb, err := a.connect(ctx)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	p, operator := a.producerOf(rdb), admin.New(rdb, admin.Config{})
+	return p, operator, func() {
+		_, _ = p.Close(), operator.Close()
+		leave(rdb)
+	}, nil
+}
+
+// producerOf returns a producer with the settings of the configuration.
+func (a *app) producerOf(rdb redis.UniversalClient) *producer.Producer {
+	return producer.New(rdb, producer.Config{Namespace: a.cfg.Namespace, MaxArgs: a.cfg.MaxArgs, Traces: a.traces.Provider()})
 }
 
 // leave closes a client at the end of the program, which does not wait for answers that a silent Redis owes.

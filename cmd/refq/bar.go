@@ -96,7 +96,7 @@ func (w *watcher) look(ctx context.Context, bar *mpb.Bar, above io.Writer) {
 		return
 	}
 	w.reported = res.RetryCount + res.LostCount
-	info, err := w.producer.TaskInfo(ctx, w.ref)
+	info, err := w.producer.Info(ctx, w.ref)
 	if err != nil || len(info.RetryHistory) == 0 {
 		return
 	}

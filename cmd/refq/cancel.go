@@ -3,7 +3,7 @@ package main
 import (
 	"github.com/spf13/cobra"
 
-	"github.com/refq/refq/producer"
+	"github.com/refq/refq/admin"
 	"github.com/refq/refq/refcache"
 )
 
@@ -15,8 +15,8 @@ func newCancel(a *app) *cobra.Command {
 still returns is dropped.`,
 		Args: takes(1, -1, "one REF or more"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.onEach(cmd.Context(), args, func(p *producer.Producer, ref refcache.Ref) error {
-				if err := p.Cancel(cmd.Context(), ref); err != nil {
+			return a.onEach(cmd.Context(), args, func(operator *admin.Admin, ref refcache.Ref) error {
+				if err := operator.Cancel(cmd.Context(), ref); err != nil {
 					return err
 				}
 				return a.answer(response{RefID: ref, Status: refcache.Cancelled}, refcache.Minimal)

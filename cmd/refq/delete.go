@@ -5,7 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/refq/refq/producer"
+	"github.com/refq/refq/admin"
 	"github.com/refq/refq/refcache"
 )
 
@@ -15,8 +15,8 @@ func newDelete(a *app) *cobra.Command {
 		Short: "Remove calls that have ended, with results and history",
 		Args:  takes(1, -1, "one REF or more"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.onEach(cmd.Context(), args, func(p *producer.Producer, ref refcache.Ref) error {
-				if err := p.Delete(cmd.Context(), ref); err != nil {
+			return a.onEach(cmd.Context(), args, func(operator *admin.Admin, ref refcache.Ref) error {
+				if err := operator.Delete(cmd.Context(), ref); err != nil {
 					return err
 				}
 				return a.deleted(ref)

@@ -30,12 +30,12 @@ that cannot save, refuses commands, or answers after a second; calls that wait
 for a function that no living worker has; attempts that no worker takes over.`,
 		Args: takes(0, 0, "no argument"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			p, end, err := a.newProducer(cmd.Context())
+			operator, end, err := a.newAdmin(cmd.Context())
 			if err != nil {
 				return err
 			}
 			defer end()
-			h, err := p.Health(cmd.Context())
+			h, err := operator.Health(cmd.Context())
 			if err != nil {
 				return err
 			}

@@ -4,9 +4,9 @@ import (
 	"context"
 	"strings"
 
+	"github.com/refq/refq/admin"
 	"github.com/refq/refq/internal/errpattern"
 	"github.com/refq/refq/internal/term"
-	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 )
 
@@ -15,7 +15,7 @@ const shownKinds = 20
 
 // failures counts failed calls.
 type failures struct {
-	filter producer.Filter
+	filter admin.Filter
 	fresh  bool
 
 	total, left, exhausted, unreadable int
@@ -28,7 +28,7 @@ func (b bulk) count(ctx context.Context) (*failures, error) {
 	f := &failures{filter: b.filter, fresh: b.fresh}
 	filter := b.filter
 	filter.Status = refcache.Failed
-	for info, err := range b.producer.List(ctx, filter) {
+	for info, err := range b.admin.List(ctx, filter) {
 		if err != nil {
 			return nil, err
 		}

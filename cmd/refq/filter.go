@@ -5,7 +5,7 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"github.com/refq/refq/producer"
+	"github.com/refq/refq/admin"
 	"github.com/refq/refq/refcache"
 )
 
@@ -26,16 +26,16 @@ func addFilterFlags(flags *pflag.FlagSet) *filterFlags {
 	return &f
 }
 
-func (f *filterFlags) filter() (producer.Filter, error) {
+func (f *filterFlags) filter() (admin.Filter, error) {
 	if f.function != "" {
 		if err := refcache.CheckName(f.function); err != nil {
-			return producer.Filter{}, usagef("--func: %w", err)
+			return admin.Filter{}, usagef("--func: %w", err)
 		}
 	}
 	if f.queue != "" {
 		if err := refcache.CheckQueue(f.queue); err != nil {
-			return producer.Filter{}, usagef("--queue: %w", err)
+			return admin.Filter{}, usagef("--queue: %w", err)
 		}
 	}
-	return producer.Filter{Func: f.function, Queue: f.queue, Error: f.text, Since: f.since}, nil
+	return admin.Filter{Func: f.function, Queue: f.queue, Error: f.text, Since: f.since}, nil
 }

@@ -10,8 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/refq/refq/admin"
 	"github.com/refq/refq/internal/term"
-	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 )
 
@@ -50,15 +50,15 @@ is 1 then.`,
 	return cmd
 }
 
-func (a *app) ls(ctx context.Context, filter producer.Filter, limit int) error {
-	p, end, err := a.newProducer(ctx)
+func (a *app) ls(ctx context.Context, filter admin.Filter, limit int) error {
+	operator, end, err := a.newAdmin(ctx)
 	if err != nil {
 		return err
 	}
 	defer end()
 	l := lister{app: a, filter: filter}
 	l.rows.Header("STATUS", "REF", "FUNCTION", "WHEN", "DETAIL")
-	for info, err := range p.List(ctx, filter) {
+	for info, err := range operator.List(ctx, filter) {
 		if err != nil {
 			return errors.Join(l.print(), err) // what was found is shown all the same
 		}
@@ -78,7 +78,7 @@ func (a *app) ls(ctx context.Context, filter producer.Filter, limit int) error {
 // lister is what ls has found so far.
 type lister struct {
 	*app
-	filter        producer.Filter
+	filter        admin.Filter
 	rows          term.Table
 	n, unreadable int
 	more          bool
@@ -109,7 +109,7 @@ func (l *lister) print() error {
 func (l *lister) conclude() error {
 	switch {
 	case l.asJSON:
-	case l.n == 0 && l.filter == (producer.Filter{}):
+	case l.n == 0 && l.filter == (admin.Filter{}):
 		l.notice("no calls yet; make one: refq call FUNC [JSON]")
 	case l.n == 0:
 		l.notice("no such calls")

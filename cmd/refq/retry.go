@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/refq/refq/admin"
 	"github.com/refq/refq/internal/term"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
@@ -49,7 +50,8 @@ became of each. Interrupted, it leaves the rest as it is: run it again.`,
 
 type retrier struct {
 	*app
-	producer     *producer.Producer
+	producer     *producer.Producer // waits for the ends
+	admin        *admin.Admin
 	fresh        bool
 	exitByStatus bool
 	wait         time.Duration
@@ -57,12 +59,12 @@ type retrier struct {
 
 // run retries all calls before it waits for the first of them.
 func (r retrier) run(ctx context.Context, refs []refcache.Ref) error {
-	p, end, err := r.newProducer(ctx)
+	p, operator, end, err := r.newProducerAndAdmin(ctx)
 	if err != nil {
 		return err
 	}
 	defer end()
-	r.producer = p
+	r.producer, r.admin = p, operator
 
 	accepted := map[refcache.Ref]response{}
 	unaccepted := r.forEach(ctx, refs, func(ref refcache.Ref) error {
@@ -90,11 +92,11 @@ func (r retrier) run(ctx context.Context, refs []refcache.Ref) error {
 }
 
 func (r retrier) retry(ctx context.Context, ref refcache.Ref) (response, error) {
-	var options []producer.RetryOption
+	var options []admin.RetryOption
 	if r.fresh {
-		options = append(options, producer.FreshBudget())
+		options = append(options, admin.FreshBudget())
 	}
-	res, err := r.producer.RetryTask(ctx, ref, options...)
+	res, err := r.admin.Retry(ctx, ref, options...)
 	if errors.Is(err, refcache.ErrNotQueued) { // accepted all the same
 		r.complain(err)
 		return res, nil

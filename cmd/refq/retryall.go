@@ -9,8 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/refq/refq/admin"
 	"github.com/refq/refq/internal/term"
-	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 )
 
@@ -49,8 +49,8 @@ func (f *retryAllFlags) check(cmd *cobra.Command, args []string) error {
 // bulk retries all failed calls that pass a filter.
 type bulk struct {
 	*app
-	producer           *producer.Producer
-	filter             producer.Filter
+	admin              *admin.Admin
+	filter             admin.Filter
 	fresh, dryRun, yes bool
 }
 
@@ -58,12 +58,12 @@ func (b bulk) run(ctx context.Context) error {
 	if !b.dryRun && !b.yes && !b.canAsk() {
 		return usagef("retry --all asks first, and there is no terminal to ask on: add --yes, or --dry-run to count only")
 	}
-	p, end, err := b.newProducer(ctx)
+	operator, end, err := b.newAdmin(ctx)
 	if err != nil {
 		return err
 	}
 	defer end()
-	b.producer = p
+	b.admin = operator
 	found, err := b.count(ctx)
 	if err != nil {
 		return err
@@ -96,13 +96,13 @@ func (b bulk) retry(ctx context.Context, expected int) error {
 	walk, stop := context.WithCancel(ctx)
 	defer stop()
 	out, bar := b.startBulkBar("retrying", "not retried", func() int { return expected })
-	var options []producer.RetryOption
+	var options []admin.RetryOption
 	if b.fresh {
-		options = append(options, producer.FreshBudget())
+		options = append(options, admin.FreshBudget())
 	}
 	var done retriedCount
 	var ended, unwritten error
-	for r, err := range b.producer.RetryAll(walk, b.filter, options...) {
+	for r, err := range b.admin.RetryAll(walk, b.filter, options...) {
 		if err != nil {
 			ended = err
 			break
@@ -141,7 +141,7 @@ func (b bulk) concludeAll(ctx context.Context, done retriedCount, ended error) e
 }
 
 // report prints what became of one call.
-func (b bulk) report(out *app, r producer.Retried) error {
+func (b bulk) report(out *app, r admin.Retried) error {
 	if b.asJSON {
 		var why *string
 		if r.Err != nil {
@@ -189,7 +189,7 @@ func refusal(err error) int {
 }
 
 // whyNot tells it of a single call: the cause, too, if a word for it says little.
-func whyNot(r producer.Retried) string {
+func whyNot(r admin.Retried) string {
 	switch i := refusal(r.Err); refusals[i].err {
 	case nil:
 		return term.OneLine(r.Err.Error())
@@ -208,7 +208,7 @@ type retriedCount struct {
 	because            [len(refusals)]int
 }
 
-func (t *retriedCount) add(r producer.Retried) {
+func (t *retriedCount) add(r admin.Retried) {
 	if !r.Accepted() {
 		t.because[refusal(r.Err)]++
 		return
@@ -244,7 +244,7 @@ func (t *retriedCount) sentence() string {
 }
 
 // of describes what a filter leaves: " of function f in queue q".
-func of(f producer.Filter) string {
+func of(f admin.Filter) string {
 	var text string
 	if f.Func != "" {
 		text += " of function " + f.Func

@@ -14,6 +14,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
+	"github.com/refq/refq/admin"
 	"github.com/refq/refq/internal/memredis"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
@@ -133,11 +134,11 @@ func TestEachReasonNotToRetryHasAWord(t *testing.T) {
 	var done retriedCount
 	for _, err := range []error{nil, refcache.ErrNotQueued, refcache.ErrRetriesExhausted, refcache.ErrNotFailed,
 		refcache.ErrTaskNotFound, refcache.ErrUnreadable, io.ErrUnexpectedEOF} {
-		done.add(producer.Retried{Err: err})
+		done.add(admin.Retried{Err: err})
 	}
 	require.Equal(t, "retried 2 calls (1 stored, not queued; a worker's sweep queues them), not 5 others: "+
 		"1 exhausted (only --fresh retries these), 1 not failed any more, 1 gone, 1 unreadable, "+
 		"1 without an answer (they may have been)", done.sentence())
-	require.Equal(t, "gone", whyNot(producer.Retried{Err: refcache.ErrTaskNotFound}))
-	require.Equal(t, "unexpected EOF", whyNot(producer.Retried{Err: io.ErrUnexpectedEOF}))
+	require.Equal(t, "gone", whyNot(admin.Retried{Err: refcache.ErrTaskNotFound}))
+	require.Equal(t, "unexpected EOF", whyNot(admin.Retried{Err: io.ErrUnexpectedEOF}))
 }

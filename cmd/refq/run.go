@@ -7,7 +7,7 @@ import (
 	"io"
 	"runtime/debug"
 
-	"github.com/refq/refq/producer"
+	"github.com/refq/refq/admin"
 	"github.com/refq/refq/refcache"
 )
 
@@ -86,17 +86,17 @@ func usagef(format string, args ...any) error {
 }
 
 // onEach does one thing to each of the tasks that were named.
-func (a *app) onEach(ctx context.Context, args []string, do func(*producer.Producer, refcache.Ref) error) error {
+func (a *app) onEach(ctx context.Context, args []string, do func(*admin.Admin, refcache.Ref) error) error {
 	refs, err := parseRefs(args)
 	if err != nil {
 		return err
 	}
-	p, end, err := a.newProducer(ctx)
+	operator, end, err := a.newAdmin(ctx)
 	if err != nil {
 		return err
 	}
 	defer end()
-	return a.forEach(ctx, refs, func(ref refcache.Ref) error { return do(p, ref) })
+	return a.forEach(ctx, refs, func(ref refcache.Ref) error { return do(operator, ref) })
 }
 
 // forEach does something for each of several refs. An error of one is said and does not keep the others from it. The

@@ -25,7 +25,7 @@ func newStatus(a *app) *cobra.Command {
 				return err
 			}
 			defer end()
-			info, err := p.TaskInfo(cmd.Context(), refs[0])
+			info, err := p.Info(cmd.Context(), refs[0])
 			if err != nil {
 				return err
 			}

@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 
+	"github.com/refq/refq/admin"
 	"github.com/refq/refq/internal/term"
 	"github.com/refq/refq/internal/web/access"
 	"github.com/refq/refq/internal/web/api"
@@ -141,10 +142,11 @@ func (p *page) site(s *site) {
 
 // serveWeb serves the site until ctx ends.
 func (a *app) serveWeb(ctx context.Context, rdb redis.UniversalClient, s *site) error {
-	p := producer.New(rdb, producer.Config{Namespace: a.cfg.Namespace, MaxArgs: a.cfg.MaxArgs, Traces: a.traces.Provider()})
+	p, operator := a.producerOf(rdb), admin.New(rdb, admin.Config{})
 	defer p.Close()
+	defer operator.Close()
 	a.log.Info("web started", "address", s.Addr().String(), "credentials", len(s.credentials), "read_only", a.cfg.Web.ReadOnly)
-	err := server.Serve(ctx, s, a.handler(p, rdb, s), a.log)
+	err := server.Serve(ctx, s, a.handler(p, operator, rdb, s), a.log)
 	a.log.Info("web stopped")
 	if err != nil {
 		a.complain(err) // here, since at the end of ctx an error is taken for the interruption itself
@@ -154,13 +156,13 @@ func (a *app) serveWeb(ctx context.Context, rdb redis.UniversalClient, s *site) 
 }
 
 // handler is all that is served. Only probes pass the guard: they have no credentials, and hear nothing of calls.
-func (a *app) handler(p *producer.Producer, rdb redis.UniversalClient, s *site) http.Handler {
-	own := metrics.Handler(metrics.Config{Redis: rdb, Producer: p, Version: thisVersion().Version})
+func (a *app) handler(p *producer.Producer, operator *admin.Admin, rdb redis.UniversalClient, s *site) http.Handler {
+	own := metrics.Handler(metrics.Config{Redis: rdb, Producer: p, Admin: operator, Version: thisVersion().Version})
 	calls := live.NewCalls(p)
 	guarded := http.NewServeMux()
-	guarded.Handle("/", ui.New(p, calls, a.cfg, a.log))
-	guarded.Handle(api.Base+"/", api.New(p, calls, a.cfg, a.log))
-	guarded.Handle(asynqmon.Base+"/", asynqmon.New(p, rdb, a.cfg, a.log))
+	guarded.Handle("/", ui.New(p, operator, calls, a.cfg, a.log))
+	guarded.Handle(api.Base+"/", api.New(p, operator, calls, a.cfg, a.log))
+	guarded.Handle(asynqmon.Base+"/", asynqmon.New(operator, rdb, a.cfg, a.log))
 	guarded.Handle("GET /metrics", own)
 	all := http.NewServeMux()
 	all.Handle("/", a.guard(s).Handler(guarded))

@@ -31,9 +31,8 @@ const localTimes = 100
 // keeper keeps results in memory.
 type keeper struct {
 	*caller
-	cached func(context.Context, parcel) (refcache.Response[parcel], error)
-	ins    []parcel
-	refs   []refcache.Ref
+	ins  []parcel
+	refs []refcache.Ref
 }
 
 func (g *ground) localHits(ctx context.Context, hit func(k *keeper, ctx context.Context, n int) error) (reading, error) {
@@ -68,7 +67,6 @@ func (g *ground) newKeeper() *keeper {
 	}
 	room := producer.LocalCache{Bytes: 4 * int64(len(k.ins)) * int64(g.options.Payload+2048), Stale: time.Hour}
 	k.caller = &caller{g, producer.New(g.connect(), producer.Config{LocalCache: room}), g.function("echo", g.queue)}
-	k.cached = producer.Cached(k.producer, k.function)
 	return k
 }
 
@@ -78,7 +76,7 @@ func (k *keeper) fill(ctx context.Context) error {
 	k.refs = make([]refcache.Ref, len(k.ins))
 	return g.withWorker(ctx, func(w *worker.Worker) { worker.Handle(w, f, echo) }, func(ctx context.Context) error {
 		_, err := load(ctx, callsWhileFilling, len(k.ins), func(ctx context.Context, n int) error {
-			res, err := k.cached(ctx, k.ins[n])
+			res, err := producer.Call(ctx, k.producer, k.function, k.ins[n])
 			k.refs[n] = res.RefID
 			return err
 		})
@@ -95,7 +93,7 @@ func (k *keeper) get(ctx context.Context, n int) error {
 }
 
 func (k *keeper) call(ctx context.Context, n int) error {
-	res, err := k.cached(ctx, k.ins[n])
+	res, err := producer.Call(ctx, k.producer, k.function, k.ins[n])
 	if err == nil && res.Value != k.ins[n] {
 		return fmt.Errorf("call %s: wrong result", res.RefID)
 	}

@@ -15,9 +15,10 @@ import (
 	"time"
 
 	"github.com/refq/refq"
-
 	"github.com/refq/refq/internal/redact"
+	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
+	"github.com/refq/refq/worker"
 )
 
 const defaultPath = "config.yaml"
@@ -98,10 +99,10 @@ func defaults() Config {
 	return Config{
 		Redis:           "redis://127.0.0.1:6379/0",
 		Namespace:       refcache.DefaultNamespace,
-		Concurrency:     10,
-		ShutdownTimeout: 8 * time.Second,
-		MaxArgs:         1 << 20,
-		MaxResult:       8 << 20,
+		Concurrency:     worker.DefaultConcurrency,
+		ShutdownTimeout: worker.DefaultShutdownTimeout,
+		MaxArgs:         producer.DefaultMaxArgs,
+		MaxResult:       worker.DefaultMaxResult,
 		LogLevel:        slog.LevelInfo,
 		LogFormat:       "text",
 		Web:             Web{Listen: "127.0.0.1:8383", MaxRequests: 256},

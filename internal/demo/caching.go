@@ -131,27 +131,27 @@ func (s *show) tellCaching(ctx context.Context, files []File) error {
 		`worker.Handle(w, CountFile, countFile)  // in a worker`,
 		``,
 		`count := producer.Cached(p, CountFile)  // in any caller`,
-		`res, err := count(ctx, file)`,
+		`counts, err := count(ctx, file)`,
 	)
 	first, err := s.countAll(ctx, files)
 	if err != nil {
 		return err
 	}
 	s.eachOf(first, func(c counted) {
-		v := c.res.Value
-		s.answer("%s in %s: %s", s.status(c.res.Status), brief(c.took), fileName(c.file.Path))
+		v := c.counts
+		s.answer("%s in %s: %s", s.status(refcache.Complete), brief(c.took), fileName(c.file.Path))
 		s.answer("  %s, %s, %s", term.Plural(v.Lines, "line", "lines"), term.Plural(v.Words, "word", "words"), term.Plural(v.Bytes, "byte", "bytes"))
 		s.answer("  sha256 %s", v.SHA256)
 	})
 	s.say("", s.executions(len(files))+".", "", "The same again:")
-	s.code(`res, err := count(ctx, file)`)
+	s.code(`counts, err := count(ctx, file)`)
 
 	again, err := s.countAll(ctx, files)
 	if err != nil {
 		return err
 	}
 	s.eachOf(again, func(c counted) {
-		s.answer("%s in %s: %s", s.status(c.res.Status), brief(c.took), fileName(c.file.Path))
+		s.answer("%s in %s: %s", s.status(refcache.Complete), brief(c.took), fileName(c.file.Path))
 	})
 	s.say("", s.executions(2*len(files))+": the second time, the cache answered.")
 	return nil
@@ -164,10 +164,10 @@ func (s *show) executions(calls int) string {
 
 // counted is a file with the answer of CountFile.
 type counted struct {
-	file File
-	res  refcache.Response[Counts]
-	took time.Duration
-	err  error
+	file   File
+	counts Counts
+	took   time.Duration
+	err    error
 }
 
 // countAll counts all files, each in a call of its own, at the same time.
@@ -179,11 +179,8 @@ func (s *show) countAll(ctx context.Context, files []File) ([]counted, error) {
 	for i, file := range files {
 		wg.Go(func() {
 			began := time.Now()
-			res, err := count(ctx, file)
-			for err == nil && res.IsAsync { // a huge file: the same call joins the one that runs
-				res, err = count(ctx, file)
-			}
-			all[i] = counted{file, res, time.Since(began), err}
+			counts, err := count(ctx, file)
+			all[i] = counted{file, counts, time.Since(began), err}
 		})
 	}
 	wg.Wait()

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/refq/refq/admin"
 	"github.com/refq/refq/internal/memredis"
 	"github.com/refq/refq/internal/term"
 	"github.com/refq/refq/producer"
@@ -31,9 +32,11 @@ func Tell(ctx context.Context, out *term.Screen, paths []string) error {
 	defer rdb.Close()
 	p := producer.New(rdb, producer.Config{})
 	defer p.Close()
+	a := admin.New(rdb, admin.Config{})
+	defer a.Close()
 	w := worker.New(rdb, worker.Config{ShutdownTimeout: 400 * time.Millisecond, Logger: slog.New(slog.DiscardHandler)})
 
-	s := &show{story: story{out}, p: p}
+	s := &show{story: story{out}, p: p, a: a}
 	s.handle(w)
 	return whileRunning(ctx, w, func(ctx context.Context) error { return s.tell(ctx, files) })
 }
@@ -59,6 +62,7 @@ func whileRunning(ctx context.Context, w *worker.Worker, do func(context.Context
 type show struct {
 	story
 	p        *producer.Producer
+	a        *admin.Admin
 	counted  atomic.Int64 // executions of countFile
 	exchange exchange
 }

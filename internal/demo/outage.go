@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/refq/refq/admin"
 	"github.com/refq/refq/internal/term"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
@@ -55,8 +56,8 @@ func (s *show) tellOutage(ctx context.Context) error {
 	s.answer("%s  ref_id:%s", s.status(res.Status), res.RefID)
 	s.answer("can_retry:%t  exhausted:%t  retry_count:%d  max_retries:%d", res.CanRetry, res.Exhausted, res.RetryCount, res.MaxRetries)
 	s.say("", "Every attempt is on record:")
-	s.code(`info, err := p.TaskInfo(ctx, res.RefID)`)
-	info, err := p.TaskInfo(ctx, res.RefID)
+	s.code(`info, err := p.Info(ctx, res.RefID)`)
+	info, err := p.Info(ctx, res.RefID)
 	if err != nil {
 		return err
 	}
@@ -66,31 +67,31 @@ func (s *show) tellOutage(ctx context.Context) error {
 
 // tellReturn retries by hand what failed, now that the exchange is there again.
 func (s *show) tellReturn(ctx context.Context, ref refcache.Ref) error {
-	p := s.p
+	p, a := s.p, s.a
 	s.exchange.open.Store(true)
 	s.say("", "The exchange comes back. A retry by hand:")
-	s.code(`_, err := p.RetryTask(ctx, ref)`)
-	_, err := p.RetryTask(ctx, ref)
+	s.code(`_, err := a.Retry(ctx, ref)`)
+	_, err := a.Retry(ctx, ref)
 	if !errors.Is(err, refcache.ErrRetriesExhausted) {
 		return fmt.Errorf("retry of the exhausted call %s was not refused: %w", ref, err)
 	}
 	s.answer("%s", s.Paint(term.Red, refcache.ErrRetriesExhausted.Error()))
 
 	s.say("", "Refused, lest somebody repeats by mistake what was given up. A fresh budget:")
-	s.code(`_, err = p.RetryTask(ctx, ref, producer.FreshBudget())`, `quote, err := producer.Wait(ctx, p, Rate, ref)`)
-	if _, err = p.RetryTask(ctx, ref, producer.FreshBudget()); err != nil {
+	s.code(`_, err = a.Retry(ctx, ref, admin.FreshBudget())`, `done, err := producer.Wait(ctx, p, Rate, ref)`)
+	if _, err = a.Retry(ctx, ref, admin.FreshBudget()); err != nil {
 		return err
 	}
-	quote, err := producer.Wait(ctx, p, Rate, ref)
+	done, err := producer.Wait(ctx, p, Rate, ref)
 	if err != nil {
 		return err
 	}
-	info, err := p.TaskInfo(ctx, ref)
+	info, err := p.Info(ctx, ref)
 	if err != nil {
 		return err
 	}
 	s.answer("%s  ref_id:%s", s.status(info.Status), info.RefID)
-	if err := s.value(quote); err != nil {
+	if err := s.value(done.Value); err != nil {
 		return err
 	}
 	s.say("", fmt.Sprintf("The same ref_id, in its cycle %d; the %d failed attempts stay in its history.", info.Cycle, info.AttemptsTotal))

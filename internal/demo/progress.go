@@ -41,8 +41,8 @@ func (s *show) tellProgress(ctx context.Context) error {
 	s.say("Whoever has the ref_id can read it, and for how long the call still takes:")
 	s.code(
 		`ref, err := producer.Submit(ctx, p, Print, Album{Pages: 50})`,
-		`res, err := producer.GetAs(ctx, p, Print, ref)  // res.Progress, res.ETA`,
-		`book, err := producer.Wait(ctx, p, Print, ref)`,
+		`res, err := producer.Get(ctx, p, Print, ref)  // res.Progress, res.ETA`,
+		`done, err := producer.Wait(ctx, p, Print, ref)`,
 	)
 	ref, err := producer.Submit(ctx, p, Print, Album{Pages: 50})
 	if err != nil {
@@ -52,7 +52,7 @@ func (s *show) tellProgress(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	res, err := producer.GetAs(ctx, p, Print, ref)
+	res, err := producer.Get(ctx, p, Print, ref)
 	if err != nil {
 		return err
 	}
@@ -62,11 +62,11 @@ func (s *show) tellProgress(ctx context.Context) error {
 		return err
 	}
 	s.say("")
-	book, err := producer.Wait(ctx, p, Print, ref)
+	done, err := producer.Wait(ctx, p, Print, ref)
 	if err != nil {
 		return err
 	}
-	return s.value(book)
+	return s.value(done.Value)
 }
 
 // watchPages shows how far a print is, until it ends.
@@ -74,7 +74,7 @@ func (s *show) watchPages(ctx context.Context, ref refcache.Ref) error {
 	m := s.meter()
 	defer m.close()
 	for {
-		res, err := producer.GetAs(ctx, s.p, Print, ref)
+		res, err := producer.Get(ctx, s.p, Print, ref)
 		switch {
 		case err != nil:
 			return err

@@ -79,21 +79,21 @@ func (s *show) tellJoining(ctx context.Context, ref refcache.Ref, started time.T
 	}
 	s.at(time.Since(started), "%s  ref_id:%s", s.status(res.Status), res.RefID)
 	s.say("", "It is in flight. Whoever has the ref_id can follow it, and wait for its end:")
-	s.code(`info, err := p.TaskInfo(ctx, ref)`, `receipt, err := producer.Wait(ctx, p, Charge, ref)`)
+	s.code(`info, err := p.Info(ctx, ref)`, `done, err := producer.Wait(ctx, p, Charge, ref)`)
 	if err := s.follow(ctx, ref, started); err != nil {
 		return err
 	}
-	receipt, err := producer.Wait(ctx, p, Charge, ref)
+	done, err := producer.Wait(ctx, p, Charge, ref)
 	if err != nil {
 		return err
 	}
-	return s.value(receipt)
+	return s.value(done.Value)
 }
 
 // started waits until a worker has begun with the task.
 func (s *show) started(ctx context.Context, ref refcache.Ref) (time.Time, error) {
 	for {
-		info, err := s.p.TaskInfo(ctx, ref)
+		info, err := s.p.Info(ctx, ref)
 		if err != nil {
 			return time.Time{}, err
 		}
@@ -111,7 +111,7 @@ func (s *show) follow(ctx context.Context, ref refcache.Ref, began time.Time) er
 	p := s.p
 	attempt, failures := 1, 0
 	for {
-		info, err := p.TaskInfo(ctx, ref)
+		info, err := p.Info(ctx, ref)
 		if err != nil {
 			return err
 		}

@@ -32,7 +32,7 @@ type Command struct {
 	InheritEnv []string
 	// PermanentExitCodes are the exit codes that make a failure permanent. Nil means 65; empty means none.
 	PermanentExitCodes []int
-	// MaxResult is how many bytes the command may write to stdout. Zero and less mean 8 MiB.
+	// MaxResult is how many bytes the command may write to stdout. Zero and less mean worker.DefaultMaxResult.
 	MaxResult int
 }
 
@@ -48,7 +48,7 @@ func (c Command) permanent(exitCode int) bool {
 
 func (c Command) maxResult() int {
 	if c.MaxResult <= 0 {
-		return 8 << 20
+		return worker.DefaultMaxResult
 	}
 	return c.MaxResult
 }

@@ -121,13 +121,13 @@ func (s *stage) audit(ctx context.Context, all map[refcache.Ref]*book, lossy []s
 
 // outcome waits for the end of a call and reads all that is known of it.
 func (s *stage) outcome(ctx context.Context, ref refcache.Ref) (refcache.TaskInfo, answer, error) {
-	value, err := producer.Wait(ctx, s.producer, s.brief.Policy.function(), ref)
+	res, err := producer.Wait(ctx, s.producer, s.brief.Policy.function(), ref)
 	var ended *refcache.TaskError
 	if err != nil && !errors.As(err, &ended) {
 		return refcache.TaskInfo{}, answer{}, err
 	}
-	info, err := s.producer.TaskInfo(ctx, ref)
-	return info, value, err
+	info, err := s.producer.Info(ctx, ref)
+	return info, res.Value, err
 }
 
 func (a *account) add(b *book, info refcache.TaskInfo, stored answer, there bool, lossy []span) {

@@ -115,12 +115,12 @@ func (s *stage) cancelRound(ctx context.Context, round int) (all []cancelled, er
 }
 
 func (s *stage) cancel(ctx context.Context, ref refcache.Ref) (cancelled, error) {
-	info, err := s.producer.TaskInfo(ctx, ref)
+	info, err := s.producer.Info(ctx, ref)
 	if err != nil {
 		return cancelled{}, err
 	}
 	c := cancelled{ref: ref, from: info.Status, at: time.Now()}
-	err = s.producer.Cancel(ctx, ref)
+	err = s.admin.Cancel(ctx, ref)
 	c.done = time.Now()
 	return c, err
 }
@@ -128,7 +128,7 @@ func (s *stage) cancel(ctx context.Context, ref refcache.Ref) (cancelled, error)
 // all reports whether all of the calls are in a status.
 func (s *stage) all(ctx context.Context, refs []refcache.Ref, want refcache.Status) (bool, error) {
 	for _, ref := range refs {
-		if info, err := s.producer.TaskInfo(ctx, ref); err != nil || info.Status != want {
+		if info, err := s.producer.Info(ctx, ref); err != nil || info.Status != want {
 			return false, err
 		}
 	}

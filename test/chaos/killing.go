@@ -6,7 +6,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/refq/refq/producer"
+	"github.com/refq/refq/admin"
 	"github.com/refq/refq/refcache"
 )
 
@@ -57,7 +57,7 @@ func killWorkers(ctx context.Context, s *stage) (r report, err error) {
 func (s *stage) killOne(ctx context.Context) (k kill, err error) {
 	err = s.until(ctx, "a worker may be killed", func() (bool, error) {
 		mayDie := map[int]bool{}
-		for info, err := range s.producer.List(ctx, producer.Filter{Status: refcache.Processing}) {
+		for info, err := range s.admin.List(ctx, admin.Filter{Status: refcache.Processing}) {
 			if err != nil {
 				return false, err
 			}

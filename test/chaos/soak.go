@@ -11,7 +11,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/refq/refq/producer"
+	"github.com/refq/refq/admin"
 	"github.com/refq/refq/refcache"
 )
 
@@ -127,12 +127,12 @@ func wait(ctx context.Context, d time.Duration) error {
 func (s *stage) cancelSome(ctx context.Context) (n int) {
 	for _, status := range []refcache.Status{refcache.Pending, refcache.Processing, refcache.Retrying} {
 		seen := 0
-		for info, err := range s.producer.List(ctx, producer.Filter{Status: status}) {
+		for info, err := range s.admin.List(ctx, admin.Filter{Status: status}) {
 			if err != nil || seen == 3 {
 				break
 			}
 			seen++
-			if s.producer.Cancel(ctx, info.RefID) == nil {
+			if s.admin.Cancel(ctx, info.RefID) == nil {
 				n++
 			}
 		}

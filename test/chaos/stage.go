@@ -17,10 +17,10 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/refq/refq"
-
 	"github.com/redis/go-redis/v9"
 
+	"github.com/refq/refq"
+	"github.com/refq/refq/admin"
 	"github.com/refq/refq/internal/testkit/redisserver"
 	"github.com/refq/refq/producer"
 )
@@ -36,6 +36,7 @@ type stage struct {
 
 	client   redis.UniversalClient // the director's own
 	producer *producer.Producer
+	admin    *admin.Admin
 
 	mu        sync.Mutex
 	processes []*process
@@ -73,6 +74,7 @@ func newStageAt(url, dir string, t terms, p policy) (*stage, error) {
 	return &stage{
 		terms: t, dir: dir, random: rand.New(rand.NewPCG(t.seed, 0)), client: client,
 		producer: producer.New(client, producer.Config{}),
+		admin:    admin.New(client, admin.Config{}),
 		brief:    brief{Redis: url, Dir: dir, Policy: p, Concurrency: 10},
 	}, nil
 }
@@ -248,6 +250,7 @@ func (s *stage) close() error {
 		}
 	}
 	_ = s.producer.Close()
+	_ = s.admin.Close()
 	_ = s.client.Close()
 	if s.redis != nil {
 		errs = append(errs, s.redis.Kill())

@@ -54,14 +54,14 @@ func TestAGoProducerCallsWhatACommandServes(t *testing.T) {
 
 	command.do(order{Stderr: "refq-progress: 1/4 reading\n"})
 	require.Eventually(t, func() bool {
-		res, err := producer.GetAs(t.Context(), p, f, ref)
+		res, err := producer.Get(t.Context(), p, f, ref)
 		return err == nil && res.Progress != nil && res.Progress.Current == 1 && res.Progress.Message == "reading"
 	}, soon, 10*time.Millisecond)
 
 	command.succeed(`{"Count":2}`)
-	out, err := producer.Wait(t.Context(), p, f, ref)
+	done, err := producer.Wait(t.Context(), p, f, ref)
 	require.NoError(t, err)
-	require.Equal(t, counts{2}, out)
+	require.Equal(t, counts{2}, done.Value)
 	require.JSONEq(t, `{"Count":2}`, string(s.call(`{"Words":["to","be"]}`).answer(0).Value), "the command line makes the same call")
 }
 

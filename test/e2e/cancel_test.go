@@ -160,8 +160,8 @@ type heard struct {
 func (l *lab) wait(ref refcache.Ref) <-chan heard {
 	waited := make(chan heard, 1)
 	go func() {
-		value, err := producer.Wait(l.Context(), l.p, l.work, ref)
-		waited <- heard{value, err}
+		res, err := producer.Wait(l.Context(), l.p, l.work, ref)
+		waited <- heard{res.Value, err}
 	}()
 	return waited
 }
@@ -170,7 +170,7 @@ func (l *lab) wait(ref refcache.Ref) <-chan heard {
 func (l *lab) isWhole(ref refcache.Ref, n int, cancelled error, heard heard) (finished bool) {
 	l.Helper()
 	info := l.info(ref)
-	res, err := producer.GetAs(l.Context(), l.p, l.work, ref)
+	res, err := producer.Get(l.Context(), l.p, l.work, ref)
 	require.NoError(l, err)
 	require.NotNil(l, info.CompletedAt)
 	require.Empty(l, info.Worker)

@@ -9,8 +9,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/refq/refq/admin"
 	"github.com/refq/refq/internal/netproxy"
-	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 )
 
@@ -73,7 +73,7 @@ func TestTheCallOfAKilledProducerRuns(t *testing.T) {
 	caller.kill()
 	start := time.Now()
 
-	ref := only(t, p, s.queue)
+	ref := only(t, s.admin(), s.queue)
 	require.False(t, s.info(ref).Status.IsFinal())
 	command := s.next()
 	took := time.Since(start)
@@ -160,10 +160,10 @@ func TestTheRetryOfAKilledWorkerRunsElsewhere(t *testing.T) {
 }
 
 // only is the ref_id of the only call in a queue.
-func only(t *testing.T, p *producer.Producer, queue string) refcache.Ref {
+func only(t *testing.T, a *admin.Admin, queue string) refcache.Ref {
 	t.Helper()
 	var refs []refcache.Ref
-	for info, err := range p.List(t.Context(), producer.Filter{Queue: queue}) {
+	for info, err := range a.List(t.Context(), admin.Filter{Queue: queue}) {
 		require.NoError(t, err)
 		refs = append(refs, info.RefID)
 	}

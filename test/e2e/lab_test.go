@@ -17,6 +17,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
+	"github.com/refq/refq/admin"
 	"github.com/refq/refq/internal/netproxy"
 	"github.com/refq/refq/internal/store/storetest"
 	"github.com/refq/refq/producer"
@@ -75,9 +76,16 @@ func (l *lab) way() *netproxy.Proxy {
 
 func (l *lab) producer(way *netproxy.Proxy) *producer.Producer {
 	l.Helper()
-	p := producer.New(connect(l.T, l.url(way)), producer.Config{By: "ann@desk"})
+	p := producer.New(connect(l.T, l.url(way)), producer.Config{})
 	l.Cleanup(func() { _ = p.Close() })
 	return p
+}
+
+func (l *lab) admin() *admin.Admin {
+	l.Helper()
+	a := admin.New(connect(l.T, l.redis), admin.Config{})
+	l.Cleanup(func() { _ = a.Close() })
+	return a
 }
 
 const labConcurrency = 50
@@ -120,7 +128,7 @@ func (l *lab) cancelled(in string) {
 
 func (l *lab) info(ref refcache.Ref) refcache.TaskInfo {
 	l.Helper()
-	info, err := l.p.TaskInfo(l.Context(), ref)
+	info, err := l.p.Info(l.Context(), ref)
 	require.NoError(l, err)
 	return info
 }

@@ -28,7 +28,7 @@ func (l *lab) endsOnce(fn *counted, ref refcache.Ref, in string, lost int) {
 	require.Equal(l, lost, info.LostCount)
 	require.Equal(l, lost, info.AttemptsTotal)
 	require.Equal(l, l.cycle, info.Cycle)
-	res, err := producer.GetAs(l.Context(), l.p, l.work, ref)
+	res, err := producer.Get(l.Context(), l.p, l.work, ref)
 	require.NoError(l, err)
 	require.Equal(l, "did "+in, res.Value)
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/refq/refq/admin"
 	"github.com/refq/refq/internal/netproxy"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
@@ -49,9 +50,9 @@ func TestCallsEndAlthoughEachReplyTakesOverASecond(t *testing.T) {
 	})
 	l.until("it runs", func() bool { return l.info(ref).StartedAt != nil })
 	l.worker(nil, fn.run)
-	out, err := producer.Wait(t.Context(), slow, l.work, ref)
+	done, err := producer.Wait(t.Context(), slow, l.work, ref)
 	require.NoError(t, err)
-	require.Equal(t, "did in", out)
+	require.Equal(t, "did in", done.Value)
 	l.took("submit to answer", start, soon)
 	l.endsOnce(fn, ref, "in", 0)
 	if text, away := log.String(), "cannot be reached"; strings.Contains(text, away) {
@@ -116,7 +117,7 @@ func (l *lab) callThroughCuts(p *producer.Producer, in string) {
 func (l *lab) ranOnce(fn *counted, calls int64) {
 	l.Helper()
 	lost := 0
-	for info, err := range l.p.List(l.Context(), producer.Filter{Queue: l.work.Queue}) {
+	for info, err := range l.admin().List(l.Context(), admin.Filter{Queue: l.work.Queue}) {
 		require.NoError(l, err)
 		require.Equal(l, refcache.Complete, info.Status)
 		require.Zero(l, info.RetryCount)

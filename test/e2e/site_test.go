@@ -13,11 +13,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/refq/refq"
-
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
+	"github.com/refq/refq"
+	"github.com/refq/refq/admin"
 	"github.com/refq/refq/internal/testkit"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
@@ -148,6 +148,13 @@ func (s *site) producer() *producer.Producer {
 	return p
 }
 
+func (s *site) admin() *admin.Admin {
+	s.t.Helper()
+	a := admin.New(connect(s.t, s.redis), admin.Config{})
+	s.t.Cleanup(func() { _ = a.Close() })
+	return a
+}
+
 func connect(t *testing.T, url string) redis.UniversalClient {
 	t.Helper()
 	rdb, err := refq.Connect(url)
@@ -161,7 +168,7 @@ func (s *site) info(ref refcache.Ref) refcache.TaskInfo {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), 10*time.Second)
 	defer cancel()
-	info, err := s.producer().TaskInfo(ctx, ref)
+	info, err := s.producer().Info(ctx, ref)
 	require.NoError(s.t, err)
 	return info
 }

@@ -6,35 +6,36 @@ import (
 	"errors"
 	"log/slog"
 
-	"github.com/refq/refq/producer"
+	"github.com/refq/refq/admin"
 	"github.com/refq/refq/refcache"
 )
 
 // Actions changes calls. It may be used concurrently.
 type Actions struct {
-	producer *producer.Producer
+	operator *admin.Admin
+	info     func(context.Context, refcache.Ref) (refcache.TaskInfo, error)
 	log      *slog.Logger
 }
 
-// NewActions returns Actions for the calls that p knows. The log hears of every change, and of every one that was refused
-// ([Audit]).
-func NewActions(p *producer.Producer, log *slog.Logger) Actions { return Actions{p, log} }
-
-// InTheNameOf is a producer whose events name who makes the request of ctx.
-func (a Actions) InTheNameOf(ctx context.Context) *producer.Producer {
-	return a.producer.As(Who(ctx).By())
+// NewActions returns Actions that operator makes; info reads how a call stands before. The log hears of every change, and
+// of every one that was refused ([Audit]).
+func NewActions(operator *admin.Admin, info func(context.Context, refcache.Ref) (refcache.TaskInfo, error), log *slog.Logger) Actions {
+	return Actions{operator, info, log}
 }
 
-// Retry retries a failed call, with all of its retries if fresh. Its errors are those of [producer.Producer.RetryTask]; with
+// admin returns an Admin whose events name who makes the request of ctx.
+func (a Actions) admin(ctx context.Context) *admin.Admin { return a.operator.As(Who(ctx).By()) }
+
+// Retry retries a failed call, with all of its retries if fresh. Its errors are those of [admin.Admin.Retry]; with
 // refcache.ErrNotQueued the call is retried all the same, and the Response filled.
 func (a Actions) Retry(ctx context.Context, ref refcache.Ref, fresh bool) (refcache.Response[json.RawMessage], error) {
-	var options []producer.RetryOption
+	var options []admin.RetryOption
 	change := Change{What: "retry", Ref: ref}
 	if fresh {
-		options = append(options, producer.FreshBudget())
+		options = append(options, admin.FreshBudget())
 		change.What = "retry_fresh"
 	}
-	res, err := a.InTheNameOf(ctx).RetryTask(ctx, ref, options...)
+	res, err := a.admin(ctx).Retry(ctx, ref, options...)
 	if err == nil || errors.Is(err, refcache.ErrNotQueued) {
 		change.From, change.To = string(refcache.Failed), string(res.Status)
 	} else {
@@ -44,27 +45,27 @@ func (a Actions) Retry(ctx context.Context, ref refcache.Ref, fresh bool) (refca
 	return res, err
 }
 
-// Cancel cancels a call in flight. Its errors are those of [producer.Producer.Cancel].
+// Cancel cancels a call in flight. Its errors are those of [admin.Admin.Cancel].
 func (a Actions) Cancel(ctx context.Context, ref refcache.Ref) error {
 	change := Change{What: "cancel", Ref: ref, From: a.status(ctx, ref), To: string(refcache.Cancelled)}
-	if err := a.InTheNameOf(ctx).Cancel(ctx, ref); err != nil {
+	if err := a.admin(ctx).Cancel(ctx, ref); err != nil {
 		change.To, change.Err = "", err
 	}
 	Audit(ctx, a.log, change)
 	return change.Err
 }
 
-// Delete deletes a call that has ended. Its errors are those of [producer.Producer.Delete].
+// Delete deletes a call that has ended. Its errors are those of [admin.Admin.Delete].
 func (a Actions) Delete(ctx context.Context, ref refcache.Ref) error {
 	change := Change{What: "delete", Ref: ref, From: a.status(ctx, ref)}
-	change.Err = a.InTheNameOf(ctx).Delete(ctx, ref)
+	change.Err = a.admin(ctx).Delete(ctx, ref)
 	Audit(ctx, a.log, change)
 	return change.Err
 }
 
 // status is how a call stands before it is changed, for the log; empty when that cannot be read.
 func (a Actions) status(ctx context.Context, ref refcache.Ref) string {
-	info, err := a.producer.TaskInfo(ctx, ref)
+	info, err := a.info(ctx, ref)
 	if err != nil {
 		return ""
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/refq/refq/admin"
 	"github.com/refq/refq/internal/config"
 	"github.com/refq/refq/internal/web/access"
 	"github.com/refq/refq/internal/web/live"
@@ -28,6 +29,7 @@ const (
 // API answers requests below [Base]. It may be used concurrently.
 type API struct {
 	producer *producer.Producer
+	admin    *admin.Admin
 	actions  access.Actions
 	calls    *live.Calls
 	cfg      config.Config
@@ -37,11 +39,11 @@ type API struct {
 	quick, waiting chan struct{} // requests at work, as many as there may be
 }
 
-// New returns an API that makes calls by p of the functions of cfg, and follows those of calls, which p knows. It hides what cfg.Redact says, and serves
-// cfg.Web.MaxRequests requests at a time, and as many again that may wait: others are answered 429. The log hears of
+// New returns an API that makes calls of the functions of cfg with p, lists and changes calls with op, and follows those
+// of calls. It hides what cfg.Redact says, and serves cfg.Web.MaxRequests requests at a time, and as many again that may wait: others are answered 429. The log hears of
 // every change ([access.Audit]).
-func New(p *producer.Producer, calls *live.Calls, cfg config.Config, log *slog.Logger) *API {
-	a := &API{producer: p, actions: access.NewActions(p, log), calls: calls, cfg: cfg, log: log, mux: http.NewServeMux(),
+func New(p *producer.Producer, op *admin.Admin, calls *live.Calls, cfg config.Config, log *slog.Logger) *API {
+	a := &API{producer: p, admin: op, actions: access.NewActions(op, p.Info, log), calls: calls, cfg: cfg, log: log, mux: http.NewServeMux(),
 		quick: make(chan struct{}, cfg.Web.MaxRequests), waiting: make(chan struct{}, cfg.Web.MaxRequests)}
 	for _, r := range routes {
 		method, path, _ := strings.Cut(r.pattern, " ")

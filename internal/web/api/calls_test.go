@@ -9,9 +9,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/refq/refq/admin"
 	"github.com/refq/refq/internal/memredis"
 	"github.com/refq/refq/internal/store/storetest"
-	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 )
 
@@ -291,7 +291,7 @@ func TestListsGoByThePage(t *testing.T) {
 func TestTheListIsWhatTheCommandPrints(t *testing.T) {
 	inWorld(t, setup{}, func(w *world) {
 		w.pending()
-		for info, err := range w.p.List(w.Context(), producer.Filter{}) {
+		for info, err := range w.a.List(w.Context(), admin.Filter{}) {
 			require.NoError(w, err)
 			text, err := info.MarshalJSON()
 			require.NoError(w, err)

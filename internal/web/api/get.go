@@ -105,7 +105,7 @@ func (a *API) task(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	info, err := a.producer.TaskInfo(r.Context(), ref)
+	info, err := a.producer.Info(r.Context(), ref)
 	if err != nil {
 		return err
 	}

@@ -7,8 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/refq/refq/admin"
 	"github.com/refq/refq/internal/config"
-	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 )
 
@@ -21,7 +21,7 @@ const (
 type page struct {
 	Calls    []refcache.TaskInfo `json:"calls"`
 	Searched int                 `json:"searched"` // how many calls were looked at
-	Next     *producer.Cursor    `json:"next"`     // null: there is no more
+	Next     *admin.Cursor       `json:"next"`     // null: there is no more
 }
 
 // list answers GET /calls.
@@ -38,7 +38,7 @@ func (a *API) list(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	found, err := a.producer.Page(r.Context(), filter, producer.Cursor(values.Get("cursor")), limit)
+	found, err := a.admin.Page(r.Context(), filter, admin.Cursor(values.Get("cursor")), limit)
 	if err != nil {
 		return err
 	}
@@ -60,8 +60,8 @@ func (a *API) list(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-func filter(values url.Values) (producer.Filter, error) {
-	f := producer.Filter{Status: refcache.Status(values.Get("status")), Func: values.Get("func"), Queue: values.Get("queue"),
+func filter(values url.Values) (admin.Filter, error) {
+	f := admin.Filter{Status: refcache.Status(values.Get("status")), Func: values.Get("func"), Queue: values.Get("queue"),
 		Error: values.Get("error")}
 	if f.Status != "" && !slices.Contains(refcache.Statuses, f.Status) {
 		return f, badRequest(fmt.Errorf("status is %.80q, must be one of %v", f.Status, refcache.Statuses))

@@ -22,6 +22,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/goleak"
 
+	"github.com/refq/refq/admin"
 	"github.com/refq/refq/internal/config"
 	"github.com/refq/refq/internal/memredis"
 	"github.com/refq/refq/internal/redact"
@@ -66,6 +67,7 @@ type world struct {
 	*testing.T
 	redis  *memredis.Server
 	p      *producer.Producer
+	a      *admin.Admin
 	log    *safeBuffer
 	client *http.Client
 	stop   func() error // ends the server
@@ -95,8 +97,10 @@ func inWorld(t *testing.T, s setup, test func(w *world)) {
 		w := &world{T: t, redis: server, log: &safeBuffer{}, held: make(chan struct{})}
 		rdb := server.Client()
 		t.Cleanup(func() { require.NoError(t, rdb.Close()) })
-		w.p = producer.New(rdb, producer.Config{By: "server@host", MaxArgs: s.maxArgs, Traces: s.traces})
+		w.p = producer.New(rdb, producer.Config{MaxArgs: s.maxArgs, Traces: s.traces})
 		t.Cleanup(func() { require.NoError(t, w.p.Close()) })
+		w.a = admin.New(rdb, admin.Config{By: "server@host"})
+		t.Cleanup(func() { require.NoError(t, w.a.Close()) })
 		w.serve(s)
 		test(w)
 		require.NoError(t, w.stop())
@@ -123,7 +127,7 @@ func (w *world) serve(s setup) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {
-		done <- server.Serve(ctx, p, access.New(s.guard).Handler(api.New(w.p, live.NewCalls(w.p), cfg, log)), log)
+		done <- server.Serve(ctx, p, access.New(s.guard).Handler(api.New(w.p, w.a, live.NewCalls(w.p), cfg, log)), log)
 	}()
 	transport := &http.Transport{DialContext: p.dial}
 	w.client = &http.Client{Transport: transport}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/refq/refq/admin"
 	"github.com/refq/refq/internal/web/access"
 	"github.com/refq/refq/refcache"
 )
@@ -22,7 +23,7 @@ var kinds = []struct {
 	{refcache.ErrInFlight, "in-flight", "The call is in flight", http.StatusConflict},
 	{refcache.ErrArgsTooLarge, "args-too-large", "Arguments too large", http.StatusRequestEntityTooLarge},
 	{refcache.ErrInvalidRef, "invalid-ref", "Not a ref_id", http.StatusBadRequest},
-	{refcache.ErrInvalidCursor, "invalid-cursor", "Not a cursor", http.StatusBadRequest},
+	{admin.ErrInvalidCursor, "invalid-cursor", "Not a cursor", http.StatusBadRequest},
 	{refcache.ErrUnreadable, "unreadable", "Unreadable record", http.StatusInternalServerError},
 }
 

@@ -13,8 +13,8 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/refq/refq/admin"
 	"github.com/refq/refq/internal/redact"
-	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 )
 
@@ -31,13 +31,13 @@ const (
 //
 // asynqmon reads and writes anew what is JSON, and spoils large numbers by it; so this is no JSON, but looks like it.
 type payloads struct {
-	producer *producer.Producer
-	redact   *redact.Rules
-	budget   *rate.Limiter
+	admin  *admin.Admin
+	redact *redact.Rules
+	budget *rate.Limiter
 }
 
-func newPayloads(p *producer.Producer, r *redact.Rules) *payloads {
-	return &payloads{p, r, rate.NewLimiter(lookupBudget, lookupBudget)}
+func newPayloads(a *admin.Admin, r *redact.Rules) *payloads {
+	return &payloads{a, r, rate.NewLimiter(lookupBudget, lookupBudget)}
 }
 
 // FormatPayload tells of the task whose ref_id the payload is.
@@ -77,13 +77,13 @@ func (p *payloads) FormatResult(_ string, result []byte) string {
 var errBusy = errors.New("too much to look up at once")
 
 // lookUp reads a task, unless that costs too much.
-func (p *payloads) lookUp(ref refcache.Ref) (producer.Task, error) {
+func (p *payloads) lookUp(ref refcache.Ref) (admin.Task, error) {
 	if p.budget.Tokens() <= 0 {
-		return producer.Task{}, errBusy
+		return admin.Task{}, errBusy
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), lookupTimeout) // asynqmon hands none on
 	defer cancel()
-	task, err := p.producer.Task(ctx, ref)
+	task, err := p.admin.Task(ctx, ref)
 	cost := lookupCost + len(task.Args) + len(task.Result)
 	if err != nil && !errors.Is(err, refcache.ErrTaskNotFound) && !errors.Is(err, refcache.ErrUnreadable) {
 		cost = int(lookupPause.Seconds() * lookupBudget)

@@ -11,9 +11,9 @@ import (
 	"github.com/hibiken/asynqmon"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/refq/refq/admin"
 	"github.com/refq/refq/internal/config"
 	"github.com/refq/refq/internal/web/access"
-	"github.com/refq/refq/producer"
 )
 
 // Base is where asynqmon stands.
@@ -32,11 +32,11 @@ type Handler struct {
 	slots            chan struct{}
 }
 
-// New returns a Handler that shows what asynq has in rdb, which the caller closes afterwards. What p knows of a task is
+// New returns a Handler that shows what asynq has in rdb, which the caller closes afterwards. What a knows of a task is
 // shown in place of its payload, without what cfg.Redact hides. With cfg.Web.QueuesWrite operators may use the buttons
 // of asynqmon; the log hears of it ([access.Audit]). The client of a Cluster gets a hook, for as long as it is open.
-func New(p *producer.Producer, rdb redis.UniversalClient, cfg config.Config, log *slog.Logger) *Handler {
-	shown := newPayloads(p, cfg.Redact)
+func New(a *admin.Admin, rdb redis.UniversalClient, cfg config.Config, log *slog.Logger) *Handler {
+	shown := newPayloads(a, cfg.Redact)
 	o := asynqmon.Options{RootPath: Base, RedisConnOpt: share(rdb), PayloadFormatter: shown, ResultFormatter: shown, ReadOnly: true}
 	h := &Handler{reading: newView(o), log: log, slots: make(chan struct{}, atOnce)}
 	if cfg.Web.QueuesWrite && !cfg.Web.ReadOnly {

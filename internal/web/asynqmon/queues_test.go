@@ -21,13 +21,13 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/refq/refq"
-
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/refq/refq"
+	"github.com/refq/refq/admin"
 	"github.com/refq/refq/internal/config"
 	"github.com/refq/refq/internal/memredis"
 	"github.com/refq/refq/internal/redact"
@@ -85,6 +85,8 @@ func newWorld(t *testing.T, rdb redis.UniversalClient, s setup) *world {
 	t.Cleanup(func() { require.NoError(t, rdb.Close()) })
 	w.p = producer.New(rdb, producer.Config{})
 	t.Cleanup(func() { require.NoError(t, w.p.Close()) })
+	operator := admin.New(rdb, admin.Config{})
+	t.Cleanup(func() { require.NoError(t, operator.Close()) })
 	cfg := config.Config{Web: s.web}
 	var err error
 	cfg.Redact, err = redact.Parse(s.redact)
@@ -95,7 +97,7 @@ func newWorld(t *testing.T, rdb redis.UniversalClient, s setup) *world {
 		g.Credentials, err = access.ParseCredentials(s.people)
 		require.NoError(t, err)
 	}
-	w.site = access.New(g).Handler(asynqmon.New(w.p, rdb, cfg, log))
+	w.site = access.New(g).Handler(asynqmon.New(operator, rdb, cfg, log))
 	return w
 }
 

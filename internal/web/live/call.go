@@ -133,7 +133,7 @@ func (f *follower) ended(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		info, err := f.p.TaskInfo(ctx, f.ref)
+		info, err := f.p.Info(ctx, f.ref)
 		switch {
 		case err == nil && f.now.Err == nil && info.Status == f.now.Status && same(info.CompletedAt, f.now.CompletedAt):
 		case err != nil && f.now.Err != nil && final(err):

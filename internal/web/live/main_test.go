@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/refq/refq/admin"
 	"github.com/refq/refq/internal/memredis"
 	"github.com/refq/refq/internal/web/live"
 	"github.com/refq/refq/producer"
@@ -34,11 +35,12 @@ func (quiet) Printf(context.Context, string, ...any) {}
 
 type raw = json.RawMessage
 
-// world is a producer and its Redis, on the clock of a bubble.
+// world is a producer, an admin and their Redis, on the clock of a bubble.
 type world struct {
 	*testing.T
 	redis *memredis.Server
 	p     *producer.Producer
+	a     *admin.Admin
 	calls *live.Calls
 }
 
@@ -52,8 +54,9 @@ func inWorld(t *testing.T, test func(w *world)) {
 		t.Cleanup(server.Close)
 		rdb := server.Client()
 		t.Cleanup(func() { require.NoError(t, rdb.Close()) })
-		w := &world{T: t, redis: server, p: producer.New(rdb, producer.Config{})}
+		w := &world{T: t, redis: server, p: producer.New(rdb, producer.Config{}), a: admin.New(rdb, admin.Config{})}
 		t.Cleanup(func() { require.NoError(t, w.p.Close()) })
+		t.Cleanup(func() { require.NoError(t, w.a.Close()) })
 		w.calls = live.NewCalls(w.p)
 		test(w)
 		require.Zero(t, w.calls.Watched(), "nobody watches, and nothing is followed")

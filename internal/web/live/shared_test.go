@@ -10,11 +10,11 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/refq/refq/admin"
 	"github.com/refq/refq/internal/web/live"
-	"github.com/refq/refq/producer"
 )
 
-func fresh() producer.RetryOption { return producer.FreshBudget() }
+func fresh() admin.RetryOption { return admin.FreshBudget() }
 
 // counting follows a number that grows every second.
 func counting(started, ended *int, mu *sync.Mutex) *live.Shared[string, int] {

@@ -11,8 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/refq/refq/admin"
 	"github.com/refq/refq/internal/errpattern"
-	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 )
 
@@ -42,8 +42,8 @@ type bulkData struct {
 	Done   int
 	Not    []because
 	Fresh  bool
-	Cursor producer.Cursor // where to go on; empty: that were all
-	Broken string          // why it ended early; empty: it did not
+	Cursor admin.Cursor // where to go on; empty: that were all
+	Broken string       // why it ended early; empty: it did not
 }
 
 // because is for how many calls nothing was done, and why.
@@ -99,7 +99,7 @@ func (b bulkData) Title() string { return strings.ToUpper(b.Do[:1]) + b.Do[1:] +
 func (u *UI) countAll(r *http.Request, b *bulkData) error {
 	var groups errpattern.Groups
 	enough := time.Now().Add(countingTime)
-	for from := producer.Cursor(""); ; {
+	for from := admin.Cursor(""); ; {
 		found, err := u.search(r, b.Filter, from, bulkPage)
 		if err != nil {
 			return err
@@ -164,7 +164,7 @@ func (u *UI) doAll(w http.ResponseWriter, r *http.Request, do string, change fun
 	if err != nil {
 		return err
 	}
-	data.Fresh, data.Cursor = r.PostForm.Get("fresh") == "true", producer.Cursor(r.PostForm.Get("cursor"))
+	data.Fresh, data.Cursor = r.PostForm.Get("fresh") == "true", admin.Cursor(r.PostForm.Get("cursor"))
 	var outcomes outcomeCount
 	for enough := time.Now().Add(bulkTime); ; {
 		found, err := u.search(r, data.Filter, data.Cursor, bulkPage)

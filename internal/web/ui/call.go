@@ -10,14 +10,14 @@ import (
 	"slices"
 	"time"
 
+	"github.com/refq/refq/admin"
 	"github.com/refq/refq/internal/errpattern"
-	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 )
 
 // callPage is what the page of a call shows.
 type callPage struct {
-	producer.Task
+	admin.Task
 	LastError errorText
 	Alike     int // how many attempts before it failed like the last one
 	Timeline  timeline
@@ -81,8 +81,8 @@ type unreadablePage struct {
 }
 
 // task reads a task, without what nobody should read.
-func (u *UI) task(r *http.Request, ref refcache.Ref) (producer.Task, error) {
-	task, err := u.producer.Task(r.Context(), ref)
+func (u *UI) task(r *http.Request, ref refcache.Ref) (admin.Task, error) {
+	task, err := u.admin.Task(r.Context(), ref)
 	if err != nil {
 		return task, err
 	}
@@ -109,26 +109,26 @@ func alikeInARow(history []refcache.Attempt) int {
 }
 
 // monitorPath leads to the asynq task that tells workers of this one. asynq forgets those of calls that have ended well.
-func monitorPath(t producer.Task) string {
+func monitorPath(t admin.Task) string {
 	if t.Status == refcache.Complete || t.Status == refcache.Cancelled {
 		return ""
 	}
-	return "/queues/queues/" + url.PathEscape(t.Queue) + "/tasks/" + url.PathEscape(t.Bell)
+	return "/queues/queues/" + url.PathEscape(t.Queue) + "/tasks/" + url.PathEscape(t.Doorbell)
 }
 
 func pathRef(r *http.Request) (refcache.Ref, error) { return refcache.ParseRef(r.PathValue("ref")) }
 
 // args answers GET /calls/{ref}/args: the whole of them, as a file.
 func (u *UI) args(w http.ResponseWriter, r *http.Request) error {
-	return u.download(w, r, "args", func(t producer.Task) json.RawMessage { return t.Args })
+	return u.download(w, r, "args", func(t admin.Task) json.RawMessage { return t.Args })
 }
 
 // result answers GET /calls/{ref}/result: the whole of it, as a file.
 func (u *UI) result(w http.ResponseWriter, r *http.Request) error {
-	return u.download(w, r, "result", func(t producer.Task) json.RawMessage { return t.Result })
+	return u.download(w, r, "result", func(t admin.Task) json.RawMessage { return t.Result })
 }
 
-func (u *UI) download(w http.ResponseWriter, r *http.Request, what string, of func(producer.Task) json.RawMessage) error {
+func (u *UI) download(w http.ResponseWriter, r *http.Request, what string, of func(admin.Task) json.RawMessage) error {
 	ref, err := pathRef(r)
 	if err != nil {
 		return err

@@ -7,9 +7,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/refq/refq/admin"
 	"github.com/refq/refq/internal/errpattern"
 	"github.com/refq/refq/internal/redact"
-	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 )
 
@@ -101,7 +101,7 @@ func (u *UI) newCallsData(f filter) callsData {
 
 // list fills in the calls themselves.
 func (u *UI) list(r *http.Request, v url.Values, f filter, data *callsData) error {
-	found, err := u.search(r, f, producer.Cursor(v.Get("cursor")), listPage)
+	found, err := u.search(r, f, admin.Cursor(v.Get("cursor")), listPage)
 	if err != nil {
 		return err
 	}
@@ -153,7 +153,7 @@ func newCallRow(i refcache.TaskInfo) callRow {
 
 // group fills in how often which error is there.
 func (u *UI) group(r *http.Request, v url.Values, f filter, data *callsData) error {
-	found, err := u.search(r, f, producer.Cursor(v.Get("cursor")), groupPage)
+	found, err := u.search(r, f, admin.Cursor(v.Get("cursor")), groupPage)
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/refq/refq/admin"
 	"github.com/refq/refq/internal/memredis"
 	"github.com/refq/refq/internal/store/storetest"
 	"github.com/refq/refq/internal/web/access"
@@ -267,7 +268,7 @@ func TestWhoMayOnlyLookIsOfferedNothingForMany(t *testing.T) {
 func TestGoingOnRetriesNoCallTwice(t *testing.T) {
 	inWorld(t, setup{}, func(w *world) {
 		refs := w.failsAll(errors.New("a"), errors.New("b"), errors.New("c"))
-		first, err := w.p.Page(w.Context(), producer.Filter{Status: refcache.Failed}, "", 1)
+		first, err := w.a.Page(w.Context(), admin.Filter{Status: refcache.Failed}, "", 1)
 		require.NoError(w, err)
 		a := w.post("/calls/retry", url.Values{"cursor": {string(first.Next)}})
 		require.Contains(w, a.body, "Retried 2 calls.")
@@ -303,7 +304,7 @@ func TestAnOutageEndsAChangeOfManyWithWhatWasDone(t *testing.T) {
 
 func (w *world) info(ref refcache.Ref) refcache.TaskInfo {
 	w.Helper()
-	info, err := w.p.TaskInfo(w.Context(), ref)
+	info, err := w.p.Info(w.Context(), ref)
 	require.NoError(w, err)
 	return info
 }

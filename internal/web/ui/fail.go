@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/refq/refq/admin"
 	"github.com/refq/refq/refcache"
 )
 
@@ -29,7 +30,7 @@ var failures = []struct {
 }{
 	{refcache.ErrTaskNotFound, http.StatusNotFound, "No such call"},
 	{refcache.ErrInvalidRef, http.StatusNotFound, "Not a ref_id"},
-	{refcache.ErrInvalidCursor, http.StatusBadRequest, "Not a page of the list"},
+	{admin.ErrInvalidCursor, http.StatusBadRequest, "Not a page of the list"},
 	{refcache.ErrUnreadable, http.StatusInternalServerError, "Unreadable record"},
 }
 

@@ -10,20 +10,20 @@ import (
 	"strings"
 	"time"
 
+	"github.com/refq/refq/admin"
 	"github.com/refq/refq/internal/config"
-	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 )
 
 // filter says which calls a list shows, as its address does.
 type filter struct {
-	producer.Filter
+	admin.Filter
 	Since string // as it was written; empty: however long ago
 }
 
 // parseFilter reads a filter from the parameters of an address, or of a form.
 func parseFilter(v url.Values) (filter, error) {
-	f := filter{producer.Filter{Status: refcache.Status(v.Get("status")), Func: v.Get("func"), Queue: v.Get("queue"), Error: v.Get("error")}, v.Get("since")}
+	f := filter{admin.Filter{Status: refcache.Status(v.Get("status")), Func: v.Get("func"), Queue: v.Get("queue"), Error: v.Get("error")}, v.Get("since")}
 	wrong := func(cause error) (filter, error) {
 		return f, &refusal{http.StatusBadRequest, "No such list", cause}
 	}
@@ -130,8 +130,8 @@ func (f filter) sinces() []option {
 
 // search reads a page of what passes the filter, without what nobody should read: whoever guesses at what is hidden does
 // not find it either.
-func (u *UI) search(r *http.Request, f filter, from producer.Cursor, n int) (producer.Page, error) {
-	found, err := u.producer.Page(r.Context(), f.Filter, from, n)
+func (u *UI) search(r *http.Request, f filter, from admin.Cursor, n int) (admin.Page, error) {
+	found, err := u.admin.Page(r.Context(), f.Filter, from, n)
 	if err != nil {
 		return found, err
 	}
@@ -168,7 +168,7 @@ func searchedBefore(v url.Values) (int, error) {
 }
 
 // follow tells where a page of a list stands, and where the next one is.
-func follow(v url.Values, f filter, page producer.Page, more ...string) (searched, error) {
+func follow(v url.Values, f filter, page admin.Page, more ...string) (searched, error) {
 	before, err := searchedBefore(v)
 	s := searched{Before: before, Now: page.Searched, Total: max(page.Total, before+page.Searched)}
 	if v.Get("cursor") != "" {

@@ -106,7 +106,7 @@ func (u *UI) call(r *http.Request, fn config.Function, form callForm) (refcache.
 	}
 	f := fn.Func
 	f.AsyncTimeout = -1
-	res, err := producer.Call(r.Context(), u.actions.InTheNameOf(r.Context()), f, json.RawMessage(form.Args), options...)
+	res, err := producer.Call(r.Context(), u.producer, f, json.RawMessage(form.Args), options...)
 	if _, ended := errors.AsType[*refcache.TaskError](err); ended || errors.Is(err, refcache.ErrNotQueued) {
 		err = nil
 	}

@@ -109,7 +109,7 @@ func TestAFailedCallIsMadeAgainOnlyIfAsked(t *testing.T) {
 		ref := w.call("fail", `1`)
 		cycle := func() int {
 			time.Sleep(time.Second)
-			info, err := w.p.TaskInfo(w.Context(), ref)
+			info, err := w.p.Info(w.Context(), ref)
 			require.NoError(w, err)
 			require.Equal(w, refcache.Failed, info.Status)
 			return info.Cycle
@@ -128,11 +128,11 @@ func TestACompleteCallIsRunAgainOnlyIfAsked(t *testing.T) {
 		for asked, cycle := range map[string]int{"nothing": 1, "refresh": 2} {
 			w.post("/functions/echo", url.Values{"args": {"1"}, asked: {"on"}})
 			time.Sleep(time.Second)
-			info, err := w.p.TaskInfo(w.Context(), ref)
+			info, err := w.p.Info(w.Context(), ref)
 			require.NoError(w, err)
 			require.GreaterOrEqual(w, info.Cycle, cycle, asked)
 		}
-		info, err := w.p.TaskInfo(w.Context(), ref)
+		info, err := w.p.Info(w.Context(), ref)
 		require.NoError(w, err)
 		require.Equal(w, 2, info.Cycle)
 	})
@@ -159,7 +159,7 @@ func TestWrongArgumentsAreShownWithWhatIsWrongBesideThem(t *testing.T) {
 		a := w.post("/functions/echo", url.Values{"args": {"{\r\n  \"a\": <}"}})
 		require.Contains(w, a.body, ">\n{\n  &#34;a&#34;: &lt;}</textarea>", "what was typed is kept")
 		w.golden("function_wrong_arguments", a)
-		sizes, err := w.p.Sizes(w.Context())
+		sizes, err := w.a.Sizes(w.Context())
 		require.NoError(w, err)
 		require.Empty(w, sizes, "nothing was called")
 		require.Equal(w, http.StatusRequestEntityTooLarge, w.post("/functions/echo", url.Values{"args": {strings.Repeat("x", 1<<20)}}).code)
@@ -194,7 +194,7 @@ func TestFormsOfOtherSitesMakeNoCalls(t *testing.T) {
 	inWorld(t, setup{}, func(w *world) {
 		a := w.post("/functions/echo", url.Values{"args": {"{}"}}, "Sec-Fetch-Site", "cross-site")
 		require.Equal(w, http.StatusForbidden, a.code)
-		sizes, err := w.p.Sizes(w.Context())
+		sizes, err := w.a.Sizes(w.Context())
 		require.NoError(w, err)
 		require.Empty(w, sizes)
 	})

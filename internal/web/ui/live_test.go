@@ -15,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/refq/refq/admin"
 	"github.com/refq/refq/internal/config"
 	"github.com/refq/refq/internal/memredis"
 	"github.com/refq/refq/internal/web/access"
@@ -164,10 +165,12 @@ func TestAServerThatStopsEndsItsStreams(t *testing.T) {
 	defer rdb.Close()
 	p := producer.New(rdb, producer.Config{})
 	defer p.Close()
+	a := admin.New(rdb, admin.Config{})
+	defer a.Close()
 	log := slog.New(slog.DiscardHandler)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	pages := ui.New(p, live.NewCalls(p), config.Config{Web: config.Web{MaxRequests: 1}}, log)
+	pages := ui.New(p, a, live.NewCalls(p), config.Config{Web: config.Web{MaxRequests: 1}}, log)
 	ctx, stop := context.WithCancel(t.Context())
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(ctx, l, access.New(access.Config{Logger: log}).Handler(pages), log) }()

@@ -26,6 +26,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/refq/refq/admin"
 	"github.com/refq/refq/internal/config"
 	"github.com/refq/refq/internal/memredis"
 	"github.com/refq/refq/internal/redact"
@@ -54,6 +55,7 @@ type world struct {
 	*testing.T
 	redis *memredis.Server
 	p     *producer.Producer
+	a     *admin.Admin
 	log   *safeBuffer
 	pages http.Handler
 }
@@ -84,8 +86,10 @@ func inWorld(t *testing.T, s setup, test func(w *world)) {
 		rdb := server.Client()
 		t.Cleanup(func() { require.NoError(t, rdb.Close()) })
 		w := &world{T: t, redis: server, log: &safeBuffer{}}
-		w.p = producer.New(rdb, producer.Config{By: "server@host", MaxArgs: s.maxArgs})
+		w.p = producer.New(rdb, producer.Config{MaxArgs: s.maxArgs})
 		t.Cleanup(func() { require.NoError(t, w.p.Close()) })
+		w.a = admin.New(rdb, admin.Config{By: "server@host"})
+		t.Cleanup(func() { require.NoError(t, w.a.Close()) })
 		w.serve(s)
 		test(w)
 	})
@@ -110,7 +114,7 @@ func (w *world) handlerOf(s setup, functions ...config.Function) http.Handler {
 	require.NoError(w, err)
 	log := slog.New(cfg.Redact.Handler(slog.NewTextHandler(w.log, nil)))
 	s.guard.Logger = log
-	return access.New(s.guard).Handler(ui.New(w.p, live.NewCalls(w.p), cfg, log))
+	return access.New(s.guard).Handler(ui.New(w.p, w.a, live.NewCalls(w.p), cfg, log))
 }
 
 // work runs a worker until the test ends. What runs on it as hold runs until release.

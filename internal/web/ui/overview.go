@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"github.com/refq/refq/monitor"
-
-	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 )
 
@@ -20,13 +18,13 @@ const (
 
 // facts are what the overview shows of Redis.
 type facts struct {
-	sizes []producer.QueueSize
+	sizes []monitor.QueueSize
 	stats monitor.Stats
 }
 
 func (u *UI) readFacts(ctx context.Context) (f facts, err error) {
-	if f.sizes, err = u.producer.Sizes(ctx); err == nil {
-		f.stats, err = u.producer.Stats(ctx)
+	if f.sizes, err = u.admin.Sizes(ctx); err == nil {
+		f.stats, err = u.admin.Stats(ctx)
 	}
 	return f, err
 }
@@ -45,7 +43,7 @@ type overviewData struct {
 	Tiles     []tile
 	Charts    []chart
 	Functions []functionRow // those with failures first
-	Queues    []producer.QueueSize
+	Queues    []monitor.QueueSize
 	Workers   []monitor.WorkerHealth // dead ones first
 	Blind     bool                   // it is not known which workers there are
 	Unused    bool                   // nothing was ever called
@@ -94,7 +92,7 @@ func (u *UI) findings(health monitor.Health) []monitor.Finding {
 }
 
 func tiles(f facts) []tile {
-	var sum producer.QueueSize
+	var sum monitor.QueueSize
 	for _, s := range f.sizes {
 		sum.Failed += s.Failed
 		sum.Retrying += s.Retrying

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/refq/refq/admin"
 	"github.com/refq/refq/internal/errpattern"
-	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 )
 
@@ -57,7 +57,7 @@ const (
 )
 
 // newTimeline tells the story of a task as it stood when it was read.
-func newTimeline(t producer.Task) timeline {
+func newTimeline(t admin.Task) timeline {
 	story := storyOf(t)
 	markRepeated(story)
 	line := timeline{NotKept: notKept(t.TaskInfo)}
@@ -92,7 +92,7 @@ type happening struct {
 }
 
 // storyOf is what is known of a task, in order.
-func storyOf(t producer.Task) []happening {
+func storyOf(t admin.Task) []happening {
 	var story []happening
 	for _, a := range t.RetryHistory {
 		story = append(story, happening{moment: attemptMoment(a), cycle: a.Cycle})
@@ -167,7 +167,7 @@ func eventHappening(e refcache.Event) happening {
 }
 
 // presentMoment is what happens now, or how it ended, but for what events and attempts tell.
-func presentMoment(t producer.Task) (moment, bool) {
+func presentMoment(t admin.Task) (moment, bool) {
 	m := moment{ID: "now"}
 	switch t.Status {
 	case refcache.Pending:
@@ -217,7 +217,7 @@ func timeOf(t *time.Time) time.Time {
 }
 
 // legsOf parts a story, the first leg first.
-func legsOf(t producer.Task, story []happening) []leg {
+func legsOf(t admin.Task, story []happening) []leg {
 	begin := func(id, title string, at time.Time, cycle int) leg {
 		return leg{Cycle: cycle, start: at, end: at, Moments: []moment{{ID: id, Kind: "begun", At: at, Title: title}}}
 	}

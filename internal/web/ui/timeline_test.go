@@ -8,7 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/refq/refq/producer"
+	"github.com/refq/refq/admin"
 	"github.com/refq/refq/refcache"
 )
 
@@ -23,12 +23,12 @@ func failedAttempt(cycle, n int, from, took, delay time.Duration) refcache.Attem
 		Timestamp: t0.Add(from + took), Duration: took, Delay: delay, Worker: "w1"}
 }
 
-func taskOf(status refcache.Status, attempts []refcache.Attempt, events ...refcache.Event) producer.Task {
+func taskOf(status refcache.Status, attempts []refcache.Attempt, events ...refcache.Event) admin.Task {
 	cycle := 1
 	for _, a := range attempts {
 		cycle = max(cycle, a.Cycle)
 	}
-	return producer.Task{TaskInfo: refcache.TaskInfo{Func: "f", Status: status, Cycle: cycle, CreatedAt: t0, MaxRetries: 3,
+	return admin.Task{TaskInfo: refcache.TaskInfo{Func: "f", Status: status, Cycle: cycle, CreatedAt: t0, MaxRetries: 3,
 		RetryHistory: attempts, AttemptsTotal: len(attempts), Events: events, EventsTotal: len(events)}}
 }
 

@@ -23,11 +23,11 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/refq/refq/monitor"
-
+	"github.com/refq/refq/admin"
 	"github.com/refq/refq/internal/config"
 	"github.com/refq/refq/internal/web/access"
 	"github.com/refq/refq/internal/web/live"
+	"github.com/refq/refq/monitor"
 	"github.com/refq/refq/producer"
 )
 
@@ -39,6 +39,7 @@ const (
 // UI answers requests for pages. It may be used concurrently.
 type UI struct {
 	producer *producer.Producer
+	admin    *admin.Admin
 	actions  access.Actions
 	cfg      config.Config
 	log      *slog.Logger
@@ -52,16 +53,17 @@ type UI struct {
 	followedQueues *live.Shared[struct{}, string]
 }
 
-// New returns pages about what p knows, and about the functions of cfg; calls are those that p knows. They hide what
+// New returns pages about the calls that a knows, and about the functions of cfg, which p calls; calls are followed for
+// all who look at them. The pages hide what
 // cfg.Redact says, and offer no changes if cfg.Web.ReadOnly; cfg.Web.MaxRequests are made at a time, and as many are kept
 // live. The log hears of every change ([access.Audit]).
 //
 // Who asks is told by a [access.Guard] in front of it, which also refuses what may not be asked: without one, nobody is
 // offered changes.
-func New(p *producer.Producer, calls *live.Calls, cfg config.Config, log *slog.Logger) *UI {
-	u := &UI{producer: p, actions: access.NewActions(p, log), cfg: cfg, log: log, mux: http.NewServeMux(), followed: calls,
+func New(p *producer.Producer, a *admin.Admin, calls *live.Calls, cfg config.Config, log *slog.Logger) *UI {
+	u := &UI{producer: p, admin: a, actions: access.NewActions(a, p.Info, log), cfg: cfg, log: log, mux: http.NewServeMux(), followed: calls,
 		slots: make(chan struct{}, cfg.Web.MaxRequests), viewers: make(chan struct{}, cfg.Web.MaxRequests)}
-	u.facts, u.health = newFresh(keepFacts, u.readFacts), newFresh(keepHealth, p.Health)
+	u.facts, u.health = newFresh(keepFacts, u.readFacts), newFresh(keepHealth, a.Health)
 	u.followedQueues = live.NewShared(u.followQueues)
 	for _, r := range routes {
 		u.mux.Handle(r.pattern, u.handler(r.handle))

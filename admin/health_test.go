@@ -1,22 +1,21 @@
-package producer_test
+package admin_test
 
 import (
 	"os"
 	"testing"
 	"time"
 
-	"github.com/refq/refq/monitor"
-
 	"github.com/stretchr/testify/require"
 
 	"github.com/refq/refq/internal/memredis"
 	"github.com/refq/refq/internal/store"
+	"github.com/refq/refq/monitor"
 	"github.com/refq/refq/refcache"
 )
 
 func (w *world) health() monitor.Health {
 	w.Helper()
-	h, err := w.p.Health(w.Context())
+	h, err := w.a.Health(w.Context())
 	require.NoError(w, err)
 	return h
 }
@@ -153,7 +152,7 @@ func TestRedisThatRefusesIsAFindingAndOneThatIsAwayAnError(t *testing.T) {
 		require.Contains(w, h.Blind, "NOPERM")
 
 		w.server.SetFaults(func([]string) memredis.Fault { return memredis.DropRequest })
-		_, err := w.p.Health(w.Context())
+		_, err := w.a.Health(w.Context())
 		require.ErrorContains(w, err, "look at the health of Redis and workers: ")
 	})
 }
@@ -168,7 +167,7 @@ func TestRedisThatFallsSilentDoesNotHoldUpTheLookAtItsHealth(t *testing.T) {
 			return memredis.Pass
 		})
 		start := time.Now()
-		_, err := w.p.Health(w.Context())
+		_, err := w.a.Health(w.Context())
 		require.ErrorContains(w, err, "try to use channel refq:")
 		require.Less(w, time.Since(start), time.Minute)
 	})

@@ -1,4 +1,4 @@
-package producer_test
+package admin_test
 
 import (
 	"testing"
@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/refq/refq/admin"
 	"github.com/refq/refq/internal/memredis"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
@@ -30,13 +31,13 @@ func TestRetryByHandNeedsOnlyTheRefID(t *testing.T) {
 		s := script{errs: []error{worker.Permanent(errDown), nil}}
 		w.start(s.of(echo))
 		ref := failNow(w, true)
-		stranger := w.producer(producer.Config{Namespace: "elsewhere", By: "bob@phone"})
-		res, err := stranger.RetryTask(w.Context(), ref)
+		stranger := w.admin("bob@phone")
+		res, err := stranger.Retry(w.Context(), ref)
 		require.NoError(w, err)
 		require.Equal(w, refcache.Pending, res.Status)
 		require.Equal(w, 1, res.RetryCount, "it spends one of the retries that were left")
 
-		done, err := stranger.Wait(w.Context(), ref)
+		done, err := w.p.Wait(w.Context(), ref)
 		require.NoError(w, err)
 		require.JSONEq(w, `"hi!"`, string(done.Value))
 		info := w.info(ref)
@@ -56,17 +57,17 @@ func TestExhaustedTaskNeedsAFreshBudget(t *testing.T) {
 		f.Retry.MaxRetries = 1
 		_, err := producer.Call(w.Context(), w.p, f, "hi")
 		ref := taskError(w, err).RefID
-		res, err := w.p.RetryTask(w.Context(), ref)
+		res, err := w.a.Retry(w.Context(), ref)
 		require.ErrorIs(w, err, refcache.ErrRetriesExhausted)
 		require.ErrorContains(w, err, "FreshBudget")
 		require.Equal(w, refcache.Failed, res.Status)
 
-		res, err = w.p.RetryTask(w.Context(), ref, producer.FreshBudget())
+		res, err = w.a.Retry(w.Context(), ref, admin.FreshBudget())
 		require.NoError(w, err)
 		require.Zero(w, res.RetryCount)
-		out, err := producer.Wait(w.Context(), w.p, f, ref)
+		ended, err := producer.Wait(w.Context(), w.p, f, ref)
 		require.NoError(w, err)
-		require.Equal(w, "hi!", out)
+		require.Equal(w, "hi!", ended.Value)
 		info := w.info(ref)
 		require.Equal(w, 2, info.Cycle)
 		require.Equal(w, 1, info.MaxRetries, "the policy stays")
@@ -77,23 +78,23 @@ func TestExhaustedTaskNeedsAFreshBudget(t *testing.T) {
 func TestEachRefusalSaysWhy(t *testing.T) {
 	inWorld(t, func(w *world) {
 		ref := w.submit(echo, "hi") // no worker: pending
-		_, retry := w.p.RetryTask(w.Context(), ref)
+		_, retry := w.a.Retry(w.Context(), ref)
 		require.ErrorIs(w, retry, refcache.ErrNotFailed)
 		require.ErrorContains(w, retry, "it is pending")
-		require.ErrorIs(w, w.p.Delete(w.Context(), ref), refcache.ErrInFlight)
+		require.ErrorIs(w, w.a.Delete(w.Context(), ref), refcache.ErrInFlight)
 
-		require.NoError(w, w.p.Cancel(w.Context(), ref))
-		require.NoError(w, w.p.Cancel(w.Context(), ref), "cancelled is what was wanted")
-		_, retry = w.p.RetryTask(w.Context(), ref)
+		require.NoError(w, w.a.Cancel(w.Context(), ref))
+		require.NoError(w, w.a.Cancel(w.Context(), ref), "cancelled is what was wanted")
+		_, retry = w.a.Retry(w.Context(), ref)
 		require.ErrorIs(w, retry, refcache.ErrNotFailed)
 
 		var s script
 		w.start(s.of(echo))
 		_, err := producer.Call(w.Context(), w.p, echo, "hi") // a cancelled call is made anew
 		require.NoError(w, err)
-		require.ErrorIs(w, w.p.Cancel(w.Context(), ref), refcache.ErrNotCancellable)
-		require.NoError(w, w.p.Delete(w.Context(), ref))
-		require.ErrorIs(w, w.p.Delete(w.Context(), ref), refcache.ErrTaskNotFound)
+		require.ErrorIs(w, w.a.Cancel(w.Context(), ref), refcache.ErrNotCancellable)
+		require.NoError(w, w.a.Delete(w.Context(), ref))
+		require.ErrorIs(w, w.a.Delete(w.Context(), ref), refcache.ErrTaskNotFound)
 	})
 }
 
@@ -101,13 +102,17 @@ func TestEveryVerbKnowsUnknownAndInvalidRefs(t *testing.T) {
 	inWorld(t, func(w *world) {
 		verbs := map[string]func(ref refcache.Ref) error{
 			"Get":      func(ref refcache.Ref) error { _, err := w.p.Get(w.Context(), ref); return err },
-			"GetAs":    func(ref refcache.Ref) error { _, err := producer.GetAs(w.Context(), w.p, echo, ref); return err },
+			"GetAs":    func(ref refcache.Ref) error { _, err := producer.Get(w.Context(), w.p, echo, ref); return err },
 			"Wait":     func(ref refcache.Ref) error { _, err := producer.Wait(w.Context(), w.p, echo, ref); return err },
 			"p.Wait":   func(ref refcache.Ref) error { _, err := w.p.Wait(w.Context(), ref); return err },
-			"TaskInfo": func(ref refcache.Ref) error { _, err := w.p.TaskInfo(w.Context(), ref); return err },
-			"Retry":    func(ref refcache.Ref) error { _, err := w.p.RetryTask(w.Context(), ref); return err },
-			"Cancel":   func(ref refcache.Ref) error { return w.p.Cancel(w.Context(), ref) },
-			"Delete":   func(ref refcache.Ref) error { return w.p.Delete(w.Context(), ref) },
+			"TaskInfo": func(ref refcache.Ref) error { _, err := w.p.Info(w.Context(), ref); return err },
+			"Task":     func(ref refcache.Ref) error { _, err := w.a.Task(w.Context(), ref); return err },
+			"p.Retry":  func(ref refcache.Ref) error { _, err := w.p.Retry(w.Context(), ref); return err },
+			"p.Cancel": func(ref refcache.Ref) error { return w.p.Cancel(w.Context(), ref) },
+			"p.Delete": func(ref refcache.Ref) error { return w.p.Delete(w.Context(), ref) },
+			"Retry":    func(ref refcache.Ref) error { _, err := w.a.Retry(w.Context(), ref); return err },
+			"Cancel":   func(ref refcache.Ref) error { return w.a.Cancel(w.Context(), ref) },
+			"Delete":   func(ref refcache.Ref) error { return w.a.Delete(w.Context(), ref) },
 		}
 		for name, verb := range verbs {
 			require.ErrorIs(w, verb(unknown), refcache.ErrTaskNotFound, name)
@@ -127,9 +132,9 @@ func TestOfTwoPeopleWhoRetryOneWins(t *testing.T) {
 		ref := failNow(w, true)
 		errs := make(chan error, 2)
 		for range 2 {
-			p := w.producer(producer.Config{})
+			a := w.admin("bob@phone")
 			go func() {
-				_, err := p.RetryTask(w.Context(), ref, producer.FreshBudget())
+				_, err := a.Retry(w.Context(), ref, admin.FreshBudget())
 				errs <- err
 			}()
 		}
@@ -167,7 +172,7 @@ func TestCanRetryAndExhaustedInEveryStatus(t *testing.T) {
 
 		other := w.submit(echo, "ho")
 		w.until(other, refcache.Processing)
-		require.NoError(w, w.p.Cancel(w.Context(), other))
+		require.NoError(w, w.a.Cancel(w.Context(), other))
 		check(other, refcache.Cancelled, false, false)
 	})
 	t.Run("failed", func(t *testing.T) {
@@ -210,12 +215,12 @@ func TestRetryByHandSpendsTheBudget(t *testing.T) {
 		w.start(s.of(echo))
 		ref := failNow(w, true)
 		for n := range 3 {
-			res, err := w.p.RetryTask(w.Context(), ref)
+			res, err := w.a.Retry(w.Context(), ref)
 			require.NoError(w, err)
 			require.Equal(w, n+1, res.RetryCount)
 			w.until(ref, refcache.Failed)
 		}
-		_, err := w.p.RetryTask(w.Context(), ref)
+		_, err := w.a.Retry(w.Context(), ref)
 		require.ErrorIs(w, err, refcache.ErrRetriesExhausted)
 		info := w.info(ref)
 		require.Equal(w, []int{1, 4, 3}, []int{info.Cycle, info.Attempt, info.RetryCount})
@@ -232,7 +237,7 @@ func TestRetriedTaskNoLongerExpires(t *testing.T) {
 		ref := w.submit(f, "hi")
 		s.hold <- struct{}{}
 		require.NotNil(w, w.until(ref, refcache.Failed).ExpiresAt)
-		_, err := w.p.RetryTask(w.Context(), ref, producer.FreshBudget())
+		_, err := w.a.Retry(w.Context(), ref, admin.FreshBudget())
 		require.NoError(w, err)
 		time.Sleep(10 * time.Second)
 		info := w.info(ref)
@@ -256,7 +261,7 @@ func TestRetriedTaskThatCouldNotBeQueuedIsAccepted(t *testing.T) {
 			}
 			return memredis.Pass
 		})
-		res, err := w.p.RetryTask(w.Context(), ref)
+		res, err := w.a.Retry(w.Context(), ref)
 		require.ErrorIs(w, err, refcache.ErrNotQueued)
 		require.Equal(w, refcache.Pending, res.Status)
 		w.server.SetFaults(nil)
@@ -271,8 +276,8 @@ func TestRefusedRetryNamesTheStatus(t *testing.T) {
 		refused := func(status refcache.Status) {
 			w.Helper()
 			w.until(ref, status)
-			for _, options := range [][]producer.RetryOption{nil, {producer.FreshBudget()}} {
-				res, err := w.p.RetryTask(w.Context(), ref, options...)
+			for _, options := range [][]admin.RetryOption{nil, {admin.FreshBudget()}} {
+				res, err := w.a.Retry(w.Context(), ref, options...)
 				require.ErrorIs(w, err, refcache.ErrNotFailed)
 				require.EqualError(w, err, "retry "+string(ref)+": task has not failed: it is "+string(status))
 				require.Equal(w, status, res.Status)
@@ -285,9 +290,9 @@ func TestRefusedRetryNamesTheStatus(t *testing.T) {
 		refused(refcache.Retrying)
 		s.hold <- struct{}{}
 		refused(refcache.Complete)
-		require.NoError(w, w.p.Delete(w.Context(), ref))
+		require.NoError(w, w.a.Delete(w.Context(), ref))
 		w.submit(echo, "hi")
-		require.NoError(w, w.p.Cancel(w.Context(), ref))
+		require.NoError(w, w.a.Cancel(w.Context(), ref))
 		refused(refcache.Cancelled)
 	})
 }
@@ -300,11 +305,11 @@ func TestHistoryGoesThroughTheCyclesInOrder(t *testing.T) {
 		f.Retry.MaxRetries = 1
 		_, err := w.call(f, "hi")
 		ref := taskError(w, err).RefID
-		_, err = w.p.RetryTask(w.Context(), ref, producer.FreshBudget())
+		_, err = w.a.Retry(w.Context(), ref, admin.FreshBudget())
 		require.NoError(w, err)
 		w.until(ref, refcache.Failed) // for good, with its budget left
-		bob := w.producer(producer.Config{By: "bob@phone"})
-		_, err = bob.RetryTask(w.Context(), ref)
+		bob := w.admin("bob@phone")
+		_, err = bob.Retry(w.Context(), ref)
 		require.NoError(w, err)
 		w.until(ref, refcache.Failed)
 		_, err = w.call(f, "hi", producer.RetryFailed())
@@ -334,10 +339,10 @@ func TestDeletedTaskIsForgotten(t *testing.T) {
 		s := script{errs: []error{errDown, nil}}
 		w.start(s.of(echo))
 		ref := failNow(w, false)
-		require.NoError(w, w.p.Delete(w.Context(), ref))
+		require.NoError(w, w.a.Delete(w.Context(), ref))
 		_, err := w.p.Get(w.Context(), ref)
 		require.ErrorIs(w, err, refcache.ErrTaskNotFound)
-		require.Empty(w, w.list(producer.Filter{}))
+		require.Empty(w, w.list(admin.Filter{}))
 		res, err := w.call(echo, "hi")
 		require.NoError(w, err)
 		require.Equal(w, ref, res.RefID)
@@ -354,7 +359,7 @@ func TestTaskInFlightIsNotDeleted(t *testing.T) {
 		refused := func(status refcache.Status) {
 			w.Helper()
 			w.until(ref, status)
-			require.EqualError(w, w.p.Delete(w.Context(), ref), "delete "+string(ref)+": task is in flight: cancel it first")
+			require.EqualError(w, w.a.Delete(w.Context(), ref), "delete "+string(ref)+": task is in flight: cancel it first")
 		}
 		refused(refcache.Pending)
 		w.start(s.of(echo))
@@ -363,7 +368,7 @@ func TestTaskInFlightIsNotDeleted(t *testing.T) {
 		refused(refcache.Retrying)
 		s.hold <- struct{}{}
 		w.until(ref, refcache.Complete)
-		require.NoError(w, w.p.Delete(w.Context(), ref))
+		require.NoError(w, w.a.Delete(w.Context(), ref))
 	})
 }
 
@@ -372,10 +377,10 @@ func TestEndedTaskIsNotCancelled(t *testing.T) {
 		s := script{errs: []error{errDown, nil}}
 		w.start(s.of(echo))
 		failed := failNow(w, false)
-		require.EqualError(w, w.p.Cancel(w.Context(), failed), "cancel "+string(failed)+": task has already ended: it is failed")
+		require.EqualError(w, w.a.Cancel(w.Context(), failed), "cancel "+string(failed)+": task has already ended: it is failed")
 		res, err := w.call(echo, "ho")
 		require.NoError(w, err)
-		require.ErrorIs(w, w.p.Cancel(w.Context(), res.RefID), refcache.ErrNotCancellable)
+		require.ErrorIs(w, w.a.Cancel(w.Context(), res.RefID), refcache.ErrNotCancellable)
 		require.Equal(w, refcache.Complete, w.info(res.RefID).Status)
 	})
 }

@@ -1,4 +1,4 @@
-package producer
+package admin
 
 import (
 	"cmp"
@@ -32,9 +32,9 @@ const pageSize = 100
 //
 // A task whose record cannot be read ends nothing: its info says why in Unreadable. It passes Func, Error and Since
 // unless it is known that it should not.
-func (p *Producer) List(ctx context.Context, f Filter) iter.Seq2[refcache.TaskInfo, error] {
+func (a *Admin) List(ctx context.Context, f Filter) iter.Seq2[refcache.TaskInfo, error] {
 	return func(yield func(refcache.TaskInfo, error) bool) {
-		for found, err := range p.walk(ctx, f) {
+		for found, err := range a.walk(ctx, f) {
 			if err != nil {
 				yield(refcache.TaskInfo{}, err)
 				return
@@ -55,9 +55,9 @@ func listed(found store.Found) refcache.TaskInfo {
 }
 
 // walk is List for those who need the records. The Status of an unreadable one is that of the index that has it.
-func (p *Producer) walk(ctx context.Context, f Filter) iter.Seq2[store.Found, error] {
+func (a *Admin) walk(ctx context.Context, f Filter) iter.Seq2[store.Found, error] {
 	return func(yield func(store.Found, error) bool) {
-		sources, err := p.sources(ctx, f, place{})
+		sources, err := a.sources(ctx, f, place{})
 		for err == nil {
 			var next *source
 			if next, err = latest(ctx, sources); next == nil || err != nil {
@@ -94,7 +94,7 @@ type source struct {
 }
 
 // sources are all that the filter asks for, from a place on, in the order in which they share an instant.
-func (p *Producer) sources(ctx context.Context, f Filter, after place) ([]*source, error) {
+func (a *Admin) sources(ctx context.Context, f Filter, after place) ([]*source, error) {
 	statuses := refcache.Statuses
 	if f.Status != "" {
 		if !slices.Contains(statuses, f.Status) {
@@ -102,19 +102,19 @@ func (p *Producer) sources(ctx context.Context, f Filter, after place) ([]*sourc
 		}
 		statuses = []refcache.Status{f.Status}
 	}
-	queues, err := p.queuesOf(ctx, f)
+	queues, err := a.queuesOf(ctx, f)
 	if err != nil {
 		return nil, err
 	}
 	slices.Sort(queues)
-	since, err := p.since(ctx, f)
+	since, err := a.since(ctx, f)
 	if err != nil {
 		return nil, err
 	}
 	var sources []*source
 	for _, queue := range queues {
 		for _, status := range statuses {
-			s := &source{store: p.store, queue: queue, status: status, since: since, after: after}
+			s := &source{store: a.store, queue: queue, status: status, since: since, after: after}
 			s.from = after.positionIn(queue, status)
 			sources = append(sources, s)
 		}
@@ -122,22 +122,22 @@ func (p *Producer) sources(ctx context.Context, f Filter, after place) ([]*sourc
 	return sources, nil
 }
 
-func (p *Producer) queuesOf(ctx context.Context, f Filter) ([]string, error) {
+func (a *Admin) queuesOf(ctx context.Context, f Filter) ([]string, error) {
 	if f.Queue == "" {
-		return p.store.Queues(ctx)
+		return a.store.Queues(ctx)
 	}
 	return []string{f.Queue}, refcache.CheckQueue(f.Queue)
 }
 
 // since is the earliest time that passes; zero: any does.
-func (p *Producer) since(ctx context.Context, f Filter) (time.Time, error) {
+func (a *Admin) since(ctx context.Context, f Filter) (time.Time, error) {
 	switch {
 	case f.Since < 0:
 		return time.Time{}, fmt.Errorf("list tasks: since %v ago: must not be negative", f.Since)
 	case f.Since == 0:
 		return time.Time{}, nil
 	}
-	now, err := p.store.Now(ctx)
+	now, err := a.store.Now(ctx)
 	return now.Add(-f.Since), err
 }
 

@@ -1,4 +1,4 @@
-package producer_test
+package admin_test
 
 import (
 	"fmt"
@@ -8,15 +8,16 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/refq/refq/admin"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 )
 
 // pages walks page by page, and does something between two of them.
-func (w *world) pages(f producer.Filter, n int, between func()) (refs []refcache.Ref, searched []int) {
+func (w *world) pages(f admin.Filter, n int, between func()) (refs []refcache.Ref, searched []int) {
 	w.Helper()
-	for from := producer.Cursor(""); ; {
-		page, err := w.p.Page(w.Context(), f, from, n)
+	for from := admin.Cursor(""); ; {
+		page, err := w.a.Page(w.Context(), f, from, n)
 		require.NoError(w, err)
 		for _, info := range page.Tasks {
 			refs = append(refs, info.RefID)
@@ -43,14 +44,14 @@ func TestPagesMakeUpTheList(t *testing.T) {
 			f := []refcache.Func[string, string]{echo, media}[n%2]
 			ref := w.submit(f, fmt.Sprint(n))
 			if n%3 == 0 {
-				require.NoError(w, w.p.Cancel(w.Context(), ref))
+				require.NoError(w, w.a.Cancel(w.Context(), ref))
 			}
 			time.Sleep(time.Duration(n/40) * time.Millisecond) // the first forty share an instant
 		}
-		list := w.list(producer.Filter{})
+		list := w.list(admin.Filter{})
 		require.Len(w, list, 128)
 		for _, n := range []int{1, 7, 100, 128, 500} {
-			paged, _ := w.pages(producer.Filter{}, n, func() {})
+			paged, _ := w.pages(admin.Filter{}, n, func() {})
 			require.Equal(w, list, paged, "%d a page", n)
 		}
 	})
@@ -78,19 +79,19 @@ func TestPagesOfCompleteCallsShowEachOnceWhereItEndedLast(t *testing.T) {
 		time.Sleep(time.Second)
 		again := end(inputs[5:15], producer.Refresh())
 		rest = slices.Delete(rest, 5, 15)
-		require.NoError(w, w.p.Delete(w.Context(), rest[0]))
-		want := w.list(producer.Filter{Status: refcache.Complete})
+		require.NoError(w, w.a.Delete(w.Context(), rest[0]))
+		want := w.list(admin.Filter{Status: refcache.Complete})
 		require.ElementsMatch(w, again, want[:10])
 		require.ElementsMatch(w, rest[1:], want[10:])
 		for _, n := range []int{1, 3, 7, 39, 100} {
-			paged, _ := w.pages(producer.Filter{Status: refcache.Complete}, n, func() {})
+			paged, _ := w.pages(admin.Filter{Status: refcache.Complete}, n, func() {})
 			require.Equal(w, want, paged, "%d a page", n)
-			paged, _ = w.pages(producer.Filter{}, n, func() {})
+			paged, _ = w.pages(admin.Filter{}, n, func() {})
 			require.Equal(w, want, paged, "%d a page", n)
 		}
 
 		others := 0
-		paged, _ := w.pages(producer.Filter{Status: refcache.Complete}, 7, func() { // others end meanwhile
+		paged, _ := w.pages(admin.Filter{Status: refcache.Complete}, 7, func() { // others end meanwhile
 			others++
 			w.until(w.submit(echo, fmt.Sprint("other ", others)), refcache.Complete)
 		})
@@ -111,10 +112,10 @@ func TestWhatOthersDoBetweenTwoPagesHidesAndRepeatsNothing(t *testing.T) {
 			}
 		}
 		met := map[refcache.Ref]int{}
-		paged, _ := w.pages(producer.Filter{Status: refcache.Pending}, 7, func() {
+		paged, _ := w.pages(admin.Filter{Status: refcache.Pending}, 7, func() {
 			w.submit(echo, fmt.Sprint("new ", len(passing)))
 			for ref := range passing {
-				require.NoError(w, w.p.Cancel(w.Context(), ref))
+				require.NoError(w, w.a.Cancel(w.Context(), ref))
 				delete(passing, ref)
 				break
 			}
@@ -136,7 +137,7 @@ func TestAPageSearchesABoundedNumberOfTasks(t *testing.T) {
 		other := w.submit(refcache.Func[string, string]{Name: "other", Queue: "elsewhere"}, "")
 		time.Sleep(time.Second)
 		w.submit(echo, "the latest")
-		found, searched := w.pages(producer.Filter{Func: "other"}, 10, func() {})
+		found, searched := w.pages(admin.Filter{Func: "other"}, 10, func() {})
 		require.Equal(w, []refcache.Ref{other}, found)
 		require.Equal(w, []int{2000, 102}, searched)
 	})
@@ -144,9 +145,9 @@ func TestAPageSearchesABoundedNumberOfTasks(t *testing.T) {
 
 func TestWhatIsNoCursorIsRefused(t *testing.T) {
 	inWorld(t, func(w *world) {
-		for _, text := range []producer.Cursor{"x", "MSB4IHk", "!", "MTIzIHBlbmRpbmcgZGVmYXVsdDp4"} {
-			_, err := w.p.Page(w.Context(), producer.Filter{}, text, 1)
-			require.ErrorIs(w, err, refcache.ErrInvalidCursor, text)
+		for _, text := range []admin.Cursor{"x", "MSB4IHk", "!", "MTIzIHBlbmRpbmcgZGVmYXVsdDp4"} {
+			_, err := w.a.Page(w.Context(), admin.Filter{}, text, 1)
+			require.ErrorIs(w, err, admin.ErrInvalidCursor, text)
 		}
 	})
 }
@@ -154,10 +155,10 @@ func TestWhatIsNoCursorIsRefused(t *testing.T) {
 func TestEventsNameWhoActedInTheNameOfOthers(t *testing.T) {
 	inWorld(t, func(w *world) {
 		ref := w.submit(echo, "x")
-		require.NoError(w, w.p.As("bob").Cancel(w.Context(), ref))
+		require.NoError(w, w.a.As("bob").Cancel(w.Context(), ref))
 		require.Equal(w, "bob", w.info(ref).Events[0].By)
 		again := w.submit(echo, "y")
-		require.NoError(w, w.p.Cancel(w.Context(), again))
+		require.NoError(w, w.a.Cancel(w.Context(), again))
 		require.Equal(w, "ann@desk", w.info(again).Events[0].By)
 	})
 }

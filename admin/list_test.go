@@ -1,4 +1,4 @@
-package producer_test
+package admin_test
 
 import (
 	"fmt"
@@ -7,14 +7,15 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/refq/refq/admin"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 )
 
-func (w *world) list(f producer.Filter) []refcache.Ref {
+func (w *world) list(f admin.Filter) []refcache.Ref {
 	w.Helper()
 	refs := []refcache.Ref{}
-	for info, err := range w.p.List(w.Context(), f) {
+	for info, err := range w.a.List(w.Context(), f) {
 		require.NoError(w, err)
 		refs = append(refs, info.RefID)
 	}
@@ -36,14 +37,14 @@ func TestListIsLatestFirstOverPagesAndQueues(t *testing.T) {
 		}
 		var listed []refcache.Ref
 		before := time.Now().Add(time.Second)
-		for info, err := range w.p.List(w.Context(), producer.Filter{}) {
+		for info, err := range w.a.List(w.Context(), admin.Filter{}) {
 			require.NoError(w, err)
 			require.False(w, info.CreatedAt.After(before))
 			listed, before = append(listed, info.RefID), info.CreatedAt
 		}
 		require.ElementsMatch(w, made, listed)
-		require.Len(w, w.list(producer.Filter{Queue: "media"}), 84)
-		require.Empty(w, w.list(producer.Filter{Queue: "nobody"}))
+		require.Len(w, w.list(admin.Filter{Queue: "media"}), 84)
+		require.Empty(w, w.list(admin.Filter{Queue: "nobody"}))
 	})
 }
 
@@ -56,13 +57,13 @@ func TestListFiltersByStatusAndFunction(t *testing.T) {
 		failed, running := failNow(w, false), w.submit(slow, "x")
 		w.until(running, refcache.Processing)
 		cancelled := w.submit(refcache.Func[string, string]{Name: "nobody"}, "x")
-		require.NoError(w, w.p.Cancel(w.Context(), cancelled))
+		require.NoError(w, w.a.Cancel(w.Context(), cancelled))
 
-		require.Equal(w, []refcache.Ref{failed}, w.list(producer.Filter{Status: refcache.Failed}))
-		require.Equal(w, []refcache.Ref{running}, w.list(producer.Filter{Status: refcache.Processing}))
-		require.Equal(w, []refcache.Ref{cancelled}, w.list(producer.Filter{Status: refcache.Cancelled}))
-		require.Equal(w, []refcache.Ref{running}, w.list(producer.Filter{Func: "slow"}))
-		require.Len(w, w.list(producer.Filter{}), 3)
+		require.Equal(w, []refcache.Ref{failed}, w.list(admin.Filter{Status: refcache.Failed}))
+		require.Equal(w, []refcache.Ref{running}, w.list(admin.Filter{Status: refcache.Processing}))
+		require.Equal(w, []refcache.Ref{cancelled}, w.list(admin.Filter{Status: refcache.Cancelled}))
+		require.Equal(w, []refcache.Ref{running}, w.list(admin.Filter{Func: "slow"}))
+		require.Len(w, w.list(admin.Filter{}), 3)
 	})
 }
 
@@ -77,8 +78,8 @@ func TestListStopsWhenItsReaderDoesAndLeavesOutWhatHasExpired(t *testing.T) {
 		res, err := producer.Call(w.Context(), w.p, echo, "long")
 		require.NoError(w, err)
 		time.Sleep(2 * time.Second)
-		require.Equal(w, []refcache.Ref{res.RefID}, w.list(producer.Filter{}))
-		for range w.p.List(w.Context(), producer.Filter{}) {
+		require.Equal(w, []refcache.Ref{res.RefID}, w.list(admin.Filter{}))
+		for range w.a.List(w.Context(), admin.Filter{}) {
 			break
 		}
 	})
@@ -88,14 +89,14 @@ func TestListEndsAtTheFirstError(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.server.Close()
 		n := 0
-		for _, err := range w.p.List(w.Context(), producer.Filter{}) {
+		for _, err := range w.a.List(w.Context(), admin.Filter{}) {
 			require.ErrorContains(w, err, "connection refused")
 			n++
 		}
 		require.Equal(w, 1, n)
-		_, bad := next(w.p.List(w.Context(), producer.Filter{Queue: "a/b"}))
+		_, bad := next(w.a.List(w.Context(), admin.Filter{Queue: "a/b"}))
 		require.ErrorContains(w, bad, `queue "a/b"`)
-		_, bad = next(w.p.List(w.Context(), producer.Filter{Queue: "default", Status: "done"}))
+		_, bad = next(w.a.List(w.Context(), admin.Filter{Queue: "default", Status: "done"}))
 		require.EqualError(w, bad, `list tasks: status "done": use one of [pending processing retrying complete failed cancelled]`)
 	})
 }

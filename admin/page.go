@@ -1,9 +1,10 @@
-package producer
+package admin
 
 import (
 	"cmp"
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -15,8 +16,11 @@ import (
 )
 
 // Cursor says where a page of a list starts: behind the last task of the page before. It is opaque text, safe in a URL,
-// that any producer understands. The empty Cursor is the start of the list.
+// that any Admin understands. The empty Cursor is the start of the list.
 type Cursor string
+
+// ErrInvalidCursor: the text is no place in a list.
+var ErrInvalidCursor = errors.New("invalid cursor: use the one that came with the page before")
 
 // Page is a part of a list.
 type Page struct {
@@ -26,25 +30,25 @@ type Page struct {
 	Next     Cursor // where the next page starts; empty: there is none
 }
 
-// mostSearched bounds what one page costs, however few tasks pass.
-const mostSearched = 2000
+// maxSearched bounds what one page costs, however few tasks pass.
+const maxSearched = 2000
 
-// Page returns up to n tasks of what [Producer.List] would walk through, from a cursor on; n below 1 counts as 1. It
+// Page returns up to n tasks of what [Admin.List] would walk through, from a cursor on; n below 1 counts as 1. It
 // looks at 2,000 tasks at most: a page may have fewer than n tasks, or none, and a Next all the same. A task that
-// stays as it is appears on one page only, whatever others do between two pages. The error is refcache.ErrInvalidCursor
+// stays as it is appears on one page only, whatever others do between two pages. The error is ErrInvalidCursor
 // when from is no Cursor.
-func (p *Producer) Page(ctx context.Context, f Filter, from Cursor, n int) (Page, error) {
+func (a *Admin) Page(ctx context.Context, f Filter, from Cursor, n int) (Page, error) {
 	after, err := parseCursor(from)
 	if err != nil {
 		return Page{}, err
 	}
-	sources, err := p.sources(ctx, f, after)
+	sources, err := a.sources(ctx, f, after)
 	if err != nil {
 		return Page{}, err
 	}
 	var page Page
 	for _, s := range sources {
-		n, err := p.store.Listed(ctx, s.queue, s.status, s.since)
+		n, err := a.store.Listed(ctx, s.queue, s.status, s.since)
 		if err != nil {
 			return Page{}, err
 		}
@@ -55,7 +59,7 @@ func (p *Producer) Page(ctx context.Context, f Filter, from Cursor, n int) (Page
 		if err != nil || next == nil {
 			return page, err
 		}
-		if len(page.Tasks) >= max(1, n) || page.Searched == mostSearched {
+		if len(page.Tasks) >= max(1, n) || page.Searched == maxSearched {
 			page.Next = after.cursor()
 			return page, nil
 		}
@@ -88,13 +92,13 @@ func parseCursor(c Cursor) (place, error) {
 	text, err := base64.RawURLEncoding.DecodeString(string(c))
 	words := strings.Split(string(text), " ")
 	if err != nil || len(words) != 3 {
-		return place{}, refcache.ErrInvalidCursor
+		return place{}, ErrInvalidCursor
 	}
 	at, err := strconv.ParseInt(words[0], 10, 64)
 	ref, invalid := refcache.ParseRef(words[2])
 	status := refcache.Status(words[1])
 	if err != nil || invalid != nil || !slices.Contains(refcache.Statuses, status) {
-		return place{}, refcache.ErrInvalidCursor
+		return place{}, ErrInvalidCursor
 	}
 	return place{time.UnixMilli(at), status, ref}, nil
 }

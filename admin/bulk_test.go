@@ -1,4 +1,4 @@
-package producer_test
+package admin_test
 
 import (
 	"fmt"
@@ -7,14 +7,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/refq/refq"
-
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
+	"github.com/refq/refq"
+	"github.com/refq/refq/admin"
 	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/internal/testkit"
-	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 )
 
@@ -22,7 +21,7 @@ import (
 type many struct {
 	testing.TB
 	rdb redis.UniversalClient
-	p   *producer.Producer
+	a   *admin.Admin
 }
 
 // newMany makes n calls that failed for good, as workers would.
@@ -30,9 +29,9 @@ func newMany(tb testing.TB, n int) many {
 	tb.Helper()
 	rdb, err := refq.Connect("redis://" + testkit.New(tb).Addr)
 	require.NoError(tb, err)
-	m := many{tb, rdb, producer.New(rdb, producer.Config{By: "ann@desk"})}
+	m := many{tb, rdb, admin.New(rdb, admin.Config{By: "ann@desk"})}
 	tb.Cleanup(func() {
-		require.NoError(tb, m.p.Close())
+		require.NoError(tb, m.a.Close())
 		require.NoError(tb, rdb.Close())
 	})
 	s := store.New(rdb)
@@ -81,7 +80,7 @@ func (m many) failOne(s *store.Store, i int) error {
 func (m many) list() int {
 	m.Helper()
 	seen := map[refcache.Ref]bool{}
-	for info, err := range m.p.List(m.Context(), producer.Filter{Status: refcache.Failed}) {
+	for info, err := range m.a.List(m.Context(), admin.Filter{Status: refcache.Failed}) {
 		require.NoError(m, err)
 		require.False(m, seen[info.RefID], "%s is listed twice", info.RefID)
 		seen[info.RefID] = true
@@ -92,7 +91,7 @@ func (m many) list() int {
 // retry retries all with a fresh budget.
 func (m many) retry() (accepted int) {
 	m.Helper()
-	for r, err := range m.p.RetryAll(m.Context(), producer.Filter{}, producer.FreshBudget()) {
+	for r, err := range m.a.RetryAll(m.Context(), admin.Filter{}, admin.FreshBudget()) {
 		require.NoError(m, err)
 		require.NoError(m, r.Err)
 		accepted++

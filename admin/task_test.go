@@ -1,4 +1,4 @@
-package producer_test
+package admin_test
 
 import (
 	"context"
@@ -8,8 +8,8 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
+	"github.com/refq/refq/admin"
 	"github.com/refq/refq/internal/store/storetest"
-	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 	"github.com/refq/refq/worker"
 )
@@ -20,26 +20,26 @@ func TestATaskIsReadWithAllThatIsKeptOfIt(t *testing.T) {
 		w.start(s.of(echo))
 		ref := w.submit(echo, "hi")
 		w.until(ref, refcache.Failed)
-		failed, err := w.p.Task(w.Context(), ref)
+		failed, err := w.a.Task(w.Context(), ref)
 		require.NoError(w, err)
 		require.Equal(w, w.info(ref), failed.TaskInfo)
 		require.Len(w, failed.RetryHistory, 2)
 		require.Equal(w, `"hi"`, string(failed.Args))
 		require.Nil(w, failed.Result)
 		require.Nil(w, failed.ETA)
-		require.Equal(w, string(ref), failed.Bell)
+		require.Equal(w, string(ref), failed.Doorbell)
 		require.Equal(w, time.Now().Truncate(time.Millisecond), failed.ReadAt)
 
-		_, err = w.p.RetryTask(w.Context(), ref)
+		_, err = w.a.Retry(w.Context(), ref)
 		require.NoError(w, err)
 		_, err = w.p.Wait(w.Context(), ref)
 		require.NoError(w, err)
-		done, err := w.p.Task(w.Context(), ref)
+		done, err := w.a.Task(w.Context(), ref)
 		require.NoError(w, err)
 		require.Equal(w, w.info(ref), done.TaskInfo)
 		require.Len(w, done.Events, 1)
 		require.Equal(w, `"hi!"`, string(done.Result))
-		require.Equal(w, string(ref)+".2", done.Bell, "the retry had a new doorbell")
+		require.Equal(w, string(ref)+".2", done.Doorbell, "the retry had a new doorbell")
 	})
 }
 
@@ -55,7 +55,7 @@ func TestATaskThatRunsTellsHowLongItMayStillTake(t *testing.T) {
 		})
 		ref := w.submit(echo, "hi")
 		time.Sleep(2 * time.Second)
-		task, err := w.p.Task(w.Context(), ref)
+		task, err := w.a.Task(w.Context(), ref)
 		require.NoError(w, err)
 		require.NotNil(w, task.ETA)
 		require.InDelta(w, 6*time.Second, *task.ETA, float64(time.Second), "a quarter in 2 s")
@@ -66,9 +66,9 @@ func TestATaskThatRunsTellsHowLongItMayStillTake(t *testing.T) {
 
 func TestATaskThatIsNotThereOrDamagedIsAnError(t *testing.T) {
 	inWorld(t, func(w *world) {
-		_, err := w.p.Task(w.Context(), unknown)
+		_, err := w.a.Task(w.Context(), unknown)
 		require.ErrorIs(w, err, refcache.ErrTaskNotFound)
-		_, err = w.p.Task(w.Context(), "no ref")
+		_, err = w.a.Task(w.Context(), "no ref")
 		require.ErrorIs(w, err, refcache.ErrInvalidRef)
 		ref := w.submit(echo, "hi")
 		record := "refq:{default}:t:" + ref.Hash()
@@ -76,12 +76,12 @@ func TestATaskThatIsNotThereOrDamagedIsAnError(t *testing.T) {
 			before, err := storetest.Read(w.Context(), w.rdb, record)
 			require.NoError(w, err)
 			require.NoError(w, storetest.Set(w.Context(), w.rdb, record, field, text))
-			_, err = w.p.Task(w.Context(), ref)
+			_, err = w.a.Task(w.Context(), ref)
 			require.ErrorIs(w, err, refcache.ErrUnreadable)
 			require.NoError(w, storetest.Set(w.Context(), w.rdb, record, field, before[field]))
 		}
 		require.NoError(w, storetest.Set(w.Context(), w.rdb, record, "hist_n", 1, "attempt:1", "{"))
-		_, err = w.p.Task(w.Context(), ref)
+		_, err = w.a.Task(w.Context(), ref)
 		require.ErrorIs(w, err, refcache.ErrUnreadable)
 	})
 }
@@ -95,23 +95,23 @@ func TestAPageTellsOfHowManyTasksItIs(t *testing.T) {
 		for n := range 5 {
 			w.submit(echo, string(rune('a'+n)))
 		}
-		require.NoError(w, w.p.Cancel(w.Context(), w.submit(echo, "cancelled")))
+		require.NoError(w, w.a.Cancel(w.Context(), w.submit(echo, "cancelled")))
 		time.Sleep(2 * time.Minute)
 		w.submit(echo, "late")
 		for _, c := range []struct {
-			filter producer.Filter
+			filter admin.Filter
 			want   int
 		}{
-			{producer.Filter{}, 8},
-			{producer.Filter{Func: "slow"}, 8},
-			{producer.Filter{Status: refcache.Pending}, 6},
-			{producer.Filter{Status: refcache.Processing}, 1},
-			{producer.Filter{Status: refcache.Failed}, 0},
-			{producer.Filter{Queue: "media"}, 1},
-			{producer.Filter{Status: refcache.Pending, Since: time.Minute}, 1},
+			{admin.Filter{}, 8},
+			{admin.Filter{Func: "slow"}, 8},
+			{admin.Filter{Status: refcache.Pending}, 6},
+			{admin.Filter{Status: refcache.Processing}, 1},
+			{admin.Filter{Status: refcache.Failed}, 0},
+			{admin.Filter{Queue: "media"}, 1},
+			{admin.Filter{Status: refcache.Pending, Since: time.Minute}, 1},
 		} {
 			for _, n := range []int{1, 100} {
-				page, err := w.p.Page(w.Context(), c.filter, "", n)
+				page, err := w.a.Page(w.Context(), c.filter, "", n)
 				require.NoError(w, err)
 				require.Equal(w, c.want, page.Total, "%+v", c.filter)
 			}
@@ -124,7 +124,7 @@ func TestAPageOfABrokenIndexIsAnError(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.submit(echo, "x")
 		require.NoError(w, w.rdb.Set(w.Context(), "refq:{default}:failed", "", redis.KeepTTL).Err())
-		_, err := w.p.Page(w.Context(), producer.Filter{}, "", 1)
+		_, err := w.a.Page(w.Context(), admin.Filter{}, "", 1)
 		require.Error(w, err)
 	})
 }

@@ -1,4 +1,4 @@
-package producer_test
+package admin_test
 
 import (
 	"context"
@@ -13,9 +13,9 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
+	"github.com/refq/refq/admin"
 	"github.com/refq/refq/internal/memredis"
 	"github.com/refq/refq/internal/store/storetest"
-	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 	"github.com/refq/refq/worker"
 )
@@ -34,10 +34,10 @@ func (w *world) failures(f refcache.Func[string, string], n int) []refcache.Ref 
 }
 
 // retryAll retries what passes the filter and sorts what became of it.
-func (w *world) retryAll(f producer.Filter, options ...producer.RetryOption) (accepted []refcache.Ref, refused map[refcache.Ref]error) {
+func (w *world) retryAll(f admin.Filter, options ...admin.RetryOption) (accepted []refcache.Ref, refused map[refcache.Ref]error) {
 	w.Helper()
 	refused = map[refcache.Ref]error{}
-	for r, err := range w.p.RetryAll(w.Context(), f, options...) {
+	for r, err := range w.a.RetryAll(w.Context(), f, options...) {
 		require.NoError(w, err)
 		if r.Err == nil {
 			require.True(w, r.Accepted())
@@ -55,7 +55,7 @@ func TestAllFailuresAreRetriedAtOnce(t *testing.T) {
 		w.start(s.of(echo))
 		failed := w.failures(echo, 250) // on three pages
 		s.errs = nil
-		accepted, refused := w.retryAll(producer.Filter{})
+		accepted, refused := w.retryAll(admin.Filter{})
 		require.Empty(w, refused)
 		require.ElementsMatch(w, failed, accepted)
 		for _, ref := range failed {
@@ -63,7 +63,7 @@ func TestAllFailuresAreRetriedAtOnce(t *testing.T) {
 			require.Equal(w, []int{1, 2, 1}, []int{info.Cycle, info.Attempt, info.RetryCount})
 			require.Equal(w, "ann@desk", info.Events[0].By)
 		}
-		accepted, refused = w.retryAll(producer.Filter{})
+		accepted, refused = w.retryAll(admin.Filter{})
 		require.Empty(w, accepted)
 		require.Empty(w, refused)
 	})
@@ -77,7 +77,7 @@ func TestRetryAllTellsOfThoseWithoutRetriesLeft(t *testing.T) {
 		w.start(s.of(echo), s.of(bare))
 		left, exhausted := w.failures(echo, 3), w.failures(bare, 20)
 		s.errs = nil
-		accepted, refused := w.retryAll(producer.Filter{Status: refcache.Failed})
+		accepted, refused := w.retryAll(admin.Filter{Status: refcache.Failed})
 		require.ElementsMatch(w, left, accepted)
 		require.Len(w, refused, 20)
 		for _, ref := range exhausted {
@@ -85,7 +85,7 @@ func TestRetryAllTellsOfThoseWithoutRetriesLeft(t *testing.T) {
 			require.EqualError(w, refused[ref], "retry "+string(ref)+": "+refcache.ErrRetriesExhausted.Error())
 			require.Equal(w, refcache.Failed, w.info(ref).Status)
 		}
-		accepted, refused = w.retryAll(producer.Filter{}, producer.FreshBudget())
+		accepted, refused = w.retryAll(admin.Filter{}, admin.FreshBudget())
 		require.Empty(w, refused)
 		require.ElementsMatch(w, exhausted, accepted)
 		for _, ref := range exhausted {
@@ -103,15 +103,15 @@ func TestRetryAllTakesOnlyWhatPassesTheFilter(t *testing.T) {
 		time.Sleep(time.Minute)
 		recent, full := w.failures(echo, 2)[1:], w.failures(media, 1)
 
-		require.ElementsMatch(w, append(slices.Clone(recent), full...), w.list(producer.Filter{Status: refcache.Failed, Since: 30 * time.Second}))
-		require.Len(w, w.list(producer.Filter{Since: 2 * time.Minute}), 3)
-		require.ElementsMatch(w, full, w.list(producer.Filter{Error: "k [full] o"}))
-		require.Empty(w, w.list(producer.Filter{Error: "NO ROUTE"}))
+		require.ElementsMatch(w, append(slices.Clone(recent), full...), w.list(admin.Filter{Status: refcache.Failed, Since: 30 * time.Second}))
+		require.Len(w, w.list(admin.Filter{Since: 2 * time.Minute}), 3)
+		require.ElementsMatch(w, full, w.list(admin.Filter{Error: "k [full] o"}))
+		require.Empty(w, w.list(admin.Filter{Error: "NO ROUTE"}))
 
-		accepted, refused := w.retryAll(producer.Filter{Error: "full", Func: "thumbnail", Queue: "media", Since: 30 * time.Second})
+		accepted, refused := w.retryAll(admin.Filter{Error: "full", Func: "thumbnail", Queue: "media", Since: 30 * time.Second})
 		require.Empty(w, refused)
 		require.Equal(w, full, accepted)
-		accepted, _ = w.retryAll(producer.Filter{Error: "no route", Since: 30 * time.Second})
+		accepted, _ = w.retryAll(admin.Filter{Error: "no route", Since: 30 * time.Second})
 		require.Equal(w, recent, accepted)
 		require.Empty(w, w.info(old[0]).Events)
 	})
@@ -123,7 +123,7 @@ func TestTaskThatFailsAgainMeanwhileIsNotRetriedTwice(t *testing.T) {
 		w.start(s.of(echo))
 		failed := w.failures(echo, 110)
 		var seen []refcache.Ref
-		for r, err := range w.p.RetryAll(w.Context(), producer.Filter{}, producer.FreshBudget()) {
+		for r, err := range w.a.RetryAll(w.Context(), admin.Filter{}, admin.FreshBudget()) {
 			require.NoError(w, err)
 			require.NoError(w, r.Err)
 			seen = append(seen, r.Task.RefID)
@@ -149,7 +149,7 @@ func TestTaskThatIsMetAgainIsLeftAlone(t *testing.T) {
 		w.start(s.of(echo))
 		failed := w.failures(echo, 110) // more than a page
 		var seen []refcache.Ref
-		for r, err := range w.p.RetryAll(w.Context(), producer.Filter{}, producer.FreshBudget()) {
+		for r, err := range w.a.RetryAll(w.Context(), admin.Filter{}, admin.FreshBudget()) {
 			require.NoError(w, err)
 			seen = append(seen, r.Task.RefID)
 			if len(seen) == 16 {
@@ -177,7 +177,7 @@ func TestRetryAllTellsWhoWasQuicker(t *testing.T) {
 		}
 		others := 0
 		refused := map[refcache.Ref]error{}
-		for r, err := range w.p.RetryAll(w.Context(), producer.Filter{}) {
+		for r, err := range w.a.RetryAll(w.Context(), admin.Filter{}) {
 			require.NoError(w, err)
 			delete(rest, r.Task.RefID)
 			if r.Err != nil {
@@ -188,9 +188,9 @@ func TestRetryAllTellsWhoWasQuicker(t *testing.T) {
 			}
 			for ref := range rest { // the walk has read them all by now
 				if others++; others%2 == 0 {
-					require.NoError(w, w.p.Delete(w.Context(), ref))
+					require.NoError(w, w.a.Delete(w.Context(), ref))
 				} else {
-					_, err := w.p.RetryTask(w.Context(), ref)
+					_, err := w.a.Retry(w.Context(), ref)
 					require.NoError(w, err)
 				}
 			}
@@ -220,7 +220,7 @@ func TestRetryAllGoesOnPastWhatCannotBeRead(t *testing.T) {
 		require.NoError(w, w.rdb.Set(w.Context(), key(failed[3]), "no hash", 0).Err())
 
 		infos := map[refcache.Ref]refcache.TaskInfo{}
-		for info, err := range w.p.List(w.Context(), producer.Filter{Func: "echo", Error: "down", Since: time.Hour}) {
+		for info, err := range w.a.List(w.Context(), admin.Filter{Func: "echo", Error: "down", Since: time.Hour}) {
 			require.NoError(w, err)
 			infos[info.RefID] = info
 		}
@@ -231,9 +231,9 @@ func TestRetryAllGoesOnPastWhatCannotBeRead(t *testing.T) {
 			infos[failed[1]])
 		require.Equal(w, refcache.TaskInfo{RefID: failed[3], Queue: "default", Status: refcache.Failed,
 			Unreadable: "record of " + string(failed[3]) + " is damaged: its key holds no hash; refq delete " + string(failed[3]) + " removes it"}, infos[failed[3]])
-		require.NotContains(w, w.list(producer.Filter{Func: "other"}), failed[1], "it is known not to be of that function")
+		require.NotContains(w, w.list(admin.Filter{Func: "other"}), failed[1], "it is known not to be of that function")
 
-		accepted, refused := w.retryAll(producer.Filter{})
+		accepted, refused := w.retryAll(admin.Filter{})
 		require.Len(w, accepted, 3)
 		require.Len(w, refused, 2)
 		for _, ref := range []refcache.Ref{failed[1], failed[3]} {
@@ -255,11 +255,11 @@ func TestRetryAllQueuesWhatItCanAndTellsOfTheRest(t *testing.T) {
 			}
 			return memredis.Pass
 		})
-		accepted, refused := w.retryAll(producer.Filter{})
+		accepted, refused := w.retryAll(admin.Filter{})
 		require.Empty(w, accepted)
 		for _, ref := range failed {
 			require.ErrorIs(w, refused[ref], refcache.ErrNotQueued)
-			require.True(w, producer.Retried{Err: refused[ref]}.Accepted())
+			require.True(w, admin.Retried{Err: refused[ref]}.Accepted())
 		}
 		w.server.SetFaults(nil)
 		for _, ref := range failed {
@@ -287,7 +287,7 @@ func TestRetryAllEndsWhenRedisDoesNotAnswer(t *testing.T) {
 		})
 		accepted, unknown, ends := 0, 0, 0
 		done := map[refcache.Ref]bool{}
-		for r, err := range w.p.RetryAll(w.Context(), producer.Filter{}, producer.FreshBudget()) {
+		for r, err := range w.a.RetryAll(w.Context(), admin.Filter{}, admin.FreshBudget()) {
 			switch {
 			case err != nil:
 				require.Zero(w, r)
@@ -305,7 +305,7 @@ func TestRetryAllEndsWhenRedisDoesNotAnswer(t *testing.T) {
 		require.Equal(w, 1, ends)
 		require.Equal(w, []int{16, 16}, []int{accepted, unknown}, "two batches, and no other was begun")
 		w.server.SetFaults(nil)
-		again, _ := w.retryAll(producer.Filter{}, producer.FreshBudget())
+		again, _ := w.retryAll(admin.Filter{}, admin.FreshBudget())
 		for _, ref := range failed {
 			require.True(w, done[ref] || slices.Contains(again, ref), "the others are left to another time")
 		}
@@ -327,7 +327,7 @@ func TestRetryAllThatIsInterruptedTellsAllThatItDid(t *testing.T) {
 			return memredis.Pass
 		})
 		accepted, ends := map[refcache.Ref]bool{}, 0
-		for r, err := range w.p.RetryAll(ctx, producer.Filter{}, producer.FreshBudget()) {
+		for r, err := range w.a.RetryAll(ctx, admin.Filter{}, admin.FreshBudget()) {
 			if err != nil {
 				require.EqualError(w, err, "retry failed tasks: enough")
 				ends++
@@ -354,7 +354,7 @@ func TestCallerMayBreakOffRetryAll(t *testing.T) {
 		s := script{errs: []error{worker.Permanent(errDown)}}
 		w.start(s.of(echo))
 		w.failures(echo, 60)
-		for range w.p.RetryAll(w.Context(), producer.Filter{}, producer.FreshBudget()) {
+		for range w.a.RetryAll(w.Context(), admin.Filter{}, admin.FreshBudget()) {
 			break
 		}
 		time.Sleep(time.Minute)
@@ -364,13 +364,13 @@ func TestCallerMayBreakOffRetryAll(t *testing.T) {
 
 func TestRetryAllRefusesFiltersThatMakeNoSense(t *testing.T) {
 	inWorld(t, func(w *world) {
-		for want, f := range map[string]producer.Filter{
+		for want, f := range map[string]admin.Filter{
 			`retry failed tasks: status "complete": only failed tasks can be retried`: {Status: refcache.Complete},
 			`list tasks: since -1s ago: must not be negative`:                         {Since: -time.Second},
 			`queue "a/b"`: {Queue: "a/b"},
 		} {
 			n := 0
-			for r, err := range w.p.RetryAll(w.Context(), f) {
+			for r, err := range w.a.RetryAll(w.Context(), f) {
 				require.Zero(w, r)
 				require.ErrorContains(w, err, want)
 				n++

@@ -1,4 +1,4 @@
-package producer
+package admin
 
 import (
 	"context"
@@ -29,7 +29,7 @@ type Retried struct {
 	Task refcache.Response[json.RawMessage]
 	// Err is why the task was not retried: refcache.ErrRetriesExhausted, refcache.ErrNotFailed when somebody else was
 	// quicker, refcache.ErrTaskNotFound when it is gone, refcache.ErrUnreadable; after any other it is not known whether
-	// it was, and the walk ends. refcache.ErrNotQueued means that it was accepted, as for [Submit]. Nil: it was.
+	// it was, and the walk ends. refcache.ErrNotQueued means that it was accepted, as for Retry. Nil: it was.
 	Err error
 }
 
@@ -38,7 +38,7 @@ func (r Retried) Accepted() bool {
 	return r.Err == nil || errors.Is(r.Err, refcache.ErrNotQueued)
 }
 
-// RetryAll retries, as RetryTask does, the tasks that pass the filter and had failed when it came to them, in the order
+// RetryAll retries, as Retry does, the tasks that pass the filter and had failed when it came to them, in the order
 // of List, and yields each once with what became of it: those that it could not retry, too. No task is retried twice,
 // not even one that fails again before the walk is over. f.Status is Failed or empty.
 //
@@ -46,9 +46,9 @@ func (r Retried) Accepted() bool {
 // one ended. The end of ctx ends the walk, with its cause, after the tasks at work, which takes 10 s at most: all that
 // were retried have been yielded then. A caller that breaks off stops the walk at once, but up to 15 tasks that it was
 // not shown may have been retried. It holds a page of tasks in memory, however many there are.
-func (p *Producer) RetryAll(ctx context.Context, f Filter, options ...RetryOption) iter.Seq2[Retried, error] {
+func (a *Admin) RetryAll(ctx context.Context, f Filter, options ...RetryOption) iter.Seq2[Retried, error] {
 	return func(yield func(Retried, error) bool) {
-		r := retryAll{Producer: p, retryOptions: chosen(options), request: rand.Text()}
+		r := retryAll{Admin: a, fresh: isFresh(options), request: rand.Text()}
 		for batch, err := range r.batches(ctx, f) {
 			if ctx.Err() != nil {
 				err = fmt.Errorf("retry failed tasks: %w", context.Cause(ctx))
@@ -74,8 +74,8 @@ func (p *Producer) RetryAll(ctx context.Context, f Filter, options ...RetryOptio
 // retryAll is one use of RetryAll. It has one request id, as every use of a command has: a task that it meets again,
 // because it failed again at once, knows the id and is left alone (R11).
 type retryAll struct {
-	*Producer
-	retryOptions
+	*Admin
+	fresh   bool
 	request string
 }
 
@@ -144,12 +144,12 @@ func (r *retryAll) retryOne(ctx context.Context, seen store.Found) outcome {
 	result, task := store.RetryExhausted, seen.Record
 	var err error
 	if r.fresh || seen.CanRetry() {
-		result, task, err = r.store.Retry(ctx, seen.Record, r.request, r.cfg.By, r.fresh)
+		result, task, err = r.store.Retry(ctx, seen.Record, r.request, r.change.By, r.fresh)
 	}
 	if err != nil {
 		about := errors.Is(err, refcache.ErrTaskNotFound) || errors.Is(err, refcache.ErrUnreadable)
 		return outcome{Retried: Retried{answer.WithoutResult(seen.Record), err}, broken: !about}
 	}
 	again := result == store.RetryAccepted && task.Delivery == seen.Delivery // R13: a retry gives it a new one
-	return outcome{Retried: Retried{answer.WithoutResult(task), r.judgeRetry(ctx, result, task)}, again: again}
+	return outcome{Retried: Retried{answer.WithoutResult(task), r.change.RetryError(ctx, result, task)}, again: again}
 }

@@ -1,4 +1,4 @@
-package producer
+package admin
 
 import (
 	"context"
@@ -13,23 +13,23 @@ import (
 // Task is everything that is known of a task, as it was at one moment.
 type Task struct {
 	refcache.TaskInfo
-	ReadAt time.Time       // by Redis's clock, as all its times
-	Args   json.RawMessage // canonical
-	Result json.RawMessage // nil when there is none; while a complete call is run again, the old one
-	ETA    *time.Duration  // as in [refcache.Response]
-	Bell   string          // the id of the asynq task that told, or tells, workers of this one
+	ReadAt   time.Time       // by Redis's clock, as all its times
+	Args     json.RawMessage // canonical
+	Result   json.RawMessage // nil when there is none; while a complete call is run again, the old one
+	ETA      *time.Duration  // as in refcache.Response
+	Doorbell string          // the id of the asynq task that told, or tells, workers of this call
 }
 
 // Task reads everything that is known of a task. The error is refcache.ErrTaskNotFound when there is no such task,
 // refcache.ErrUnreadable when its record, history or result is damaged.
-func (p *Producer) Task(ctx context.Context, ref refcache.Ref) (Task, error) {
+func (a *Admin) Task(ctx context.Context, ref refcache.Ref) (Task, error) {
 	if _, err := refcache.ParseRef(string(ref)); err != nil {
 		return Task{}, err
 	}
-	w, err := p.store.Whole(ctx, ref)
+	w, err := a.store.Whole(ctx, ref)
 	if err != nil {
 		return Task{}, err
 	}
 	return Task{TaskInfo: w.Info, ReadAt: w.ReadAt, Args: w.Args, Result: w.Result, ETA: answer.ETA(&w.Record),
-		Bell: queue.TaskID(ref, w.Delivery)}, nil
+		Doorbell: queue.TaskID(ref, w.Delivery)}, nil
 }

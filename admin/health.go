@@ -1,4 +1,4 @@
-package producer
+package admin
 
 import (
 	"context"
@@ -6,21 +6,20 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/refq/refq/monitor"
-
 	"github.com/refq/refq/internal/queue"
 	"github.com/refq/refq/internal/store"
+	"github.com/refq/refq/monitor"
 	"github.com/refq/refq/refcache"
 )
 
 // Health looks at Redis, at the calls that wait in all queues of all namespaces, and at their workers. It changes
 // nothing, and what it reads of a queue is bounded. What Redis refuses to tell is unknown in the answer; an error means
 // that Redis could not be reached.
-func (p *Producer) Health(ctx context.Context) (monitor.Health, error) {
+func (a *Admin) Health(ctx context.Context) (monitor.Health, error) {
 	var h monitor.Health
-	err := p.lookAtRedis(ctx, &h)
+	err := a.lookAtRedis(ctx, &h)
 	if err == nil {
-		err = p.lookAtQueues(ctx, &h)
+		err = a.lookAtQueues(ctx, &h)
 	}
 	if store.Refuses(err) { // the finding about permissions says more
 		h.Blind, h.Queues, h.Workers, err = err.Error(), nil, nil, nil
@@ -31,14 +30,14 @@ func (p *Producer) Health(ctx context.Context) (monitor.Health, error) {
 	return h, nil
 }
 
-func (p *Producer) lookAtRedis(ctx context.Context, h *monitor.Health) (err error) {
-	if h.Servers, err = p.store.Servers(ctx); err != nil {
+func (a *Admin) lookAtRedis(ctx context.Context, h *monitor.Health) (err error) {
+	if h.Servers, err = a.store.Servers(ctx); err != nil {
 		return err
 	}
-	if h.User, err = p.store.User(ctx); err != nil {
+	if h.User, err = a.store.User(ctx); err != nil {
 		return err
 	}
-	queues, err := p.store.Queues(ctx)
+	queues, err := a.store.Queues(ctx)
 	if err != nil && !store.Refuses(err) {
 		return err
 	}
@@ -51,23 +50,23 @@ func (p *Producer) lookAtRedis(ctx context.Context, h *monitor.Health) (err erro
 	}
 	slices.SortStableFunc(needs, func(a, b store.Need) int { return strings.Compare(a.Keys, b.Keys) })
 	needs = slices.CompactFunc(needs, func(a, b store.Need) bool { return a.Keys == b.Keys }) // what all queues share
-	h.Refused, err = p.store.Refused(ctx, needs)
+	h.Refused, err = a.store.Refused(ctx, needs)
 	return err
 }
 
-func (p *Producer) lookAtQueues(ctx context.Context, h *monitor.Health) error {
-	queues, err := p.store.Queues(ctx)
+func (a *Admin) lookAtQueues(ctx context.Context, h *monitor.Health) error {
+	queues, err := a.store.Queues(ctx)
 	if err != nil {
 		return err
 	}
 	slices.Sort(queues)
 	workers := map[string]monitor.WorkerHealth{}
 	for _, name := range queues {
-		queue, here, err := p.store.Overview(ctx, name)
+		queue, here, err := a.store.Overview(ctx, name)
 		if err != nil {
 			return err
 		}
-		if queue.Archived, err = p.bell.Archived(ctx, name); err != nil {
+		if queue.Archived, err = a.queue.Archived(ctx, name); err != nil {
 			return err
 		}
 		h.Queues = append(h.Queues, queue)

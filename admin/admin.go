@@ -1,0 +1,70 @@
+// Package admin is for operators: it lists, reads, retries, cancels and deletes calls of all namespaces, and judges the
+// health of Redis, queues and workers.
+//
+//	a := admin.New(rdb, admin.Config{By: "ann"})
+//	defer a.Close()
+//	failed := admin.Filter{Status: refcache.Failed, Func: "thumb", Since: time.Hour}
+//	for call, err := range a.List(ctx, failed) {
+//		if err != nil {
+//			return err
+//		}
+//		fmt.Println(call.RefID, call.LastError)
+//	}
+//	for retried, err := range a.RetryAll(ctx, failed, admin.FreshBudget()) {
+//		…
+//	}
+//
+// Programs that make calls use package producer; that can cancel, delete and retry a single call, too.
+package admin
+
+import (
+	"github.com/redis/go-redis/v9"
+
+	"github.com/refq/refq/internal/change"
+	"github.com/refq/refq/internal/counters"
+	"github.com/refq/refq/internal/queue"
+	"github.com/refq/refq/internal/script"
+	"github.com/refq/refq/internal/store"
+)
+
+// Config sets up an Admin. The zero value works.
+type Config struct {
+	// By is who the events of calls name for what this Admin does to them. Default user@host.
+	By string
+}
+
+// Admin lists, changes and judges calls. Make one with New and end it with Close. It is safe for concurrent use; one per
+// process is enough. It keeps no results in memory.
+type Admin struct {
+	store    *store.Store
+	queue    *queue.Bell
+	counters *counters.Tally
+	change   change.Changer
+}
+
+// New returns an Admin that uses rdb, which the caller closes after the Admin. It does not talk to Redis yet.
+func New(rdb redis.UniversalClient, c Config) *Admin {
+	if c.By == "" {
+		c.By = change.UserAtHost()
+	}
+	rdb = script.New(rdb)
+	s := store.New(rdb)
+	a := &Admin{store: s, queue: queue.New(rdb, s), counters: counters.New(s)}
+	a.change = change.Changer{Store: s, Queue: a.queue, Counters: a.counters, By: c.By}
+	return a
+}
+
+// As returns an Admin for a server that acts for its users: the events of calls name by for what it does. It costs next to
+// nothing and shares everything else with a. Close a alone.
+func (a *Admin) As(by string) *Admin {
+	named := *a
+	named.change.By = by
+	return &named
+}
+
+// Close adds what was counted since the last 2 s to the statistics in Redis, which takes up to a second if Redis does not
+// answer. The error is always nil.
+func (a *Admin) Close() error {
+	a.counters.Close()
+	return nil
+}

@@ -1,0 +1,132 @@
+// Package change changes one call for a person: Retry, Cancel and Delete, as packages producer and admin offer them.
+package change
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/user"
+
+	"github.com/refq/refq/internal/answer"
+	"github.com/refq/refq/internal/counters"
+	"github.com/refq/refq/internal/queue"
+	"github.com/refq/refq/internal/store"
+	"github.com/refq/refq/refcache"
+)
+
+// Changer changes calls in somebody's name. It is safe for concurrent use, and made anew for each name at no cost.
+type Changer struct {
+	Store    *store.Store
+	Queue    *queue.Bell
+	Counters *counters.Tally // counts the calls that were cancelled
+	By       string          // who the events of calls name
+}
+
+// Retry runs a failed call again, spending one of the retries that are left, or in a new cycle if fresh. It does not wait.
+// The errors are those of admin.Admin.Retry.
+func (c Changer) Retry(ctx context.Context, ref refcache.Ref, fresh bool) (refcache.Response[json.RawMessage], error) {
+	seen, err := c.see(ctx, ref)
+	if err != nil {
+		return refcache.Response[json.RawMessage]{}, err
+	}
+	outcome, task := store.RetryNotFailed, seen
+	if seen.Status == refcache.Failed {
+		if outcome, task, err = c.Store.Retry(ctx, seen, rand.Text(), c.By, fresh); err != nil {
+			return refcache.Response[json.RawMessage]{}, err
+		}
+	}
+	return answer.WithoutResult(task), c.RetryError(ctx, outcome, task)
+}
+
+// RetryError makes sure that a worker looks at a call whose retry was accepted, and returns why it cannot, or why the
+// retry was refused.
+func (c Changer) RetryError(ctx context.Context, outcome store.RetryOutcome, task store.Record) error {
+	switch outcome {
+	case store.RetryAccepted:
+		return c.enqueue(ctx, task)
+	case store.RetryExhausted:
+		return fmt.Errorf("retry %s: %w", task.Ref, refcache.ErrRetriesExhausted)
+	}
+	if task.Status == refcache.Failed {
+		return fmt.Errorf("retry %s: %w: somebody else retried it meanwhile, and it failed again", task.Ref, refcache.ErrNotFailed)
+	}
+	return fmt.Errorf("retry %s: %w: it is %s", task.Ref, refcache.ErrNotFailed, task.Status)
+}
+
+// Cancel ends a call in flight. The errors are those of admin.Admin.Cancel.
+func (c Changer) Cancel(ctx context.Context, ref refcache.Ref) error {
+	seen, err := c.see(ctx, ref)
+	if err != nil {
+		return err
+	}
+	done, task, err := c.Store.Cancel(ctx, seen, c.By)
+	switch {
+	case err != nil:
+		return err
+	case !done:
+		return fmt.Errorf("cancel %s: %w: it is %s", ref, refcache.ErrNotCancellable, task.Status)
+	}
+	if seen.Status.InFlight() { // else it was cancelled before
+		c.Counters.Of(ref.Queue(), task.Policy.Name).Count(counters.CallCancelled)
+	}
+	return nil
+}
+
+// Delete removes a call that has ended, or whose record is damaged. The errors are those of admin.Admin.Delete.
+func (c Changer) Delete(ctx context.Context, ref refcache.Ref) error {
+	seen, err := c.see(ctx, ref)
+	if errors.Is(err, store.ErrDamaged) {
+		return c.deleteDamaged(ctx, ref)
+	}
+	if err != nil {
+		return err
+	}
+	gone, err := c.Store.Delete(ctx, seen)
+	if err != nil {
+		return err
+	}
+	if !gone {
+		return fmt.Errorf("delete %s: %w", ref, refcache.ErrInFlight)
+	}
+	return nil
+}
+
+func (c Changer) deleteDamaged(ctx context.Context, ref refcache.Ref) error {
+	gone, err := c.Store.DeleteDamaged(ctx, ref)
+	if err == nil && !gone {
+		return fmt.Errorf("delete %s: its record was damaged and is no longer: look again", ref)
+	}
+	return err
+}
+
+// see reads the task that somebody wants to change: the change is made only to what was seen.
+func (c Changer) see(ctx context.Context, ref refcache.Ref) (store.Record, error) {
+	if _, err := refcache.ParseRef(string(ref)); err != nil {
+		return store.Record{}, err
+	}
+	return c.Store.Read(ctx, ref)
+}
+
+// enqueue makes sure that a worker looks at the call.
+func (c Changer) enqueue(ctx context.Context, task store.Record) error {
+	if err := c.Queue.Ring(ctx, task, queue.AtOnce); err != nil {
+		return fmt.Errorf("%w: %w", refcache.ErrNotQueued, err)
+	}
+	return nil
+}
+
+// UserAtHost is who events name by default: the user of this process at its host.
+func UserAtHost() string {
+	name := "unknown"
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return name + "@" + host
+}
