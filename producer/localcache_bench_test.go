@@ -73,3 +73,14 @@ func BenchmarkLocalCall(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkLocalDo is BenchmarkLocalCall by Do.
+func BenchmarkLocalDo(b *testing.B) {
+	p, _ := newKeeper(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		if out, err := producer.Do(b.Context(), p, carry, inParcel); err != nil || out != inParcel {
+			b.Fatal(err)
+		}
+	}
+}
