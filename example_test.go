@@ -72,12 +72,15 @@ func Example() {
 	// A producer.
 	p := producer.New(rdb, producer.Config{Namespace: "shop"})
 	defer p.Close()
-	res, err := producer.Call(ctx, p, Thumb, ThumbIn{URL: "https://example.com/a.png"})
+	thumb, err := producer.Do(ctx, p, Thumb, ThumbIn{URL: "https://example.com/a.png"}) // as if Thumb ran here
+	fmt.Println(thumb, err)
+	res, err := producer.Call(ctx, p, Thumb, ThumbIn{URL: "https://example.com/b.png"}) // waits up to AsyncTimeout
 	fmt.Println(res.Status, res.Value, err)
 
 	end()
 	fmt.Println(<-worked)
 	// Output:
+	// {128 96} <nil>
 	// complete {128 96} <nil>
 	// <nil>
 }

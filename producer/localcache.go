@@ -18,12 +18,12 @@ import (
 	"github.com/refq/refq/refcache"
 )
 
-// LocalCache says how many results of complete calls a Producer keeps in its memory, to answer [Call], [Wait], [GetAs],
-// Producer.Wait and Producer.Get from without asking Redis. The zero LocalCache keeps none.
+// LocalCache says how many results of complete calls a Producer keeps in its memory, to answer [Do], [Call], [Wait] and [Get]
+// from without asking Redis. The zero LocalCache keeps none.
 //
 // What is kept is dropped when the call is deleted or run again, by whomever: at once in this Producer, within
 // milliseconds, by a message, in all others. It expires with the call's record, and is never older than Stale.
-// Everybody gets a value of their own. [Submit], [CallMany], calls with [Refresh] and Producer.TaskInfo always ask Redis.
+// Everybody gets a value of their own. [Submit], [CallMany], calls with [Refresh] and Producer.Info always ask Redis.
 type LocalCache struct {
 	// Entries is how many results are kept at most; zero or negative: as many as Bytes has room for.
 	Entries int

@@ -1,5 +1,18 @@
-// Package producer makes cached calls: it submits them, waits for their results, reads what is known of them, and
-// retries, cancels and deletes them by hand.
+// Package producer makes cached calls, waits for their results, and reads what is known of them.
+//
+//	p := producer.New(rdb, producer.Config{Namespace: "shop"})
+//	defer p.Close()
+//	thumb, err := producer.Do(ctx, p, Thumb, in)       // waits for the result, as if Thumb ran here
+//	res, err := producer.Call(ctx, p, Thumb, in)       // waits up to Thumb.AsyncTimeout: done, or res.IsAsync
+//	ref, err := producer.Submit(ctx, p, Thumb, in)     // does not wait
+//	res, err = producer.Get(ctx, p, Thumb, ref)        // how it stands now
+//	res, err = producer.Wait(ctx, p, Thumb, ref)       // when it has ended
+//	err = p.Cancel(ctx, ref)                           // Retry and Delete alike
+//	for i, res := range producer.CallMany(ctx, p, Thumb, ins) { … }
+//
+// Do and Cached stand for the function, and answer its result. All else answers a [refcache.Response]. A function takes
+// the declaration; the method of the same name takes only the ref_id, and answers JSON. The same call, made again
+// anywhere, runs nothing: it joins the one in flight or reads its result.
 package producer
 
 import (
@@ -23,10 +36,11 @@ import (
 
 // Config sets up a Producer. The zero value works.
 type Config struct {
-	// Namespace keeps calls of several applications apart: it is part of a call's identity. Default "default"; a bad name is refused by every call.
+	// Namespace keeps calls of several applications apart: it is part of a call's identity. Default "default"; a bad
+	// name is refused by every call.
 	Namespace string
-	// MaxArgs is the largest argument in bytes of JSON, both as it is given and in its canonical form. Default 1 MiB; negative: none
-	// is small enough.
+	// MaxArgs is the largest argument in bytes of JSON, both as it is given and in its canonical form. Default
+	// [DefaultMaxArgs]; negative: none is small enough.
 	MaxArgs int
 	// Traces gets a span for each call that is submitted, and has the spans of its attempts below it. Nil: none, at no cost.
 	Traces trace.TracerProvider

@@ -1,5 +1,19 @@
-// Package worker runs cached calls: it takes them from their queues, executes the functions registered with [Handle],
-// retries what fails and keeps the outcomes.
+// Package worker runs cached calls: it takes them from their queues, runs the functions registered with [Handle], retries
+// what fails and stores the outcomes.
+//
+//	w := worker.New(rdb, worker.Config{Concurrency: 20})
+//	worker.Handle(w, Thumb, func(ctx context.Context, in ThumbIn) (ThumbOut, error) {
+//		worker.ReportProgress(ctx, 1, 3, "downloading") // whoever reads the call sees it
+//		image, err := download(ctx, in.URL)
+//		if errors.Is(err, errGone) {
+//			return ThumbOut{}, worker.Permanent(err) // fails at once; any other error is retried
+//		}
+//		…
+//	})
+//	err := w.Run(ctx) // until ctx ends; hands back what it cannot finish in time
+//
+// A function may run more than once for one call, because a worker may die or be cut off from Redis. The outcome is
+// stored once.
 package worker
 
 import (
@@ -29,16 +43,16 @@ import (
 
 // Config sets up a Worker. The zero value works.
 type Config struct {
-	// Concurrency is how many functions run at once. Default 10; Run refuses a negative one, as it does MaxResult.
+	// Concurrency is how many functions run at once. Default [DefaultConcurrency]; Run refuses a negative one, as it does MaxResult.
 	Concurrency int
 	// ShutdownTimeout bounds the time from the end of Run's context to its return: attempts may finish in the first
-	// three quarters of it, then they are interrupted and handed back. Default 8 s; negative: interrupt at once, and
-	// return within 1 s.
+	// three quarters of it, then they are interrupted and handed back. Default [DefaultShutdownTimeout]; negative:
+	// interrupt at once, and return within 1 s.
 	ShutdownTimeout time.Duration
 	// Backoffs are the functions that a RetryPolicy.Backoff may name: n counts the retries done before (0 first),
 	// err is what the attempt failed with. The policy's cap and jitter apply to what they return.
 	Backoffs map[string]func(n int, err error) time.Duration
-	// MaxResult is the largest result in bytes of JSON; a larger one fails its task. Default 8 MiB, at most 64 MiB.
+	// MaxResult is the largest result in bytes of JSON; a larger one fails its task. Default [DefaultMaxResult], at most 64 MiB.
 	MaxResult int
 	// Logger gets what happens to the worker, and at level debug how each attempt went. Default slog.Default(). The keys of
 	// what is said of an attempt are ref_id, func, attempt and, if it is traced, trace_id.
