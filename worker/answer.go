@@ -98,7 +98,7 @@ func (w *Worker) isStopping() bool {
 }
 
 // answerWith runs the attempt that was claimed and finishes it, with ack for the doorbell.
-func (w *Worker) answerWith(asked context.Context, r *run, claim store.ClaimAnswer, ack *store.Rider) queue.Answer {
+func (w *Worker) answerWith(asked context.Context, r *run, claim store.ClaimAnswer, ack *store.Piggyback) queue.Answer {
 	task := claim.Record
 	o := w.observe(r, claim)
 	again := time.Duration(0)

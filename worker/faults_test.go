@@ -3,17 +3,16 @@ package worker_test
 import (
 	"crypto/sha1"
 	"encoding/hex"
-	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/refq/refq/internal/memredis"
+	"github.com/refq/refq/internal/store"
 )
 
-// fault decides what befalls a command; script names it, if it is one of those that scriptName knows.
+// fault decides what befalls a command; script names it, if it is a script of the store or the one by which asynq enqueues.
 type fault func(script string, cmd []string) memredis.Fault
 
 // wire watches what goes to Redis from the start: a script that Redis has not met does nothing but ask for its text.
@@ -41,71 +40,36 @@ func (w *wire) pass(cmd []string) memredis.Fault {
 }
 
 func (w *wire) script(cmd []string) string {
+	var hash string
 	switch cmd[0] {
 	case "EVAL":
 		sum := sha1.Sum([]byte(cmd[1]))
+		hash = hex.EncodeToString(sum[:])
 		if w.loaded == nil {
 			w.loaded = map[string]bool{}
 		}
-		w.loaded[hex.EncodeToString(sum[:])] = true
+		w.loaded[hash] = true
 	case "EVALSHA":
-		if !w.loaded[cmd[1]] {
+		if hash = cmd[1]; !w.loaded[hash] {
 			return ""
 		}
 	default:
 		return ""
 	}
-	n, _ := strconv.Atoi(cmd[2])
-	return scriptName(cmd[3:3+n], cmd[3+n:])
-}
-
-// scriptName tells by its arguments which script it is.
-func scriptName(keys, args []string) string {
-	switch {
-	case len(keys) == 2 && strings.HasPrefix(keys[0], "asynq:") && strings.HasSuffix(keys[1], ":pending"):
-		return "enqueue"
-	case len(keys) == 0 || !strings.HasPrefix(keys[0], "refq:"):
-		return ""
-	case len(keys) == 1 && len(args) >= 2 && strings.HasPrefix(args[1], "{"):
-		return "beat"
-	case len(keys) == 1:
-		return ""
-	case strings.HasSuffix(keys[len(keys)-1], "}:lease"):
-		return "take"
-	case len(args) == 1:
-		return "renumber"
-	case slices.Contains([]string{"complete", "error", "release"}, args[1]):
-		return "finish"
-	case len(args) >= 5 && strings.Count(args[3], ",") > 3: // a policy
-		return "submit"
-	case len(args) == 5:
-		return "retry"
-	case len(args) == 2 && strings.HasPrefix(args[1], "{"):
-		return "progress"
-	case len(args) == 2 && slices.Contains([]string{"", "result", "history", "all"}, args[1]):
-		return "read"
-	case len(args) == 2 && isNumber(args[0]):
-		return "delete"
-	case len(args) == 2, len(args) == 3 && args[2] == "1":
-		return "claim"
-	case isNumber(args[0]):
-		return "cancel"
+	if name := store.ScriptName(hash); name != "" {
+		return name
 	}
-	return "redeliver"
+	if cmd[2] == "2" && strings.HasPrefix(cmd[3], "asynq:") && strings.HasSuffix(cmd[4], ":pending") {
+		return "enqueue"
+	}
+	return ""
 }
-
-func isNumber(s string) bool { return strings.Trim(s, "0123456789") == "" }
 
 // first lets a fault befall the first times runs of a script, and counts all of its runs.
 func (w *wire) first(times int32, script string, befalls memredis.Fault) *atomic.Int32 {
-	return w.from(1, times, script, befalls)
-}
-
-// from lets a fault befall some runs of a script from the nth on, and counts the runs from that one on.
-func (w *wire) from(nth, times int32, script string, befalls memredis.Fault) *atomic.Int32 {
-	var run, count atomic.Int32
+	var count atomic.Int32
 	w.faults(func(name string, _ []string) memredis.Fault {
-		if name == script && run.Add(1) >= nth && count.Add(1) <= times {
+		if name == script && count.Add(1) <= times {
 			return befalls
 		}
 		return memredis.Pass

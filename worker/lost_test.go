@@ -210,7 +210,7 @@ func TestSlowAnswersCostNoAttempt(t *testing.T) {
 // Nor may a beat that was sent before the claim arrived make its token look void.
 func TestSlowClaimsCostNoAttempt(t *testing.T) {
 	inWorld(t, func(w *world) {
-		w.delay("take", 1500*time.Millisecond)
+		w.delay("dequeue_and_claim", 1500*time.Millisecond)
 		slow := &runs{fn: func(ctx context.Context, _ int) (string, error) {
 			time.Sleep(time.Second)
 			return "", ctx.Err()

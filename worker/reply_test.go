@@ -31,7 +31,7 @@ var outcomes = []struct {
 }
 
 func TestLostMessagesEndInExactlyOneOutcome(t *testing.T) {
-	for _, script := range []string{"submit", "enqueue", "take", "claim", "finish", "beat"} {
+	for _, script := range []string{"submit", "enqueue", "dequeue_and_claim", "claim", "finish", "beat"} {
 		for _, fault := range []memredis.Fault{memredis.DropReply, memredis.DropRequest} {
 			for _, outcome := range outcomes {
 				if script == "claim" && outcome.name != "retry" {
@@ -52,11 +52,7 @@ func TestLostMessagesEndInExactlyOneOutcome(t *testing.T) {
 						}
 						w.start(worker.Config{}, handles(work, fn.run))
 						time.Sleep(time.Second)
-						nth := int32(1)
-						if script == "claim" { // whose short form does not take a retry
-							nth = 2
-						}
-						count := w.from(nth, 1, script, fault)
+						count := w.first(1, script, fault)
 						res, err := w.call(f, "in")
 						require.Equal(w, outcome.status, res.Status, err)
 						time.Sleep(8 * time.Second) // whatever may still come
@@ -67,7 +63,7 @@ func TestLostMessagesEndInExactlyOneOutcome(t *testing.T) {
 						require.Equal(w, outcome.runs, fn.count())
 						require.Equal(w, len(outcome.errs), info.AttemptsTotal-info.LostCount)
 						wantLost := 0
-						if (script == "take" || script == "claim") && fault == memredis.DropReply {
+						if (script == "dequeue_and_claim" || script == "claim") && fault == memredis.DropReply {
 							wantLost = 1
 						}
 						require.Equal(w, wantLost, info.LostCount)
@@ -83,7 +79,7 @@ func TestClaimWhoseAnswerIsLostIsGivenBackByItsOwnWorker(t *testing.T) {
 		fn := failing(0)
 		w.start(worker.Config{}, handles(work, fn.run))
 		time.Sleep(time.Second) // until it is idle
-		w.first(1, "take", memredis.DropReply)
+		w.first(1, "dequeue_and_claim", memredis.DropReply)
 		start := time.Now()
 		res, err := w.call(work, "in")
 		require.NoError(w, err)
@@ -195,7 +191,7 @@ func TestProducerThatDiesBeforeItCouldQueueIsMadeUpFor(t *testing.T) {
 		ctx, kill := context.WithCancelCause(w.Context())
 		var submits atomic.Int32
 		w.faults(func(script string, _ []string) memredis.Fault {
-			if script == "submit" && submits.Add(1) == 2 { // the short form, and then the one that does it
+			if script == "submit" && submits.Add(1) == 1 {
 				kill(dead)
 				time.Sleep(time.Millisecond)
 			}

@@ -191,7 +191,7 @@ func TestStoppingWorkerStartsNothing(t *testing.T) {
 // A claim that is answered after the interruption would else run on until the end, and then be lost.
 func TestAttemptClaimedTooLateIsInterruptedToo(t *testing.T) {
 	inWorld(t, func(w *world) {
-		w.delay("take", 1500*time.Millisecond)
+		w.delay("dequeue_and_claim", 1500*time.Millisecond)
 		h := w.start(worker.Config{ShutdownTimeout: -1}, handles(work, sleeping(time.Minute)))
 		ref := w.submit(work, "in")
 		time.Sleep(1200 * time.Millisecond) // claiming

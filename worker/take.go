@@ -68,7 +68,7 @@ func (o *onTheWay) remove(a *attempt) bool {
 
 // take takes a doorbell out of asynq's list and claims its task in the same step. The attempt starts when asynq hands the
 // doorbell over.
-func (w *Worker) take(ctx context.Context, queue string, by store.Rider) *redis.Cmd {
+func (w *Worker) take(ctx context.Context, queue string, by store.Piggyback) *redis.Cmd {
 	r := w.live.add("", rand.Text()) // R2
 	taken, err := w.store.Take(ctx, queue, r.token, w.id, by)
 	if taken.Ref == "" {

@@ -72,7 +72,7 @@ func TestWhatIsKnownOfAcknowledgementsHoldsTheNextDay(t *testing.T) {
 		a.learn("return 1", keys, args)
 		time.Sleep(36 * time.Hour)
 		keys, args = use("media:22.3")
-		got := a.rider("media:22.3")
+		got := a.piggyback("media:22.3")
 		require.Equal(t, keys, got.Keys)
 		require.Equal(t, args, got.Args)
 	})
@@ -83,5 +83,5 @@ func TestAnAcknowledgementOfAnotherKindIsLeftToAsynq(t *testing.T) {
 	keys := []string{"asynq:{media}:active", "asynq:{media}:lease", "asynq:{media}:t:1", "asynq:{media}:processed:today", "asynq:{media}:processed"}
 	a := newAcks("media")
 	a.learn("return 1", keys, []any{"1", int64(1), int64(2)})
-	require.Nil(t, a.rider("2"))
+	require.Nil(t, a.piggyback("2"))
 }

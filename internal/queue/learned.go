@@ -35,8 +35,8 @@ type ack struct {
 
 func newAcks(queue string) *acks { return &acks{queue: queue, early: map[string]bool{}} }
 
-// rider returns what acknowledges a doorbell; nil when that is not known.
-func (a *acks) rider(id string) *store.Rider {
+// piggyback returns what acknowledges a doorbell; nil when that is not known.
+func (a *acks) piggyback(id string) *store.Piggyback {
 	a.mu.Lock()
 	k := a.known
 	a.mu.Unlock()
@@ -48,7 +48,7 @@ func (a *acks) rider(id string) *store.Rider {
 	keys[2] = strings.TrimSuffix(keys[2], k.id) + id
 	keys[3] = strings.TrimSuffix(keys[3], day(k.at)) + day(now)
 	expires := k.expires + int64(now.Sub(k.at)/time.Second)
-	return &store.Rider{Text: k.text, Use: store.Use{Keys: keys, Args: append([]any{id, expires}, k.rest...)}}
+	return &store.Piggyback{Text: k.text, Use: store.Use{Keys: keys, Args: append([]any{id, expires}, k.rest...)}}
 }
 
 // learn notes how asynq acknowledges, from a script with its text.

@@ -23,7 +23,7 @@ type Handler func(ctx context.Context, d Rung) Answer
 // Rung is a doorbell that rings.
 type Rung struct {
 	Ref refcache.Ref
-	Ack *store.Rider // acknowledges it; nil when asynq is to do that
+	Ack *store.Piggyback // acknowledges it; nil when asynq is to do that
 }
 
 // Answer is what asynq is told about a doorbell. The zero Answer acknowledges it. Answers decide how soon things
@@ -63,7 +63,7 @@ type Config struct {
 	Logger          *slog.Logger // what asynq logs goes there at level debug
 	// Take, if not nil, takes a doorbell out of asynq's list of a queue, by a script that answers {asynq's message, ref_id}, and
 	// does with the task what it likes in the same step. It answers what asynq's own script does: the message, or redis.Nil.
-	Take func(ctx context.Context, queue string, by store.Rider) *redis.Cmd
+	Take func(ctx context.Context, queue string, by store.Piggyback) *redis.Cmd
 	// Fault, if not nil, is told of errors of Redis, by what was done: dequeue, or asynq for what asynq itself does.
 	Fault func(operation string, err error)
 }
@@ -150,7 +150,7 @@ func (l *line) handler(h Handler) asynq.Handler {
 		}
 		id, _ := asynq.GetTaskID(ctx) // which every task has
 		l.acks.undone(id)
-		answer := h(ctx, Rung{ref, l.acks.rider(id)})
+		answer := h(ctx, Rung{ref, l.acks.piggyback(id)})
 		var later *again
 		switch {
 		case answer.acked:

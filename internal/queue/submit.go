@@ -112,7 +112,7 @@ func (b *Bell) addRings(ctx context.Context, calls []store.Call, chimes bool) er
 		if chimes {
 			woken = c.Ref.Queue()
 		}
-		calls[i].Ring = &store.Rider{Text: enqueuing.ringing, Use: store.Use{
+		calls[i].Ring = &store.Piggyback{Text: enqueuing.ringing, Use: store.Use{
 			Keys: append(uses[i].Keys, store.IdleKey(c.Ref.Queue())), Args: append(uses[i].Args, woken)}}
 	}
 	return nil

@@ -7,6 +7,9 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/refq/refq/refcache"
 )
@@ -22,20 +25,90 @@ func source(name string) string {
 	return string(text)
 }
 
-// assemble makes the text that Redis gets of a script: before its own, what it uses of lib.lua and nothing else, with
-// constants as their values. Redis runs all of it each time, and making what is not used, or named but constant, would take
-// most of a short script's time.
+// fullPath is the line of a script at which its fast path ends.
+const fullPath = "FULL_PATH\n"
+
+// assemble returns the text of a script as Redis gets it: constants as their values, no comments, and before the script's own
+// text the definitions of lib.lua that it uses. Redis runs the whole text each time. Definitions that are not used, and named
+// constants, would take most of a short script's time.
+//
+// In a script with a fast path the library follows that path, so that a call which ends there makes none of the library's
+// functions. The fast path runs its piggyback when there is one: see withPiggyback.
 func assemble(name string) string {
-	body := code(source(name))
-	if strings.HasSuffix(name, "_short") { // which is short because it stands alone
-		return noRide + told(name, body)
+	fast, full := paths(name)
+	if fast == "" {
+		return full
 	}
-	return told(name, used(definitions(code(source("lib"))), body)+body)
+	return noPiggyback + fast + tryFast + full
 }
 
-// told is a script's text with its constants.
-func told(name, text string) string {
-	values := constants(name, read(text))
+// paths returns the fast path of a script, empty if it has none, and its full path.
+func paths(name string) (fast, full string) {
+	body := code(source(name))
+	if before, after, found := strings.Cut(body, fullPath); found {
+		fast, body = withConstants(name, before), after
+	}
+	return fast, withConstants(name, used(definitions(code(source("lib"))), body)+body)
+}
+
+// tryFast runs the fast path, and goes on when that has declined.
+const tryFast = `
+local answer = fast(KEYS, ARGV, piggyback)
+if answer then
+  return answer
+end
+`
+
+// noPiggyback stands before a script that runs without a piggyback.
+const noPiggyback = "local piggyback\n"
+
+// assembled identifies a script that was made from one of ours and a script of somebody else's.
+type assembled struct{ name, foreign string }
+
+// assembledScripts are kept for the life of the program: their number is that of asynq's scripts.
+var assembledScripts sync.Map // assembled -> *redis.Script
+
+// withPiggyback returns the script of that name with a piggyback behind its fast path, and what to run it with. Without a
+// piggyback these are script and own.
+func withPiggyback(name string, script *redis.Script, p *Piggyback, own Use) (*redis.Script, Use) {
+	if p == nil {
+		return script, own
+	}
+	script = assembleOnce(name, p.Text, func() string {
+		fast, full := paths(name)
+		return function("piggyback", p.Text, own) + fast + tryFast + full
+	})
+	return script, p.behind(own)
+}
+
+// afterDequeue returns the script dequeue_and_claim with a script that dequeues, and what to run it with.
+func afterDequeue(dequeue Piggyback, own Use) (*redis.Script, Use) {
+	const name = "dequeue_and_claim"
+	script := assembleOnce(name, dequeue.Text, func() string {
+		claim, _ := paths("claim")
+		return function("dequeue", dequeue.Text, own) + strings.Replace(code(source(name)), "FAST_CLAIM\n", claim, 1)
+	})
+	return script, dequeue.behind(own)
+}
+
+func assembleOnce(name, foreign string, text func() string) *redis.Script {
+	made := assembled{name, foreign}
+	if script, found := assembledScripts.Load(made); found {
+		return script.(*redis.Script)
+	}
+	script, _ := assembledScripts.LoadOrStore(made, named(name, text()))
+	return script.(*redis.Script)
+}
+
+// function is a Lua function that runs a script whose keys and arguments stand behind own.
+func function(name, script string, own Use) string {
+	return fmt.Sprintf("local function %s()\nlocal KEYS, ARGV = {unpack(KEYS, %d)}, {unpack(ARGV, %d)}\n%s\nend\n",
+		name, len(own.Keys)+1, len(own.Args)+1, strings.TrimSpace(script))
+}
+
+// withConstants returns a text of a script with the values of its constants.
+func withConstants(script, text string) string {
+	values := constants(script, fieldsNamedIn(text))
 	return word.ReplaceAllStringFunc(text, func(w string) string {
 		if value, ok := values[w]; ok {
 			return value
@@ -92,14 +165,14 @@ func used(all []definition, text string) string {
 	return kept
 }
 
-// place is the name of the constant for the place of a word, or of a field.
-func place(name string) string { return strings.ToUpper(name) }
+// fieldConstant is the name of the constant for the position of a field, or of a word in the field state.
+func fieldConstant(name string) string { return strings.ToUpper(name) }
 
-// read returns the fields that a script with this text reads: the public ones, and of the others those that it names.
-func read(text string) []string {
+// fieldsNamedIn returns the fields that a script with this text reads: all public ones, and those private ones that it names.
+func fieldsNamedIn(text string) []string {
 	words := word.FindAllString(text, -1)
 	return slices.Concat(fields, slices.DeleteFunc(slices.Clone(privateFields), func(field string) bool {
-		return !slices.Contains(words, place(field))
+		return !slices.Contains(words, fieldConstant(field))
 	}))
 }
 
@@ -111,10 +184,10 @@ func constants(script string, read []string) map[string]string {
 	all := map[string]string{}
 	define := func(name string, value any) { all[name] = fmt.Sprint(value) }
 	for i, field := range read {
-		define(place(field), i+1)
+		define(fieldConstant(field), i+1)
 	}
 	for i, w := range stateWords {
-		define(place(w.name), i+1)
+		define(fieldConstant(w.name), i+1)
 	}
 	define("FIELDS", luaTexts(read))
 	define("STATE_FORM", "'"+stateForm+"'")
@@ -153,6 +226,7 @@ func constants(script string, read []string) map[string]string {
 	define("TOO_MANY_DIGITS", "'"+strings.Repeat("%d", mostDigits+1)+"'")
 	define("SHORT_POLICY", mostDigits+len(policyWords)-1) // no number of a shorter one has too many digits
 	define("DOT", '.')
+	define("ZERO", '0')
 	define("SUSPECT_FROM", SuspectFrom)
 	define("SUSPECT_LATER", suspectLater.Milliseconds())
 	define("NEWER_LATER", newerLater.Milliseconds())

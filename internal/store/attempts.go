@@ -7,8 +7,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/refq/refq/refcache"
 )
 
@@ -50,8 +48,8 @@ func (s *Store) ClaimUnsuspected(ctx context.Context, ref refcache.Ref, token, w
 }
 
 func (s *Store) claim(ctx context.Context, ref refcache.Ref, args ...any) (ClaimAnswer, error) {
-	cmd := claimScripts.run(ctx, once{s.scripts}, Use{about(ref), args}, nil)
-	values, err := s.counted(claimScripts.full, cmd).Slice()
+	cmd := claimScript.Run(ctx, once{s.scripts}, about(ref), args...)
+	values, err := s.counted(claimScript, cmd).Slice()
 	if err != nil {
 		return ClaimAnswer{}, wrap(err, "claim", ref)
 	}
@@ -82,12 +80,11 @@ type Taken struct {
 }
 
 // Take takes a doorbell of a queue out of asynq's list, by a script that answers {message, ref_id}, and claims the task that it
-// is about for a worker, under a new token, if that is a plain case. It is sent once: after an error nobody knows what was taken,
+// is about for a worker, under a new token, if that is a case of claim's fast path. It is sent once: after an error nobody knows what was taken,
 // and a beat that does not name the token finds out what was claimed.
-func (s *Store) Take(ctx context.Context, queue, token, worker string, by Rider) (Taken, error) {
-	own := Use{[]string{prefix(queue)}, []any{token, worker}}
-	use := by.behind(own)
-	values, err := withRider("take", by.Text, len(own.Keys), len(own.Args)).Run(ctx, once{s.scripts}, use.Keys, use.Args...).Slice()
+func (s *Store) Take(ctx context.Context, queue, token, worker string, by Piggyback) (Taken, error) {
+	script, use := afterDequeue(by, Use{[]string{prefix(queue)}, []any{token, worker}})
+	values, err := script.Run(ctx, once{s.scripts}, use.Keys, use.Args...).Slice()
 	if isNil(err) {
 		return Taken{}, nil
 	}
@@ -113,7 +110,7 @@ type Outcome struct {
 	kind string
 	args []any
 
-	Ack *Rider // acknowledges the doorbell when the attempt is complete; nil: nothing does
+	Ack *Piggyback // acknowledges the doorbell behind the fast path of a complete attempt; nil: nothing does
 }
 
 // Completed is the outcome of an attempt with a result.
@@ -154,25 +151,23 @@ type Finished struct {
 	Current bool            // false: the token was void, nothing was written
 	Status  refcache.Status // of the task now
 	Delay   time.Duration   // until the next retry, if one is scheduled
-	Acked   bool            // the outcome's Ack has run, whatever it found
+	Acked   bool            // the outcome's Ack has run, whatever it found; false: asynq is to acknowledge
 }
 
 // Finish ends the attempt that holds token.
 func (s *Store) Finish(ctx context.Context, ref refcache.Ref, token string, o Outcome) (Finished, error) {
-	own := Use{about(ref), append([]any{token, o.kind}, o.args...)}
-	var cmd *redis.Cmd
-	if o.kind == "complete" {
-		cmd = finishScripts.run(ctx, s.scripts, own, o.Ack)
-	} else {
-		cmd = finishScripts.full.Run(ctx, s.scripts, own.Keys, own.Args...)
+	if o.kind != "complete" {
+		o.Ack = nil // the full path would not run it
 	}
-	values, err := s.counted(finishScripts.full, cmd).Slice()
+	script, use := withPiggyback("finish", finishScript, o.Ack, Use{about(ref), append([]any{token, o.kind}, o.args...)})
+	values, err := s.counted(script, script.Run(ctx, s.scripts, use.Keys, use.Args...)).Slice()
 	if err != nil {
 		return Finished{}, wrap(err, "finish", ref)
 	}
 	answer := reply(values)
+	_, acked := s.piggybacked(answer.at(3))
 	return Finished{Current: answer.int(0) == 1, Status: refcache.Status(answer.text(1)),
-		Delay: time.Duration(answer.int(2)) * time.Millisecond, Acked: answer.at(3) != nil}, nil
+		Delay: time.Duration(answer.int(2)) * time.Millisecond, Acked: acked}, nil
 }
 
 // Progress keeps a report of the attempt that holds token; false when the token is not current.

@@ -24,27 +24,16 @@ type Answered struct {
 // SubmitMany is Submit for many calls, in one round trip. The answers are in the order of the calls; the same call may
 // be among them more than once. All or none of them have a Ring, of one text.
 func (s *Store) SubmitMany(ctx context.Context, calls []Call) []Answered {
-	uses, riding := make([]Use, len(calls)), make([]Use, len(calls))
-	var short *redis.Script
+	if len(calls) == 0 {
+		return nil
+	}
+	script, uses := submitScript, make([]Use, len(calls))
 	for i, c := range calls {
-		uses[i] = c.use(c.Ref)
-		short, riding[i] = submitScripts.with(c.Ring, uses[i])
+		script, uses[i] = withPiggyback("submit", submitScript, c.Ring, c.use(c.Ref))
 	}
 	answers := make([]Answered, len(calls))
-	var places []int
-	var beyond []Use
-	for i, cmd := range RunAll(ctx, s.rdb, short, riding) {
-		if isBeyond(cmd.Err()) {
-			places, beyond = append(places, i), append(beyond, uses[i])
-			continue
-		}
-		answers[i].Submitted, answers[i].Err = s.submitted(calls[i].Ref, cmd)
-	}
-	if len(beyond) > 0 {
-		for n, cmd := range RunAll(ctx, s.rdb, submitScripts.full, beyond) {
-			i := places[n]
-			answers[i].Submitted, answers[i].Err = s.submitted(calls[i].Ref, cmd)
-		}
+	for i, cmd := range RunAll(ctx, s.rdb, script, uses) {
+		answers[i].Submitted, answers[i].Err = s.submitted(calls[i].Ref, s.counted(script, cmd))
 	}
 	return answers
 }

@@ -45,8 +45,10 @@ func (s *stand) ref(n int) refcache.Ref {
 	return refcache.Ref(s.name + ":" + hex.EncodeToString(fmt.Appendf(nil, "%016d", n)))
 }
 
-func (s *stand) submit(n int) store.Submitted {
-	made, err := s.Submit(s.Context(), s.ref(n), store.Submission{Request: rand.Text(), Inbox: "refq:inbox:b",
+func (s *stand) submit(n int) store.Submitted { return s.submitFrom("refq:inbox:b", n) }
+
+func (s *stand) submitFrom(inbox string, n int) store.Submitted {
+	made, err := s.Submit(s.Context(), s.ref(n), store.Submission{Request: rand.Text(), Inbox: inbox,
 		Namespace: refcache.DefaultNamespace, Policy: s.policy, Args: s.text})
 	require.NoError(s, err)
 	return made
@@ -115,6 +117,12 @@ func BenchmarkHit(b *testing.B) {
 	s.claim(0)
 	s.finish(0)
 	s.measure(func(int) { require.NotNil(b, s.submit(0).Result) })
+}
+
+// A join is a submit that finds a call which another producer made and nobody has run yet: it becomes the second waiter.
+func BenchmarkJoin(b *testing.B) {
+	s := newStand(b)
+	s.measure(func(n int) { require.False(b, s.submitFrom("refq:inbox:c", n).Starts) }, func(n int) { s.submit(n) })
 }
 
 // What a script costs that does nothing.

@@ -21,7 +21,7 @@ type Submission struct {
 	RetryFailed bool // start anew what has failed
 	Refresh     bool // start anew what is complete
 
-	Ring *Rider // rings for a task that the submission creates, and answers 1; nil: nothing does
+	Ring *Piggyback // enqueues a doorbell behind the fast path for a new task, and answers 1; nil: nothing does
 }
 
 // Submitted is the answer to a Submission.
@@ -29,12 +29,13 @@ type Submitted struct {
 	Record
 	Result []byte // nil when there is none
 	Starts bool   // this submission started the life that the record shows
-	Rang   bool   // the submission's Ring has answered 1
+	Rang   bool   // the submission's Ring has answered 1; false: a doorbell is to be enqueued apart
 }
 
 // Submit makes a call or finds the one that was made before.
 func (s *Store) Submit(ctx context.Context, ref refcache.Ref, c Submission) (Submitted, error) {
-	return s.submitted(ref, submitScripts.run(ctx, s.scripts, c.use(ref), c.Ring))
+	script, use := withPiggyback("submit", submitScript, c.Ring, c.use(ref))
+	return s.submitted(ref, s.counted(script, script.Run(ctx, s.scripts, use.Keys, use.Args...)))
 }
 
 // use is what the submission comes to as arguments of its script.
@@ -43,12 +44,13 @@ func (c Submission) use(ref refcache.Ref) Use {
 }
 
 func (s *Store) submitted(ref refcache.Ref, cmd *redis.Cmd) (Submitted, error) {
-	answer, err := s.counted(submitScripts.full, cmd).Slice()
+	answer, err := cmd.Slice()
 	if err != nil {
 		return Submitted{}, wrap(err, "submit", ref)
 	}
+	rang, _ := s.piggybacked(reply(answer).at(4))
 	record, result, err := s.recordAndResult(ref, answer)
-	return Submitted{Record: record, Result: result, Starts: reply(answer).int(3) == 1, Rang: reply(answer).int(4) == 1}, err
+	return Submitted{Record: record, Result: result, Starts: reply(answer).int(3) == 1, Rang: rang == int64(1)}, err
 }
 
 func (c Submission) revives() string {

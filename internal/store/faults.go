@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"sync"
 
@@ -43,13 +44,25 @@ func (s *Store) Over(rdb redis.UniversalClient) *Store {
 	return other
 }
 
-// operations are the names of the scripts, by hash.
-var operations = map[string]string{}
-
 // counted counts the error of a script, if there is one.
 func (s *Store) counted(script *redis.Script, cmd *redis.Cmd) *redis.Cmd {
 	if err := cmd.Err(); err != nil {
-		s.Fault(operations[script.Hash()], err)
+		s.Fault(ScriptName(script.Hash()), err)
 	}
 	return cmd
+}
+
+// piggybacked reads what a script answers of its piggyback: nothing, {1, its answer}, or {false, an error}, which is counted.
+func (s *Store) piggybacked(reply any) (answer any, ran bool) {
+	pair, _ := reply.([]any)
+	switch {
+	case len(pair) == 0:
+		return nil, false
+	case pair[0] == nil:
+		s.Fault("piggyback", fmt.Errorf("%v", pair[1:]))
+		return nil, false
+	case len(pair) == 1:
+		return nil, true
+	}
+	return pair[1], true
 }

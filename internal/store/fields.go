@@ -120,7 +120,7 @@ var (
 	})
 )
 
-// Forms of states that the short scripts know, with what they use captured.
+// Forms of states that the fast paths know, with what they use captured.
 var (
 	completeForm = stateIn(refcache.Complete, map[string]string{"req": "([^,]*)"})
 	pendingForm  = stateIn(refcache.Pending, map[string]string{"cycle": "(%d*)", "delivery": "(%d*)", "attempt": "(%d*)",

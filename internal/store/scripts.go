@@ -2,7 +2,7 @@ package store
 
 import (
 	"context"
-	"strings"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -32,9 +32,9 @@ const (
 )
 
 var (
-	submitScripts     = shortenedScript("submit", 6)
-	claimScripts      = shortenedScript("claim", 0)
-	finishScripts     = shortenedScript("finish", 4)
+	submitScript      = newScript("submit")
+	claimScript       = newScript("claim")
+	finishScript      = newScript("finish")
 	redeliverScript   = newScript("redeliver")
 	renumberScript    = newScript("renumber")
 	retryScript       = newScript("retry")
@@ -54,33 +54,22 @@ var (
 	sizesScript       = newScript("sizes")
 )
 
-func newScript(name string) *redis.Script {
-	s := redis.NewScript(assemble(name))
-	operations[s.Hash()] = name
+func newScript(name string) *redis.Script { return named(name, assemble(name)) }
+
+// scriptNames are the names of all scripts that were made, by hash.
+var scriptNames sync.Map // string -> string
+
+func named(name, text string) *redis.Script {
+	s := redis.NewScript(text)
+	scriptNames.Store(s.Hash(), name)
 	return s
 }
 
-// shortened is a script with a short form, which does what the script would in the plain cases, in half of the time; in all
-// others it answers nil, or that a key is not ours, and has written nothing.
-type shortened struct {
-	name  string
-	args  int // of its own in a use of the short form that takes a rider along; 0: it takes none
-	short *redis.Script
-	full  *redis.Script
-}
-
-func shortenedScript(name string, args int) shortened {
-	return shortened{name, args, newScript(name + "_short"), newScript(name)}
-}
-
-// run runs the short form, with its rider if there is one, and the script when it takes that.
-func (d shortened) run(ctx context.Context, rdb redis.Scripter, own Use, r *Rider) *redis.Cmd {
-	short, use := d.with(r, own)
-	cmd := short.Run(ctx, rdb, use.Keys, use.Args...)
-	if isBeyond(cmd.Err()) {
-		return d.full.Run(ctx, rdb, own.Keys, own.Args...)
-	}
-	return cmd
+// ScriptName returns the name of the script of this package that has a hash, with or without a piggyback; empty if it is none.
+func ScriptName(hash string) string {
+	name, _ := scriptNames.Load(hash)
+	text, _ := name.(string)
+	return text
 }
 
 // about are the keys of a script about a task.
@@ -89,11 +78,6 @@ func about(ref refcache.Ref) []string { return []string{prefix(ref.Queue()), rec
 // onTask runs a script about one task.
 func (s *Store) onTask(ctx context.Context, script *redis.Script, ref refcache.Ref, args ...any) *redis.Cmd {
 	return s.counted(script, script.Run(ctx, s.scripts, about(ref), args...))
-}
-
-// isBeyond reports whether what a short form answers is that the case is not one of its own.
-func isBeyond(err error) bool {
-	return isNil(err) || err != nil && strings.Contains(err.Error(), "WRONGTYPE ")
 }
 
 // onQueue runs a script about a queue.

@@ -10,9 +10,9 @@ import (
 	"github.com/refq/refq/refcache"
 )
 
-// handing is a rider that takes a doorbell which names a task.
-func (q *queue) handing(ref refcache.Ref) store.Rider {
-	return store.Rider{Text: "return {ARGV[1], KEYS[1]}", Use: store.Use{Keys: []string{string(ref)}, Args: []any{"message"}}}
+// handing is a dequeue of a doorbell that names a task.
+func (q *queue) handing(ref refcache.Ref) store.Piggyback {
+	return store.Piggyback{Text: "return {ARGV[1], KEYS[1]}", Use: store.Use{Keys: []string{string(ref)}, Args: []any{"message"}}}
 }
 
 func (q *queue) take(ref refcache.Ref, token string) store.Taken {
@@ -87,7 +87,7 @@ func TestTakeLeavesWhatIsNotPlainToClaim(t *testing.T) {
 
 func TestNothingTakenIsNoError(t *testing.T) {
 	onBoth(t, func(q *queue) {
-		taken, err := q.Take(q.Context(), q.name, "t1", "w1", store.Rider{Text: "return false"})
+		taken, err := q.Take(q.Context(), q.name, "t1", "w1", store.Piggyback{Text: "return false"})
 		require.NoError(q, err)
 		require.Equal(q, store.Taken{}, taken)
 	})

@@ -19,6 +19,7 @@ import (
 
 	"github.com/refq/refq/admin"
 	"github.com/refq/refq/internal/netproxy"
+	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/internal/store/storetest"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
@@ -190,49 +191,43 @@ func (l *lab) loses(way *netproxy.Proxy, times int64, script string, fault netpr
 	return &count
 }
 
-// scriptOf names the script that a command runs, if it is one that tests know: by its keys and arguments. An EVALSHA of
+// scriptOf names the script that a command runs, if it is one of the store's, or one of asynq's that tests know. An EVALSHA of
 // a script that Redis has not met runs nothing.
 func scriptOf(rdb redis.UniversalClient, cmd []string) string {
+	var hash string
 	switch cmd[0] {
 	case "EVAL":
+		hash = redis.NewScript(cmd[1]).Hash()
 	case "EVALSHA":
-		if met := rdb.ScriptExists(context.Background(), cmd[1]).Val(); !slices.Contains(met, true) {
+		hash = cmd[1]
+		if met := rdb.ScriptExists(context.Background(), hash).Val(); !slices.Contains(met, true) {
 			return ""
 		}
 	default:
 		return ""
 	}
+	if name := store.ScriptName(hash); name != "" {
+		return name
+	}
 	n, err := strconv.Atoi(cmd[2])
 	if err != nil || len(cmd) < 3+n {
 		return ""
 	}
-	return scriptName(cmd[3:3+n], cmd[3+n:])
+	return asynqScript(cmd[3 : 3+n])
 }
 
-func scriptName(keys, args []string) string {
-	if len(keys) > 2 && strings.HasPrefix(keys[0], "refq:") && strings.HasPrefix(keys[1], "refq:") {
-		keys = keys[:2] // the others are those of a script of asynq's that rides along
-	}
+// asynqScript names a script of asynq's by its keys.
+func asynqScript(keys []string) string {
 	has := func(suffix string) bool {
 		return slices.ContainsFunc(keys, func(key string) bool { return strings.HasSuffix(key, suffix) })
 	}
 	switch {
-	case has("}:paused"):
-		return "dequeue"
+	case len(keys) == 0 || !strings.HasPrefix(keys[0], "asynq:"):
+		return ""
 	case has("}:active") && has("}:lease"):
 		return "ack"
 	case len(keys) == 2 && has("}:pending"):
 		return "enqueue"
-	case len(keys) != 2 || !strings.HasPrefix(keys[0], "refq:") || len(args) < 2:
-		return ""
-	case slices.Contains([]string{"complete", "error", "release"}, args[1]):
-		return "finish"
-	case len(args) >= 5 && strings.Count(args[3], ",") > 3: // a policy
-		return "submit"
-	case len(args) == 3 && strings.Trim(args[0], "0123456789") == "":
-		return "cancel"
-	case len(args[0]) == 26 && strings.Contains(args[1], "-") && (len(args) == 2 || len(args) == 3 && args[2] == "1"):
-		return "claim"
 	}
 	return ""
 }

@@ -63,7 +63,7 @@ func TestDequeueWhoseReplyIsLostIsMadeUpForByASweep(t *testing.T) {
 	t.Parallel()
 	l, fn := newLab(t), &counted{}
 	way := l.way()
-	l.loses(way, 1, "dequeue", netproxy.DropReply)
+	l.loses(way, 1, "dequeue_and_claim", netproxy.DropReply)
 	start := time.Now()
 	ref := l.submit(l.p, "in")
 	// A task with a note is not claimed with its doorbell.
@@ -85,7 +85,7 @@ func TestClaimWhoseReplyIsLostCostsNoRetry(t *testing.T) {
 	t.Parallel()
 	l, fn := newLab(t), &counted{}
 	way := l.way()
-	l.loses(way, 1, "dequeue", netproxy.DropReply) // a first attempt is claimed in the same step
+	l.loses(way, 1, "dequeue_and_claim", netproxy.DropReply) // a first attempt is claimed in the same step
 	start := time.Now()
 	ref := l.submit(l.p, "in")
 	l.worker(way, fn.run)

@@ -4,6 +4,33 @@
 -- A damaged record is an error, and stays as it is: whoever ran it could not finish it.
 -- A resend by the holder of the token gets the first answer again; a copy that comes after the attempt's end gets 'ack'.
 
+-- fast is claim for a pending task that has not failed yet. A newer record, or one with a note or progress, is not its own.
+local function fast(KEYS, ARGV)
+  local call = redis.call
+  local stored = redis.pcall('HMGET', KEYS[2], FIELDS)
+  local policy, args = stored[POLICY], stored[ARGS]
+  local cycle, delivery, attempt, created, updated, last_token, req, waiters = string.match(stored[STATE] or '', PENDING_FORM)
+  if not cycle or #cycle + #delivery + #attempt > MOST_DIGITS or #created > MOST_DIGITS or #updated > MOST_DIGITS
+    or last_token == ARGV[1] or not args or stored[NOTE] or stored[PROGRESS]
+    or not policy or not string.find(policy, POLICY_FORM) or #policy > SHORT_POLICY or string.find(policy, ',.', 1, true) then
+    return nil
+  end
+
+  local clock = call('TIME')
+  local now = string.format('%s%03d', clock[1], clock[2] / 1000)
+  local hash = string.sub(KEYS[2], -32)
+  call('ZADD', KEYS[1] .. 'workers', now, ARGV[2]) -- R5: a claim before the first beat must not look orphaned
+  call('HSET', KEYS[1] .. 'claims:' .. ARGV[2], hash, ARGV[1])
+  call('ZREM', KEYS[1] .. 'pending', hash)
+  local state = ',processing,' .. cycle .. ',' .. delivery .. ','
+    .. (attempt == '' and '1' or string.format('%.0f', attempt + 1)) .. ',' .. created .. ',' .. updated .. ',' .. now
+    .. ',,,,,,,' .. ARGV[1] .. ',' .. req .. ',' .. ARGV[2] .. ',' .. waiters
+  call('HSET', KEYS[2], 'state', state)
+  return {'run', {state, policy, stored[LAST_ERROR], false, false, now}, args, stored[TRACE], false}
+end
+
+FULL_PATH
+
 if stored and newer() and (not task[STATUS] or FROM[task[STATUS]]) then
   return {'later', NEWER_LATER} -- a newer worker can read it; claimed here, it would be lost
 end
@@ -26,7 +53,7 @@ if ARGV[3] and number(LOST_COUNT, 0) >= SUSPECT_FROM then
 end
 
 local due = status == 'retrying' and task[NEXT_RETRY_AT]
-redis.call('ZADD', prefix .. 'workers', now, ARGV[2]) -- R5: a claim before the first beat must not look orphaned
+redis.call('ZADD', prefix .. 'workers', now, ARGV[2]) -- R5
 redis.call('HSET', prefix .. 'claims:' .. ARGV[2], hash, ARGV[1])
 move('processing')
 put(NEXT_RETRY_AT, '')

@@ -3,8 +3,58 @@
 --   complete  ARGV[3] result   ARGV[4] its encoding, or empty
 --   error     ARGV[3] error   ARGV[4] cause   ARGV[5] '1' if permanent   ARGV[6] delay in ms before a retry   ARGV[7] note, or empty
 --   release   ARGV[3] note, or empty   ARGV[4] who hands it back
--- Returns {1, status, ms until the next retry}, or {0} when the token is not current: the outcome is void.
+-- Returns {1, status, ms until the next retry, what its piggyback answered}, or {0} when the token is not current: the outcome is void.
 -- A resend finds its token as last_token and gets the same answer.
+
+-- fast is finish for an attempt that is complete, of a task without note, progress or an older result's encoding.
+local function fast(KEYS, ARGV, piggyback)
+  local call = redis.call
+  local stored = redis.pcall('HMGET', KEYS[2], FIELDS)
+  local policy, result = stored[POLICY], ARGV[3]
+  local cycle, delivery, attempt, created, updated, started, counts, token, req, worker, waiters =
+    string.match(stored[STATE] or '', PROCESSING_FORM)
+  if token ~= ARGV[1] or #cycle + #delivery + #attempt + #counts > MOST_DIGITS
+    or #created > MOST_DIGITS or #updated > MOST_DIGITS or #started > MOST_DIGITS
+    or ARGV[2] ~= 'complete' or ARGV[4] ~= '' or stored[NOTE] or stored[PROGRESS] or stored[RESULT_ENCODING]
+    or not policy or #policy > SHORT_POLICY or string.find(policy, ',.', 1, true) then
+    return nil
+  end
+  local sound, _, _, ttl = string.find(policy, POLICY_FORM)
+  if not sound or string.byte(ttl) == ZERO or string.byte(cycle) == ZERO then -- they are used as text here
+    return nil
+  end
+
+  local clock = call('TIME')
+  local now = string.format('%s%03d', clock[1], clock[2] / 1000)
+  local hash, claims = string.sub(KEYS[2], -32), KEYS[1] .. 'claims:' .. worker
+  call('LPUSH', KEYS[1] .. 'completions', now .. hash)
+  if call('HGET', claims, hash) == token then
+    call('HDEL', claims, hash)
+  end
+  local state = ',complete,' .. cycle .. ',' .. delivery .. ',' .. attempt .. ',' .. created .. ',,' .. started .. ',' .. now
+    .. ',,' .. counts .. ',' .. token .. ',' .. req .. ',,'
+  call('HSET', KEYS[2], 'state', state, 'result', result)
+  call('PEXPIRE', KEYS[2], ttl ~= '' and ttl or 'DEFAULT_TTL') -- as text: Lua takes its time to write a number
+
+  if waiters ~= '' then
+    local last_error = stored[LAST_ERROR]
+    local message = string.match(KEYS[1], '{(.*)}') .. ':' .. hash .. ' ' .. (cycle ~= '' and cycle or '1') .. ' complete\n'
+    if #result <= PUSH_MOST then
+      message = message .. FORMAT .. #state .. ':' .. state .. #policy .. ':' .. policy
+        .. (last_error and #last_error .. ':' .. last_error or '-') .. '--' .. #now .. ':' .. now .. #result .. ':' .. result .. '-'
+    end
+    if not string.find(waiters, ',', 1, true) then -- as a rule there is one
+      call('PUBLISH', waiters, message)
+    else
+      for inbox in string.gmatch(waiters, '[^,]+') do
+        call('PUBLISH', inbox, message)
+      end
+    end
+  end
+  return {1, 'complete', 0, piggyback and {pcall(piggyback)}}
+end
+
+FULL_PATH
 
 local damaged = damage()
 if damaged then
