@@ -1,6 +1,7 @@
 package store
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 
@@ -60,4 +61,21 @@ func ScriptSources() map[string]string {
 		texts[name] = source(name)
 	}
 	return texts
+}
+
+// HasFastPath reports whether a script has a fast path.
+func HasFastPath(name string) bool {
+	fast, _ := paths(name)
+	return fast != ""
+}
+
+// PathsOf returns the text of a script with a fast path as it is, and without that path. In both, Redis's clock stands at a time,
+// in Lua; the first runs counting when its fast path has answered.
+func PathsOf(name, time, counting string) (whole, full string) {
+	fast, full := paths(name)
+	stopped := func(text string) string {
+		return regexp.MustCompile(`\b(redis\.)?call\('TIME'\)`).ReplaceAllLiteralString(text, time)
+	}
+	counted := strings.Replace(tryFast, "  return answer\n", "  "+counting+"\n  return answer\n", 1)
+	return stopped(noPiggyback + fast + counted + full), stopped(full)
 }
