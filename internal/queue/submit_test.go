@@ -2,6 +2,7 @@ package queue_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/refq/refq/internal/memredis"
 	"github.com/refq/refq/internal/queue"
+	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/refcache"
 )
 
@@ -148,4 +150,53 @@ func TestASubmissionWhoseAnswerIsLostRingsOnce(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A key that is not asynq's is in the way of the doorbell: the call is on record, and the next to make it enqueues.
+func TestASubmissionWhoseDoorbellCannotBeWrittenIsOnRecord(t *testing.T) {
+	inBubble(t, func(h *house) {
+		pending := "asynq:{" + name + "}:pending"
+		require.NoError(h, h.rdb.Set(h.Context(), pending, "not asynq's", 0).Err())
+		made, err := h.bell.Submit(h.Context(), someRef, submission(3))
+		require.ErrorIs(h, err, refcache.ErrNotQueued)
+		require.Equal(h, refcache.Pending, made.Status)
+		require.Equal(h, refcache.Pending, h.read(someRef).Status)
+		require.EqualValues(h, 1, h.store.Faults()["piggyback"])
+
+		require.NoError(h, h.rdb.Del(h.Context(), pending).Err())
+		_, err = h.bell.Submit(h.Context(), someRef, submission(3))
+		require.NoError(h, err)
+		require.EqualValues(h, 1, h.rdb.LLen(h.Context(), pending).Val())
+		time.Sleep(time.Second)
+	})
+}
+
+// Redis forgets its scripts while a pipeline of them is on its way: those behind are sent again, and each rings once.
+func TestSubmissionsThatMeetNoScriptInTheMiddleOfAPipelineRingOnceEach(t *testing.T) {
+	inBubble(t, func(h *house) {
+		calls := func() (calls []store.Call) {
+			for i := range 5 {
+				ref := refcache.Ref(fmt.Sprintf("%s:%032x", name, i))
+				calls = append(calls, store.Call{Ref: ref, Submission: submission(3)})
+			}
+			return calls
+		}
+		_, err := h.bell.Submit(h.Context(), someRef, submission(3)) // makes the script known
+		require.NoError(h, err)
+		var sent atomic.Int32
+		h.server.SetFaults(func(cmd []string) memredis.Fault {
+			if cmd[0] == "EVALSHA" && sent.Add(1) == 3 {
+				return "NOSCRIPT No matching script. Please use EVAL."
+			}
+			return memredis.Pass
+		})
+		for _, made := range h.bell.SubmitMany(h.Context(), calls()) {
+			require.NoError(h, made.Err)
+			require.True(h, made.Starts)
+			require.True(h, made.Rang)
+			h.holds(made.Record, asynq.TaskStatePending)
+		}
+		require.EqualValues(h, 6, h.rdb.LLen(h.Context(), "asynq:{"+name+"}:pending").Val())
+		time.Sleep(time.Second)
+	})
 }

@@ -19,9 +19,9 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
-	"github.com/refq/refq/internal/testkit"
 	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/internal/store/storetest"
+	"github.com/refq/refq/internal/testkit"
 	"github.com/refq/refq/refcache"
 )
 
