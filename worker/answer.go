@@ -9,6 +9,7 @@ import (
 
 	"github.com/refq/refq/internal/counters"
 	"github.com/refq/refq/internal/queue"
+	"github.com/refq/refq/internal/script"
 	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/refcache"
 )
@@ -98,7 +99,7 @@ func (w *Worker) isStopping() bool {
 }
 
 // answerWith runs the attempt that was claimed and finishes it, with ack for the doorbell.
-func (w *Worker) answerWith(asked context.Context, r *run, claim store.ClaimAnswer, ack *store.Piggyback) queue.Answer {
+func (w *Worker) answerWith(asked context.Context, r *run, claim store.ClaimAnswer, ack *script.Piggyback) queue.Answer {
 	task := claim.Record
 	o := w.observe(r, claim)
 	again := time.Duration(0)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/refq/refq/internal/script"
 	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/refcache"
 )
@@ -68,7 +69,7 @@ func (o *onTheWay) remove(a *attempt) bool {
 
 // take takes a doorbell out of asynq's list and claims its task in the same step. The attempt starts when asynq hands the
 // doorbell over.
-func (w *Worker) take(ctx context.Context, queue string, by store.Piggyback) *redis.Cmd {
+func (w *Worker) take(ctx context.Context, queue string, by script.Piggyback) *redis.Cmd {
 	r := w.live.add("", rand.Text()) // R2
 	taken, err := w.store.Take(ctx, queue, r.token, w.id, by)
 	if taken.Ref == "" {

@@ -10,6 +10,7 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/refq/refq/internal/script"
 	"github.com/refq/refq/internal/store"
 )
 
@@ -81,7 +82,7 @@ func (b *Bell) enqueueMany(ctx context.Context, tasks []store.Record, places []i
 		}
 		return all
 	}
-	for n, answer := range store.RunAll(ctx, b.rdb, enqueuing.script, uses) {
+	for n, answer := range script.RunAll(ctx, b.rdb, enqueuing.script, uses) {
 		added, err := answer.Int()
 		b.store.Fault("ring", err)
 		all[n] = enqueued{conflict: added == 0, err: err}
@@ -97,7 +98,7 @@ type pad struct {
 
 	mu        sync.Mutex
 	enqueuing *enqueuing // noted last
-	uses      []store.Use
+	uses      []script.Use
 }
 
 // enqueuing is the script by which asynq enqueues.
@@ -118,10 +119,10 @@ func newPad(rdb redis.UniversalClient) *pad {
 }
 
 // write has asynq enqueue doorbells for the tasks at some places, and returns its script and the uses, one for each.
-func (p *pad) write(ctx context.Context, tasks []store.Record, places []int) (*enqueuing, []store.Use, error) {
+func (p *pad) write(ctx context.Context, tasks []store.Record, places []int) (*enqueuing, []script.Use, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.uses = make([]store.Use, 0, len(places))
+	p.uses = make([]script.Use, 0, len(places))
 	for n, i := range places {
 		if err := enqueue(ctx, p.client, tasks[i]); err != nil {
 			return nil, nil, err
@@ -143,6 +144,6 @@ func (p *pad) Eval(_ context.Context, text string, keys []string, args ...any) *
 	if text != p.enqueuing.text {
 		p.enqueuing = newEnqueuing(text)
 	}
-	p.uses = append(p.uses, store.Use{Keys: keys, Args: args})
+	p.uses = append(p.uses, script.Use{Keys: keys, Args: args})
 	return redis.NewCmdResult(int64(1), nil)
 }

@@ -42,7 +42,7 @@ type fetcher struct {
 	rdb   redis.UniversalClient
 	queue string
 	id    string // of the worker
-	take  func(ctx context.Context, queue string, by store.Piggyback) *redis.Cmd
+	take  func(ctx context.Context, queue string, by script.Piggyback) *redis.Cmd
 	slots chan struct{}
 	log   *slog.Logger
 	fault func(operation string, err error)
@@ -190,7 +190,7 @@ func (f *fetcher) dequeue(ctx context.Context) *redis.Cmd {
 	lease := q.lease + int64(time.Since(q.at)/time.Second)
 	args := append([]any{lease}, q.rest...)
 	if f.take != nil {
-		return f.take(ctx, f.queue, store.Piggyback{Text: q.taking, Use: store.Use{Keys: q.keys, Args: args}})
+		return f.take(ctx, f.queue, script.Piggyback{Text: q.taking, Use: script.Use{Keys: q.keys, Args: args}})
 	}
 	return q.script.Run(ctx, f.rdb, q.keys, args...)
 }

@@ -8,7 +8,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/refq/refq/internal/store"
+	"github.com/refq/refq/internal/script"
 )
 
 // acks lets a doorbell be acknowledged in the step that ends its task, by asynq's own script: asynq's acknowledgement, which
@@ -36,7 +36,7 @@ type ack struct {
 func newAcks(queue string) *acks { return &acks{queue: queue, early: map[string]bool{}} }
 
 // piggyback returns what acknowledges a doorbell; nil when that is not known.
-func (a *acks) piggyback(id string) *store.Piggyback {
+func (a *acks) piggyback(id string) *script.Piggyback {
 	a.mu.Lock()
 	k := a.known
 	a.mu.Unlock()
@@ -48,7 +48,7 @@ func (a *acks) piggyback(id string) *store.Piggyback {
 	keys[2] = strings.TrimSuffix(keys[2], k.id) + id
 	keys[3] = strings.TrimSuffix(keys[3], day(k.at)) + day(now)
 	expires := k.expires + int64(now.Sub(k.at)/time.Second)
-	return &store.Piggyback{Text: k.text, Use: store.Use{Keys: keys, Args: append([]any{id, expires}, k.rest...)}}
+	return &script.Piggyback{Text: k.text, Use: script.Use{Keys: keys, Args: append([]any{id, expires}, k.rest...)}}
 }
 
 // learn notes how asynq acknowledges, from a script with its text.

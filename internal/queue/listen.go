@@ -12,7 +12,7 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 
-	"github.com/refq/refq/internal/store"
+	"github.com/refq/refq/internal/script"
 	"github.com/refq/refq/refcache"
 )
 
@@ -23,7 +23,7 @@ type Handler func(ctx context.Context, d Rung) Answer
 // Rung is a doorbell that rings.
 type Rung struct {
 	Ref refcache.Ref
-	Ack *store.Piggyback // acknowledges it; nil when asynq is to do that
+	Ack *script.Piggyback // acknowledges it; nil when asynq is to do that
 }
 
 // Answer is what asynq is told about a doorbell. The zero Answer acknowledges it. Answers decide how soon things
@@ -63,7 +63,7 @@ type Config struct {
 	Logger          *slog.Logger // what asynq logs goes there at level debug
 	// Take, if not nil, takes a doorbell out of asynq's list of a queue, by a script that answers {asynq's message, ref_id}, and
 	// does with the task what it likes in the same step. It answers what asynq's own script does: the message, or redis.Nil.
-	Take func(ctx context.Context, queue string, by store.Piggyback) *redis.Cmd
+	Take func(ctx context.Context, queue string, by script.Piggyback) *redis.Cmd
 	// Fault, if not nil, is told of errors of Redis, by what was done: dequeue, or asynq for what asynq itself does.
 	Fault func(operation string, err error)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/refq/refq/internal/script"
 	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/refcache"
 )
@@ -112,7 +113,7 @@ func (b *Bell) addRings(ctx context.Context, calls []store.Call, chimes bool) er
 		if chimes {
 			woken = c.Ref.Queue()
 		}
-		calls[i].Ring = &store.Piggyback{Text: enqueuing.ringing, Use: store.Use{
+		calls[i].Ring = &script.Piggyback{Text: enqueuing.ringing, Use: script.Use{
 			Keys: append(uses[i].Keys, store.IdleKey(c.Ref.Queue())), Args: append(uses[i].Args, woken)}}
 	}
 	return nil

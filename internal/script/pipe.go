@@ -1,5 +1,6 @@
-// Package script sends the scripts of many callers down one connection, each without waiting for the answers to those before
-// it: Redis then reads and writes many at a time, and a slow network holds up nobody but the first.
+// Package script runs Lua scripts in Redis: once, many in one pipeline, behind another script, and those of many callers down
+// one connection, each without waiting for the answers to those before it. Redis then reads and writes many at a time, and a
+// slow network holds up nobody but the first.
 package script
 
 import (
@@ -55,21 +56,14 @@ func Plain(rdb redis.UniversalClient) redis.UniversalClient {
 }
 
 func (c client) EvalSha(ctx context.Context, sha string, keys []string, args ...any) *redis.Cmd {
-	return c.run(ctx, "evalsha", sha, keys, args)
+	return c.run(ctx, newCommand(ctx, "evalsha", sha, keys, args))
 }
 
-func (c client) Eval(ctx context.Context, script string, keys []string, args ...any) *redis.Cmd {
-	return c.run(ctx, "eval", script, keys, args)
+func (c client) Eval(ctx context.Context, text string, keys []string, args ...any) *redis.Cmd {
+	return c.run(ctx, newCommand(ctx, "eval", text, keys, args))
 }
 
-func (c client) run(ctx context.Context, name, script string, keys []string, args []any) *redis.Cmd {
-	words := make([]any, 0, 3+len(keys)+len(args))
-	words = append(words, name, script, len(keys))
-	for _, key := range keys {
-		words = append(words, key)
-	}
-	cmd := redis.NewCmd(ctx, append(words, args...)...)
-	cmd.SetFirstKeyPos(3)
+func (c client) run(ctx context.Context, cmd *redis.Cmd) *redis.Cmd {
 	_ = c.Process(ctx, cmd) // cmd keeps the error
 	return cmd
 }
@@ -94,7 +88,8 @@ func (c client) Process(ctx context.Context, cmd redis.Cmder) error {
 	// What is in the pipe cannot be called back. The caller's own command must not change under it when it has gone.
 	piped := redis.NewCmd(ctx, cmd.Args()...)
 	piped.SetFirstKeyPos(3)
-	err := c.crowd.submit(ctx, unrepeated{piped}).WaitContext(ctx)
+	// It is sent once: the pipe would keep everybody waiting while it tries again, and send what nobody waits for any more.
+	err := c.crowd.submit(ctx, sendOnce{piped}).WaitContext(ctx)
 	c.note(err)
 	switch {
 	case err != nil && ctx.Err() != nil && !answered(err):
@@ -136,12 +131,6 @@ func (c client) note(err error) {
 }
 
 func (c client) rests() bool { return time.Since(time.Unix(0, c.broke.Load())) < rest }
-
-// unrepeated is a script that the pipe sends once: it would keep everybody waiting while it tries again and again, and send
-// what nobody waits for any more.
-type unrepeated struct{ *redis.Cmd }
-
-func (unrepeated) NoRetry() bool { return true }
 
 // size is how many bytes of texts a command has.
 func size(args []any) (n int) {

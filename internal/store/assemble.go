@@ -11,6 +11,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/refq/refq/internal/script"
 	"github.com/refq/refq/refcache"
 )
 
@@ -69,46 +70,46 @@ type assembled struct{ name, foreign string }
 var assembledScripts sync.Map // assembled -> *redis.Script
 
 // withPiggyback returns the script of that name with a piggyback behind its fast path, and what to run it with. Without a
-// piggyback these are script and own.
-func withPiggyback(name string, script *redis.Script, p *Piggyback, own Use) (*redis.Script, Use) {
+// piggyback these are plain and own.
+func withPiggyback(name string, plain *redis.Script, p *script.Piggyback, own script.Use) (*redis.Script, script.Use) {
 	if p == nil {
-		return script, own
+		return plain, own
 	}
-	script = assembleOnce(name, p.Text, func() string {
+	carrying := assembleOnce(name, p.Text, func() string {
 		fast, full := paths(name)
 		return function("piggyback", p.Text, own) + fast + tryFast + full
 	})
-	return script, p.behind(own)
+	return carrying, p.AppendTo(own)
 }
 
 // afterDequeue returns the script dequeue_and_claim with a script that dequeues, and what to run it with.
-func afterDequeue(dequeue Piggyback, own Use) (*redis.Script, Use) {
+func afterDequeue(dequeue script.Piggyback, own script.Use) (*redis.Script, script.Use) {
 	const name = "dequeue_and_claim"
-	script := assembleOnce(name, dequeue.Text, func() string {
+	both := assembleOnce(name, dequeue.Text, func() string {
 		claim, _ := paths("claim")
 		return function("dequeue", dequeue.Text, own) + strings.Replace(code(source(name)), "FAST_CLAIM\n", claim, 1)
 	})
-	return script, dequeue.behind(own)
+	return both, dequeue.AppendTo(own)
 }
 
 func assembleOnce(name, foreign string, text func() string) *redis.Script {
 	made := assembled{name, foreign}
-	if script, found := assembledScripts.Load(made); found {
-		return script.(*redis.Script)
+	if kept, found := assembledScripts.Load(made); found {
+		return kept.(*redis.Script)
 	}
-	script, _ := assembledScripts.LoadOrStore(made, named(name, text()))
-	return script.(*redis.Script)
+	kept, _ := assembledScripts.LoadOrStore(made, named(name, text()))
+	return kept.(*redis.Script)
 }
 
 // function is a Lua function that runs a script whose keys and arguments stand behind own.
-func function(name, script string, own Use) string {
+func function(name, text string, own script.Use) string {
 	return fmt.Sprintf("local function %s()\nlocal KEYS, ARGV = {unpack(KEYS, %d)}, {unpack(ARGV, %d)}\n%s\nend\n",
-		name, len(own.Keys)+1, len(own.Args)+1, strings.TrimSpace(script))
+		name, len(own.Keys)+1, len(own.Args)+1, strings.TrimSpace(text))
 }
 
 // withConstants returns a text of a script with the values of its constants.
-func withConstants(script, text string) string {
-	values := constants(script, fieldsNamedIn(text))
+func withConstants(name, text string) string {
+	values := constants(name, fieldsNamedIn(text))
 	return word.ReplaceAllStringFunc(text, func(w string) string {
 		if value, ok := values[w]; ok {
 			return value

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/refq/refq/internal/script"
 	"github.com/refq/refq/refcache"
 )
 
@@ -48,7 +49,7 @@ func (s *Store) ClaimUnsuspected(ctx context.Context, ref refcache.Ref, token, w
 }
 
 func (s *Store) claim(ctx context.Context, ref refcache.Ref, args ...any) (ClaimAnswer, error) {
-	cmd := claimScript.Run(ctx, once{s.scripts}, about(ref), args...)
+	cmd := claimScript.Run(ctx, script.Once(s.scripts), about(ref), args...)
 	values, err := s.counted(claimScript, cmd).Slice()
 	if err != nil {
 		return ClaimAnswer{}, wrap(err, "claim", ref)
@@ -82,9 +83,9 @@ type Taken struct {
 // Take takes a doorbell of a queue out of asynq's list, by a script that answers {message, ref_id}, and claims the task that it
 // is about for a worker, under a new token, if that is a case of claim's fast path. It is sent once: after an error nobody knows what was taken,
 // and a beat that does not name the token finds out what was claimed.
-func (s *Store) Take(ctx context.Context, queue, token, worker string, by Piggyback) (Taken, error) {
-	script, use := afterDequeue(by, Use{[]string{prefix(queue)}, []any{token, worker}})
-	values, err := script.Run(ctx, once{s.scripts}, use.Keys, use.Args...).Slice()
+func (s *Store) Take(ctx context.Context, queue, token, worker string, by script.Piggyback) (Taken, error) {
+	transition, use := afterDequeue(by, script.Use{Keys: []string{prefix(queue)}, Args: []any{token, worker}})
+	values, err := transition.Run(ctx, script.Once(s.scripts), use.Keys, use.Args...).Slice()
 	if isNil(err) {
 		return Taken{}, nil
 	}
@@ -110,7 +111,7 @@ type Outcome struct {
 	kind string
 	args []any
 
-	Ack *Piggyback // acknowledges the doorbell behind the fast path of a complete attempt; nil: nothing does
+	Ack *script.Piggyback // acknowledges the doorbell behind the fast path of a complete attempt; nil: nothing does
 }
 
 // Completed is the outcome of an attempt with a result.
@@ -159,8 +160,8 @@ func (s *Store) Finish(ctx context.Context, ref refcache.Ref, token string, o Ou
 	if o.kind != "complete" {
 		o.Ack = nil // the full path would not run it
 	}
-	script, use := withPiggyback("finish", finishScript, o.Ack, Use{about(ref), append([]any{token, o.kind}, o.args...)})
-	values, err := s.counted(script, script.Run(ctx, s.scripts, use.Keys, use.Args...)).Slice()
+	transition, use := withPiggyback("finish", finishScript, o.Ack, script.Use{Keys: about(ref), Args: append([]any{token, o.kind}, o.args...)})
+	values, err := s.counted(transition, transition.Run(ctx, s.scripts, use.Keys, use.Args...)).Slice()
 	if err != nil {
 		return Finished{}, wrap(err, "finish", ref)
 	}

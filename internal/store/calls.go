@@ -6,6 +6,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/refq/refq/internal/script"
 	"github.com/refq/refq/refcache"
 )
 
@@ -21,7 +22,7 @@ type Submission struct {
 	RetryFailed bool // start anew what has failed
 	Refresh     bool // start anew what is complete
 
-	Ring *Piggyback // enqueues a doorbell behind the fast path for a new task, and answers 1; nil: nothing does
+	Ring *script.Piggyback // enqueues a doorbell behind the fast path for a new task, and answers 1; nil: nothing does
 }
 
 // Submitted is the answer to a Submission.
@@ -34,13 +35,13 @@ type Submitted struct {
 
 // Submit makes a call or finds the one that was made before.
 func (s *Store) Submit(ctx context.Context, ref refcache.Ref, c Submission) (Submitted, error) {
-	script, use := withPiggyback("submit", submitScript, c.Ring, c.use(ref))
-	return s.submitted(ref, s.counted(script, script.Run(ctx, s.scripts, use.Keys, use.Args...)))
+	transition, use := withPiggyback("submit", submitScript, c.Ring, c.use(ref))
+	return s.submitted(ref, s.counted(transition, transition.Run(ctx, s.scripts, use.Keys, use.Args...)))
 }
 
 // use is what the submission comes to as arguments of its script.
-func (c Submission) use(ref refcache.Ref) Use {
-	return Use{about(ref), []any{c.Request, c.Inbox, c.revives(), packPolicy(c.Namespace, c.Policy), c.Args, c.Trace}}
+func (c Submission) use(ref refcache.Ref) script.Use {
+	return script.Use{Keys: about(ref), Args: []any{c.Request, c.Inbox, c.revives(), packPolicy(c.Namespace, c.Policy), c.Args, c.Trace}}
 }
 
 func (s *Store) submitted(ref refcache.Ref, cmd *redis.Cmd) (Submitted, error) {

@@ -5,18 +5,19 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/refq/refq/internal/script"
 	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/refcache"
 )
 
 // counting is a piggyback that counts how often it runs, and answers that.
-func (q *queue) counting() *store.Piggyback {
-	return &store.Piggyback{Text: "return redis.call('INCRBY', KEYS[1], ARGV[1])", Use: store.Use{Keys: []string{q.key("runs")}, Args: []any{1}}}
+func (q *queue) counting() *script.Piggyback {
+	return &script.Piggyback{Text: "return redis.call('INCRBY', KEYS[1], ARGV[1])", Use: script.Use{Keys: []string{q.key("runs")}, Args: []any{1}}}
 }
 
 // failing is a piggyback that writes something, and fails then.
-func (q *queue) failing() *store.Piggyback {
-	return &store.Piggyback{Text: "redis.call('INCR', KEYS[1]) redis.call('LPUSH', KEYS[1], 'x')", Use: store.Use{Keys: []string{q.key("runs")}}}
+func (q *queue) failing() *script.Piggyback {
+	return &script.Piggyback{Text: "redis.call('INCR', KEYS[1]) redis.call('LPUSH', KEYS[1], 'x')", Use: script.Use{Keys: []string{q.key("runs")}}}
 }
 
 func (q *queue) runs() string { return q.rdb.Get(q.Context(), q.key("runs")).Val() }

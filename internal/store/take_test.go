@@ -6,13 +6,14 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
+	"github.com/refq/refq/internal/script"
 	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/refcache"
 )
 
 // handing is a dequeue of a doorbell that names a task.
-func (q *queue) handing(ref refcache.Ref) store.Piggyback {
-	return store.Piggyback{Text: "return {ARGV[1], KEYS[1]}", Use: store.Use{Keys: []string{string(ref)}, Args: []any{"message"}}}
+func (q *queue) handing(ref refcache.Ref) script.Piggyback {
+	return script.Piggyback{Text: "return {ARGV[1], KEYS[1]}", Use: script.Use{Keys: []string{string(ref)}, Args: []any{"message"}}}
 }
 
 func (q *queue) take(ref refcache.Ref, token string) store.Taken {
@@ -87,7 +88,7 @@ func TestTakeLeavesWhatIsNotPlainToClaim(t *testing.T) {
 
 func TestNothingTakenIsNoError(t *testing.T) {
 	onBoth(t, func(q *queue) {
-		taken, err := q.Take(q.Context(), q.name, "t1", "w1", store.Piggyback{Text: "return false"})
+		taken, err := q.Take(q.Context(), q.name, "t1", "w1", script.Piggyback{Text: "return false"})
 		require.NoError(q, err)
 		require.Equal(q, store.Taken{}, taken)
 	})
