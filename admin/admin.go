@@ -37,8 +37,8 @@ type Config struct {
 // process is enough. It keeps no results in memory.
 type Admin struct {
 	store    *store.Store
-	queue    *queue.Bell
-	counters *counters.Tally
+	queue    *queue.Client
+	counters *counters.Counters
 	change   change.Changer
 }
 

@@ -226,7 +226,7 @@ func (p *Producer) record(ctx context.Context, batch []numbered) []store.Answere
 	}
 	ctx, cancel := answer.Outliving(ctx, ringTimeout)
 	defer cancel()
-	for n, err := range p.queue.RingMany(ctx, waiting, queue.AtOnce) {
+	for n, err := range p.queue.EnqueueMany(ctx, waiting, queue.AtOnce) {
 		if err != nil {
 			all[places[n]].Err = fmt.Errorf("%w: %w", refcache.ErrNotQueued, err)
 		}

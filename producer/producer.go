@@ -55,9 +55,9 @@ const DefaultMaxArgs = 1 << 20
 type Producer struct {
 	cfg      Config
 	store    *store.Store
-	queue    *queue.Bell
+	queue    *queue.Client
 	inbox    *inbox
-	counters *counters.Tally
+	counters *counters.Counters
 	local    *localCache // nil: no results are kept
 	tracer   tracing.Tracer
 	change   change.Changer

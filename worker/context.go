@@ -17,31 +17,32 @@ type Running struct {
 
 // Current returns the attempt that ctx, or a parent of it, was made for, and false when ctx comes from no worker.
 func Current(ctx context.Context) (Running, bool) {
-	r, ok := ctx.Value(runKey{}).(*run)
+	a, ok := ctx.Value(attemptKey{}).(*attempt)
 	if !ok {
 		return Running{}, false
 	}
-	return r.running, true
+	task := a.task()
+	return Running{Ref: task.Ref, Function: task.Policy.Name, Attempt: task.Attempt, MaxRetries: task.Policy.MaxRetries}, true
 }
 
 // Grace returns how long a function may go on to clean up once ctx has ended: 5 s, less when the worker is shutting
 // down. A function that takes longer has its outcome written for it, and what it returns is thrown away.
 // context.Cause(ctx) tells why ctx ended.
 func Grace(ctx context.Context) time.Duration {
-	r, ok := ctx.Value(runKey{}).(*run)
+	a, ok := ctx.Value(attemptKey{}).(*attempt)
 	if !ok {
 		return functionGrace
 	}
-	return r.grace(ctx)
+	return a.grace(ctx)
 }
 
 // ReportProgress says how far the running function is: current of total (0 or negative: unknown) and a message, of
 // which 1 KiB is kept. It returns at once; at most 10 reports a second are written, always the last one. Safe for
 // concurrent use. It does nothing when ctx comes from no worker.
 func ReportProgress(ctx context.Context, current, total int64, message string) {
-	if r, ok := ctx.Value(runKey{}).(*run); ok {
-		r.progress.report(refcache.Progress{Current: current, Total: max(0, total), Message: message})
+	if a, ok := ctx.Value(attemptKey{}).(*attempt); ok {
+		a.progress.report(refcache.Progress{Current: current, Total: max(0, total), Message: message})
 	}
 }
 
-type runKey struct{}
+type attemptKey struct{}

@@ -11,15 +11,15 @@ import (
 	"github.com/refq/refq/internal/store"
 )
 
-// mostError is how much of an error's text is kept, in bytes.
-const mostError = 8 << 10
+// maxError is how much of an error's text is kept, in bytes.
+const maxError = 8 << 10
 
 // failure describes a failed attempt and offers a delay for the next one.
-func (w *Worker) failure(task store.Record, got returned) store.Failure {
+func (w *Worker) failure(task store.Record, r result) store.Failure {
 	var permanent *permanentError
-	delay, note := w.delay(task, got.err)
-	return store.Failure{Error: clip(errorText(got.err), mostError), Cause: got.cause,
-		Permanent: errors.As(got.err, &permanent), Delay: delay, Note: note}
+	delay, note := w.delay(task, r.err)
+	return store.Failure{Error: clip(errorText(r.err), maxError), Cause: r.cause,
+		Permanent: errors.As(r.err, &permanent), Delay: delay, Note: note}
 }
 
 // errorText leaves out what a deadline's error adds to the cause.
@@ -27,12 +27,12 @@ func errorText(err error) string {
 	return strings.TrimSuffix(err.Error(), ": "+context.DeadlineExceeded.Error())
 }
 
-// clip shortens a text to at most most bytes of valid UTF-8.
-func clip(text string, most int) string {
+// clip shortens a text to at most limit bytes of valid UTF-8.
+func clip(text string, limit int) string {
 	text = strings.ToValidUTF8(text, "�")
-	if len(text) > most {
+	if len(text) > limit {
 		const mark = "…"
-		text = strings.ToValidUTF8(text[:most-len(mark)], "") + mark
+		text = strings.ToValidUTF8(text[:limit-len(mark)], "") + mark
 	}
 	return text
 }

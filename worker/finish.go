@@ -12,37 +12,36 @@ import (
 )
 
 const (
-	finishFirst = 50 * time.Millisecond
-	finishMost  = 2 * time.Second
+	firstFinishWait = 50 * time.Millisecond
+	maxFinishWait   = 2 * time.Second
 	// refusals is how often a finish that Redis itself refuses is tried: for half a minute, because a failover heals and
 	// a broken key does not.
 	refusals = 20
 )
 
-// finish writes the outcome, for as long as the process lives: while Redis is away the outcome waits here, in its slot.
-// The zero Finished means that the outcome is void, or was given up.
-func (w *Worker) finish(r *run, o store.Outcome) store.Finished {
+// finish sends the outcome of an attempt until Redis has answered, and tells what became of the call.
+func (w *Worker) finish(a *attempt) store.Finished {
 	refused := 0
-	for wait := finishFirst; ; wait = min(2*wait, finishMost) {
-		f, err := w.store.Finish(w.live.base, r.ref, r.token, o)
+	for wait := firstFinishWait; ; wait = min(2*wait, maxFinishWait) {
+		f, err := w.store.Finish(w.running.base, a.ref, a.token, a.outcome)
 		switch {
 		case err == nil && f.Current:
 			return f
 		case err == nil:
 			return store.Finished{}
 		case errors.Is(err, store.ErrDamaged):
-			w.log.Error("outcome given up", r.about("err", err)...)
+			w.log.Error("outcome given up", a.about("err", err)...)
 			return store.Finished{}
 		case isRefusal(err):
 			refused++
 		}
 		if refused >= refusals {
-			w.log.Error("outcome given up: Redis refuses it", r.about("err", err)...)
+			w.log.Error("outcome given up: Redis refuses it", a.about("err", err)...)
 			return store.Finished{}
 		}
 		select {
 		case <-time.After(wait):
-		case <-w.live.base.Done():
+		case <-w.running.base.Done():
 			return store.Finished{}
 		}
 	}

@@ -4,96 +4,86 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/refq/refq/monitor"
-
 	"github.com/refq/refq/internal/counters"
 	"github.com/refq/refq/internal/store"
-	"github.com/refq/refq/internal/tracing"
+	"github.com/refq/refq/monitor"
 	"github.com/refq/refq/refcache"
 )
 
 // Counts returns what this Worker has counted since it was made: of each function how its attempts and calls went. How
 // calls were made is counted by producers.
-func (w *Worker) Counts() []monitor.Counts { return w.tally.Counts() }
+func (w *Worker) Counts() []monitor.Counts { return w.counters.Counts() }
 
 // Repairs returns what this Worker's sweeps have mended since it was made, by queue.
-func (w *Worker) Repairs() []monitor.Repairs { return w.tally.Repairs() }
+func (w *Worker) Repairs() []monitor.Repairs { return w.counters.Repairs() }
 
 // RedisErrors returns how many errors of Redis, or on the way to it, this Worker has met, by what it did: the names of
-// scripts such as claim and finish, ring, look, dequeue, asynq and note_queue.
+// scripts such as claim and finish, enqueue, inspect, dequeue, asynq and note_queue.
 func (w *Worker) RedisErrors() map[string]int64 { return w.store.Faults() }
 
-// observed is an attempt that is counted, traced and logged.
-type observed struct {
-	worker *Worker
-	run    *run
-	claim  store.ClaimAnswer
-	since  time.Time // when the claim was answered
-	cell   *counters.Cell
-	span   tracing.Span
-}
-
-// observe begins to look at an attempt that was claimed; r.ctx gets its span.
-func (w *Worker) observe(r *run, claim store.ClaimAnswer) observed {
-	task := claim.Record
-	r.running = Running{Ref: task.Ref, Function: task.Policy.Name, Attempt: task.Attempt, MaxRetries: task.Policy.MaxRetries}
-	o := observed{worker: w, run: r, claim: claim, since: time.Now(), cell: w.tally.Of(task.Ref.Queue(), task.Policy.Name)}
-	r.ctx, o.span = w.tracer.Attempt(r.ctx, claim.Trace, task.Ref, task.Policy.Name, task.Attempt)
-	r.traceID = o.span.TraceID()
+// observe counts and traces an attempt that was claimed; a.ctx gets its span. The function that it returns counts how the
+// attempt went, ends the span and writes the line of the log.
+func (w *Worker) observe(a *attempt) (ended func()) {
+	task := a.task()
+	function := w.counters.Of(task.Ref.Queue(), task.Policy.Name)
+	ctx, span := w.tracer.Attempt(a.ctx, a.claimed.Trace, task.Ref, task.Policy.Name, task.Attempt)
+	a.ctx, a.traceID = ctx, span.TraceID()
 
 	waited := counters.QueueWait
-	if !claim.Due.IsZero() {
+	if !a.claimed.Due.IsZero() {
 		waited = counters.RetryLateness
 	}
-	o.cell.Observe(waited, task.StartedAt.Sub(claim.Ready()))
-	o.cell.Started()
-	return o
-}
-
-// ended says how the attempt went, and what became of the task.
-func (o observed) ended(end ending, f store.Finished) {
-	if !f.Current {
-		end.event = counters.AttemptCancelled
-	}
-	o.cell.Ended()
-	o.cell.Count(end.event)
-	switch end.event {
-	case counters.AttemptComplete, counters.AttemptError, counters.AttemptPanic, counters.AttemptTimeout:
-		o.cell.Observe(counters.AttemptDuration, end.took)
-	}
-	switch f.Status {
-	case refcache.Retrying:
-		o.cell.Observe(counters.Backoff, f.Delay)
-	case refcache.Complete, refcache.Failed:
-		o.cell.Count(finals[f.Status])
-		if since, known := o.began(); known {
-			o.cell.Observe(counters.CallDuration, o.claim.Record.ReadAt.Sub(since)+time.Since(o.since))
+	function.Observe(waited, task.StartedAt.Sub(a.claimed.Ready()))
+	function.Started()
+	return func() {
+		event := a.event
+		if !a.finished.Current {
+			event = counters.AttemptCancelled
+		}
+		a.count(function, event)
+		span.End(results[event], a.err)
+		if w.log.Enabled(a.ctx, slog.LevelDebug) {
+			w.log.Debug("attempt ended", a.about("outcome", results[event], "took", a.took, "status", a.finished.Status)...)
 		}
 	}
-	result := results[end.event]
-	o.span.End(result, end.err)
-	if log := o.worker.log; log.Enabled(o.run.ctx, slog.LevelDebug) {
-		log.Debug("attempt ended", o.run.about("outcome", result, "took", end.took, "status", f.Status)...)
+}
+
+// count counts how the attempt went, and what became of the call.
+func (a *attempt) count(function *counters.Function, event counters.Event) {
+	function.Ended()
+	function.Count(event)
+	switch event {
+	case counters.AttemptComplete, counters.AttemptError, counters.AttemptPanic, counters.AttemptTimeout:
+		function.Observe(counters.AttemptDuration, a.took)
+	}
+	switch status := a.finished.Status; status {
+	case refcache.Retrying:
+		function.Observe(counters.Backoff, a.finished.Delay)
+	case refcache.Complete, refcache.Failed:
+		function.Count(finals[status])
+		if since, known := a.made(); known {
+			function.Observe(counters.CallDuration, a.task().ReadAt.Sub(since)+time.Since(a.claimedAt))
+		}
 	}
 }
 
-// began is when the call was made. Of a later cycle only its first attempt knows.
-func (o observed) began() (time.Time, bool) {
-	task := o.claim.Record
+// made is when the call was made. Of a later cycle only its first attempt knows.
+func (a *attempt) made() (at time.Time, known bool) {
+	task := a.task()
 	if task.Cycle > 1 {
-		return o.claim.Ready(), task.Attempt == 1
+		return a.claimed.Ready(), task.Attempt == 1
 	}
 	return task.CreatedAt, true
 }
 
-// countLost counts an attempt that was taken from a worker, and what became of its task.
+// countLost counts an attempt that was taken from a worker, and what became of its call.
 func (w *Worker) countLost(task store.Record) {
-	cell := w.tally.Of(task.Ref.Queue(), task.Policy.Name)
-	cell.Count(counters.AttemptLost)
+	function := w.counters.Of(task.Ref.Queue(), task.Policy.Name)
+	function.Count(counters.AttemptLost)
 	if task.Status == refcache.Failed {
-		cell.Count(counters.CallFailed)
+		function.Count(counters.CallFailed)
 	} else {
-		cell.Count(counters.Redelivered)
+		function.Count(counters.Redelivered)
 	}
 }
 
@@ -113,10 +103,10 @@ var results = map[counters.Event]string{
 }
 
 // about are the log's keys of the attempt, and more.
-func (r *run) about(more ...any) []any {
-	keys := []any{"ref_id", r.ref, "func", r.running.Function, "attempt", r.running.Attempt}
-	if r.traceID != "" {
-		keys = append(keys, "trace_id", r.traceID)
+func (a *attempt) about(more ...any) []any {
+	keys := []any{"ref_id", a.ref, "func", a.task().Policy.Name, "attempt", a.task().Attempt}
+	if a.traceID != "" {
+		keys = append(keys, "trace_id", a.traceID)
 	}
 	return append(keys, more...)
 }

@@ -11,7 +11,7 @@ import (
 const (
 	progressEvery   = 100 * time.Millisecond
 	progressTimeout = 2 * time.Second
-	mostMessage     = 1 << 10
+	maxMessage      = 1 << 10
 )
 
 // progress writes the reports of one attempt, at most one each progressEvery. It starts nothing before the first.
@@ -26,7 +26,7 @@ type progress struct {
 }
 
 func (p *progress) report(r refcache.Progress) {
-	r.Message = clip(r.Message, mostMessage)
+	r.Message = clip(r.Message, maxMessage)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.over {
@@ -78,11 +78,11 @@ func (p *progress) flush() {
 }
 
 // writeProgress keeps a report. One that cannot be written is dropped: the next one says more.
-func (w *Worker) writeProgress(r *run, report refcache.Progress) {
-	ctx, cancel := context.WithTimeout(w.live.base, progressTimeout)
+func (a *attempt) writeProgress(report refcache.Progress) {
+	ctx, cancel := context.WithTimeout(a.worker.running.base, progressTimeout)
 	defer cancel()
-	current, err := w.store.Progress(ctx, r.ref, r.token, report)
+	current, err := a.worker.store.Progress(ctx, a.ref, a.token, report)
 	if err == nil && !current {
-		r.cancel(ErrVoid)
+		a.cancel(ErrVoid)
 	}
 }

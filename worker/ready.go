@@ -26,6 +26,15 @@ func (w *Worker) Ready() error {
 	return nil
 }
 
+func (w *Worker) isStopping() bool {
+	select {
+	case <-w.stopping:
+		return true
+	default:
+		return false
+	}
+}
+
 // instant is a time that is written and read concurrently; zero at first.
 type instant struct {
 	mu sync.Mutex

@@ -38,7 +38,7 @@ func (w *Worker) sweepQueue(ctx context.Context, queue string) {
 		}
 		switch {
 		case err == nil || ctx.Err() != nil:
-		case isRefusal(err) && w.complaints.due():
+		case isRefusal(err) && w.logLimiter.due():
 			w.log.Warn("Redis refuses what looks after tasks that were lost", "queue", queue, "err", err)
 		default:
 			w.log.Debug("sweep ended early", "queue", queue, "err", err) // the beat reports outages
@@ -60,8 +60,8 @@ func (w *Worker) sweep(ctx context.Context, queue string) (first store.Swept, er
 		if err := w.takeOver(ctx, queue, found); err != nil {
 			return first, err
 		}
-		rang, err := w.ringSilent(ctx, queue, found.Silent)
-		if err != nil || rang == 0 || !found.More {
+		requeued, err := w.requeueLost(ctx, queue, found.Silent)
+		if err != nil || requeued == 0 || !found.More {
 			return first, err
 		}
 	}
@@ -72,7 +72,7 @@ func (w *Worker) noteQueue(ctx context.Context, queue string) error {
 	if err := w.store.AddQueue(ctx, queue); err != nil {
 		return err
 	}
-	return w.bell.NoteQueue(ctx, queue)
+	return w.queue.NoteQueue(ctx, queue)
 }
 
 // takeOver redelivers what dead workers ran, and forgets those that run nothing.
@@ -86,18 +86,18 @@ func (w *Worker) takeOver(ctx context.Context, queue string, found store.Swept) 
 		if err := w.store.DropWorker(ctx, queue, idle, w.id); err != nil {
 			return err
 		}
-		w.tally.Repaired(queue, 0, 1)
+		w.counters.Repaired(queue, 0, 1)
 	}
 	return nil
 }
 
-// rarely lets something be said at most once a minute: what only a person can mend would fill the log.
-type rarely struct {
+// logLimiter lets something be said at most once a minute: what only a person can mend would fill the log.
+type logLimiter struct {
 	mu   sync.Mutex
 	said time.Time
 }
 
-func (r *rarely) due() bool {
+func (r *logLimiter) due() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := time.Now()
@@ -108,19 +108,19 @@ func (r *rarely) due() bool {
 	return true
 }
 
-// ringSilent rings for those of the tasks that no doorbell is for. A task that cannot be read must not hold up the
+// requeueLost rings for those of the tasks that no doorbell is for. A task that cannot be read must not hold up the
 // others.
-func (w *Worker) ringSilent(ctx context.Context, queue string, tasks []store.Waiting) (rang int, err error) {
-	rang, err = w.bell.RingSilent(ctx, queue, tasks)
-	if rang > 0 {
-		w.tally.Repaired(queue, rang, 0)
-		w.log.Warn("tasks had no doorbell, rang", "queue", queue, "tasks", rang)
+func (w *Worker) requeueLost(ctx context.Context, queue string, tasks []store.Waiting) (requeued int, err error) {
+	requeued, err = w.queue.RequeueLost(ctx, queue, tasks)
+	if requeued > 0 {
+		w.counters.Repaired(queue, requeued, 0)
+		w.log.Warn("tasks had no doorbell, rang", "queue", queue, "tasks", requeued)
 	}
 	if errors.Is(err, refcache.ErrUnreadable) {
-		if w.complaints.due() {
+		if w.logLimiter.due() {
 			w.log.Warn("there are tasks that cannot be looked after, such as this one", "err", err)
 		}
-		return rang, nil
+		return requeued, nil
 	}
-	return rang, err
+	return requeued, err
 }

@@ -102,40 +102,38 @@ func (c Config) check() error {
 
 // Worker runs functions. Create one with New, register functions with Handle, then call Run once.
 type Worker struct {
-	rdb     redis.UniversalClient
-	scripts redis.UniversalClient // the same, for what is a script
-	cfg     Config
-	id      string
-	store   *store.Store
-	bell    *queue.Bell
-	log     *slog.Logger
-	tally   *counters.Tally
-	tracer  tracing.Tracer
+	rdb      redis.UniversalClient
+	cfg      Config
+	id       string
+	store    *store.Store
+	queue    *queue.Client
+	log      *slog.Logger
+	counters *counters.Counters
+	tracer   tracing.Tracer
 
 	handlers map[function]handler // fixed once Run is called
 	queues   map[string]bool
 
 	ran      atomic.Bool
-	slots    chan struct{} // one for each function that really runs
+	slots    queue.Slots   // one for each function that really runs
 	suspect  chan struct{} // taken by the one suspect that runs
-	live     live
-	onTheWay onTheWay
+	running  running
 	stopping chan struct{} // closed when no more attempts are to be started
 	contact  contact
 	beaten   instant // when the last beat was sent that Redis has answered in all queues
 
-	complaints rarely // of what sweeps cannot mend
+	logLimiter logLimiter // of what sweeps cannot mend
 }
 
 // New returns a Worker that uses rdb, which the caller closes after Run has returned.
 func New(rdb redis.UniversalClient, c Config) *Worker {
 	c = c.withDefaults()
-	scripts := script.New(rdb)
-	s := store.New(scripts)
+	rdb = script.New(rdb)
+	s := store.New(rdb)
 	w := &Worker{
-		rdb: rdb, scripts: scripts, cfg: c, id: newID(), store: s, bell: queue.New(scripts, s), tally: counters.New(s), tracer: tracing.New(c.Traces),
+		rdb: rdb, cfg: c, id: newID(), store: s, queue: queue.New(rdb, s), counters: counters.New(s), tracer: tracing.New(c.Traces),
 		handlers: map[function]handler{}, queues: map[string]bool{},
-		slots: make(chan struct{}, max(1, c.Concurrency)), suspect: make(chan struct{}, 1), stopping: make(chan struct{}),
+		slots: queue.NewSlots(max(1, c.Concurrency)), suspect: make(chan struct{}, 1), stopping: make(chan struct{}),
 	}
 	w.log = c.Logger.With("worker", w.id)
 	w.contact.log = w.log
@@ -169,11 +167,11 @@ func (w *Worker) Run(ctx context.Context) error {
 	}
 	base, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
-	w.live.base = base
+	w.running.base = base
 
 	_, timeout := w.cfg.shutdown()
-	listener, err := queue.Listen(w.scripts, queue.Config{Worker: w.id, Queues: w.Queues(), Slots: w.slots,
-		ShutdownTimeout: timeout, Logger: w.log, Take: w.take, Fault: w.store.Fault}, w.answer)
+	listener, err := queue.Listen(w.rdb, queue.Config{Worker: w.id, Queues: w.Queues(), Slots: w.slots,
+		ShutdownTimeout: timeout, Logger: w.log, Dequeue: w.dequeue, CountError: w.store.Fault}, w.answer)
 	if err != nil {
 		return fmt.Errorf("worker: %w", err)
 	}
@@ -193,25 +191,25 @@ func (w *Worker) shutdown(listener *queue.Listener, end func()) error {
 	finish, all := w.cfg.shutdown()
 	deadline := time.NewTimer(all)
 	defer deadline.Stop()
-	interrupt := time.AfterFunc(finish, w.live.interrupt)
+	interrupt := time.AfterFunc(finish, w.running.interrupt)
 	defer interrupt.Stop()
 
-	w.log.Info("worker stopping", "running", w.live.count())
+	w.log.Info("worker stopping", "running", w.running.count())
 	close(w.stopping)
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
 		listener.Stop()
 		listener.Shutdown()
-		<-w.live.drained()
+		<-w.running.drained()
 		end() // before it leaves: a beat would bring it back
-		w.leave(context.WithoutCancel(w.live.base))
-		w.tally.Close()
+		w.leave(context.WithoutCancel(w.running.base))
+		w.counters.Close()
 	}()
 	select {
 	case <-stopped:
 	case <-deadline.C:
-		if left := w.live.count(); left > 0 {
+		if left := w.running.count(); left > 0 {
 			return fmt.Errorf("worker: attempts not handed back within %v: %d; other workers recover them", all, left)
 		}
 	}
@@ -237,8 +235,8 @@ func (w *Worker) Functions() []string {
 // startBackground runs what a worker does beside answering doorbells, until ctx ends.
 func (w *Worker) startBackground(ctx context.Context) *sync.WaitGroup {
 	var wg sync.WaitGroup
-	wg.Go(func() { w.hearCancellations(ctx) })
-	wg.Go(func() { w.beatAll(ctx) })
+	wg.Go(func() { w.receiveCancellations(ctx) })
+	wg.Go(func() { w.heartbeatAll(ctx) })
 	for queue := range w.queues {
 		wg.Go(func() { w.sweepQueue(ctx, queue) })
 	}

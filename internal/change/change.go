@@ -20,9 +20,9 @@ import (
 // Changer changes calls in somebody's name. It is safe for concurrent use, and made anew for each name at no cost.
 type Changer struct {
 	Store    *store.Store
-	Queue    *queue.Bell
-	Counters *counters.Tally // counts the calls that were cancelled
-	By       string          // who the events of calls name
+	Queue    *queue.Client
+	Counters *counters.Counters // counts the calls that were cancelled
+	By       string             // who the events of calls name
 }
 
 // Retry runs a failed call again, spending one of the retries that are left, or in a new cycle if fresh. It does not wait.
@@ -112,7 +112,7 @@ func (c Changer) see(ctx context.Context, ref refcache.Ref) (store.Record, error
 
 // enqueue makes sure that a worker looks at the call.
 func (c Changer) enqueue(ctx context.Context, task store.Record) error {
-	if err := c.Queue.Ring(ctx, task, queue.AtOnce); err != nil {
+	if err := c.Queue.Enqueue(ctx, task, queue.AtOnce); err != nil {
 		return fmt.Errorf("%w: %w", refcache.ErrNotQueued, err)
 	}
 	return nil

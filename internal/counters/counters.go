@@ -19,17 +19,17 @@ import (
 // Other is the function that all are counted as beyond the most functions that are told apart.
 const Other = "other"
 
-// mostFunctions bounds what one process keeps, and so what monitoring has to store of it.
-const mostFunctions = 100
+// maxFunctions bounds what one process keeps, and so what monitoring has to store of it.
+const maxFunctions = 100
 
-// Tally holds the counts of one process. It is safe for concurrent use. Make one with New and Close it.
-type Tally struct {
+// Counters holds the counts of one process. It is safe for concurrent use. Make one with New and Close it.
+type Counters struct {
 	store *store.Store
 
-	cells atomic.Pointer[map[key]*Cell] // replaced, never changed: readers take no lock
-	armed atomic.Bool                   // a flush is due
+	functions atomic.Pointer[map[key]*Function] // replaced, never changed: readers take no lock
+	armed     atomic.Bool                       // a flush is due
 
-	mu      sync.Mutex // guards what follows, and the adding of cells
+	mu      sync.Mutex // guards what follows, and the adding of functions
 	repairs map[string]monitor.Repairs
 	timer   *time.Timer // of the flush that is due
 	closed  bool
@@ -40,47 +40,47 @@ type Tally struct {
 
 type key struct{ queue, function string }
 
-// New returns a Tally that adds its counts to s.
-func New(s *store.Store) *Tally {
-	t := &Tally{store: s, repairs: map[string]monitor.Repairs{}}
-	t.cells.Store(&map[key]*Cell{})
-	return t
+// New returns Counters that adds its counts to s.
+func New(s *store.Store) *Counters {
+	c := &Counters{store: s, repairs: map[string]monitor.Repairs{}}
+	c.functions.Store(&map[key]*Function{})
+	return c
 }
 
 // Of returns where to count calls of a function in a queue.
-func (t *Tally) Of(queue, function string) *Cell {
+func (c *Counters) Of(queue, function string) *Function {
 	k := key{queue, function}
-	if c := (*t.cells.Load())[k]; c != nil {
-		return c
+	if f := (*c.functions.Load())[k]; f != nil {
+		return f
 	}
-	return t.add(k)
+	return c.add(k)
 }
 
-func (t *Tally) add(k key) *Cell {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	cells := *t.cells.Load()
-	if len(cells) >= mostFunctions && cells[k] == nil {
+func (c *Counters) add(k key) *Function {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	functions := *c.functions.Load()
+	if len(functions) >= maxFunctions && functions[k] == nil {
 		k.function = Other
-		if len(cells) >= 2*mostFunctions && cells[k] == nil {
+		if len(functions) >= 2*maxFunctions && functions[k] == nil {
 			k.queue = Other // as many queues as functions: whoever has them does not look at each
 		}
 	}
-	if c := cells[k]; c != nil {
-		return c
+	if f := functions[k]; f != nil {
+		return f
 	}
-	cells = maps.Clone(cells)
-	cells[k] = &Cell{key: k, tally: t}
-	t.cells.Store(&cells)
-	return cells[k]
+	functions = maps.Clone(functions)
+	functions[k] = &Function{key: k, counters: c}
+	c.functions.Store(&functions)
+	return functions[k]
 }
 
 // Counts returns everything that was counted, by queue and function.
-func (t *Tally) Counts() []monitor.Counts {
-	cells := *t.cells.Load()
-	counts := make([]monitor.Counts, 0, len(cells))
-	for _, c := range cells {
-		counts = append(counts, c.counts())
+func (c *Counters) Counts() []monitor.Counts {
+	functions := *c.functions.Load()
+	counts := make([]monitor.Counts, 0, len(functions))
+	for _, f := range functions {
+		counts = append(counts, f.counts())
 	}
 	slices.SortFunc(counts, func(a, b monitor.Counts) int {
 		if by := strings.Compare(a.Queue, b.Queue); by != 0 {
@@ -92,18 +92,18 @@ func (t *Tally) Counts() []monitor.Counts {
 }
 
 // Repaired counts what a sweep has mended in a queue.
-func (t *Tally) Repaired(queue string, doorbells, workers int) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	r := t.repairs[queue]
-	t.repairs[queue] = monitor.Repairs{Queue: queue, Doorbells: r.Doorbells + int64(doorbells), Workers: r.Workers + int64(workers)}
+func (c *Counters) Repaired(queue string, doorbells, workers int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r := c.repairs[queue]
+	c.repairs[queue] = monitor.Repairs{Queue: queue, Doorbells: r.Doorbells + int64(doorbells), Workers: r.Workers + int64(workers)}
 }
 
 // Repairs returns what sweeps have mended, by queue.
-func (t *Tally) Repairs() []monitor.Repairs {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return slices.SortedFunc(maps.Values(t.repairs), func(a, b monitor.Repairs) int { return strings.Compare(a.Queue, b.Queue) })
+func (c *Counters) Repairs() []monitor.Repairs {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.SortedFunc(maps.Values(c.repairs), func(a, b monitor.Repairs) int { return strings.Compare(a.Queue, b.Queue) })
 }
 
 const (
@@ -115,79 +115,79 @@ const (
 )
 
 // due sees to it that what was counted is flushed. Nothing is flushed, and no timer runs, where nothing is counted.
-func (t *Tally) due() {
-	if !t.armed.Load() && t.armed.CompareAndSwap(false, true) {
-		t.arm(flushEvery)
+func (c *Counters) due() {
+	if !c.armed.Load() && c.armed.CompareAndSwap(false, true) {
+		c.arm(flushEvery)
 	}
 }
 
-func (t *Tally) arm(after time.Duration) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.closed {
+func (c *Counters) arm(after time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
 		return
 	}
-	t.flushes.Add(1)
-	t.timer = time.AfterFunc(after, func() {
-		defer t.flushes.Done()
-		t.armed.Store(false) // before the counts are read: what comes later is for the next flush
-		if t.flush() != nil && t.armed.CompareAndSwap(false, true) {
-			t.arm(flushAgain)
+	c.flushes.Add(1)
+	c.timer = time.AfterFunc(after, func() {
+		defer c.flushes.Done()
+		c.armed.Store(false) // before the counts are read: what comes later is for the next flush
+		if c.flush() != nil && c.armed.CompareAndSwap(false, true) {
+			c.arm(flushAgain)
 		}
 	})
 }
 
 // Close flushes what was counted, within a second; nothing is flushed after that. Counting goes on.
-func (t *Tally) Close() {
-	t.mu.Lock()
-	first := !t.closed
-	t.closed = true
-	if t.timer != nil && t.timer.Stop() {
-		t.flushes.Done()
+func (c *Counters) Close() {
+	c.mu.Lock()
+	first := !c.closed
+	c.closed = true
+	if c.timer != nil && c.timer.Stop() {
+		c.flushes.Done()
 	}
-	t.mu.Unlock()
-	t.flushes.Wait()
+	c.mu.Unlock()
+	c.flushes.Wait()
 	if first {
-		_ = t.flush() // approximate, never authoritative: nobody waits for it, and nothing follows from it
+		_ = c.flush() // approximate, never authoritative: nobody waits for it, and nothing follows from it
 	}
 }
 
 // flush adds what is new to the minute that runs. What failed is new again at the next flush.
-func (t *Tally) flush() error {
-	t.flushing.Lock()
-	defer t.flushing.Unlock()
+func (c *Counters) flush() error {
+	c.flushing.Lock()
+	defer c.flushing.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), flushTimeout) // it is nobody's call
 	defer cancel()
-	byQueue := map[string][]*Cell{}
-	for k, c := range *t.cells.Load() {
-		byQueue[k.queue] = append(byQueue[k.queue], c)
+	byQueue := map[string][]*Function{}
+	for k, f := range *c.functions.Load() {
+		byQueue[k.queue] = append(byQueue[k.queue], f)
 	}
 	var failed error
-	for queue, cells := range byQueue {
-		if err := t.flushQueue(ctx, queue, cells); err != nil {
+	for queue, functions := range byQueue {
+		if err := c.flushQueue(ctx, queue, functions); err != nil {
 			failed = err
 		}
 	}
 	return failed
 }
 
-func (t *Tally) flushQueue(ctx context.Context, queue string, cells []*Cell) error {
+func (c *Counters) flushQueue(ctx context.Context, queue string, functions []*Function) error {
 	var fresh []monitor.FunctionStats
-	now := make([]monitor.FunctionStats, len(cells))
-	for i, c := range cells {
-		now[i] = c.stats()
-		if d := minus(now[i], c.flushed); d.CallCounts != (monitor.CallCounts{}) || d.Durations.Count() > 0 {
+	now := make([]monitor.FunctionStats, len(functions))
+	for i, f := range functions {
+		now[i] = f.stats()
+		if d := minus(now[i], f.flushed); d.CallCounts != (monitor.CallCounts{}) || d.Durations.Count() > 0 {
 			fresh = append(fresh, d)
 		}
 	}
 	if len(fresh) == 0 {
 		return nil
 	}
-	if err := t.store.CountMinute(ctx, queue, fresh); err != nil {
+	if err := c.store.CountMinute(ctx, queue, fresh); err != nil {
 		return err
 	}
-	for i, c := range cells {
-		c.flushed = now[i]
+	for i, f := range functions {
+		f.flushed = now[i]
 	}
 	return nil
 }

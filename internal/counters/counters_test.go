@@ -17,10 +17,10 @@ import (
 	"github.com/refq/refq/internal/store"
 )
 
-// world is a Tally and the Redis that it adds to, on the clock of a bubble.
+// world is a Counters and the Redis that it adds to, on the clock of a bubble.
 type world struct {
 	*testing.T
-	*counters.Tally
+	*counters.Counters
 	store  *store.Store
 	server *memredis.Server
 	sent   atomic.Int64 // commands that ran a script
@@ -38,7 +38,7 @@ func inWorld(t *testing.T, test func(w *world)) {
 		rdb := server.Client()
 		t.Cleanup(func() { require.NoError(t, rdb.Close()) })
 		w := &world{T: t, server: server, store: store.New(rdb)}
-		w.Tally = counters.New(w.store)
+		w.Counters = counters.New(w.store)
 		t.Cleanup(w.Close)
 		server.SetFaults(func(cmd []string) memredis.Fault {
 			if cmd[0] == "EVALSHA" {

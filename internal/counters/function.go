@@ -40,14 +40,14 @@ const (
 	spans
 )
 
-// Cell counts for one function in one queue. It is safe for concurrent use.
-type Cell struct {
-	key     key
-	tally   *Tally
-	events  [events]atomic.Int64
-	running atomic.Int64
-	spans   [spans]histogram
-	flushed monitor.FunctionStats // guarded by tally.flushing
+// Function counts for one function in one queue. It is safe for concurrent use.
+type Function struct {
+	key      key
+	counters *Counters
+	events   [events]atomic.Int64
+	running  atomic.Int64
+	spans    [spans]histogram
+	flushed  monitor.FunctionStats // guarded by counters.flushing
 }
 
 type histogram struct {
@@ -56,45 +56,45 @@ type histogram struct {
 }
 
 // Count counts an event.
-func (c *Cell) Count(e Event) {
-	c.events[e].Add(1)
-	c.tally.due()
+func (f *Function) Count(e Event) {
+	f.events[e].Add(1)
+	f.counters.due()
 }
 
 // Observe counts a duration; a negative one, which clocks that are set make, as 0.
-func (c *Cell) Observe(s Span, d time.Duration) {
+func (f *Function) Observe(s Span, d time.Duration) {
 	d = max(0, d)
-	c.spans[s].buckets[monitor.HistogramBucket(d)].Add(1)
-	c.spans[s].sum.Add(int64(d))
+	f.spans[s].buckets[monitor.HistogramBucket(d)].Add(1)
+	f.spans[s].sum.Add(int64(d))
 }
 
 // Started counts an attempt as running until Ended is called.
-func (c *Cell) Started() { c.running.Add(1) }
+func (f *Function) Started() { f.running.Add(1) }
 
 // Ended follows on Started.
-func (c *Cell) Ended() { c.running.Add(-1) }
+func (f *Function) Ended() { f.running.Add(-1) }
 
-func (c *Cell) counts() monitor.Counts {
-	n := func(e Event) int64 { return c.events[e].Load() }
+func (f *Function) counts() monitor.Counts {
+	n := func(e Event) int64 { return f.events[e].Load() }
 	return monitor.Counts{
-		Queue: c.key.queue, Func: c.key.function, CallCounts: c.calls(),
+		Queue: f.key.queue, Func: f.key.function, CallCounts: f.calls(),
 		Attempts: monitor.AttemptCounts{Complete: n(AttemptComplete), Error: n(AttemptError), Panic: n(AttemptPanic),
 			Timeout: n(AttemptTimeout), Lost: n(AttemptLost), Cancelled: n(AttemptCancelled), HandedBack: n(AttemptHandedBack)},
-		Redelivered: n(Redelivered), InFlight: c.running.Load(),
-		AttemptDurations: c.spans[AttemptDuration].read(), CallDurations: c.spans[CallDuration].read(),
-		QueueWaits: c.spans[QueueWait].read(), Backoffs: c.spans[Backoff].read(), RetryLateness: c.spans[RetryLateness].read(),
+		Redelivered: n(Redelivered), InFlight: f.running.Load(),
+		AttemptDurations: f.spans[AttemptDuration].read(), CallDurations: f.spans[CallDuration].read(),
+		QueueWaits: f.spans[QueueWait].read(), Backoffs: f.spans[Backoff].read(), RetryLateness: f.spans[RetryLateness].read(),
 	}
 }
 
 // stats is what goes to Redis.
-func (c *Cell) stats() monitor.FunctionStats {
-	durations := c.spans[AttemptDuration].read()
+func (f *Function) stats() monitor.FunctionStats {
+	durations := f.spans[AttemptDuration].read()
 	durations.Sum = 0
-	return monitor.FunctionStats{Queue: c.key.queue, Func: c.key.function, CallCounts: c.calls(), Durations: durations}
+	return monitor.FunctionStats{Queue: f.key.queue, Func: f.key.function, CallCounts: f.calls(), Durations: durations}
 }
 
-func (c *Cell) calls() monitor.CallCounts {
-	n := func(e Event) int64 { return c.events[e].Load() }
+func (f *Function) calls() monitor.CallCounts {
+	n := func(e Event) int64 { return f.events[e].Load() }
 	return monitor.CallCounts{New: n(CallNew), Joined: n(CallJoined), Hits: n(CallHit),
 		Complete: n(CallComplete), Failed: n(CallFailed), Cancelled: n(CallCancelled)}
 }

@@ -1,4 +1,4 @@
--- take takes a doorbell out of asynq's list by asynq's own script.
+-- dequeue takes a doorbell out of asynq's list by asynq's own script.
 -- KEYS and ARGV as that has them.
 -- Returns false when there is none, else {asynq's message, the ref_id in it}; false for that when it is not where it should be.
 -- A message is a protobuf: of each field its number and kind in a byte, its length in another if it is below 128, and its text.

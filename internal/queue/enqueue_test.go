@@ -18,7 +18,7 @@ import (
 func TestDoorbellTellsAsynqWhatItsToolsShow(t *testing.T) {
 	inBubble(t, func(h *house) {
 		r := h.submit(7)
-		h.ring(r, queue.AtOnce)
+		h.enqueue(r, queue.AtOnce)
 		d := h.doorbell(r, 1)
 		require.Equal(h, string(r.Ref), d.ID)
 		require.Equal(h, "thumb/small", d.Type)
@@ -43,7 +43,7 @@ func TestRingRingsAnewWhereTheDoorbellIsSilent(t *testing.T) {
 					end := s.drive(h, r)
 					defer end()
 					h.holds(r, s.state)
-					h.ring(h.read(r.Ref), patience)
+					h.enqueue(h.read(r.Ref), patience)
 					switch {
 					case newBell[name]:
 						h.holds(r, s.state, asynq.TaskStatePending)
@@ -70,7 +70,7 @@ func (h *house) rangFor(r store.Record) bool {
 	if !r.UpdatedAt.IsZero() {
 		ready = r.UpdatedAt
 	}
-	rang, err := h.bell.RingSilent(h.Context(), name, []store.Waiting{{Ref: r.Ref, Delivery: r.Delivery, Ready: ready}})
+	rang, err := h.bell.RequeueLost(h.Context(), name, []store.Waiting{{Ref: r.Ref, Delivery: r.Delivery, Ready: ready}})
 	require.NoError(h, err)
 	return rang == 1
 }
@@ -96,7 +96,7 @@ func TestTasksThatNeedNoWorkerAreNotRungFor(t *testing.T) {
 		for _, status := range []refcache.Status{refcache.Processing, refcache.Complete, refcache.Failed, refcache.Cancelled} {
 			r := h.submit(3)
 			r.Status = status
-			h.ring(r, queue.AtOnce)
+			h.enqueue(r, queue.AtOnce)
 			_, err := h.asynq.GetTaskInfo(name, string(r.Ref))
 			require.ErrorIs(h, err, asynq.ErrQueueNotFound, status)
 		}
@@ -109,7 +109,7 @@ func TestManyWhoRingMakeOneDoorbell(t *testing.T) {
 		var ringers sync.WaitGroup
 		for range 20 {
 			ringers.Go(func() {
-				if err := h.bell.Ring(h.Context(), r, queue.AtOnce); err != nil {
+				if err := h.bell.Enqueue(h.Context(), r, queue.AtOnce); err != nil {
 					h.Error(err)
 				}
 			})
@@ -126,7 +126,7 @@ func TestManyWhoRingForASilentDoorbellMakeOneNewOne(t *testing.T) {
 		var ringers sync.WaitGroup
 		for range 20 {
 			ringers.Go(func() {
-				if err := h.bell.Ring(h.Context(), r, queue.AtOnce); err != nil {
+				if err := h.bell.Enqueue(h.Context(), r, queue.AtOnce); err != nil {
 					h.Error(err)
 				}
 			})
@@ -146,14 +146,14 @@ func TestRingFollowsWhatTheTaskHasBecome(t *testing.T) {
 			_, err := h.store.Renumber(h.Context(), old.Ref, delivery)
 			require.NoError(h, err)
 		}
-		h.ring(old, queue.Patient)
+		h.enqueue(old, queue.Patient)
 		h.holds(old, asynq.TaskStateArchived, 0, asynq.TaskStatePending)
 
 		claimed := h.submit(3)
 		states["archived"].drive(h, claimed)
 		_, err := h.store.Claim(h.Context(), claimed.Ref, "t1", "w1")
 		require.NoError(h, err)
-		h.ring(claimed, queue.Patient)
+		h.enqueue(claimed, queue.Patient)
 		h.holds(claimed, asynq.TaskStateArchived)
 		require.Equal(h, 1, h.read(claimed.Ref).Delivery)
 
@@ -163,7 +163,7 @@ func TestRingFollowsWhatTheTaskHasBecome(t *testing.T) {
 		require.NoError(h, err)
 		_, err = h.store.Delete(h.Context(), gone)
 		require.NoError(h, err)
-		h.ring(gone, queue.Patient)
+		h.enqueue(gone, queue.Patient)
 		h.holds(gone, asynq.TaskStateArchived)
 	})
 }
@@ -173,7 +173,7 @@ func TestRingFollowsWhatTheTaskHasBecome(t *testing.T) {
 func TestRingTriesAgainWhenTheDoorbellIsGoneMeanwhile(t *testing.T) {
 	inBubble(t, func(h *house) {
 		r := h.submit(3)
-		h.ring(r, queue.Patient)
+		h.enqueue(r, queue.Patient)
 		other := h.server.Client()
 		defer other.Close()
 		once := sync.OnceFunc(func() {
@@ -186,7 +186,7 @@ func TestRingTriesAgainWhenTheDoorbellIsGoneMeanwhile(t *testing.T) {
 			}
 			return memredis.Pass
 		})
-		h.ring(r, queue.Patient)
+		h.enqueue(r, queue.Patient)
 		h.holds(r, asynq.TaskStatePending)
 		require.Equal(h, 1, h.read(r.Ref).Delivery)
 	})
@@ -196,16 +196,16 @@ func TestRingSaysWhatItCouldNotDo(t *testing.T) {
 	inBubble(t, func(h *house) {
 		r := h.submit(3)
 		h.server.SetFaults(func([]string) memredis.Fault { return "OOM no memory" })
-		err := h.bell.Ring(h.Context(), r, queue.AtOnce)
-		require.ErrorContains(h, err, "ring for "+string(r.Ref))
+		err := h.bell.Enqueue(h.Context(), r, queue.AtOnce)
+		require.ErrorContains(h, err, "enqueue a doorbell for "+string(r.Ref))
 		require.ErrorContains(h, err, "OOM no memory")
-		_, err = h.bell.RingSilent(h.Context(), name, []store.Waiting{{Ref: r.Ref, Delivery: 1}})
-		require.ErrorContains(h, err, "look for the doorbells of queue "+name)
+		_, err = h.bell.RequeueLost(h.Context(), name, []store.Waiting{{Ref: r.Ref, Delivery: 1}})
+		require.ErrorContains(h, err, "inspect the doorbells of queue "+name)
 
 		h.server.SetFaults(nil)
 		ctx, cancel := context.WithCancel(h.Context())
 		cancel()
-		require.ErrorIs(h, h.bell.Ring(ctx, r, queue.AtOnce), context.Canceled)
+		require.ErrorIs(h, h.bell.Enqueue(ctx, r, queue.AtOnce), context.Canceled)
 	})
 }
 
@@ -219,7 +219,7 @@ func TestWhoHasJustChangedTheTaskDoesNotWaitForAnActiveDoorbell(t *testing.T) {
 		require.NoError(h, err)
 		_, err = h.store.Finish(h.Context(), r.Ref, "t1", store.Errored(store.Failure{Delay: time.Minute}))
 		require.NoError(h, err)
-		h.ring(h.read(r.Ref), queue.AtOnce) // it is due only in a minute
+		h.enqueue(h.read(r.Ref), queue.AtOnce) // it is due only in a minute
 		require.Equal(h, 2, h.read(r.Ref).Delivery)
 		require.NotNil(h, h.doorbell(r, 2))
 	})
@@ -229,7 +229,7 @@ func TestWhoHasJustChangedTheTaskDoesNotWaitForAnActiveDoorbell(t *testing.T) {
 func TestUncountedAnswerToATaskWithoutRetriesRingsAgain(t *testing.T) {
 	inBubble(t, func(h *house) {
 		r := h.submit(0)
-		h.ring(r, queue.AtOnce)
+		h.enqueue(r, queue.AtOnce)
 		h.answered(queue.Again(5*time.Second, "handed back", false))
 		h.holds(r, asynq.TaskStateRetry)
 	})
@@ -240,13 +240,13 @@ func TestUncountedAnswerToATaskWithoutRetriesRingsAgain(t *testing.T) {
 func TestDoorbellOfADeletedTaskDoesNotHoldUpItsSuccessor(t *testing.T) {
 	inBubble(t, func(h *house) {
 		r := h.submit(3)
-		h.ring(r, queue.AtOnce)
+		h.enqueue(r, queue.AtOnce)
 		h.answered(queue.Again(time.Hour, "retry", true))
 		require.NoError(h, h.rdb.Del(h.Context(), "refq:{"+r.Ref.Queue()+"}:t:"+r.Ref.Hash()).Err())
 
 		again := h.submitAs(r.Ref, 3)
 		require.Equal(h, 1, again.Delivery)
-		h.ring(again, queue.AtOnce)
+		h.enqueue(again, queue.AtOnce)
 		h.holds(r, asynq.TaskStateRetry, asynq.TaskStatePending)
 	})
 }

@@ -17,9 +17,9 @@ import (
 	"github.com/refq/refq/refcache"
 )
 
-func (h *house) ringMany(tasks []store.Record, patience time.Duration) {
+func (h *house) enqueueMany(tasks []store.Record, patience time.Duration) {
 	h.Helper()
-	for _, err := range h.bell.RingMany(h.Context(), tasks, patience) {
+	for _, err := range h.bell.EnqueueMany(h.Context(), tasks, patience) {
 		require.NoError(h, err)
 	}
 }
@@ -28,10 +28,10 @@ func (h *house) ringMany(tasks []store.Record, patience time.Duration) {
 func TestManyDoorbellsAreWhatAsynqMakesOfOne(t *testing.T) {
 	inBubble(t, func(h *house) {
 		one, other := h.submit(7), h.submit(7)
-		h.ring(one, queue.AtOnce)
+		h.enqueue(one, queue.AtOnce)
 		want, queues := h.doorbell(one, 1), h.rdb.SMembers(h.Context(), "asynq:queues").Val()
 		require.NoError(h, h.rdb.Del(h.Context(), "asynq:queues").Err())
-		h.ringMany([]store.Record{other}, queue.AtOnce)
+		h.enqueueMany([]store.Record{other}, queue.AtOnce)
 		got := h.doorbell(other, 1)
 		require.Equal(h, string(other.Ref), got.ID)
 		require.Equal(h, string(other.Ref), string(got.Payload))
@@ -60,7 +60,7 @@ func TestManyAreRungForWhereOneWouldBe(t *testing.T) {
 					end := s.drive(h, r)
 					defer end()
 					now := h.read(r.Ref)
-					h.ringMany([]store.Record{now, now}, patience) // the same call twice
+					h.enqueueMany([]store.Record{now, now}, patience) // the same call twice
 					switch {
 					case newBell[name]:
 						h.holds(r, s.state, asynq.TaskStatePending)
@@ -84,12 +84,12 @@ func TestManyAreRungForInOneRoundTrip(t *testing.T) {
 			tasks = append(tasks, h.submit(3))
 		}
 		for range 2 {
-			h.ringMany(tasks[:1], queue.AtOnce) // the scripts are known from here on
-			time.Sleep(time.Second)             // and the chime sent
+			h.enqueueMany(tasks[:1], queue.AtOnce) // the scripts are known from here on
+			time.Sleep(time.Second)                // and the chime sent
 		}
 		pipes := &pipelines{}
 		h.rdb.AddHook(pipes)
-		h.ringMany(tasks, queue.AtOnce)
+		h.enqueueMany(tasks, queue.AtOnce)
 		require.EqualValues(h, 1, pipes.n.Load())
 		require.EqualValues(h, 100, pipes.commands.Load())
 		require.EqualValues(h, 2, pipes.single.Load(), "a look for the doorbell that was there, and a chime for the others")
@@ -110,11 +110,11 @@ func TestOneThatCannotBeRungForKeepsNoOtherFromIt(t *testing.T) {
 			}
 			return memredis.Pass
 		})
-		errs := h.bell.RingMany(h.Context(), tasks, queue.AtOnce)
+		errs := h.bell.EnqueueMany(h.Context(), tasks, queue.AtOnce)
 		h.server.SetFaults(nil)
 		require.Len(h, errs, 4)
 		require.NoError(h, errs[0])
-		require.ErrorContains(h, errs[1], "ring for "+string(tasks[1].Ref)+": OOM")
+		require.ErrorContains(h, errs[1], "enqueue a doorbell for "+string(tasks[1].Ref)+": OOM")
 		require.NoError(h, errs[2])
 		require.NoError(h, errs[3], "nothing is owed")
 		h.holds(tasks[0], asynq.TaskStatePending)

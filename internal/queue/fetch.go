@@ -2,97 +2,85 @@ package queue
 
 import (
 	"context"
-	_ "embed"
 	"errors"
 	"log/slog"
 	"math/rand/v2"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/refq/refq/internal/script"
-
 	"github.com/refq/refq/internal/store"
+	"github.com/refq/refq/refcache"
 )
 
+// fetcher dequeues doorbells ahead of asynq's own dequeue, which is serial and polls. asynq's server still asks, by its own
+// script; it gets an answer when there is one. So a doorbell is dequeued the moment it is enqueued, several at a time when there
+// are many, and never more than there are free slots.
+//
+// Its goroutines are run, which ends with stop, and up to maxFetchers that run starts (fetchAll). asynq's one goroutine that
+// dequeues calls answer; the goroutine that receives wake-ups calls woken.
+type fetcher struct {
+	// Fixed at creation.
+	rdb        redis.UniversalClient
+	queue      string
+	worker     string // its id
+	dequeueBy  func(ctx context.Context, queue string, by script.Piggyback) (Dequeued, error)
+	slots      Slots
+	inbound    *inbound
+	lessons    *lessons // asynq's server adds to them
+	log        *slog.Logger
+	countError func(operation string, err error)
+
+	// Channels, each named with who sends to it or closes it.
+	asked   chan struct{}   // closed by asynq's goroutine when it has asked for the first time
+	found   chan *redis.Cmd // the fetchers send doorbells and errors; asynq's goroutine receives them
+	wake    chan struct{}   // who receives wake-ups sends; the last fetcher that is left receives
+	stop    chan struct{}   // closed by Listener.Stop: dequeue no more
+	fetched chan struct{}   // closed by run: nothing more will be found
+	given   chan struct{}   // closed by Listener.Shutdown: nobody takes what is found
+
+	// tickets are the right to dequeue. Each fetcher holds one meanwhile, and passes it on.
+	free chan struct{} // those that nobody holds
+
+	mu      sync.Mutex // guards what the fetchers share
+	tickets int        // how many there are, free or held
+	streak  int        // doorbells found since the list was last empty
+}
+
 const (
-	// mostFetchers is how many dequeues of a queue are under way at once, at most: over a network each takes a round trip.
-	mostFetchers = 64
-	// foundEach is how many doorbells must be found one after the other, for each who looks, before one more does.
+	// maxFetchers is how many dequeues of a queue may be under way at once: over a network each takes a round trip.
+	maxFetchers = 64
+	// foundEach is how many doorbells must be found one after the other, for each ticket, before there is one more.
 	foundEach = 4
-	// holdMost is how long an idle worker waits for a chime before it looks by itself, and holdLeast the least.
-	holdMost  = 3 * time.Second
-	holdLeast = 2 * time.Second
-	// askMost is how long asynq waits for an answer, at most: it counts the lease of what it gets from when it asked.
-	askMost = 5 * time.Second
-	// askedWithin is long for asynq to ask for the first time: it does so when it starts.
+	// minIdle and maxIdle are the bounds of an idle worker's wait for a wake-up. After that it looks by itself.
+	minIdle = 2 * time.Second
+	maxIdle = 3 * time.Second
+	// maxAnswer is how long asynq waits for an answer: it counts the lease of what it gets from when it asked.
+	maxAnswer = 5 * time.Second
+	// askedWithin is a long time for asynq to ask for the first time: it does so when it starts.
 	askedWithin = 10 * time.Second
 	// fetchAgain is the wait after a dequeue that failed: Redis is away.
 	fetchAgain = 200 * time.Millisecond
-	// leaveMost is how long a Redis that does not answer holds up the end of fetching, or little more.
-	leaveMost = time.Second
+	// leaveTimeout is how long a Redis that does not answer holds up the end of fetching.
+	leaveTimeout = time.Second
 )
-
-// fetcher takes doorbells out of asynq's list ahead of asynq's own dequeue, which is serial and polls. asynq's server
-// still asks, by its own script; it gets the answer when there is one. So a doorbell is taken the moment it is put in,
-// several at a time when there are many, and never more than there are free slots.
-type fetcher struct {
-	rdb   redis.UniversalClient
-	queue string
-	id    string // of the worker
-	take  func(ctx context.Context, queue string, by script.Piggyback) *redis.Cmd
-	slots chan struct{}
-	log   *slog.Logger
-	fault func(operation string, err error)
-
-	asked    chan struct{} // closed when asynq has asked for the first time
-	question question      // what asynq asks, once asked is closed
-
-	held    held            // slots of doorbells that were handed to asynq and are not answered yet
-	found   chan *redis.Cmd // answers with a doorbell, or with an error
-	wake    chan struct{}
-	stop    chan struct{} // closed: fetch no more
-	fetched chan struct{} // closed: nothing more will be found
-	given   chan struct{} // closed: nobody takes what is found
-
-	mu      sync.Mutex
-	tickets int           // how many may fetch at once
-	free    chan struct{} // tickets that nobody holds
-	streak  int           // doorbells found since the list was last empty
-}
-
-//go:embed dequeue.lua
-var takeText string
-
-// question is asynq's dequeue script, as it was asked last.
-type question struct {
-	script *redis.Script
-	taking string // the text of one that also tells which task the doorbell is about
-	keys   []string
-	lease  int64 // when the lease would end, in Unix seconds
-	at     time.Time
-	rest   []any
-}
-
-func newQuestion(text string, keys []string, args []any) question {
-	return question{redis.NewScript(text), strings.Replace(takeText, "DEQUEUE", text, 1), keys, args[0].(int64), time.Now(), args[1:]}
-}
 
 func newFetcher(rdb redis.UniversalClient, queue string, c Config) *fetcher {
 	return &fetcher{
-		rdb: script.New(rdb), queue: queue, id: c.Worker, take: c.Take, slots: c.Slots, log: c.Logger, asked: make(chan struct{}), found: make(chan *redis.Cmd),
-		wake: make(chan struct{}, 1), stop: make(chan struct{}), fetched: make(chan struct{}), given: make(chan struct{}),
-		free: make(chan struct{}, mostFetchers), fault: faultOr(c.Fault),
+		rdb: rdb, queue: queue, worker: c.Worker, dequeueBy: c.Dequeue, slots: c.Slots, inbound: newInbound(),
+		lessons: newLessons(queue, c.Logger), log: c.Logger, countError: countErrorOr(c.CountError),
+		asked: make(chan struct{}), found: make(chan *redis.Cmd), wake: make(chan struct{}, 1), stop: make(chan struct{}),
+		fetched: make(chan struct{}), given: make(chan struct{}), free: make(chan struct{}, maxFetchers),
 	}
 }
 
-func faultOr(told func(string, error)) func(string, error) {
-	if told == nil {
+func countErrorOr(count func(string, error)) func(string, error) {
+	if count == nil {
 		return func(string, error) {}
 	}
-	return told
+	return count
 }
 
 // run fetches until stop is closed.
@@ -104,25 +92,25 @@ func (f *fetcher) run(ctx context.Context) {
 	f.tickets = 1
 	f.free <- struct{}{}
 	var all sync.WaitGroup
-	for range min(mostFetchers, cap(f.slots)) {
+	for range min(maxFetchers, cap(f.slots)) {
 		all.Go(func() { f.fetchAll(ctx) })
 	}
 	all.Wait()
 	f.leave(ctx)
 }
 
-// leave is told to nobody but Redis, if that answers: else it is found out when a chime is not heard. One that came in the
-// last moment is passed on.
+// leave takes the worker from those that are woken. Nobody else needs to be told; if Redis does not answer, a wake-up that is not
+// received tells. One that came in the last moment is passed on.
 func (f *fetcher) leave(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, leaveMost)
+	ctx, cancel := context.WithTimeout(ctx, leaveTimeout)
 	defer cancel()
-	if f.rdb.SRem(ctx, store.IdleKey(f.queue), f.id).Err() == nil {
-		_ = chime(ctx, f.rdb, f.queue, 1) // idle workers look by themselves, too
+	if f.rdb.SRem(ctx, store.IdleKey(f.queue), f.worker).Err() == nil {
+		_ = wake(ctx, f.rdb, f.queue, 1) // idle workers look by themselves, too
 	}
 }
 
-// isAsked waits for asynq's first question; false when fetching is over before. An asynq that asks in another way is not
-// held back: it polls.
+// isAsked waits for asynq's first question. It returns false when fetching is over before. An asynq that asks in another way is
+// not held back: it polls.
 func (f *fetcher) isAsked() bool {
 	late := time.NewTimer(askedWithin)
 	defer late.Stop()
@@ -133,8 +121,18 @@ func (f *fetcher) isAsked() bool {
 		case <-f.stop:
 			return false
 		case <-late.C:
-			f.log.Warn("asynq does not ask for doorbells in the way that is known: it polls, which is slower", "queue", f.queue, "every", pollEvery)
+			f.lessons.warn("does not ask for doorbells in the way that is known: it polls, which is slower")
 		}
+	}
+}
+
+// hasAsked reports whether asynq has asked in the way that is known: then every doorbell comes by this fetcher.
+func (f *fetcher) hasAsked() bool {
+	select {
+	case <-f.asked:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -145,29 +143,27 @@ func (f *fetcher) fetchAll(ctx context.Context) {
 		case <-f.stop:
 			return
 		}
-		select {
-		case f.slots <- struct{}{}:
-		case <-f.stop:
+		slot := f.slots.acquire(f.stop)
+		if slot == nil {
 			return
 		}
 		if f.hasStopped() { // a choice among several may have fallen on the others
-			<-f.slots
+			slot.Release()
 			return
 		}
-		cmd := f.dequeue(ctx)
-		switch err := cmd.Err(); {
-		case err == nil:
-			f.hasFound()
-			f.give(cmd)
-		case errors.Is(err, redis.Nil):
-			<-f.slots
-			f.hasFoundNothing(ctx)
-		default:
-			<-f.slots
-			f.fault("dequeue", err)
-			f.give(cmd) // asynq logs it
+		switch message, err := f.dequeue(ctx, slot); {
+		case err != nil:
+			slot.Release()
+			f.countError("dequeue", err)
+			f.give(redis.NewCmdResult(nil, err)) // asynq logs it
 			f.pause(fetchAgain)
 			f.free <- struct{}{}
+		case message == nil:
+			slot.Release()
+			f.hasFoundNothing(ctx)
+		default:
+			f.hasFound()
+			f.give(redis.NewCmdResult(message, nil))
 		}
 	}
 }
@@ -181,21 +177,17 @@ func (f *fetcher) hasStopped() bool {
 	}
 }
 
-// dequeue asks Redis what asynq asks. It is never given up half-way: a doorbell whose answer nobody hears is lost for
-// minutes.
-func (f *fetcher) dequeue(ctx context.Context) *redis.Cmd {
-	f.mu.Lock()
-	q := f.question
-	f.mu.Unlock()
-	lease := q.lease + int64(time.Since(q.at)/time.Second)
-	args := append([]any{lease}, q.rest...)
-	if f.take != nil {
-		return f.take(ctx, f.queue, script.Piggyback{Text: q.taking, Use: script.Use{Keys: q.keys, Args: args}})
+// dequeue asks Redis what asynq asks. It returns asynq's message, and nil when there is none. A doorbell is inbound from here on,
+// with its slot. A dequeue is never given up half-way: a doorbell whose answer nobody receives is lost for minutes.
+func (f *fetcher) dequeue(ctx context.Context, slot *Slot) (message any, err error) {
+	d, err := f.dequeueBy(ctx, f.queue, f.lessons.dequeue())
+	if err == nil && d.Message != nil {
+		f.inbound.add(&arrival{ref: string(d.Ref), slot: slot, claimed: d.Claimed})
 	}
-	return q.script.Run(ctx, f.rdb, q.keys, args...)
+	return d.Message, err
 }
 
-// hasFound passes the ticket on, and makes another when one after the other finds something.
+// hasFound passes the ticket on, and makes another when one doorbell after the other is found.
 func (f *fetcher) hasFound() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -207,7 +199,7 @@ func (f *fetcher) hasFound() {
 	}
 }
 
-// hasFoundNothing gives the ticket up. The last ticket's holder waits until there may be something again.
+// hasFoundNothing gives the ticket up. The holder of the last ticket waits until there may be something again.
 func (f *fetcher) hasFoundNothing(ctx context.Context) {
 	f.mu.Lock()
 	f.streak = 0
@@ -218,13 +210,13 @@ func (f *fetcher) hasFoundNothing(ctx context.Context) {
 	}
 	f.mu.Unlock()
 	for enough := false; !enough; {
-		idle, err := goIdle(ctx, f.rdb, f.queue, f.id)
+		idle, err := markIdle(ctx, f.rdb, f.queue, f.worker)
 		switch {
 		case err != nil:
 			f.pause(fetchAgain)
 			enough = true
 		case idle:
-			enough = f.pause(holdLeast + rand.N(holdMost-holdLeast)) // else it looks by going idle again
+			enough = f.pause(minIdle + rand.N(maxIdle-minIdle)) // else it looks by marking itself idle again
 		default:
 			enough = true
 		}
@@ -232,9 +224,9 @@ func (f *fetcher) hasFoundNothing(ctx context.Context) {
 	f.free <- struct{}{}
 }
 
-// pause waits for a chime, at most for a while; false when none came, nor the end.
-func (f *fetcher) pause(most time.Duration) bool {
-	enough := time.NewTimer(most)
+// pause waits for a wake-up, at most for limit. It returns false when none came, nor the end.
+func (f *fetcher) pause(limit time.Duration) bool {
+	enough := time.NewTimer(limit)
 	defer enough.Stop()
 	select {
 	case <-f.wake:
@@ -245,17 +237,17 @@ func (f *fetcher) pause(most time.Duration) bool {
 	return true
 }
 
-// chimed wakes who waits, or is about to. False: no slot is free here, or nothing is fetched any more, so another worker
-// should be told as well.
-func (f *fetcher) chimed() bool {
+// woken wakes who waits, or is about to. False: no slot is free here, or nothing is dequeued any more, so another worker is to be
+// woken as well.
+func (f *fetcher) woken() bool {
 	if f.hasStopped() {
 		return false
 	}
 	select {
 	case f.wake <- struct{}{}:
-	default: // a chime is waiting already
+	default: // a wake-up waits already
 	}
-	return len(f.slots) < cap(f.slots)
+	return f.slots.areFree()
 }
 
 // give hands over what was found when asynq asks.
@@ -269,19 +261,16 @@ func (f *fetcher) give(cmd *redis.Cmd) {
 // errNothingYet has asynq ask again at once, where an empty list would have it sleep.
 var errNothingYet = errors.New("no doorbell yet")
 
-// ask answers asynq's dequeue, as soon as there is something. text is empty when asynq has sent no more than its hash.
-func (f *fetcher) ask(ctx context.Context, text string, keys []string, args []any) *redis.Cmd {
-	if !f.knows(text, keys, args) {
-		return redis.NewCmdResult(nil, redis.ErrNoScript) // asynq then sends the text
+// answer answers asynq's dequeue, as soon as there is something. asynq asks one question at a time.
+func (f *fetcher) answer(ctx context.Context) *redis.Cmd {
+	if !f.hasAsked() {
+		close(f.asked)
 	}
-	enough := time.NewTimer(askMost)
+	enough := time.NewTimer(maxAnswer)
 	defer enough.Stop()
 	answer := redis.NewCmd(ctx)
 	select {
 	case cmd := <-f.found:
-		if cmd.Err() == nil {
-			f.held.add(f.slots)
-		}
 		return cmd
 	case <-enough.C:
 		answer.SetErr(errNothingYet)
@@ -293,28 +282,15 @@ func (f *fetcher) ask(ctx context.Context, text string, keys []string, args []an
 	return answer
 }
 
-// knows notes what asynq asks, which is only known once it has sent the text; false until then.
-func (f *fetcher) knows(text string, keys []string, args []any) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	switch {
-	case f.question.script != nil:
-		f.question.lease, f.question.at = args[0].(int64), time.Now()
-	case text != "":
-		f.question = newQuestion(text, keys, args)
-		close(f.asked)
-	default:
-		return false
-	}
-	return true
+// Dequeued is what [Config].Dequeue has taken out of asynq's list.
+type Dequeued struct {
+	Message any          // asynq's; nil: the list is empty
+	Ref     refcache.Ref // the call that the doorbell is about; empty when it names none of this queue
+	Claimed *Claimed     // nil: no attempt was claimed
 }
 
-// isDequeue reports whether a script with these keys and arguments is the one by which asynq takes a doorbell.
-func isDequeue(keys []string, args []any) bool {
-	if len(keys) != 4 || len(args) != 2 {
-		return false
-	}
-	_, lease := args[0].(int64)
-	return lease && strings.HasSuffix(keys[0], "}:pending") && strings.HasSuffix(keys[1], "}:paused") &&
-		strings.HasSuffix(keys[2], "}:active") && strings.HasSuffix(keys[3], "}:lease")
+// Claimed is an attempt that was claimed in the step that dequeued its doorbell. One of its functions is called, once.
+type Claimed struct {
+	Run      Handler          // answers the doorbell when asynq hands it over
+	HandBack func(why string) // ends the attempt uncounted when asynq does not
 }

@@ -38,7 +38,7 @@ func TestTasksOfOthersAreArchivedWithTheReasonUnanswered(t *testing.T) {
 			n++
 			h.foreign("email", []byte(payload), asynq.TaskID(fmt.Sprint(n)))
 		}
-		stop := h.listen(func(_ context.Context, d queue.Rung) queue.Answer {
+		stop := h.listen(func(_ context.Context, d queue.Doorbell) queue.Answer {
 			h.Errorf("answered %s", d.Ref)
 			return queue.Answer{}
 		})
@@ -62,7 +62,7 @@ func TestForeignDoorbellForATaskOfOursIsADoorbell(t *testing.T) {
 		r := h.submit(3)
 		h.foreign("somebody's type", []byte(r.Ref), asynq.TaskID("somebody's id"), asynq.MaxRetry(0))
 		heard := make(chan refcache.Ref, 9)
-		stop := h.listen(func(_ context.Context, d queue.Rung) queue.Answer {
+		stop := h.listen(func(_ context.Context, d queue.Doorbell) queue.Answer {
 			heard <- d.Ref
 			return queue.Answer{}
 		})
@@ -86,13 +86,13 @@ func TestMessagesThatAsynqCannotDecodeBlockNobody(t *testing.T) {
 		}
 		h.rdb.LPush(h.Context(), "asynq:{"+name+"}:pending", "without any message")
 		heard := make(chan refcache.Ref, 9)
-		stop := h.listen(func(_ context.Context, d queue.Rung) queue.Answer {
+		stop := h.listen(func(_ context.Context, d queue.Doorbell) queue.Answer {
 			heard <- d.Ref
 			return queue.Answer{}
 		})
 		for range 3 {
 			r := h.submit(3)
-			h.ring(r, queue.AtOnce)
+			h.enqueue(r, queue.AtOnce)
 			time.Sleep(5 * time.Second)
 			require.Len(h, heard, 1)
 			require.Equal(h, r.Ref, <-heard)

@@ -10,12 +10,12 @@ import (
 )
 
 //go:embed inspect.lua
-var lookSource string
+var inspectText string
 
-// lookScript reads many doorbells at once, where asynq's Inspector would need two commands for each.
-var lookScript = redis.NewScript(lookSource)
+// inspectScript reads many doorbells at once, where asynq's Inspector would need two commands for each.
+var inspectScript = redis.NewScript(inspectText)
 
-// State of a doorbell as asynq has it, or what look makes of it.
+// state is that of a doorbell as asynq has it, or what inspect.lua makes of it.
 type state string
 
 const (
@@ -32,8 +32,8 @@ const (
 const thorough = 10_000
 
 const (
-	// mostDelay is how much later than the task a doorbell may be due: a little more than an unknown function is put off.
-	mostDelay = 10 * time.Second
+	// maxDelay is how much later than the task a doorbell may be due: a little more than an unknown function is put off.
+	maxDelay = 10 * time.Second
 	// leaseTime is what asynq gives a worker to answer a doorbell; the worker's server extends it each 5 s.
 	leaseTime = 30 * time.Second
 	// abandonedAfter is how long ago the lease of a doorbell was last extended when nobody answers it any more: its
@@ -51,7 +51,7 @@ type found struct {
 
 // silent reports whether the doorbell of a task that is ready at a certain time will not ring in time. One that is due
 // much later than the task is left from an earlier life of the ref_id, whose record is gone.
-func (f found) silent(ready time.Time, patience time.Duration) bool {
+func (f found) silent(ready time.Time, waitLimit time.Duration) bool {
 	switch f.state {
 	case pending:
 		return false
@@ -59,24 +59,24 @@ func (f found) silent(ready time.Time, patience time.Duration) bool {
 		if ready.Before(f.now) {
 			ready = f.now
 		}
-		return f.due.After(ready.Add(mostDelay))
+		return f.due.After(ready.Add(maxDelay))
 	case active:
-		return f.now.Sub(ready) >= patience || patience == AtOnce || f.unheld > abandonedAfter
+		return f.now.Sub(ready) >= waitLimit || waitLimit == AtOnce || f.unheld > abandonedAfter
 	}
 	return true
 }
 
-// look reads doorbells of a queue. Of the pending ones it makes sure that they are in the queue, if that has no more
+// inspect reads doorbells of a queue. Of the pending ones it makes sure that they are in the queue, if that has no more
 // than listed entries.
-func (b *Bell) look(ctx context.Context, queue string, ids []string, listed int) ([]found, error) {
+func (c *Client) inspect(ctx context.Context, queue string, ids []string, listed int) ([]found, error) {
 	args := make([]any, 1, 1+len(ids))
 	args[0] = listed
 	for _, id := range ids {
 		args = append(args, id)
 	}
-	answer, err := lookScript.Run(ctx, b.rdb, []string{"asynq:{" + queue + "}:"}, args...).Slice()
+	answer, err := inspectScript.Run(ctx, c.rdb, []string{"asynq:{" + queue + "}:"}, args...).Slice()
 	if err != nil {
-		b.store.Fault("look", err)
+		c.store.Fault("inspect", err)
 		return nil, err
 	}
 	return parseFound(answer), nil

@@ -1,4 +1,4 @@
--- look reads doorbells as asynq v0.26 keeps them: a hash each, and its id in a list or sorted set that asynq takes it from.
+-- inspect reads doorbells as asynq v0.26 keeps them: a hash each, and its id in a list or sorted set that asynq takes it from.
 -- KEYS[1] asynq's prefix of the queue's keys, asynq:{queue}:
 -- ARGV[1] how long the list of pending doorbells may be to be gone through   ARGV[2...] ids of doorbells
 -- Returns Redis's time in ms, then for each id its state, or '' when there is none, and a time in Unix seconds, or 0: when

@@ -35,7 +35,7 @@ func (h *house) lose(set string, r store.Record) {
 func TestDoorbellThatAsynqHasLostIsNone(t *testing.T) {
 	for name, drive := range map[string]func(h *house, r store.Record){
 		"archived": func(h *house, r store.Record) {
-			h.ring(r, queue.AtOnce)
+			h.enqueue(r, queue.AtOnce)
 			require.NoError(h, h.asynq.ArchiveTask(name, string(r.Ref)))
 			h.lose("archived", r) // trimmed
 			require.Error(h, h.asynq.RunTask(name, string(r.Ref)))
@@ -49,13 +49,13 @@ func TestDoorbellThatAsynqHasLostIsNone(t *testing.T) {
 			h.lose("scheduled", r)
 		},
 		"pending": func(h *house, r store.Record) {
-			h.ring(r, queue.AtOnce)
+			h.enqueue(r, queue.AtOnce)
 			h.lose("pending", r)
 		},
 		"active": func(h *house, r store.Record) {
-			h.ring(r, queue.AtOnce)
+			h.enqueue(r, queue.AtOnce)
 			require.NoError(h, h.rdb.Del(h.Context(), asynqKey+"t:"+string(r.Ref)).Err())
-			stop := h.listen(func(context.Context, queue.Rung) queue.Answer { panic("there is no message") })
+			stop := h.listen(func(context.Context, queue.Doorbell) queue.Answer { panic("there is no message") })
 			time.Sleep(900 * time.Millisecond)
 			stop()
 			require.Equal(h, map[string]string{"state": "active"}, h.rdb.HGetAll(h.Context(), asynqKey+"t:"+string(r.Ref)).Val())
@@ -79,7 +79,7 @@ func TestKeyThatIsNoDoorbellIsPassedOverAndHoldsUpNoOther(t *testing.T) {
 	inBubble(t, func(h *house) {
 		blocked, other := h.submit(3), h.submit(3)
 		require.NoError(h, h.rdb.Set(h.Context(), asynqKey+"t:"+id(blocked, 1), "x", 0).Err())
-		rang, err := h.bell.RingSilent(h.Context(), name, []store.Waiting{
+		rang, err := h.bell.RequeueLost(h.Context(), name, []store.Waiting{
 			{Ref: blocked.Ref, Delivery: 1, Ready: blocked.CreatedAt}, {Ref: other.Ref, Delivery: 1, Ready: other.CreatedAt}})
 		require.NoError(h, err)
 		require.Equal(h, 2, rang)
@@ -92,7 +92,7 @@ func TestKeyThatIsNoDoorbellIsPassedOverAndHoldsUpNoOther(t *testing.T) {
 func TestLongQueueIsNotSearchedForADoorbell(t *testing.T) {
 	inBubble(t, func(h *house) {
 		r := h.submit(3)
-		h.ring(r, queue.AtOnce)
+		h.enqueue(r, queue.AtOnce)
 		h.lose("pending", r)
 		others := slices.Repeat([]any{"another"}, 10_001)
 		require.NoError(h, h.rdb.LPush(h.Context(), asynqKey+"pending", others...).Err())
@@ -115,7 +115,7 @@ func (h *house) take(r store.Record) {
 func TestActiveDoorbellWhoseLeaseNobodyExtendsIsNone(t *testing.T) {
 	inBubble(t, func(h *house) {
 		r := h.submit(3)
-		h.ring(r, queue.AtOnce)
+		h.enqueue(r, queue.AtOnce)
 		h.take(r)
 		time.Sleep(7 * time.Second)
 		require.False(h, h.rangFor(r))
@@ -136,7 +136,7 @@ func TestRingPassesOverTheArchiveOfEarlierLives(t *testing.T) {
 		}
 		_, err := h.asynq.ArchiveAllPendingTasks(name)
 		require.NoError(h, err)
-		h.ring(r, queue.AtOnce)
+		h.enqueue(r, queue.AtOnce)
 		require.Equal(h, 31, h.read(r.Ref).Delivery)
 		require.Equal(h, asynq.TaskStatePending, h.doorbell(r, 31).State)
 	})
@@ -153,7 +153,7 @@ func TestSweepRingsForManyAtOnce(t *testing.T) {
 		key := func(n int) string { return "refq:{" + name + "}:t:" + waiting[n].Ref.Hash() }
 		require.NoError(h, storetest.Set(h.Context(), h.rdb, key(0), "max_retries", "many"))
 		require.NoError(h, h.rdb.Del(h.Context(), key(1)).Err())
-		rang, err := h.bell.RingSilent(h.Context(), name, waiting)
+		rang, err := h.bell.RequeueLost(h.Context(), name, waiting)
 		require.ErrorIs(h, err, refcache.ErrUnreadable)
 		require.Equal(h, 99, rang)
 		info, err := h.asynq.GetQueueInfo(name)
@@ -180,7 +180,7 @@ func TestSweepEndsWhenNothingCanBeRungAlsoBehindATaskThatCannotBeRead(t *testing
 			time.Sleep(time.Second) // the unreadable one is met first
 			return "OOM command not allowed when used memory > 'maxmemory'."
 		})
-		_, err := h.bell.RingSilent(h.Context(), name, waiting)
+		_, err := h.bell.RequeueLost(h.Context(), name, waiting)
 		require.ErrorContains(h, err, "OOM")
 		require.Less(h, tries.Load(), int32(20))
 	})

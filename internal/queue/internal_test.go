@@ -3,6 +3,7 @@ package queue
 import (
 	"bytes"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -20,7 +21,7 @@ func FuzzPayload(f *testing.F) {
 		f.Add("media", []byte(payload))
 	}
 	f.Fuzz(func(t *testing.T, queue string, payload []byte) {
-		ref, err := taskOf(queue, payload)
+		ref, err := refOf(queue, payload)
 		if err != nil {
 			require.Empty(t, ref)
 			require.Less(t, len(err.Error()), 1000+len(queue))
@@ -38,7 +39,7 @@ func FuzzPayload(f *testing.F) {
 func TestAnAsynqThatAsksOtherwiseIsToldOfOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var said bytes.Buffer
-		f := newFetcher(nil, "media", Config{Worker: "w1", Slots: make(chan struct{}, 1), Logger: slog.New(slog.NewTextHandler(&said, nil))})
+		f := newFetcher(nil, "media", Config{Worker: "w1", Slots: NewSlots(1), Logger: slog.New(slog.NewTextHandler(&said, nil))})
 		go f.run(t.Context())
 		time.Sleep(time.Hour)
 		close(f.stop)
@@ -47,11 +48,11 @@ func TestAnAsynqThatAsksOtherwiseIsToldOfOnce(t *testing.T) {
 	})
 }
 
-func TestAFetcherThatHasStoppedNeverTakesAChime(t *testing.T) {
-	f := newFetcher(nil, "media", Config{Worker: "w1", Slots: make(chan struct{}, 1)})
+func TestAFetcherThatHasStoppedNeverTakesAWakeUp(t *testing.T) {
+	f := newFetcher(nil, "media", Config{Worker: "w1", Slots: NewSlots(1)})
 	close(f.stop)
 	for range 100 {
-		require.False(t, f.chimed())
+		require.False(t, f.woken())
 		select {
 		case <-f.wake:
 		default:
@@ -59,20 +60,23 @@ func TestAFetcherThatHasStoppedNeverTakesAChime(t *testing.T) {
 	}
 }
 
+// use is how asynq acknowledges a doorbell at this moment.
+func use(id string) ([]string, []any) {
+	now := time.Now().UTC()
+	return []string{"asynq:{media}:active", "asynq:{media}:lease", "asynq:{media}:t:" + id,
+		"asynq:{media}:processed:" + now.Format(time.DateOnly), "asynq:{media}:processed"}, []any{id, now.Add(90 * 24 * time.Hour).Unix(), int64(1)}
+}
+
 // asynq counts what it did by day, and keeps each day's count for 90 days.
-func TestWhatIsKnownOfAcknowledgementsHoldsTheNextDay(t *testing.T) {
+func TestWhatIsLearnedOfAcknowledgementsHoldsTheNextDay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		use := func(id string) ([]string, []any) {
-			now := time.Now().UTC()
-			return []string{"asynq:{media}:active", "asynq:{media}:lease", "asynq:{media}:t:" + id,
-				"asynq:{media}:processed:" + now.Format(time.DateOnly), "asynq:{media}:processed"}, []any{id, now.Add(90 * 24 * time.Hour).Unix(), int64(1)}
-		}
-		a := newAcks("media")
+		l := newLessons("media", nil)
 		keys, args := use("media:1")
-		a.learn("return 1", keys, args)
+		_, _, isLearned := l.note("return 1", keys, args)
+		require.True(t, isLearned)
 		time.Sleep(36 * time.Hour)
 		keys, args = use("media:22.3")
-		got := a.piggyback("media:22.3")
+		got := l.acknowledge("media:22.3")
 		require.Equal(t, keys, got.Keys)
 		require.Equal(t, args, got.Args)
 	})
@@ -80,8 +84,20 @@ func TestWhatIsKnownOfAcknowledgementsHoldsTheNextDay(t *testing.T) {
 
 // A newer asynq may acknowledge in another way; then it does so by itself.
 func TestAnAcknowledgementOfAnotherKindIsLeftToAsynq(t *testing.T) {
-	keys := []string{"asynq:{media}:active", "asynq:{media}:lease", "asynq:{media}:t:1", "asynq:{media}:processed:today", "asynq:{media}:processed"}
-	a := newAcks("media")
-	a.learn("return 1", keys, []any{"1", int64(1), int64(2)})
-	require.Nil(t, a.piggyback("2"))
+	keys, args := use("1")
+	for what, change := range map[string]func() ([]string, []any){
+		"another day": func() ([]string, []any) {
+			k := slices.Clone(keys)
+			k[3] = "asynq:{media}:processed:today"
+			return k, args
+		},
+		"another kind": func() ([]string, []any) { return keys, []any{"1", 1, int64(2)} },
+		"one key more": func() ([]string, []any) { return append(slices.Clone(keys), "asynq:{media}:more"), args },
+	} {
+		l := newLessons("media", nil)
+		keys, args := change()
+		_, recognised, _ := l.note("return 1", keys, args)
+		require.False(t, recognised, what)
+		require.Nil(t, l.acknowledge("2"), what)
+	}
 }

@@ -16,7 +16,7 @@ import (
 )
 
 // completes claims and completes the task of a doorbell, which it acknowledges in the same step if it can.
-func (h *house) completes(d queue.Rung) queue.Answer {
+func (h *house) completes(d queue.Doorbell) queue.Answer {
 	token := "token of " + string(d.Ref)
 	claim, err := h.store.Claim(h.Context(), d.Ref, token, "w1")
 	require.NoError(h, err)
@@ -59,10 +59,10 @@ func (h *house) acksOf() *atomic.Int32 {
 // asynq acknowledges the first, which shows how; what is sent in its stead for the next must leave what it leaves.
 func TestADoorbellIsAcknowledgedWithTheEndOfItsTaskAsAsynqWould(t *testing.T) {
 	inBubble(t, func(h *house) {
-		stop := h.listen(func(_ context.Context, d queue.Rung) queue.Answer { return h.completes(d) })
+		stop := h.listen(func(_ context.Context, d queue.Doorbell) queue.Answer { return h.completes(d) })
 		defer stop()
 		acks := h.acksOf()
-		h.ring(h.submit(3), queue.AtOnce)
+		h.enqueue(h.submit(3), queue.AtOnce)
 		time.Sleep(time.Second)
 		require.EqualValues(h, 1, acks.Load())
 		first := h.asynqHas()
@@ -70,7 +70,7 @@ func TestADoorbellIsAcknowledgedWithTheEndOfItsTaskAsAsynqWould(t *testing.T) {
 		require.Contains(h, first[total], "1 until")
 
 		r := h.submit(3)
-		h.ring(r, queue.AtOnce)
+		h.enqueue(r, queue.AtOnce)
 		time.Sleep(time.Second)
 		require.EqualValues(h, 1, acks.Load(), "asynq's own is answered without Redis")
 		h.holds(r)
@@ -90,7 +90,7 @@ func TestADoorbellIsAcknowledgedWithTheEndOfItsTaskAsAsynqWould(t *testing.T) {
 func TestAnAcknowledgementCountsForOneRing(t *testing.T) {
 	inBubble(t, func(h *house) {
 		var idle atomic.Bool
-		stop := h.listen(func(_ context.Context, d queue.Rung) queue.Answer {
+		stop := h.listen(func(_ context.Context, d queue.Doorbell) queue.Answer {
 			if idle.Load() { // there is nothing to do
 				return queue.Answer{}
 			}
@@ -98,14 +98,14 @@ func TestAnAcknowledgementCountsForOneRing(t *testing.T) {
 		})
 		defer stop()
 		r := h.submit(3)
-		h.ring(r, queue.AtOnce)
+		h.enqueue(r, queue.AtOnce)
 		time.Sleep(time.Second)
 		again := h.submit(3)
-		h.ring(again, queue.AtOnce)
+		h.enqueue(again, queue.AtOnce)
 		time.Sleep(time.Second)
 
 		idle.Store(true)
-		h.ring(again, queue.AtOnce)
+		h.enqueue(again, queue.AtOnce)
 		time.Sleep(time.Second)
 		h.holds(again)
 	})
@@ -115,7 +115,7 @@ func TestAnAcknowledgementCountsForOneRing(t *testing.T) {
 func TestADoorbellThatIsGoneKeepsNoTaskFromItsEnd(t *testing.T) {
 	inBubble(t, func(h *house) {
 		var meddles atomic.Pointer[func()]
-		stop := h.listen(func(_ context.Context, d queue.Rung) queue.Answer {
+		stop := h.listen(func(_ context.Context, d queue.Doorbell) queue.Answer {
 			(*meddles.Load())()
 			return h.completes(d)
 		})
@@ -128,7 +128,7 @@ func TestADoorbellThatIsGoneKeepsNoTaskFromItsEnd(t *testing.T) {
 		} {
 			meddles.Store(&meddle)
 			r := h.submit(3)
-			h.ring(r, queue.AtOnce)
+			h.enqueue(r, queue.AtOnce)
 			time.Sleep(time.Second)
 			require.Equal(h, refcache.Complete, h.read(r.Ref).Status)
 		}
@@ -140,10 +140,10 @@ func TestADoorbellThatIsGoneKeepsNoTaskFromItsEnd(t *testing.T) {
 // A resend finds the end on record, and leaves the doorbell to asynq.
 func TestAnEndWhoseAnswerIsLostAcknowledgesOnce(t *testing.T) {
 	inBubble(t, func(h *house) {
-		stop := h.listen(func(_ context.Context, d queue.Rung) queue.Answer { return h.completes(d) })
+		stop := h.listen(func(_ context.Context, d queue.Doorbell) queue.Answer { return h.completes(d) })
 		defer stop()
 		for range 2 {
-			h.ring(h.submit(3), queue.AtOnce)
+			h.enqueue(h.submit(3), queue.AtOnce)
 			time.Sleep(time.Second)
 		}
 		var lost atomic.Int32
@@ -154,7 +154,7 @@ func TestAnEndWhoseAnswerIsLostAcknowledgesOnce(t *testing.T) {
 			return memredis.Pass
 		})
 		r := h.submit(3)
-		h.ring(r, queue.AtOnce)
+		h.enqueue(r, queue.AtOnce)
 		time.Sleep(10 * time.Second)
 		require.GreaterOrEqual(h, lost.Load(), int32(2), "the client sent it again")
 		h.holds(r)

@@ -16,25 +16,26 @@ import (
 	"github.com/refq/refq/refcache"
 )
 
-// Handler answers a doorbell. A slot is taken for it, which it frees. ctx ends when asynq no longer waits for the answer;
-// what runs must not depend on it.
-type Handler func(ctx context.Context, d Rung) Answer
+// Handler answers a doorbell. It releases the doorbell's slot. ctx ends when asynq no longer waits for the answer; what runs must
+// not depend on it.
+type Handler func(ctx context.Context, d Doorbell) Answer
 
-// Rung is a doorbell that rings.
-type Rung struct {
-	Ref refcache.Ref
-	Ack *script.Piggyback // acknowledges it; nil when asynq is to do that
+// Doorbell is an asynq task that says: somebody should look at this call.
+type Doorbell struct {
+	Ref  refcache.Ref
+	Slot *Slot
+	Ack  *script.Piggyback // acknowledges it; nil when asynq is to do that
 }
 
 // Answer is what asynq is told about a doorbell. The zero Answer acknowledges it. Answers decide how soon things
 // happen, never what happens.
 type Answer struct {
-	err   error
-	acked bool
+	err          error
+	acknowledged bool
 }
 
 // Acknowledged is the Answer when the Ack of the doorbell has run.
-func Acknowledged() Answer { return Answer{acked: true} }
+func Acknowledged() Answer { return Answer{acknowledged: true} }
 
 // Again asks for the doorbell once more after a delay, not earlier; counted says that asynq shows it as a retry.
 func Again(delay time.Duration, reason string, counted bool) Answer {
@@ -58,51 +59,55 @@ func (a *again) Error() string { return a.reason }
 type Config struct {
 	Worker          string // its id
 	Queues          []string
-	Slots           chan struct{} // to send to it takes a slot, to receive frees one
+	Slots           Slots
 	ShutdownTimeout time.Duration
 	Logger          *slog.Logger // what asynq logs goes there at level debug
-	// Take, if not nil, takes a doorbell out of asynq's list of a queue, by a script that answers {asynq's message, ref_id}, and
-	// does with the task what it likes in the same step. It answers what asynq's own script does: the message, or redis.Nil.
-	Take func(ctx context.Context, queue string, by script.Piggyback) *redis.Cmd
-	// Fault, if not nil, is told of errors of Redis, by what was done: dequeue, or asynq for what asynq itself does.
-	Fault func(operation string, err error)
+	// Dequeue takes a doorbell out of asynq's list of a queue, by a script that answers {asynq's message, the ref_id in it} or
+	// false. It does with the call what it likes in the same step.
+	Dequeue func(ctx context.Context, queue string, by script.Piggyback) (Dequeued, error)
+	// CountError, if not nil, is told of errors of Redis, by what was done: dequeue, or asynq for what asynq itself does.
+	CountError func(operation string, err error)
 }
 
 const (
 	// pollEvery is how often asynq would look, should it no longer ask in the way that fetcher knows.
 	pollEvery = 200 * time.Millisecond
-	// forwardEvery is how often asynq looks for doorbells that are due: those whose worker has died. The others are
-	// rung on time by who answered them.
+	// forwardEvery is how often asynq looks for doorbells that are due: those whose worker has died. All others are taken up
+	// on time by who put them off.
 	forwardEvery = 4 * time.Second
 	// pingEvery is how often a subscription without messages is tried. Workers look by themselves sooner.
 	pingEvery = 10 * time.Second
 	// janitorEvery is how often asynq tidies what we do not have: completed doorbells that are kept.
 	janitorEvery = time.Minute
-	// slotPatience is how long a doorbell waits for a slot that was not taken for it beforehand.
-	slotPatience = 2 * time.Second
+	// maxSlotWait is how long a doorbell waits for a slot when asynq has dequeued it by itself.
+	maxSlotWait = 2 * time.Second
 )
 
 // Listener answers doorbells until it is shut down.
 type Listener struct {
-	lines  map[string]*line // by queue
-	chimes *redis.PubSub
-	heard  sync.WaitGroup
-	once   sync.Once // of Stop
+	lines    map[string]*line // by queue
+	wakeups  *redis.PubSub
+	received sync.WaitGroup
+	once     sync.Once // of Stop
 }
 
 // line is the connection to one of asynq's queues. Each has a server of its own, so that none waits for another.
 type line struct {
-	server  *asynq.Server
-	fetcher *fetcher
-	timers  *timers
-	acks    *acks
-	slots   chan struct{}
+	queue        string
+	handler      Handler
+	server       *asynq.Server
+	fetcher      *fetcher
+	inbound      *inbound // the fetcher adds, the handler pops
+	lessons      *lessons
+	timers       *timers
+	acknowledged *acknowledged
+	slots        Slots
 }
 
-// Listen starts answering the doorbells of queues with h, as many at once as there are slots. It uses rdb, which the
-// caller closes after Shutdown.
+// Listen starts answering the doorbells of queues with h, as many at once as there are slots. It uses rdb, which the caller
+// closes after Shutdown.
 func Listen(rdb redis.UniversalClient, c Config, h Handler) (*Listener, error) {
-	l := &Listener{lines: map[string]*line{}, chimes: rdb.Subscribe(context.Background(), chimeChannel(c.Worker))}
+	l := &Listener{lines: map[string]*line{}, wakeups: rdb.Subscribe(context.Background(), wakeChannel(c.Worker))}
 	for _, queue := range c.Queues {
 		line, err := connect(rdb, c, queue, h)
 		if err != nil {
@@ -111,15 +116,17 @@ func Listen(rdb redis.UniversalClient, c Config, h Handler) (*Listener, error) {
 		}
 		l.lines[queue] = line
 	}
-	messages := l.chimes.Channel(redis.WithChannelHealthCheckInterval(pingEvery))
-	l.heard.Go(func() { l.hear(messages) })
+	messages := l.wakeups.Channel(redis.WithChannelHealthCheckInterval(pingEvery))
+	l.received.Go(func() { l.receiveWakeups(messages) })
 	return l, nil
 }
 
 func connect(rdb redis.UniversalClient, c Config, queue string, h Handler) (*line, error) {
-	l := &line{fetcher: newFetcher(rdb, queue, c), timers: newTimers(rdb, queue), acks: newAcks(queue), slots: c.Slots}
+	f := newFetcher(rdb, queue, c)
+	l := &line{queue: queue, handler: h, fetcher: f, inbound: f.inbound, lessons: f.lessons, timers: newTimers(rdb, queue),
+		acknowledged: &acknowledged{}, slots: c.Slots}
 	l.server = asynq.NewServerFromRedisClient(newServerClient(rdb, l), asynq.Config{
-		Concurrency:              cap(c.Slots) + mostFetchers, // an answer under way to Redis holds no slot
+		Concurrency:              cap(c.Slots) + maxFetchers, // an answer under way to Redis holds no slot
 		Queues:                   map[string]int{queue: 1},
 		TaskCheckInterval:        pollEvery,
 		DelayedTaskCheckInterval: forwardEvery,
@@ -130,63 +137,64 @@ func connect(rdb redis.UniversalClient, c Config, queue string, h Handler) (*lin
 		Logger:                   logger{c.Logger},
 		LogLevel:                 asynq.DebugLevel,
 	})
-	if err := l.server.Start(l.handler(h)); err != nil {
+	if err := l.server.Start(asynq.HandlerFunc(l.handle)); err != nil {
 		return nil, err
 	}
 	go l.fetcher.run(context.Background()) // ends with Stop
 	return l, nil
 }
 
-// handler is h as asynq calls it.
-func (l *line) handler(h Handler) asynq.Handler {
-	return asynq.HandlerFunc(func(ctx context.Context, t *asynq.Task) error {
-		if !l.takeSlot() {
-			return &again{"no slot is free here", 0, false}
-		}
-		ref, err := taskOf(l.fetcher.queue, t.Payload())
-		if err != nil {
-			<-l.slots
-			return fmt.Errorf("not a task of refq: %w: %w", err, asynq.SkipRetry)
-		}
-		id, _ := asynq.GetTaskID(ctx) // which every task has
-		l.acks.undone(id)
-		answer := h(ctx, Rung{ref, l.acks.piggyback(id)})
-		var later *again
-		switch {
-		case answer.acked:
-			l.acks.done(id)
-		case errors.As(answer.err, &later):
-			l.timers.expect(id, later.delay)
-		}
-		return answer.err
-	})
+// handle is called by asynq with each doorbell, in a goroutine of its own.
+func (l *line) handle(ctx context.Context, t *asynq.Task) error {
+	arrived := l.arrived(string(t.Payload()))
+	if arrived == nil {
+		return &again{"no slot is free here", 0, false}
+	}
+	ref, err := refOf(l.queue, t.Payload())
+	if err != nil {
+		arrived.slot.Release()
+		return fmt.Errorf("not a task of refq: %w: %w", err, asynq.SkipRetry)
+	}
+	id, _ := asynq.GetTaskID(ctx) // which every task has
+	l.acknowledged.remove(id)     // of an earlier doorbell
+	run := l.handler
+	if arrived.claimed != nil {
+		run = arrived.claimed.Run
+	}
+	answer := run(ctx, Doorbell{Ref: ref, Slot: arrived.slot, Ack: l.lessons.acknowledge(id)})
+	var later *again
+	switch {
+	case answer.acknowledged:
+		l.acknowledged.add(id)
+	case errors.As(answer.err, &later):
+		l.timers.expect(id, later.delay)
+	}
+	return answer.err
 }
 
-// takeSlot takes the slot that the fetcher holds for a doorbell, or any other.
-func (l *line) takeSlot() bool {
-	if l.fetcher.held.take() {
-		return true
+// arrived takes a doorbell out of the table of those that are inbound. One that asynq has dequeued by itself has to wait for a
+// slot. Nil: it has none, or it was given up before it came.
+func (l *line) arrived(ref string) *arrival {
+	if a := l.inbound.pop(ref); a != nil || l.fetcher.hasAsked() {
+		return a
 	}
-	enough := time.NewTimer(slotPatience)
-	defer enough.Stop()
-	select {
-	case l.slots <- struct{}{}:
-		return true
-	case <-enough.C:
-		return false
+	if slot := l.slots.acquireWithin(maxSlotWait); slot != nil {
+		return &arrival{slot: slot}
 	}
+	return nil
 }
 
-// hear wakes the fetcher of each queue that a chime names. If this worker is busy, another is told.
-func (l *Listener) hear(chimes <-chan *redis.Message) {
-	for m := range chimes {
-		if line := l.lines[m.Payload]; line != nil && !line.fetcher.chimed() {
-			_ = chime(context.Background(), line.fetcher.rdb, m.Payload, 1) // idle workers look by themselves, too
+// receiveWakeups wakes the fetcher of each queue that a wake-up names. If this worker is busy, another is woken.
+func (l *Listener) receiveWakeups(wakeups <-chan *redis.Message) {
+	for m := range wakeups {
+		if line := l.lines[m.Payload]; line != nil && !line.fetcher.woken() {
+			_ = wake(context.Background(), line.fetcher.rdb, m.Payload, 1) // idle workers look by themselves, too
 		}
 	}
 }
 
-// Stop ends the taking of doorbells; those taken are still answered. It returns when none is under way from Redis.
+// Stop ends the dequeuing of doorbells, and then gives up those that are inbound: their attempts are handed back. Those that
+// are being answered go on. It returns when no dequeue is under way.
 func (l *Listener) Stop() {
 	l.once.Do(func() {
 		for _, line := range l.lines {
@@ -195,15 +203,16 @@ func (l *Listener) Stop() {
 		for _, line := range l.lines {
 			<-line.fetcher.fetched
 			line.server.Stop()
+			line.inbound.close()
 		}
-		_ = l.chimes.Close() // what it was for is over
-		l.heard.Wait()
+		_ = l.wakeups.Close() // what it was for is over
+		l.received.Wait()
 	})
 }
 
-// taskOf reads which task a doorbell in a queue is about. One about another queue's would be claimed where this worker
+// refOf reads which call a doorbell in a queue is about. One about another queue's would be claimed where this worker
 // neither beats nor sweeps, so it is none.
-func taskOf(queue string, payload []byte) (refcache.Ref, error) {
+func refOf(queue string, payload []byte) (refcache.Ref, error) {
 	ref, err := refcache.ParseRef(string(payload))
 	if err == nil && ref.Queue() != queue {
 		return "", fmt.Errorf("%s belongs to queue %s, and this is %s", ref, ref.Queue(), queue)

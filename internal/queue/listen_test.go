@@ -15,9 +15,9 @@ import (
 func TestDoorbellReachesTheHandlerOnceAndIsGone(t *testing.T) {
 	inBubble(t, func(h *house) {
 		r := h.submit(3)
-		h.ring(r, queue.AtOnce)
+		h.enqueue(r, queue.AtOnce)
 		heard := make(chan refcache.Ref, 9)
-		stop := h.listen(func(_ context.Context, d queue.Rung) queue.Answer {
+		stop := h.listen(func(_ context.Context, d queue.Doorbell) queue.Answer {
 			heard <- d.Ref
 			return queue.Answer{}
 		})
@@ -32,7 +32,7 @@ func TestDoorbellReachesTheHandlerOnceAndIsGone(t *testing.T) {
 func TestIdleListenerAnswersAtOnce(t *testing.T) {
 	inBubble(t, func(h *house) {
 		heard := make(chan time.Time, 9)
-		stop := h.listen(func(context.Context, queue.Rung) queue.Answer {
+		stop := h.listen(func(context.Context, queue.Doorbell) queue.Answer {
 			heard <- time.Now()
 			return queue.Answer{}
 		})
@@ -40,7 +40,7 @@ func TestIdleListenerAnswersAtOnce(t *testing.T) {
 		for n := range 20 {
 			time.Sleep(time.Second + time.Duration(n)*7*time.Millisecond)
 			rang := time.Now()
-			h.ring(h.submit(3), queue.AtOnce)
+			h.enqueue(h.submit(3), queue.AtOnce)
 			require.LessOrEqual(h, (<-heard).Sub(rang), time.Millisecond)
 		}
 	})
@@ -52,7 +52,7 @@ func TestDoorbellAskedForAgainIsNeverEarly(t *testing.T) {
 		for n := range 20 {
 			delay := time.Duration(n) * 246 * time.Millisecond
 			heard := make(chan time.Time, 2)
-			stop := h.listen(func(context.Context, queue.Rung) queue.Answer {
+			stop := h.listen(func(context.Context, queue.Doorbell) queue.Answer {
 				heard <- time.Now()
 				if len(heard) == 1 {
 					return queue.Again(delay, "not yet", false)
@@ -60,7 +60,7 @@ func TestDoorbellAskedForAgainIsNeverEarly(t *testing.T) {
 				return queue.Answer{}
 			})
 			time.Sleep(time.Duration(n) * 73 * time.Millisecond) // asked at any point of a second
-			h.ring(h.submit(3), queue.AtOnce)
+			h.enqueue(h.submit(3), queue.AtOnce)
 			time.Sleep(delay + 4*time.Second)
 			stop()
 			require.Len(h, heard, 2)
@@ -75,7 +75,7 @@ func TestOnlyCountedAnswersShowAsRetries(t *testing.T) {
 	inBubble(t, func(h *house) {
 		for _, counted := range []bool{true, false} {
 			r := h.submit(3)
-			h.ring(r, queue.AtOnce)
+			h.enqueue(r, queue.AtOnce)
 			h.answered(queue.Again(time.Hour, "the reason", counted))
 			d := h.doorbell(r, 1)
 			require.Equal(h, asynq.TaskStateRetry, d.State)
@@ -92,7 +92,7 @@ func TestOnlyCountedAnswersShowAsRetries(t *testing.T) {
 func TestArchivedDoorbellShowsItsReason(t *testing.T) {
 	inBubble(t, func(h *house) {
 		r := h.submit(3)
-		h.ring(r, queue.AtOnce)
+		h.enqueue(r, queue.AtOnce)
 		h.answered(queue.Archive("attempt failed"))
 		d := h.doorbell(r, 1)
 		require.Equal(h, asynq.TaskStateArchived, d.State)
@@ -103,7 +103,7 @@ func TestArchivedDoorbellShowsItsReason(t *testing.T) {
 func TestHandlerThatPanicsIsAskedAgain(t *testing.T) {
 	inBubble(t, func(h *house) {
 		heard := make(chan time.Time, 9)
-		stop := h.listen(func(context.Context, queue.Rung) queue.Answer {
+		stop := h.listen(func(context.Context, queue.Doorbell) queue.Answer {
 			heard <- time.Now()
 			if len(heard) == 1 {
 				panic("a bug")
@@ -111,7 +111,7 @@ func TestHandlerThatPanicsIsAskedAgain(t *testing.T) {
 			return queue.Answer{}
 		})
 		r := h.submit(3)
-		h.ring(r, queue.AtOnce)
+		h.enqueue(r, queue.AtOnce)
 		time.Sleep(10 * time.Second)
 		stop()
 		require.Len(h, heard, 2)
@@ -123,14 +123,14 @@ func TestShutdownGivesUnansweredDoorbellsBack(t *testing.T) {
 	inBubble(t, func(h *house) {
 		r := h.submit(3)
 		taken, release := make(chan bool), make(chan bool)
-		h.ring(r, queue.AtOnce)
-		stop := h.listen(func(context.Context, queue.Rung) queue.Answer {
+		h.enqueue(r, queue.AtOnce)
+		stop := h.listen(func(context.Context, queue.Doorbell) queue.Answer {
 			taken <- true
 			<-release
 			return queue.Answer{}
 		})
 		<-taken
-		h.ring(h.submit(3), queue.AtOnce)
+		h.enqueue(h.submit(3), queue.AtOnce)
 		started := time.Now()
 		stop()
 		require.Less(h, time.Since(started), 5*time.Second)
@@ -143,13 +143,13 @@ func TestShutdownGivesUnansweredDoorbellsBack(t *testing.T) {
 
 func TestStoppedListenerTakesNoMoreDoorbells(t *testing.T) {
 	inBubble(t, func(h *house) {
-		l := h.listener("one", 2, func(_ context.Context, d queue.Rung) queue.Answer {
+		l := h.listener("one", 2, func(_ context.Context, d queue.Doorbell) queue.Answer {
 			h.Errorf("answered %s", d.Ref)
 			return queue.Answer{}
 		})
 		l.Stop()
 		r := h.submit(3)
-		h.ring(r, queue.AtOnce)
+		h.enqueue(r, queue.AtOnce)
 		time.Sleep(time.Minute)
 		l.Shutdown()
 		h.holds(r, asynq.TaskStatePending)

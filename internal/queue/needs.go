@@ -24,8 +24,8 @@ func Needs(queue string) []store.Need {
 }
 
 // Archived is how many doorbells asynq keeps in its archive of a queue.
-func (b *Bell) Archived(ctx context.Context, queue string) (int, error) {
-	n, err := b.rdb.ZCard(ctx, "asynq:{"+queue+"}:archived").Result()
+func (c *Client) Archived(ctx context.Context, queue string) (int, error) {
+	n, err := c.rdb.ZCard(ctx, "asynq:{"+queue+"}:archived").Result()
 	if err != nil {
 		return 0, fmt.Errorf("count asynq's archive of queue %s: %w", queue, err)
 	}

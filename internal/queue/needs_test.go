@@ -23,7 +23,7 @@ func TestArchivedDoorbellsAreCounted(t *testing.T) {
 func TestTryingWhatAsynqNeedsLeavesNothing(t *testing.T) {
 	inBubble(t, func(h *house) {
 		r := h.submit(3)
-		h.ring(r, queue.AtOnce)
+		h.enqueue(r, queue.AtOnce)
 		before := h.server.Dump()
 		refused, err := h.store.Refused(h.Context(), queue.Needs(name))
 		require.NoError(h, err)

@@ -19,7 +19,7 @@ import (
 func TestR3ArchivedDoorbellIsNone(t *testing.T) {
 	inBubble(t, func(h *house) {
 		r := h.submit(0)
-		h.ring(r, queue.AtOnce)
+		h.enqueue(r, queue.AtOnce)
 		h.answered(queue.Archive("failed"))
 		h.holds(r, asynq.TaskStateArchived)
 		require.True(h, h.rangFor(h.read(r.Ref)))
@@ -31,14 +31,14 @@ func TestR3ArchivedDoorbellIsNone(t *testing.T) {
 // asynq's tools the queue is then unknown, whatever is in it.
 func TestR4QueueThatAsynqDoesNotKnowIsNoted(t *testing.T) {
 	inBubble(t, func(h *house) {
-		h.ring(h.submit(3), queue.AtOnce)
+		h.enqueue(h.submit(3), queue.AtOnce)
 		require.NoError(h, h.rdb.FlushDB(h.Context()).Err())
 		r := h.submit(3)
-		h.ring(r, queue.AtOnce)
+		h.enqueue(r, queue.AtOnce)
 		_, err := h.asynq.GetTaskInfo(name, string(r.Ref))
 		require.ErrorIs(h, err, asynq.ErrQueueNotFound)
 
-		h.ring(r, queue.AtOnce)
+		h.enqueue(r, queue.AtOnce)
 		require.NoError(h, h.bell.NoteQueue(h.Context(), name))
 		h.holds(r, asynq.TaskStatePending)
 		require.Equal(h, 1, h.read(r.Ref).Delivery, "the doorbell was there all along")
@@ -64,10 +64,10 @@ func TestR7ActiveDoorbellCountsForTwoMinutes(t *testing.T) {
 		end := h.hang(r)
 		defer end()
 		time.Sleep(time.Until(r.CreatedAt.Add(queue.Patient - time.Millisecond)))
-		h.ring(h.read(r.Ref), queue.Patient)
+		h.enqueue(h.read(r.Ref), queue.Patient)
 		require.Equal(h, 1, h.read(r.Ref).Delivery)
 		time.Sleep(time.Millisecond)
-		h.ring(h.read(r.Ref), queue.Patient)
+		h.enqueue(h.read(r.Ref), queue.Patient)
 		require.Equal(h, 2, h.read(r.Ref).Delivery)
 		require.NotNil(h, h.doorbell(r, 2))
 	})
@@ -90,7 +90,7 @@ func TestR7OldTaskThatIsReadyOnlyNowIsGivenItsTime(t *testing.T) {
 		ringsAnew := func(what string, anew bool) {
 			h.Helper()
 			before := h.read(r.Ref)
-			h.ring(before, queue.Patient)
+			h.enqueue(before, queue.Patient)
 			require.Equal(h, anew, h.read(r.Ref).Delivery > before.Delivery, what)
 		}
 
@@ -118,9 +118,9 @@ func TestR14WhoeverFindsATaskPendingRings(t *testing.T) {
 		require.NoError(h, err)
 		require.False(h, again.Starts)
 		require.Equal(h, refcache.Pending, again.Status)
-		h.ring(again.Record, queue.AtOnce)
+		h.enqueue(again.Record, queue.AtOnce)
 		h.holds(r, asynq.TaskStatePending)
-		h.ring(again.Record, queue.AtOnce)
+		h.enqueue(again.Record, queue.AtOnce)
 		h.holds(r, asynq.TaskStatePending)
 	})
 }

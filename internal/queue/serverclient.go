@@ -3,33 +3,30 @@ package queue
 import (
 	"context"
 	"errors"
-	"slices"
-	"strings"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/refq/refq/internal/script"
 )
 
-// serverClient is a Redis client as asynq's server gets it. It lets the fetcher answer asynq's dequeues, and acks its
-// acknowledgements that came along with the end of a task, and mends two things.
+// serverClient is the Redis client of asynq's server of one queue. asynq calls it concurrently. It lets the fetcher answer
+// asynq's dequeues, answers acknowledgements that came along with the end of a task, and mends two things.
 //
-// It cannot subscribe: asynq would only wait for cancellations that nobody sends, and its subscriber brings the process
-// down when the client is closed while a slow Redis holds up the shutdown.
+// It cannot subscribe. asynq would only wait for cancellations that nobody sends, and its subscriber brings the process down
+// when the client is closed while a slow Redis holds up the shutdown.
 //
-// It sees answers to asynq through. asynq repeats one that was not acknowledged each 5 s, but with a context that it
-// has cancelled before the first time: the doorbell would stay active until its lease is missed, a minute or two.
+// It repeats answers until they arrive. asynq repeats one that failed each 5 s, but with a context that it has cancelled
+// before the first time: the doorbell would stay active until its lease is missed, a minute or two.
 type serverClient struct {
-	redis.UniversalClient
-	scripts redis.UniversalClient // the same, for what is a script
-	closed  *redis.Client
-	line    *line
+	redis.UniversalClient // sends scripts down the shared pipe
+	closed                *redis.Client
+	line                  *line
 }
 
 func newServerClient(rdb redis.UniversalClient, l *line) serverClient {
 	closed := redis.NewClient(&redis.Options{Addr: "127.0.0.1:0"}) // never dialled; a name would be looked up
 	_ = closed.Close()
-	return serverClient{script.Plain(rdb), script.New(rdb), closed, l}
+	return serverClient{rdb, closed, l}
 }
 
 func (c serverClient) Subscribe(ctx context.Context, channels ...string) *redis.PubSub {
@@ -37,87 +34,75 @@ func (c serverClient) Subscribe(ctx context.Context, channels ...string) *redis.
 }
 
 func (c serverClient) EvalSha(ctx context.Context, sha string, keys []string, args ...any) *redis.Cmd {
-	if isDequeue(keys, args) {
-		return c.line.fetcher.ask(ctx, "", keys, args)
-	}
-	if answer, ok := c.line.acks.evalSha(keys, args); ok {
-		return answer
-	}
-	ctx, rdb, cancel := c.revived(ctx, keys)
-	defer cancel()
-	return c.seen(ctx, rdb.EvalSha(ctx, sha, keys, args...), keys, args)
+	return c.run(ctx, "", keys, args, func(ctx context.Context, rdb redis.Scripter) *redis.Cmd {
+		return rdb.EvalSha(ctx, sha, keys, args...)
+	})
 }
 
-func (c serverClient) Eval(ctx context.Context, script string, keys []string, args ...any) *redis.Cmd {
-	if isDequeue(keys, args) {
-		return c.line.fetcher.ask(ctx, script, keys, args)
-	}
-	if _, ok := acknowledges(keys, args); ok {
-		c.line.acks.learn(script, keys, args)
-	}
-	ctx, rdb, cancel := c.revived(ctx, keys)
-	defer cancel()
-	return c.seen(ctx, rdb.Eval(ctx, script, keys, args...), keys, args)
+func (c serverClient) Eval(ctx context.Context, text string, keys []string, args ...any) *redis.Cmd {
+	return c.run(ctx, text, keys, args, func(ctx context.Context, rdb redis.Scripter) *redis.Cmd {
+		return rdb.Eval(ctx, text, keys, args...)
+	})
 }
 
-// seen does what follows from what asynq has just done.
-func (c serverClient) seen(ctx context.Context, cmd *redis.Cmd, keys []string, args []any) *redis.Cmd {
-	settle(cmd, keys)
+// run answers a script of asynq's, or has Redis run it. text is empty when asynq has sent no more than its hash.
+func (c serverClient) run(ctx context.Context, text string, keys []string, args []any,
+	send func(context.Context, redis.Scripter) *redis.Cmd) *redis.Cmd {
+	l := c.line
+	s, recognised, isLearned := l.lessons.note(text, keys, args)
+	if !recognised && resembles(l.queue, keys, args) {
+		l.lessons.warn("has changed its scripts: it runs them in its own way, which is slower")
+	}
+	switch {
+	case s.operation == done && l.acknowledged.remove(s.id):
+		return redis.NewCmdResult("OK", nil)
+	case (s.operation == done || s.operation == dequeues) && !isLearned:
+		return redis.NewCmdResult(nil, redis.ErrNoScript) // asynq then sends the text
+	case s.operation == dequeues:
+		return l.fetcher.answer(ctx)
+	}
+	ctx, rdb, cancel := c.revived(ctx, s)
+	defer cancel()
+	return c.follow(ctx, s, send(ctx, rdb))
+}
+
+// follow does what follows from what asynq has just done.
+func (c serverClient) follow(ctx context.Context, s sent, cmd *redis.Cmd) *redis.Cmd {
+	settle(s, cmd)
 	if err := cmd.Err(); err != nil {
 		if !redis.HasErrorPrefix(err, "NOSCRIPT") {
-			c.line.fetcher.fault("asynq", err)
+			c.line.fetcher.countError("asynq", err)
 		}
 		return cmd
 	}
-	if moved, err := cmd.Int(); err == nil && moved > 0 && isForward(keys) {
-		c.line.fetcher.chimed()
-		_ = chime(ctx, c.scripts, c.line.fetcher.queue, moved) // idle workers look by themselves, too
-	}
-	if id, ok := putOff(keys, args); ok {
-		c.line.timers.start(id)
+	switch s.operation {
+	case forwards:
+		if moved, err := cmd.Int(); err == nil && moved > 0 {
+			c.line.fetcher.woken()
+			_ = wake(ctx, c.UniversalClient, c.line.queue, moved) // idle workers look by themselves, too
+		}
+	case retries:
+		c.line.timers.start(s.id)
 	}
 	return cmd
 }
 
-// isForward reports whether a script with these keys is the one that moves doorbells that are due into asynq's list.
-func isForward(keys []string) bool {
-	return len(keys) == 2 && strings.HasSuffix(keys[1], "}:pending") &&
-		(strings.HasSuffix(keys[0], "}:retry") || strings.HasSuffix(keys[0], "}:scheduled"))
-}
-
-// putOff returns the id of the doorbell that a script with these keys and arguments puts off, if it is the one that does.
-func putOff(keys []string, args []any) (id string, ok bool) {
-	if !movesActive(keys) || len(keys) < 4 || !strings.HasSuffix(keys[3], "}:retry") || len(args) == 0 {
-		return "", false
-	}
-	id, ok = args[0].(string)
-	return id, ok
-}
-
-// movesActive reports whether a script moves a doorbell into or out of asynq's active ones, by its keys.
-func movesActive(keys []string) bool {
-	has := func(suffix string) bool {
-		return slices.ContainsFunc(keys, func(key string) bool { return strings.HasSuffix(key, suffix) })
-	}
-	return has("}:active") && has("}:lease")
-}
-
-// revived lets a repeated answer run until its deadline, the end of the lease: after that the doorbell may be another
-// worker's. The deadline is the only thing that asynq still means by a context that it has cancelled. What is in a pipe
-// outlives its deadline, so it goes another way.
-func (c serverClient) revived(ctx context.Context, keys []string) (context.Context, redis.UniversalClient, context.CancelFunc) {
+// revived lets a repeated answer run until its deadline, the end of the lease: after that the doorbell may be another worker's.
+// The deadline is the only thing that asynq still means by a context that it has cancelled. What is in a pipe outlives its
+// deadline, so the answer goes another way.
+func (c serverClient) revived(ctx context.Context, s sent) (context.Context, redis.UniversalClient, context.CancelFunc) {
 	deadline, ok := ctx.Deadline()
-	if !errors.Is(ctx.Err(), context.Canceled) || !ok || !movesActive(keys) {
-		return ctx, c.scripts, func() {}
+	if !errors.Is(ctx.Err(), context.Canceled) || !ok || !s.answers {
+		return ctx, c.UniversalClient, func() {}
 	}
 	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), deadline)
-	return ctx, c.UniversalClient, cancel
+	return ctx, script.Plain(c.UniversalClient), cancel
 }
 
-// settle takes an answer whose doorbell is not active for acknowledged. It was, most likely by a copy of this answer
-// whose reply was lost; asynq would repeat it, and might so answer the next ring of the same doorbell.
-func settle(cmd *redis.Cmd, keys []string) {
-	if err := cmd.Err(); err != nil && err.Error() == "NOT FOUND" && movesActive(keys) {
+// settle takes an answer whose doorbell is not active for acknowledged. Most likely a copy of this answer whose reply was lost
+// did that. asynq would repeat it, and might so answer the next doorbell with the same id.
+func settle(s sent, cmd *redis.Cmd) {
+	if err := cmd.Err(); err != nil && err.Error() == "NOT FOUND" && s.answers {
 		cmd.SetErr(nil)
 	}
 }

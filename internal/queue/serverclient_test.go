@@ -47,9 +47,9 @@ func TestAnswerThatDidNotArriveIsRepeatedWithin6s(t *testing.T) {
 					return memredis.Pass
 				})
 				r := h.submit(3)
-				h.ring(r, queue.AtOnce)
+				h.enqueue(r, queue.AtOnce)
 				heard := make(chan bool, 9)
-				stop := h.listen(func(context.Context, queue.Rung) queue.Answer {
+				stop := h.listen(func(context.Context, queue.Doorbell) queue.Answer {
 					heard <- true
 					return a.answer
 				})
@@ -77,9 +77,9 @@ func TestAnswerIsNotRepeatedAfterItsLease(t *testing.T) {
 			}
 			return memredis.Pass
 		})
-		h.ring(h.submit(3), queue.AtOnce)
+		h.enqueue(h.submit(3), queue.AtOnce)
 		var answered time.Time
-		stop := h.listen(func(context.Context, queue.Rung) queue.Answer {
+		stop := h.listen(func(context.Context, queue.Doorbell) queue.Answer {
 			answered = time.Now()
 			return queue.Answer{}
 		})
@@ -95,7 +95,7 @@ func TestAnswerIsNotRepeatedAfterItsLease(t *testing.T) {
 // next ring of the same doorbell, which may be under way.
 func TestAnswerThatArrivedUnseenIsNotRepeated(t *testing.T) {
 	inBubble(t, func(h *house) {
-		h.ring(h.submit(3), queue.AtOnce)
+		h.enqueue(h.submit(3), queue.AtOnce)
 		h.answered(queue.Again(time.Second, "Redis learns the script", true))
 		var acks atomic.Int64
 		h.server.SetFaults(func(cmd []string) memredis.Fault {
@@ -105,7 +105,7 @@ func TestAnswerThatArrivedUnseenIsNotRepeated(t *testing.T) {
 			return memredis.Pass
 		})
 		heard := make(chan bool, 9)
-		stop := h.listen(func(context.Context, queue.Rung) queue.Answer {
+		stop := h.listen(func(context.Context, queue.Doorbell) queue.Answer {
 			heard <- true
 			if len(heard) == 1 {
 				return queue.Again(time.Second, "retry", true)
@@ -137,7 +137,7 @@ func TestAsynqRepeatsAnswersWithACancelledContext(t *testing.T) {
 			}
 			return memredis.Pass
 		})
-		h.ring(h.submit(3), queue.AtOnce)
+		h.enqueue(h.submit(3), queue.AtOnce)
 		require.NoError(h, server.Start(asynq.HandlerFunc(func(context.Context, *asynq.Task) error { return nil })))
 		time.Sleep(18 * time.Second)
 		server.Shutdown()

@@ -40,7 +40,7 @@ func (h *house) commands() (sent func() []string) {
 func TestANewCallIsRungForInTheSameStepAsAsynqWouldRing(t *testing.T) {
 	inBubble(t, func(h *house) {
 		rung := h.submit(7)
-		h.ring(rung, queue.AtOnce)
+		h.enqueue(rung, queue.AtOnce)
 		made, err := h.bell.Submit(h.Context(), someRef, submission(7)) // makes the script known
 		require.NoError(h, err)
 		require.Equal(h, refcache.Pending, made.Status)
@@ -83,7 +83,7 @@ func TestANewCallWhoseDoorbellIsThereIsRungForAnew(t *testing.T) {
 func TestANewCallWakesAnIdleWorkerInTheSameStep(t *testing.T) {
 	inBubble(t, func(h *house) {
 		heard := make(chan refcache.Ref, 9)
-		stop := h.listen(func(_ context.Context, d queue.Rung) queue.Answer {
+		stop := h.listen(func(_ context.Context, d queue.Doorbell) queue.Answer {
 			heard <- d.Ref
 			return queue.Answer{}
 		})
@@ -103,7 +103,7 @@ func TestAHitLeavesTheChimeToTheNextCall(t *testing.T) {
 		made, err := h.bell.Submit(h.Context(), someRef, submission(3))
 		require.NoError(h, err)
 		heard := make(chan time.Time, 9)
-		stop := h.listen(func(context.Context, queue.Rung) queue.Answer {
+		stop := h.listen(func(context.Context, queue.Doorbell) queue.Answer {
 			heard <- time.Now()
 			return queue.Answer{}
 		})

@@ -18,6 +18,7 @@ import (
 
 	"github.com/refq/refq/internal/memredis"
 	"github.com/refq/refq/internal/queue"
+	"github.com/refq/refq/internal/script"
 	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/refcache"
 )
@@ -30,7 +31,7 @@ type house struct {
 	server *memredis.Server
 	rdb    redis.UniversalClient
 	store  *store.Store
-	bell   *queue.Bell
+	bell   *queue.Client
 	asynq  *asynq.Inspector
 }
 
@@ -40,6 +41,12 @@ const name = "Media.1" // asynq must take any name of ours
 func inBubble(t *testing.T, test func(h *house)) {
 	t.Helper()
 	t.Parallel()
+	inBubbleAlone(t, test)
+}
+
+// inBubbleAlone is inBubble for a test beside which no other may run.
+func inBubbleAlone(t *testing.T, test func(h *house)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		server, err := memredis.New()
 		require.NoError(t, err)
@@ -72,9 +79,9 @@ func (h *house) submitAs(ref refcache.Ref, maxRetries int) store.Record {
 	return s.Record
 }
 
-func (h *house) ring(r store.Record, patience time.Duration) {
+func (h *house) enqueue(r store.Record, patience time.Duration) {
 	h.Helper()
-	require.NoError(h, h.bell.Ring(h.Context(), r, patience))
+	require.NoError(h, h.bell.Enqueue(h.Context(), r, patience))
 }
 
 func (h *house) read(ref refcache.Ref) store.Record {
@@ -125,10 +132,31 @@ func (h *house) listen(handler queue.Handler) (stop func()) {
 // listener answers so many doorbells at once.
 func (h *house) listener(worker string, slots int, handler queue.Handler) *queue.Listener {
 	h.Helper()
-	c := queue.Config{Worker: worker, Queues: []string{name}, Slots: make(chan struct{}, slots), ShutdownTimeout: time.Second,
-		Logger: slog.New(slog.DiscardHandler)}
-	l, err := queue.Listen(h.rdb, c, func(ctx context.Context, d queue.Rung) queue.Answer {
-		defer func() { <-c.Slots }()
+	return h.listenerWith(h.config(worker, slots), handler)
+}
+
+func (h *house) config(worker string, slots int) queue.Config {
+	return queue.Config{Worker: worker, Queues: []string{name}, Slots: queue.NewSlots(slots), ShutdownTimeout: time.Second,
+		Logger: slog.New(slog.DiscardHandler), Dequeue: h.dequeue}
+}
+
+// dequeue takes a doorbell out of asynq's list and claims nothing.
+func (h *house) dequeue(ctx context.Context, _ string, by script.Piggyback) (queue.Dequeued, error) {
+	answer, err := redis.NewScript(by.Text).Run(ctx, h.rdb, by.Keys, by.Args...).Slice()
+	if errors.Is(err, redis.Nil) {
+		return queue.Dequeued{}, nil
+	}
+	if err != nil {
+		return queue.Dequeued{}, err
+	}
+	ref, _ := answer[1].(string)
+	return queue.Dequeued{Message: answer[0], Ref: refcache.Ref(ref)}, nil
+}
+
+func (h *house) listenerWith(c queue.Config, handler queue.Handler) *queue.Listener {
+	h.Helper()
+	l, err := queue.Listen(h.rdb, c, func(ctx context.Context, d queue.Doorbell) queue.Answer {
+		defer d.Slot.Release()
 		return handler(ctx, d)
 	})
 	require.NoError(h, err)
@@ -138,7 +166,7 @@ func (h *house) listener(worker string, slots int, handler queue.Handler) *queue
 // answered has the doorbells that are due answered once, all alike.
 func (h *house) answered(a queue.Answer) {
 	h.Helper()
-	stop := h.listen(func(context.Context, queue.Rung) queue.Answer { return a })
+	stop := h.listen(func(context.Context, queue.Doorbell) queue.Answer { return a })
 	time.Sleep(900 * time.Millisecond)
 	stop()
 }
@@ -149,34 +177,34 @@ var states = map[string]struct {
 	drive func(h *house, r store.Record) (end func())
 }{
 	"pending": {asynq.TaskStatePending, func(h *house, r store.Record) func() {
-		h.ring(r, queue.Patient)
+		h.enqueue(r, queue.Patient)
 		return func() {}
 	}},
 	"scheduled": {asynq.TaskStateScheduled, func(h *house, r store.Record) func() {
-		h.enqueue(r, asynq.ProcessIn(5*time.Second))
+		h.enqueueOtherwise(r, asynq.ProcessIn(5*time.Second))
 		return func() {}
 	}},
 	"retry": {asynq.TaskStateRetry, func(h *house, r store.Record) func() {
-		h.ring(r, queue.Patient)
+		h.enqueue(r, queue.Patient)
 		h.answered(queue.Again(5*time.Second, "later", false))
 		return func() {}
 	}},
 	"active": {asynq.TaskStateActive, (*house).hang},
 	"archived": {asynq.TaskStateArchived, func(h *house, r store.Record) func() {
-		h.ring(r, queue.Patient)
+		h.enqueue(r, queue.Patient)
 		h.answered(queue.Archive("failed"))
 		return func() {}
 	}},
 	"completed": {asynq.TaskStateCompleted, func(h *house, r store.Record) func() {
-		h.enqueue(r, asynq.Retention(time.Hour))
+		h.enqueueOtherwise(r, asynq.Retention(time.Hour))
 		h.answered(queue.Answer{})
 		return func() {}
 	}},
 	"absent": {0, func(h *house, r store.Record) func() { return func() {} }},
 }
 
-// enqueue puts a doorbell into asynq in a way that is not ours.
-func (h *house) enqueue(r store.Record, options ...asynq.Option) {
+// enqueueOtherwise puts a doorbell into asynq in a way that is not ours.
+func (h *house) enqueueOtherwise(r store.Record, options ...asynq.Option) {
 	h.Helper()
 	_, err := asynq.NewClientFromRedisClient(h.rdb).Enqueue(asynq.NewTask("thumb/small", []byte(r.Ref)),
 		append(options, asynq.TaskID(string(r.Ref)), asynq.Queue(name))...)
@@ -186,9 +214,9 @@ func (h *house) enqueue(r store.Record, options ...asynq.Option) {
 // hang rings for a task and has its doorbell taken, but not answered before the end.
 func (h *house) hang(r store.Record) (end func()) {
 	h.Helper()
-	h.ring(r, queue.Patient)
+	h.enqueue(r, queue.Patient)
 	taken, release := make(chan bool, 9), make(chan bool)
-	stop := h.listen(func(context.Context, queue.Rung) queue.Answer {
+	stop := h.listen(func(context.Context, queue.Doorbell) queue.Answer {
 		taken <- true
 		<-release
 		return queue.Answer{}

@@ -14,12 +14,12 @@ import (
 func TestADoorbellPutOffAnewDoesNotHoldUpShutdown(t *testing.T) {
 	inBubble(t, func(h *house) {
 		heard := make(chan bool, 9)
-		stop := h.listen(func(context.Context, queue.Rung) queue.Answer {
+		stop := h.listen(func(context.Context, queue.Doorbell) queue.Answer {
 			heard <- true
 			return queue.Again(time.Hour, "not due", false)
 		})
 		r := h.submit(3)
-		h.ring(r, queue.AtOnce)
+		h.enqueue(r, queue.AtOnce)
 		time.Sleep(time.Second)
 		require.NoError(h, h.asynq.RunTask(name, id(r, 1)))
 		time.Sleep(4 * time.Second)

@@ -12,40 +12,40 @@ import (
 	"github.com/refq/refq/internal/store"
 )
 
-// A chime tells one idle worker that asynq's list of doorbells has something for it. Chimes may get lost: idle workers
-// look by themselves, too, each holdMost.
+// A wake-up tells one idle worker that asynq's list of doorbells has something for it. Wake-ups may get lost: idle workers look
+// by themselves, too, each maxIdle.
 
 //go:embed wake.lua
-var chimeText string
+var wakeText string
 
 //go:embed idle.lua
 var idleText string
 
 var (
-	chimeScript = redis.NewScript(chimeText)
-	idleScript  = redis.NewScript(idleText)
+	wakeScript = redis.NewScript(wakeText)
+	idleScript = redis.NewScript(idleText)
 )
 
-// chimeChannel is where a worker hears that a queue, named by the message, has a doorbell for it.
-func chimeChannel(worker string) string { return store.WorkerChannel(worker) + ":chime" }
+// wakeChannel is where a worker learns that a queue, named by the message, has a doorbell for it.
+func wakeChannel(worker string) string { return store.WorkerChannel(worker) + ":wake" }
 
-// chime wakes up to n idle workers of a queue.
-func chime(ctx context.Context, rdb redis.Scripter, queue string, n int) error {
-	if err := chimeScript.Run(ctx, rdb, []string{store.IdleKey(queue)}, n, queue).Err(); err != nil {
+// wake wakes up to n idle workers of a queue.
+func wake(ctx context.Context, rdb redis.Scripter, queue string, n int) error {
+	if err := wakeScript.Run(ctx, rdb, []string{store.IdleKey(queue)}, n, queue).Err(); err != nil {
 		return fmt.Errorf("wake workers of queue %s: %w", queue, err)
 	}
 	return nil
 }
 
-// goIdle notes that a worker waits to be woken; false when there is something to do after all.
-func goIdle(ctx context.Context, rdb redis.Scripter, queue, worker string) (bool, error) {
+// markIdle notes that a worker waits to be woken. It returns false when there is something to do after all.
+func markIdle(ctx context.Context, rdb redis.Scripter, queue, worker string) (bool, error) {
 	keys := []string{store.IdleKey(queue), "asynq:{" + queue + "}:pending", "asynq:{" + queue + "}:paused"}
 	return idleScript.Run(ctx, rdb, keys, worker).Bool()
 }
 
-// chimes sends the chimes of one process. The first goes out at once; those that follow are sent together, at most every
-// chimeEvery for a queue.
-type chimes struct {
+// wakeups sends the wake-ups of one process. The first of a queue goes out at once. Those that follow are sent together, at most
+// every wakeEvery. It may be used concurrently.
+type wakeups struct {
 	rdb redis.Scripter
 
 	mu   sync.Mutex
@@ -53,60 +53,60 @@ type chimes struct {
 }
 
 const (
-	chimeEvery = time.Millisecond
-	// mostChimes is how many workers one script wakes, at most.
-	mostChimes = 64
+	wakeEvery = time.Millisecond
+	// maxWakeups is how many workers one script wakes, at most.
+	maxWakeups = 64
 )
 
-// begin leaves the next chime of a queue to the caller, who sends it and then calls end; false when one is under way, or has
-// just been sent.
-func (c *chimes) begin(queue string) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if _, busy := c.owed[queue]; busy {
+// begin leaves the next wake-up of a queue to the caller, who sends it and then calls end. It returns false when one is under
+// way, or has just been sent.
+func (w *wakeups) begin(queue string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if _, busy := w.owed[queue]; busy {
 		return false
 	}
-	c.owed[queue] = 0
+	w.owed[queue] = 0
 	return true
 }
 
-// end ends what begin has begun. If no chime was sent after all, the next need not wait.
-func (c *chimes) end(ctx context.Context, queue string, sent bool) {
+// end ends what begin has begun. If no wake-up was sent after all, the next need not wait.
+func (w *wakeups) end(ctx context.Context, queue string, sent bool) {
 	if !sent {
-		c.flush(ctx, queue)
+		w.flush(ctx, queue)
 		return
 	}
-	c.flushLater(ctx, queue)
+	w.flushLater(ctx, queue)
 }
 
-// add sends n chimes, or leaves them to be sent with others. Those that cannot be sent are dropped: idle workers look by
+// add sends n wake-ups, or leaves them to be sent with others. Those that cannot be sent are dropped: idle workers look by
 // themselves, too.
-func (c *chimes) add(ctx context.Context, queue string, n int) {
-	c.mu.Lock()
-	owed, busy := c.owed[queue]
-	c.owed[queue] = owed + n
-	c.mu.Unlock()
+func (w *wakeups) add(ctx context.Context, queue string, n int) {
+	w.mu.Lock()
+	owed, busy := w.owed[queue]
+	w.owed[queue] = owed + n
+	w.mu.Unlock()
 	if !busy {
-		c.flush(ctx, queue)
+		w.flush(ctx, queue)
 	}
 }
 
 // flush sends what has come together, and goes on for as long as there is more.
-func (c *chimes) flush(ctx context.Context, queue string) {
-	c.mu.Lock()
-	n := c.owed[queue]
+func (w *wakeups) flush(ctx context.Context, queue string) {
+	w.mu.Lock()
+	n := w.owed[queue]
 	if n == 0 {
-		delete(c.owed, queue)
-		c.mu.Unlock()
+		delete(w.owed, queue)
+		w.mu.Unlock()
 		return
 	}
-	now := min(n, mostChimes)
-	c.owed[queue] = n - now
-	c.mu.Unlock()
-	_ = chime(ctx, c.rdb, queue, now)
-	c.flushLater(ctx, queue)
+	now := min(n, maxWakeups)
+	w.owed[queue] = n - now
+	w.mu.Unlock()
+	_ = wake(ctx, w.rdb, queue, now)
+	w.flushLater(ctx, queue)
 }
 
-func (c *chimes) flushLater(ctx context.Context, queue string) {
-	time.AfterFunc(chimeEvery, func() { c.flush(context.WithoutCancel(ctx), queue) })
+func (w *wakeups) flushLater(ctx context.Context, queue string) {
+	time.AfterFunc(wakeEvery, func() { w.flush(context.WithoutCancel(ctx), queue) })
 }

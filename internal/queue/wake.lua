@@ -1,14 +1,14 @@
--- chime wakes idle workers of a queue, one for each doorbell that was put into asynq's list.
+-- wake wakes idle workers of a queue, one for each doorbell that was put into asynq's list.
 -- KEYS[1] the idle workers   ARGV[1] how many to wake   ARGV[2] queue
--- Returns how many were told. One that does not hear, because it is gone, gives its turn to the next.
+-- Returns how many were woken. One that does not listen, because it is gone, gives its turn to the next.
 
-local told, tries = 0, 2 * tonumber(ARGV[1]) + 8 -- in a Cluster PUBLISH counts only who listens at this node
-while told < tonumber(ARGV[1]) and tries > 0 do
+local woken, tries = 0, 2 * tonumber(ARGV[1]) + 8 -- in a Cluster PUBLISH counts only who listens at this node
+while woken < tonumber(ARGV[1]) and tries > 0 do
   local worker = redis.call('SPOP', KEYS[1])
   if not worker then
     break
   end
   tries = tries - 1
-  told = told + redis.call('PUBLISH', 'refq:worker:' .. worker .. ':chime', ARGV[2])
+  woken = woken + redis.call('PUBLISH', 'refq:worker:' .. worker .. ':wake', ARGV[2])
 end
-return told
+return woken

@@ -40,7 +40,7 @@ func (h *house) crew(n int) *crew {
 	c := &crew{heard: make(chan string, 99), release: make(chan bool)}
 	for i := range n {
 		name := fmt.Sprint("worker", i)
-		c.stops = append(c.stops, h.listener(name, 1, func(context.Context, queue.Rung) queue.Answer {
+		c.stops = append(c.stops, h.listener(name, 1, func(context.Context, queue.Doorbell) queue.Answer {
 			c.heard <- name
 			<-c.release
 			return queue.Answer{}
@@ -61,7 +61,7 @@ func TestOneRingWakesOneOfManyIdleWorkers(t *testing.T) {
 	inBubble(t, func(h *house) {
 		c := h.crew(20)
 		count := h.dequeues()
-		h.ring(h.submit(3), queue.AtOnce)
+		h.enqueue(h.submit(3), queue.AtOnce)
 		time.Sleep(10 * time.Millisecond)
 		require.Len(h, c.heard, 1)
 		require.LessOrEqual(h, count.Load(), int32(2), "nobody else has looked")
@@ -73,7 +73,7 @@ func TestManyRingsWakeAsMany(t *testing.T) {
 	inBubble(t, func(h *house) {
 		c := h.crew(20)
 		for range 15 {
-			h.ring(h.submit(3), queue.AtOnce)
+			h.enqueue(h.submit(3), queue.AtOnce)
 		}
 		time.Sleep(10 * time.Millisecond)
 		require.Len(h, c.heard, 15)
@@ -87,12 +87,12 @@ func TestABusyWorkerPassesTheChimeOn(t *testing.T) {
 		c := h.crew(8)
 		var busy []any
 		for range 4 {
-			h.ring(h.submit(3), queue.AtOnce)
+			h.enqueue(h.submit(3), queue.AtOnce)
 			busy = append(busy, <-c.heard)
 		}
 		h.rdb.SAdd(h.Context(), "refq:{"+name+"}:idle", busy...)
 		for range 4 {
-			h.ring(h.submit(3), queue.AtOnce)
+			h.enqueue(h.submit(3), queue.AtOnce)
 		}
 		time.Sleep(10 * time.Millisecond)
 		require.Len(h, c.heard, 4)
@@ -103,7 +103,7 @@ func TestABusyWorkerPassesTheChimeOn(t *testing.T) {
 // The pinned version of asynq asks in the way that the fetcher knows; else it would poll five times a second.
 func TestAnIdleListenerHardlyEverAsks(t *testing.T) {
 	inBubble(t, func(h *house) {
-		stop := h.listen(func(context.Context, queue.Rung) queue.Answer { return queue.Answer{} })
+		stop := h.listen(func(context.Context, queue.Doorbell) queue.Answer { return queue.Answer{} })
 		time.Sleep(10 * time.Second)
 		count := h.dequeues()
 		time.Sleep(time.Minute)
@@ -117,7 +117,7 @@ func TestAnIdleListenerLooksByItself(t *testing.T) {
 	inBubble(t, func(h *house) {
 		c := h.crew(1)
 		h.rdb.Del(h.Context(), "refq:{"+name+"}:idle")
-		h.ring(h.submit(3), queue.AtOnce)
+		h.enqueue(h.submit(3), queue.AtOnce)
 		time.Sleep(3100 * time.Millisecond)
 		require.Len(h, c.heard, 1)
 		c.stop()
@@ -128,7 +128,7 @@ func TestMoreRingsThanAreChimedAtATimeWakeAsMany(t *testing.T) {
 	inBubble(t, func(h *house) {
 		c := h.crew(90)
 		for range 90 {
-			h.ring(h.submit(3), queue.AtOnce)
+			h.enqueue(h.submit(3), queue.AtOnce)
 		}
 		time.Sleep(100 * time.Millisecond)
 		require.Len(h, c.heard, 90)
@@ -141,11 +141,11 @@ func TestAStoppingListenerPassesItsChimeOn(t *testing.T) {
 	inBubble(t, func(h *house) {
 		c := h.crew(1)
 		defer c.stop()
-		stopping := h.listener("stopping", 1, func(context.Context, queue.Rung) queue.Answer { return queue.Answer{} })
+		stopping := h.listener("stopping", 1, func(context.Context, queue.Doorbell) queue.Answer { return queue.Answer{} })
 		defer stopping.Shutdown()
 		time.Sleep(10 * time.Second)
 		h.rdb.Del(h.Context(), "refq:{"+name+"}:idle") // nobody hears
-		h.ring(h.submit(3), queue.AtOnce)
+		h.enqueue(h.submit(3), queue.AtOnce)
 		h.rdb.SAdd(h.Context(), "refq:{"+name+"}:idle", "worker0")
 		stopping.Stop()
 		time.Sleep(10 * time.Millisecond)
@@ -163,10 +163,9 @@ func TestARefusedDequeueIsLogged(t *testing.T) {
 			return memredis.Pass
 		})
 		var said bytes.Buffer
-		c := queue.Config{Worker: "one", Queues: []string{name}, Slots: make(chan struct{}, 1), ShutdownTimeout: time.Second,
-			Logger: slog.New(slog.NewTextHandler(&said, &slog.HandlerOptions{Level: slog.LevelDebug}))}
-		l, err := queue.Listen(h.rdb, c, func(context.Context, queue.Rung) queue.Answer { return queue.Answer{} })
-		require.NoError(h, err)
+		c := h.config("one", 1)
+		c.Logger = slog.New(slog.NewTextHandler(&said, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		l := h.listenerWith(c, func(context.Context, queue.Doorbell) queue.Answer { return queue.Answer{} })
 		time.Sleep(10 * time.Second)
 		l.Shutdown()
 		require.Contains(h, said.String(), "no permissions to run the 'rpoplpush'")

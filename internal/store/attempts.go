@@ -74,10 +74,9 @@ func claimed(ref refcache.Ref, answer reply) (ClaimAnswer, error) {
 
 // Taken is a doorbell that was taken out of asynq's list.
 type Taken struct {
-	Message any // what asynq's script answered; nil: there was none
-	// Ref names the task if its attempt was claimed in the same step, as Claim tells; empty: Claim is to follow.
-	Ref   refcache.Ref
-	Claim ClaimAnswer
+	Message any          // what asynq's script answered; nil: there was none
+	Ref     refcache.Ref // the task that it is about; empty when it names none of this queue
+	Claim   ClaimAnswer  // Run: the attempt was claimed in the same step; else Claim is to follow
 }
 
 // Take takes a doorbell of a queue out of asynq's list, by a script that answers {message, ref_id}, and claims the task that it
@@ -93,15 +92,11 @@ func (s *Store) Take(ctx context.Context, queue, token, worker string, by script
 		return Taken{}, fmt.Errorf("take a doorbell of queue %s: %w", queue, err)
 	}
 	answer := reply(values)
-	taken := Taken{Message: answer.at(0)}
-	claim, _ := answer.at(2).([]any)
-	if claim == nil {
-		return taken, nil
-	}
-	taken.Ref = refcache.Ref(answer.text(1))
-	taken.Claim, err = claimed(taken.Ref, claim)
-	if err != nil {
-		taken.Ref = "" // who claims it again is told why it cannot be run
+	taken := Taken{Message: answer.at(0), Ref: refcache.Ref(answer.text(1))}
+	if claim, _ := answer.at(2).([]any); claim != nil {
+		if taken.Claim, err = claimed(taken.Ref, claim); err != nil {
+			taken.Claim = ClaimAnswer{} // who claims it again is told why it cannot be run
+		}
 	}
 	return taken, nil
 }

@@ -12,30 +12,31 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/refq/refq/internal/queue"
+	"github.com/refq/refq/internal/script"
 	"github.com/refq/refq/internal/store"
 )
 
 const (
-	beatEvery = 2 * time.Second
+	heartbeatEvery = 2 * time.Second
 	// pingEvery is how often a subscription without messages is tried. The beat is behind it.
 	pingEvery = 10 * time.Second
-	// beatTimeout leaves time for a second beat before the worker counts as dead. It is longer than two round trips to a
+	// heartbeatTimeout leaves time for a second beat before the worker counts as dead. It is longer than two round trips to a
 	// Redis that takes a second for each: after a timeout the next beat has to connect first.
-	beatTimeout = store.DeadAfter / 2
+	heartbeatTimeout = store.DeadAfter / 2
 )
 
-// beatAll beats in every queue until ctx ends, over a connection of its own where that can be had: a pool that is used
+// heartbeatAll sends heartbeats in every queue until ctx ends, over a connection of its own where that can be had: a pool that is used
 // up must not make the worker look dead.
-func (w *Worker) beatAll(ctx context.Context) {
+func (w *Worker) heartbeatAll(ctx context.Context) {
 	rdb, closeOwn := ownConnection(w.rdb)
 	defer closeOwn()
 	s := w.store.Over(rdb)
 	host, _ := os.Hostname()
 	text, _ := json.Marshal(store.About{Host: host, PID: os.Getpid(), Functions: w.Functions(), Since: time.Now().UnixMilli()})
-	each(ctx, beatEvery, func() {
+	each(ctx, heartbeatEvery, func() {
 		sent, all := time.Now(), true
 		for queue := range w.queues {
-			all = w.beat(ctx, s, queue, string(text)) && all
+			all = w.heartbeat(ctx, s, queue, string(text)) && all
 		}
 		if all {
 			w.beaten.set(sent)
@@ -46,7 +47,7 @@ func (w *Worker) beatAll(ctx context.Context) {
 // ownConnection returns a client with one connection that reaches the same Redis as rdb, and a function to close it.
 // Only a plain client tells how; any other is used as it is.
 func ownConnection(rdb redis.UniversalClient) (redis.UniversalClient, func()) {
-	plain, ok := rdb.(*redis.Client)
+	plain, ok := script.Plain(rdb).(*redis.Client)
 	if !ok {
 		return rdb, func() {}
 	}
@@ -71,20 +72,20 @@ func each(ctx context.Context, every time.Duration, f func()) {
 	}
 }
 
-// beat tells Redis what runs here, ends what should not, and gives back claims that nobody here knows of. False: Redis
+// heartbeat tells Redis what runs here, ends what should not, and gives back claims that nobody here knows of. False: Redis
 // was not told.
-func (w *Worker) beat(ctx context.Context, s *store.Store, queue, text string) bool {
-	answered, cancel := context.WithTimeout(ctx, beatTimeout)
+func (w *Worker) heartbeat(ctx context.Context, s *store.Store, queue, text string) bool {
+	answered, cancel := context.WithTimeout(ctx, heartbeatTimeout)
 	defer cancel()
-	void, unknown, err := s.Beat(answered, queue, w.id, text, w.live.claims(queue))
+	void, unknown, err := s.Beat(answered, queue, w.id, text, w.running.claims(queue))
 	if w.contact.report(ctx, err); err != nil {
 		return false
 	}
 	for _, claim := range void {
-		w.live.void(claim.Token)
+		w.running.void(claim.Token)
 	}
 	for _, claim := range unknown {
-		if !w.live.has(claim.Token) { // one that is here was claimed after the beat was sent
+		if !w.running.has(claim.Token) { // one that is here was claimed after the beat was sent
 			w.redeliver(ctx, store.Orphan{Worker: w.id, Claim: claim})
 		}
 	}
@@ -97,7 +98,7 @@ func (w *Worker) redeliver(ctx context.Context, o store.Orphan) {
 	if err == nil && taken {
 		w.countLost(task)
 		w.log.Warn("attempt was lost", "ref_id", o.Ref, "func", task.Policy.Name, "attempt", task.Attempt, "lost_by", o.Worker, "status", task.Status)
-		err = w.bell.Ring(ctx, task, queue.AtOnce)
+		err = w.queue.Enqueue(ctx, task, queue.AtOnce)
 	}
 	if errors.Is(err, store.ErrDamaged) {
 		w.log.Warn("damaged record: its attempt is given up", "ref_id", o.Ref, "lost_by", o.Worker, "err", err)
@@ -117,8 +118,8 @@ func (w *Worker) leave(ctx context.Context) {
 	}
 }
 
-// hearCancellations ends attempts as soon as their task is cancelled. Messages may get lost; the beat finds out too.
-func (w *Worker) hearCancellations(ctx context.Context) {
+// receiveCancellations ends attempts as soon as their task is cancelled. Messages may get lost; the beat finds out too.
+func (w *Worker) receiveCancellations(ctx context.Context) {
 	sub := w.rdb.Subscribe(ctx, store.WorkerChannel(w.id))
 	defer sub.Close()
 	messages := sub.Channel(redis.WithChannelHealthCheckInterval(pingEvery))
@@ -128,7 +129,7 @@ func (w *Worker) hearCancellations(ctx context.Context) {
 			if !ok {
 				return
 			}
-			w.live.void(m.Payload)
+			w.running.void(m.Payload)
 		case <-ctx.Done():
 			return
 		}

@@ -1,0 +1,331 @@
+package worker
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/refq/refq/internal/counters"
+	"github.com/refq/refq/internal/queue"
+	"github.com/refq/refq/internal/script"
+	"github.com/refq/refq/internal/store"
+	"github.com/refq/refq/refcache"
+)
+
+// attempt is one try to run a call, from its doorbell to its stored outcome. One goroutine at a time has it: the one that
+// dequeued the doorbell with the claim, then the one that asynq calls. The function runs in a goroutine of its own, which may
+// return later, and reads running and progress alone.
+type attempt struct {
+	worker *Worker
+	token  string
+	ctx    context.Context // of the function; it ends with ErrVoid or ErrShutdown
+	cancel context.CancelCauseFunc
+
+	// Written under running.mu when the attempt is claimed: heartbeats name those that were.
+	ref     refcache.Ref
+	claimed store.ClaimAnswer // Run: it was claimed
+
+	claimedAt time.Time
+	slot      *queue.Slot // nil for an attempt that was claimed with its doorbell, until asynq hands that over
+	suspect   bool        // it takes the place of the one suspect that runs
+
+	// Set before the function is called.
+	traceID  string // empty: it is not traced
+	progress progress
+	returned chan struct{} // closed when the function has returned; nil when it was not called
+
+	// How it went: set by run and finish, read by observe.
+	event    counters.Event // AttemptCancelled: nobody wants the outcome
+	outcome  store.Outcome
+	err      error         // what it failed with
+	took     time.Duration // by the function
+	again    time.Duration // until asynq is to hand the doorbell to a worker that knows the function
+	finished store.Finished
+}
+
+const (
+	claimAgain   = time.Second     // after a claim that could not be made
+	slotAgain    = 0               // another worker may take it at once
+	unknownAgain = 5 * time.Second // after a function that this worker does not know
+
+	// functionGrace is how long a function may clean up once its context has ended.
+	functionGrace = 5 * time.Second
+	// lateLimit is how much longer the worker waits for what the function returns after its grace.
+	lateLimit = 500 * time.Millisecond
+)
+
+// newAttempt starts an attempt under a new token, before it is claimed (R2). ref is empty when nobody knows yet which call it is.
+func (w *Worker) newAttempt(ref refcache.Ref) *attempt {
+	a := &attempt{worker: w, token: rand.Text(), ref: ref}
+	w.running.add(a)
+	return a
+}
+
+// dequeue takes a doorbell out of asynq's list, and claims its call in the same step if that is as simple as it mostly is.
+func (w *Worker) dequeue(ctx context.Context, name string, by script.Piggyback) (queue.Dequeued, error) {
+	a := w.newAttempt("")
+	taken, err := w.store.Take(ctx, name, a.token, w.id, by)
+	d := queue.Dequeued{Message: taken.Message, Ref: taken.Ref}
+	if !taken.Claim.Run {
+		w.running.remove(a)
+		return d, err
+	}
+	w.running.claim(a, taken.Claim)
+	d.Claimed = &queue.Claimed{Run: a.answer, HandBack: a.handBack}
+	return d, err
+}
+
+// answer answers a doorbell: it claims, runs and finishes an attempt if one is due. What it tells asynq decides only how soon the
+// doorbell rings again.
+func (w *Worker) answer(asked context.Context, d queue.Doorbell) queue.Answer {
+	return w.newAttempt(d.Ref).answer(asked, d)
+}
+
+func (a *attempt) answer(asked context.Context, d queue.Doorbell) queue.Answer {
+	a.slot = d.Slot
+	defer a.leave() // also when somebody's code panics here: asynq would go on, and the attempt would look alive for ever
+	if a.worker.isStopping() {
+		if a.claimed.Run {
+			a.outcome = store.Released("the worker stops", a.worker.id)
+			a.finish()
+		}
+		return queue.Again(slotAgain, "the worker stops", false)
+	}
+	if !a.claimed.Run {
+		if answer := a.claim(asked); !a.claimed.Run {
+			return answer
+		}
+	}
+	a.runAndFinish(d)
+	if asked.Err() != nil {
+		a.requeue()
+	}
+	return a.answerAsynq()
+}
+
+// claim claims the attempt, but one of a suspect only if no other suspect runs here: whichever of them brings this process down,
+// the other must not be lost once more. When it has not claimed it, the answer says why there is nothing to run.
+func (a *attempt) claim(asked context.Context) queue.Answer {
+	w := a.worker
+	claim, err := w.store.ClaimUnsuspected(asked, a.ref, a.token, w.id)
+	if err == nil && claim.Suspect {
+		select {
+		case w.suspect <- struct{}{}:
+			a.suspect = true // until it leaves
+			claim, err = w.store.Claim(asked, a.ref, a.token, w.id)
+		default:
+		}
+	}
+	switch {
+	case errors.Is(err, store.ErrDamaged): // nothing was written; the archive shows people what to do
+		w.log.Warn("damaged record: task is not run", "ref_id", a.ref, "err", err)
+		return queue.Archive(err.Error())
+	case err != nil:
+		return queue.Again(claimAgain, err.Error(), false)
+	case claim.Later > 0:
+		return queue.Again(claim.Later, "it is not to be run yet", false)
+	case claim.Run:
+		w.running.claim(a, claim)
+	}
+	return queue.Answer{}
+}
+
+// task is the record as the claim left it.
+func (a *attempt) task() store.Record { return a.claimed.Record }
+
+// runAndFinish runs the function and writes the outcome, and acknowledges the doorbell in the same step if that is known how.
+func (a *attempt) runAndFinish(d queue.Doorbell) {
+	w, policy := a.worker, a.task().Policy
+	defer w.observe(a)()
+	name := function{policy.Name, policy.Version}
+	if h, ok := w.handlers[name]; ok {
+		a.run(h)
+	} else {
+		a.event, a.again = counters.AttemptHandedBack, unknownAgain
+		a.outcome = store.Released(fmt.Sprintf("worker %s does not know function %s", w.id, name), w.id)
+	}
+	if a.event != counters.AttemptCancelled {
+		a.outcome.Ack = d.Ack
+		a.finish()
+	}
+}
+
+// result is what a function has returned.
+type result struct {
+	value []byte
+	err   error
+	cause refcache.Cause // error or panic
+}
+
+// run runs the function, and judges what it has returned. The function may return later.
+func (a *attempt) run(h handler) {
+	a.progress.write = a.writeProgress
+	ctx, cancel := context.WithValue(a.ctx, attemptKey{}, a), context.CancelFunc(func() {})
+	if limit := a.task().Policy.Timeout; limit > 0 {
+		ctx, cancel = context.WithTimeoutCause(ctx, limit, &TimeoutError{limit})
+	}
+	defer cancel()
+
+	results, started := make(chan result, 1), time.Now()
+	a.returned = make(chan struct{})
+	go func() {
+		defer close(a.returned)
+		call(ctx, h, a.claimed.Args, results)
+	}()
+	returned := a.await(ctx, results)
+	a.took = time.Since(started)
+	ended := context.Cause(ctx) // before the flush, which may outlast the timeout of a function that has returned in time
+	a.progress.flush()
+	a.judge(returned, ended)
+}
+
+// call runs the function and sends what it has returned. A panic is an error with its stack. So is an error that cannot be read:
+// a nil pointer in an error is a common slip.
+func call(ctx context.Context, h handler, args []byte, results chan<- result) {
+	// What stands if runtime.Goexit ends it all, which runs deferred functions only.
+	returned := result{err: errors.New("function ended its goroutine"), cause: refcache.CausePanic}
+	defer func() {
+		if p := recover(); p != nil {
+			returned.err = fmt.Errorf("panic: %v\n\n%s", p, debug.Stack())
+		}
+		results <- returned
+	}()
+	value, err := h(ctx, args)
+	if err != nil {
+		_, _ = err.Error(), errors.As(err, new(*permanentError))
+	}
+	returned = result{value, err, refcache.CauseError}
+}
+
+// await waits for the function, and once ctx has ended no longer than its grace and a little more.
+func (a *attempt) await(ctx context.Context, results <-chan result) result {
+	select {
+	case r := <-results:
+		return r
+	case <-ctx.Done():
+	}
+	late := time.NewTimer(a.limit(ctx))
+	defer late.Stop()
+	// A timeout is the attempt's own affair: the end of the worker, or of the task, may follow.
+	for over := a.ctx.Done(); ; {
+		select {
+		case r := <-results:
+			return r
+		case <-over:
+			over = nil
+			late.Reset(a.limit(a.ctx))
+		case <-late.C:
+			return result{err: context.Cause(ctx), cause: refcache.CauseError}
+		}
+	}
+}
+
+// grace is how long the function may take once ctx has ended.
+func (a *attempt) grace(ctx context.Context) time.Duration {
+	if errors.Is(context.Cause(ctx), ErrShutdown) {
+		_, all := a.worker.cfg.shutdown()
+		return min(functionGrace, all/8)
+	}
+	return functionGrace
+}
+
+// limit is how long the worker waits for what the function returns once ctx has ended.
+func (a *attempt) limit(ctx context.Context) time.Duration {
+	grace := a.grace(ctx)
+	return grace + min(lateLimit, grace/2)
+}
+
+// judge finds what the function has returned to be the outcome, knowing why its context ended, if it did.
+func (a *attempt) judge(r result, ended error) {
+	w := a.worker
+	var timeout *TimeoutError
+	switch {
+	case errors.Is(ended, ErrVoid):
+		a.event = counters.AttemptCancelled
+		return
+	case r.err == nil && len(r.value) > w.cfg.MaxResult:
+		r.err = Permanent(fmt.Errorf("result has %d bytes, more than max_result %d", len(r.value), w.cfg.MaxResult))
+	case r.err == nil:
+		a.event, a.outcome = counters.AttemptComplete, w.store.Completed(r.value)
+		return
+	case errors.Is(ended, ErrShutdown):
+		a.event, a.outcome = counters.AttemptHandedBack, store.Released("", w.id)
+		return
+	case errors.As(ended, &timeout):
+		r.cause = refcache.CauseTimeout
+		if !errors.As(r.err, &timeout) {
+			r.err = fmt.Errorf("%w: %w", ended, r.err)
+		}
+	}
+	a.event, a.err = causes[r.cause], r.err
+	a.outcome = store.Errored(w.failure(a.task(), r))
+}
+
+// finish writes the outcome, for as long as the process lives: while Redis is away the outcome waits here, in its slot. finished
+// is zero when the outcome is void, or was given up.
+func (a *attempt) finish() { a.finished = a.worker.finish(a) }
+
+// answerAsynq tells asynq what became of the call.
+func (a *attempt) answerAsynq() queue.Answer {
+	if a.finished.Acked {
+		return queue.Acknowledged()
+	}
+	switch a.finished.Status {
+	case refcache.Failed:
+		return queue.Archive("attempt failed: see refq")
+	case refcache.Retrying:
+		return queue.Again(a.finished.Delay, "attempt failed: see refq", true)
+	case refcache.Pending:
+		return queue.Again(a.again, "handed back", false)
+	}
+	return queue.Answer{}
+}
+
+// handBack ends an attempt that was claimed with its doorbell, when asynq has not handed that over.
+func (a *attempt) handBack(why string) {
+	defer a.leave()
+	a.outcome = store.Released(why, a.worker.id)
+	a.finish()
+	a.requeue()
+}
+
+// requeue makes up for an answer that asynq does not wait for: the doorbell under way is asynq's to give up, in a minute or two,
+// so a call that waits gets a new one.
+func (a *attempt) requeue() {
+	if a.finished.Status != refcache.Retrying && a.finished.Status != refcache.Pending {
+		return
+	}
+	w, task := a.worker, a.task()
+	task, err := w.store.Renumber(w.running.base, task.Ref, task.Delivery)
+	if err == nil {
+		err = w.queue.Enqueue(w.running.base, task, queue.AtOnce)
+	}
+	if err != nil {
+		w.log.Warn("task waits for a sweep", a.about("err", err)...)
+	}
+}
+
+// leave forgets the attempt, and releases its slot once the function has really returned.
+func (a *attempt) leave() {
+	a.worker.running.remove(a)
+	if a.returned == nil {
+		a.release()
+		return
+	}
+	go func() { // usually returns at once
+		<-a.returned
+		a.release()
+	}()
+}
+
+func (a *attempt) release() {
+	if a.suspect {
+		<-a.worker.suspect
+	}
+	if a.slot != nil {
+		a.slot.Release()
+	}
+}
