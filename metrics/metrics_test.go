@@ -20,6 +20,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
+	"github.com/refq/refq/admin"
 	"github.com/refq/refq/internal/memredis"
 	"github.com/refq/refq/metrics"
 	"github.com/refq/refq/producer"
@@ -104,6 +105,25 @@ func (w *world) shows(lines string) {
 func (w *world) call(in string) error {
 	_, err := producer.Call(w.Context(), w.Producer, thumb, in)
 	return err
+}
+
+// What a producer and an admin of one process cancel is one series.
+func TestCancelsOfProducerAndAdminAreCountedTogether(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.Admin = admin.New(w.rdb, admin.Config{})
+		defer w.Admin.Close()
+		w.stop() // nothing runs
+		for n, cancel := range []func(context.Context, refcache.Ref) error{w.Producer.Cancel, w.Admin.Cancel, w.Admin.As("ann").Cancel} {
+			ref, err := producer.Submit(w.Context(), w.Producer, thumb, fmt.Sprint(n))
+			require.NoError(w, err)
+			require.NoError(w, cancel(w.Context(), ref))
+		}
+		w.shows(`refq_calls_finished_total{func="thumb",queue="media",status="cancelled"} 3`)
+		w.server.SetFaults(func([]string) memredis.Fault { return "ERR no" })
+		require.Error(w, w.Admin.Cancel(w.Context(), refcache.Ref("media:00112233445566778899aabbccddeeff")))
+		w.server.SetFaults(nil)
+		w.shows(`refq_redis_errors_total{operation="read"} 1`)
+	})
 }
 
 func TestMetricsShowWhatHappensToCalls(t *testing.T) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -312,7 +311,7 @@ func TestDoSendsTheCommandsThatCallSends(t *testing.T) {
 							w.server.SetFaults(func(cmd []string) memredis.Fault {
 								mu.Lock()
 								defer mu.Unlock()
-								sent[maker] = append(sent[maker], fmt.Sprint(cmd[:min(2, len(cmd))]))
+								sent[maker] = append(sent[maker], strings.Join(cmd[:min(2, len(cmd))], " "))
 								return memredis.Pass
 							})
 							ctx, stop := context.WithTimeout(w.Context(), 10*time.Second)
@@ -324,11 +323,10 @@ func TestDoSendsTheCommandsThatCallSends(t *testing.T) {
 					})
 				}
 			})
-			slices.Sort(sent["Do"])
-			slices.Sort(sent["Call"])
-			require.Equal(t, withoutIDs(sent["Call"]), withoutIDs(sent["Do"]))
-			require.GreaterOrEqual(t, len(sent["Do"]), c.least)
-			require.Equal(t, name == "kept", len(sent["Do"]) == 0)
+			did, called := aboutCalls(sent["Do"]), aboutCalls(sent["Call"])
+			require.Equal(t, called, did)
+			require.GreaterOrEqual(t, len(did), c.least)
+			require.Equal(t, name == "kept", len(did) == 0)
 		})
 	}
 }
@@ -349,14 +347,15 @@ func (w *world) failed(f refcache.Func[string, string], in string) {
 
 func second[A any](_ A, err error) error { return err }
 
-// withoutIDs leaves out what is random in commands: the names of channels.
-func withoutIDs(commands []string) []string {
-	kept := slices.Clone(commands)
-	for i, c := range kept {
-		if strings.HasPrefix(c, "[subscribe ") || strings.HasPrefix(c, "[SUBSCRIBE ") {
-			kept[i] = "subscribe"
+// aboutCalls leaves out what belongs to connections, and cuts the text of scripts.
+func aboutCalls(commands []string) (kept []string) {
+	for _, c := range commands {
+		name := strings.ToLower(strings.Fields(c)[0])
+		if !strings.Contains("hello client subscribe unsubscribe ping", name) {
+			kept = append(kept, c[:min(48, len(c))])
 		}
 	}
+	slices.Sort(kept)
 	return kept
 }
 
