@@ -33,8 +33,8 @@ type Config struct {
 	By string
 }
 
-// Admin lists, changes and judges calls. Make one with New and end it with Close. It is safe for concurrent use; one per
-// process is enough. It keeps no results in memory.
+// Admin lists, changes and judges calls. Make one with New and end it with Close. It is safe for concurrent use; one
+// per process is enough. It keeps no results in memory.
 type Admin struct {
 	store    *store.Store
 	queue    *queue.Client
@@ -54,16 +54,16 @@ func New(rdb redis.UniversalClient, c Config) *Admin {
 	return a
 }
 
-// As returns an Admin for a server that acts for its users: the events of calls name by for what it does. It costs next to
-// nothing and shares everything else with a. Close a alone.
+// As returns an Admin for a server that acts for its users: the events of calls name by for what it does. It costs
+// next to nothing and shares everything else with a. Close a alone.
 func (a *Admin) As(by string) *Admin {
 	named := *a
 	named.change.By = by
 	return &named
 }
 
-// Close adds what was counted since the last 2 s to the statistics in Redis, which takes up to a second if Redis does not
-// answer. The error is always nil.
+// Close adds what was counted since the last 2 s to the statistics in Redis, which takes up to a second if Redis does
+// not answer. The error is always nil.
 func (a *Admin) Close() error {
 	a.counters.Close()
 	return nil

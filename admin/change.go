@@ -19,8 +19,9 @@ func isFresh(options []RetryOption) bool {
 	return slices.ContainsFunc(options, func(o RetryOption) bool { return o.fresh })
 }
 
-// Retry runs a failed call again. It spends one of the retries that the call has left; with FreshBudget it starts a new
-// cycle. It does not wait. The call keeps its policy, arguments and history. The Response tells how the call stands then.
+// Retry runs a failed call again. It spends one of the retries that the call has left; with FreshBudget it starts a
+// new cycle. It does not wait. The call keeps its policy, arguments and history. The Response tells how the call
+// stands then.
 //
 // The error is refcache.ErrTaskNotFound, refcache.ErrRetriesExhausted, or refcache.ErrNotFailed when the call has any
 // other status, also because somebody else was quicker. With refcache.ErrNotQueued the retry was accepted: a worker's
@@ -29,12 +30,12 @@ func (a *Admin) Retry(ctx context.Context, ref refcache.Ref, options ...RetryOpt
 	return a.change.Retry(ctx, ref, isFresh(options))
 }
 
-// Cancel ends a call in flight at once. Its status is cancelled, a running attempt is told to stop, and what that attempt
-// still returns is dropped. To cancel a cancelled call again is a success. The error is refcache.ErrTaskNotFound, or
-// refcache.ErrNotCancellable when the call has ended otherwise.
+// Cancel ends a call in flight at once. Its status is cancelled, a running attempt is told to stop, and what that
+// attempt still returns is dropped. To cancel a cancelled call again is a success. The error is
+// refcache.ErrTaskNotFound, or refcache.ErrNotCancellable when the call has ended otherwise.
 func (a *Admin) Cancel(ctx context.Context, ref refcache.Ref) error { return a.change.Cancel(ctx, ref) }
 
-// Delete removes a call that has ended, with its result and history. Producers that keep the result in memory forget it
-// within milliseconds, by a message. The error is refcache.ErrTaskNotFound, or refcache.ErrInFlight. A call whose record
-// is damaged is removed in any status.
+// Delete removes a call that has ended, with its result and history. Producers that keep the result in memory forget
+// it within milliseconds, by a message. The error is refcache.ErrTaskNotFound, or refcache.ErrInFlight. A call whose
+// record is damaged is removed in any status.
 func (a *Admin) Delete(ctx context.Context, ref refcache.Ref) error { return a.change.Delete(ctx, ref) }

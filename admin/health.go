@@ -12,14 +12,14 @@ import (
 	"github.com/refq/refq/refcache"
 )
 
-// Health looks at Redis, at the calls that wait in all queues of all namespaces, and at their workers. It changes
+// Health surveys Redis, the calls that wait in all queues of all namespaces, and their workers. It changes
 // nothing, and what it reads of a queue is bounded. What Redis refuses to tell is unknown in the answer; an error means
 // that Redis could not be reached.
 func (a *Admin) Health(ctx context.Context) (monitor.Health, error) {
 	var h monitor.Health
-	err := a.lookAtRedis(ctx, &h)
+	err := a.surveyRedis(ctx, &h)
 	if err == nil {
-		err = a.lookAtQueues(ctx, &h)
+		err = a.surveyQueues(ctx, &h)
 	}
 	if store.Refuses(err) { // the finding about permissions says more
 		h.Blind, h.Queues, h.Workers, err = err.Error(), nil, nil, nil
@@ -30,7 +30,7 @@ func (a *Admin) Health(ctx context.Context) (monitor.Health, error) {
 	return h, nil
 }
 
-func (a *Admin) lookAtRedis(ctx context.Context, h *monitor.Health) (err error) {
+func (a *Admin) surveyRedis(ctx context.Context, h *monitor.Health) (err error) {
 	if h.Servers, err = a.store.Servers(ctx); err != nil {
 		return err
 	}
@@ -54,7 +54,7 @@ func (a *Admin) lookAtRedis(ctx context.Context, h *monitor.Health) (err error) 
 	return err
 }
 
-func (a *Admin) lookAtQueues(ctx context.Context, h *monitor.Health) error {
+func (a *Admin) surveyQueues(ctx context.Context, h *monitor.Health) error {
 	queues, err := a.store.Queues(ctx)
 	if err != nil {
 		return err

@@ -27,8 +27,8 @@ const pageSize = 100
 // List walks through the tasks that pass the filter, latest first: by the end of ended ones, the due time of retrying
 // ones, the start of processing ones, the creation of pending ones. It reads as it goes, so a task that changes
 // meanwhile may be passed over or appear twice; a task that stays as it is appears once, whatever others do. Of the
-// complete tasks of a queue those are listed that ended with its last 10,000 completions; the ones that have expired since,
-// or were complete again, count. The infos have no history. The walk ends at the first error.
+// complete tasks of a queue those are listed that ended with its last 10,000 completions; the ones that have expired
+// since, or were complete again, count. The infos have no history. The walk ends at the first error.
 //
 // A task whose record cannot be read ends nothing: its info says why in Unreadable. It passes Func, Error and Since
 // unless it is known that it should not.
@@ -57,13 +57,13 @@ func listed(found store.Found) refcache.TaskInfo {
 // walk is List for those who need the records. The Status of an unreadable one is that of the index that has it.
 func (a *Admin) walk(ctx context.Context, f Filter) iter.Seq2[store.Found, error] {
 	return func(yield func(store.Found, error) bool) {
-		sources, err := a.sources(ctx, f, place{})
+		sources, err := a.sources(ctx, f, position{})
 		for err == nil {
 			var next *source
 			if next, err = latest(ctx, sources); next == nil || err != nil {
 				break
 			}
-			if task := next.take(); f.passes(task) && !yield(task, nil) {
+			if task := next.pop(); f.passes(task) && !yield(task, nil) {
 				return
 			}
 		}
@@ -87,14 +87,14 @@ type source struct {
 	status refcache.Status
 	since  time.Time
 
-	after place // where it starts
+	after position // where it starts
 	read  []store.Found
 	from  store.Position
 	end   bool
 }
 
-// sources are all that the filter asks for, from a place on, in the order in which they share an instant.
-func (a *Admin) sources(ctx context.Context, f Filter, after place) ([]*source, error) {
+// sources are all that the filter asks for, from a position on, in the order in which they share an instant.
+func (a *Admin) sources(ctx context.Context, f Filter, after position) ([]*source, error) {
 	statuses := refcache.Statuses
 	if f.Status != "" {
 		if !slices.Contains(statuses, f.Status) {
@@ -155,7 +155,7 @@ func latest(ctx context.Context, sources []*source) (*source, error) {
 	return best, nil
 }
 
-func (s *source) take() store.Found {
+func (s *source) pop() store.Found {
 	task := s.read[0]
 	task.Status = s.status // an unreadable one may not tell it
 	s.read = s.read[1:]

@@ -19,7 +19,7 @@ import (
 // that any Admin understands. The empty Cursor is the start of the list.
 type Cursor string
 
-// ErrInvalidCursor: the text is no place in a list.
+// ErrInvalidCursor: the text is no position in a list.
 var ErrInvalidCursor = errors.New("invalid cursor: use the one that came with the page before")
 
 // Page is a part of a list.
@@ -63,8 +63,8 @@ func (a *Admin) Page(ctx context.Context, f Filter, from Cursor, n int) (Page, e
 			page.Next = after.cursor()
 			return page, nil
 		}
-		task := next.take()
-		after = place{task.At, task.Status, task.Ref}
+		task := next.pop()
+		after = position{task.At, task.Status, task.Ref}
 		page.Searched++
 		if f.passes(task) {
 			page.Tasks = append(page.Tasks, listed(task))
@@ -72,45 +72,45 @@ func (a *Admin) Page(ctx context.Context, f Filter, from Cursor, n int) (Page, e
 	}
 }
 
-// place is where a task stands in a list: by its time, latest first; at the same time by queue and status, and in these
-// by ref_id, highest first, complete ones by which ended last. The zero place is before all tasks.
-type place struct {
+// position is where a task stands in a list: by its time, latest first; at the same time by queue and status, and in
+// these by ref_id, highest first, complete ones by which ended last. The zero position is before all tasks.
+type position struct {
 	at     time.Time
 	status refcache.Status
 	ref    refcache.Ref
 }
 
-func (p place) cursor() Cursor {
+func (p position) cursor() Cursor {
 	text := fmt.Sprintf("%d %s %s", p.at.UnixMilli(), p.status, p.ref)
 	return Cursor(base64.RawURLEncoding.EncodeToString([]byte(text)))
 }
 
-func parseCursor(c Cursor) (place, error) {
+func parseCursor(c Cursor) (position, error) {
 	if c == "" {
-		return place{}, nil
+		return position{}, nil
 	}
 	text, err := base64.RawURLEncoding.DecodeString(string(c))
 	words := strings.Split(string(text), " ")
 	if err != nil || len(words) != 3 {
-		return place{}, ErrInvalidCursor
+		return position{}, ErrInvalidCursor
 	}
 	at, err := strconv.ParseInt(words[0], 10, 64)
 	ref, invalid := refcache.ParseRef(words[2])
 	status := refcache.Status(words[1])
 	if err != nil || invalid != nil || !slices.Contains(refcache.Statuses, status) {
-		return place{}, ErrInvalidCursor
+		return position{}, ErrInvalidCursor
 	}
-	return place{time.UnixMilli(at), status, ref}, nil
+	return position{time.UnixMilli(at), status, ref}, nil
 }
 
-// order compares this place's queue and status with others.
-func (p place) order(queue string, status refcache.Status) int {
+// order compares this position's queue and status with others.
+func (p position) order(queue string, status refcache.Status) int {
 	return cmp.Or(cmp.Compare(p.ref.Queue(), queue),
 		cmp.Compare(slices.Index(refcache.Statuses, p.status), slices.Index(refcache.Statuses, status)))
 }
 
 // positionIn is where a walk through a status of a queue meets what comes after p.
-func (p place) positionIn(queue string, status refcache.Status) store.Position {
+func (p position) positionIn(queue string, status refcache.Status) store.Position {
 	switch order := p.order(queue, status); {
 	case p.ref == "":
 		return store.Position{}
@@ -123,7 +123,7 @@ func (p place) positionIn(queue string, status refcache.Status) store.Position {
 }
 
 // precedes reports whether a task comes after p.
-func (p place) precedes(t store.Found, status refcache.Status) bool {
+func (p position) precedes(t store.Found, status refcache.Status) bool {
 	if p.ref == "" {
 		return true
 	}

@@ -16,7 +16,8 @@ import (
 )
 
 const (
-	// retriesAtOnce is how many tasks RetryAll works at: enough to hide the way to Redis, fewer than a client's connections.
+	// retriesAtOnce is how many tasks RetryAll works at: enough to hide the way to Redis, fewer than a client's
+	// connections.
 	retriesAtOnce = 16
 	// retriesTimeout bounds what RetryAll finishes after its context has ended.
 	retriesTimeout = 10 * time.Second
@@ -28,8 +29,8 @@ type Retried struct {
 	// perhaps Func.
 	Task refcache.Response[json.RawMessage]
 	// Err is why the task was not retried: refcache.ErrRetriesExhausted, refcache.ErrNotFailed when somebody else was
-	// quicker, refcache.ErrTaskNotFound when it is gone, refcache.ErrUnreadable; after any other it is not known whether
-	// it was, and the walk ends. refcache.ErrNotQueued means that it was accepted, as for Retry. Nil: it was.
+	// quicker, refcache.ErrTaskNotFound when it is gone, refcache.ErrUnreadable; after any other it is not known
+	// whether it was, and the walk ends. refcache.ErrNotQueued means that it was accepted, as for Retry. Nil: it was.
 	Err error
 }
 

@@ -8,8 +8,8 @@ import (
 	"github.com/refq/refq/refcache"
 )
 
-// Sizes counts what is in the queues named, by name; in all queues that were ever used when none is named. What it costs
-// does not grow with the queues, so OldestPending is the longest of the 16 that were created first.
+// Sizes counts what is in the queues named, by name; in all queues that were ever used when none is named. What it
+// costs does not grow with the queues, so OldestPending is the longest of the 16 that were created first.
 func (a *Admin) Sizes(ctx context.Context, queues ...string) ([]monitor.QueueSize, error) {
 	queues, err := a.named(ctx, queues)
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 // statsMinutes is what [Admin.Stats] shows: an hour.
 const statsMinutes = 60
 
-// Stats returns what happened in the last hour in the queues named, of all namespaces; in all queues that were ever used
-// when none is named. It is approximate, see [monitor.Stats], and some seconds behind.
+// Stats returns what happened in the last hour in the queues named, of all namespaces; in all queues that were ever
+// used when none is named. It is approximate, see [monitor.Stats], and some seconds behind.
 func (a *Admin) Stats(ctx context.Context, queues ...string) (monitor.Stats, error) {
 	queues, err := a.named(ctx, queues)
 	if err != nil {

@@ -35,7 +35,7 @@ func Call[In, Out any](ctx context.Context, p *Producer, f refcache.Func[In, Out
 }
 
 // localHit returns the result that is kept in memory for a call, and counts the hit; nil if Redis is to be asked.
-func (p *Producer) localHit(c call) *kept {
+func (p *Producer) localHit(c call) *entry {
 	if c.submission.Refresh {
 		return nil
 	}
@@ -55,17 +55,17 @@ func (p *Producer) callAndWait(ctx context.Context, c call, waitLimit time.Durat
 		defer w.stop()
 		c.submission.Inbox = p.inbox.channel
 	}
-	asked := p.local.ask(ctx, c.ref)
+	mark := p.local.beginRead(ctx, c.ref)
 	made := p.submit(ctx, c)
 	if made.Ref == "" {
 		return made, answer.Snapshot{}, made.Err
 	}
 	now := answer.Snapshot{Record: made.Record, Result: made.Result}
-	p.local.keep(asked, now)
+	p.local.keep(mark, now)
 	if !c.waits(made) {
 		return made, now, made.Err
 	}
-	now, err := p.await(ctx, w, now, waitLimit, soonLook)
+	now, err := p.await(ctx, w, now, waitLimit, firstPoll)
 	return made, now, err
 }
 
@@ -76,8 +76,8 @@ func (c call) waits(made store.Answered) bool {
 	return (made.Err == nil || errors.Is(made.Err, refcache.ErrNotQueued)) && c.submission.Inbox != "" && made.Status.InFlight() && !served
 }
 
-// errorUnlessEnded is the error of a caller who has waited for a call and now sees it as it is. That the call could not be
-// queued matters only while it is in flight.
+// errorUnlessEnded is the error of a caller who has waited for a call and now sees it as it is. That the call could
+// not be queued matters only while it is in flight.
 func errorUnlessEnded(made store.Answered, now answer.Snapshot, err error) error {
 	if err == nil && now.Status.InFlight() {
 		return made.Err

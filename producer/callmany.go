@@ -16,8 +16,8 @@ type Submitted struct {
 }
 
 // SubmitMany makes a call with each of the arguments, without waiting for their ends, and yields the position of the
-// arguments in ins, from 0, with what became of the call: each once, in no order. It submits up to 128 calls in one round
-// trip, and is else as [CallMany].
+// arguments in ins, from 0, with what became of the call: each once, in no order. It submits up to 128 calls in one
+// round trip, and is else as [CallMany].
 func SubmitMany[In, Out any](ctx context.Context, p *Producer, f refcache.Func[In, Out], ins iter.Seq[In], options ...CallOption) iter.Seq2[int, Submitted] {
 	return func(yield func(int, Submitted) bool) {
 		for end := range p.makeAll(ctx, prepareAll(p, f, ins, options), 0) {
@@ -28,18 +28,19 @@ func SubmitMany[In, Out any](ctx context.Context, p *Producer, f refcache.Func[I
 	}
 }
 
-// CallMany is [Call] with each of the arguments, many at a time. It yields the position of the arguments in ins, from 0,
-// with the answer, as the calls end: each once, in no order. Response.Err is the error that Call would have returned; then
-// the Response has the ref_id, if the arguments led to one, and what else Call would have answered. An error of one call
-// ends no other. As with Call, a call that has not ended f.AsyncTimeout after its submission is answered as in flight.
+// CallMany is [Call] with each of the arguments, many at a time. It yields the position of the arguments in ins, from
+// 0, with the answer, as the calls end: each once, in no order. Response.Err is the error that Call would have
+// returned; then the Response has the ref_id, if the arguments led to one, and what else Call would have answered. An
+// error of one call ends no other. As with Call, a call that has not ended f.AsyncTimeout after its submission is
+// answered as in flight.
 //
-// The calls start as the answers are ranged over. A goroutine reads ins, no further than 1,024 calls ahead of the answers
-// that were taken, and not before there is room for 128 once there is none; that, the largest argument and the largest
-// result bound the memory. The same arguments twice are one call with two answers.
+// The calls start as the answers are ranged over. A goroutine reads ins, no further than 1,024 calls ahead of the
+// answers that were taken, and not before there is room for 128 once there is none; that, the largest argument and
+// the largest result bound the memory. The same arguments twice are one call with two answers.
 //
-// The end of ctx ends the reading and the waiting: what was read and has not ended is answered with its cause, the calls
-// go on. Leaving the loop does the same without answers. Both wait until ins yields or returns: one that may block should
-// end by itself when it is no longer needed.
+// The end of ctx ends the reading and the waiting: what was read and has not ended is answered with its cause, the
+// calls go on. Leaving the loop does the same without answers. Both wait until ins yields or returns: one that may
+// block should end by itself when it is no longer needed.
 func CallMany[In, Out any](ctx context.Context, p *Producer, f refcache.Func[In, Out], ins iter.Seq[In], options ...CallOption) iter.Seq2[int, refcache.Response[Out]] {
 	return func(yield func(int, refcache.Response[Out]) bool) {
 		policy, _ := f.Policy() // what is wrong with it, each call says

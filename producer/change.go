@@ -17,9 +17,9 @@ func (p *Producer) Retry(ctx context.Context, ref refcache.Ref) (refcache.Respon
 	return p.change.Retry(ctx, ref, false)
 }
 
-// Cancel ends a call in flight at once. Its status is cancelled, a running attempt is told to stop, and what that attempt
-// still returns is dropped. To cancel a cancelled call again is a success. The error is refcache.ErrTaskNotFound, or
-// refcache.ErrNotCancellable when the call has ended otherwise.
+// Cancel ends a call in flight at once. Its status is cancelled, a running attempt is told to stop, and what that
+// attempt still returns is dropped. To cancel a cancelled call again is a success. The error is
+// refcache.ErrTaskNotFound, or refcache.ErrNotCancellable when the call has ended otherwise.
 func (p *Producer) Cancel(ctx context.Context, ref refcache.Ref) error {
 	return p.change.Cancel(ctx, ref)
 }
@@ -28,6 +28,6 @@ func (p *Producer) Cancel(ctx context.Context, ref refcache.Ref) error {
 // returns; others forget it within milliseconds, by a message. The error is refcache.ErrTaskNotFound, or
 // refcache.ErrInFlight. A call whose record is damaged is removed in any status.
 func (p *Producer) Delete(ctx context.Context, ref refcache.Ref) error {
-	defer p.local.drop(ref) // also if it is not known whether it was deleted
+	defer p.local.forget(ref) // also if it is not known whether it was deleted
 	return p.change.Delete(ctx, ref)
 }

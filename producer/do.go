@@ -13,11 +13,11 @@ import (
 // Do makes a call, waits for its end, and returns its result, as if f ran here. A call that was made before is not run
 // again: Do joins it, or reads its result. It waits until the call or ctx ends, whatever f.AsyncTimeout says.
 //
-// For a call that failed or was cancelled the error is a *refcache.TaskError. When ctx ends, the error names the ref_id
-// and wraps the cause of ctx; the call goes on. A call that is on record and could not be queued is waited for, because a
-// worker's sweep queues it; the error wraps refcache.ErrNotQueued if ctx ends first. refcache.ErrTaskNotFound means that
-// the call was deleted meanwhile. Arguments that cannot be called with are refused as by [Submit]. With any error the
-// result is the zero value.
+// For a call that failed or was cancelled the error is a *refcache.TaskError. When ctx ends, the error names the
+// ref_id and wraps the cause of ctx; the call goes on. A call that is on record and could not be queued is waited
+// for, because a worker's sweep queues it; the error wraps refcache.ErrNotQueued if ctx ends first.
+// refcache.ErrTaskNotFound means that the call was deleted meanwhile. Arguments that cannot be called with are
+// refused as by [Submit]. With any error the result is the zero value.
 //
 // Give ctx a deadline: where no worker serves the queue, Do waits for ever. A function that calls Do keeps its slot in
 // the worker while it waits, so functions that call each other need more slots than there are such waits at a time.
@@ -31,7 +31,8 @@ func Do[In, Out any](ctx context.Context, p *Producer, f refcache.Func[In, Out],
 		return answer.Value[Out](&hit.Snapshot)
 	}
 	made, now, err := p.callAndWait(ctx, c, forEver)
-	if err != nil && !errors.Is(err, refcache.ErrNotQueued) { // that: an old result is served while the new one is not queued
+	// With ErrNotQueued there is an old result to serve: without one, callAndWait waits.
+	if err != nil && !errors.Is(err, refcache.ErrNotQueued) {
 		return none, endedEarly(ctx, made, err)
 	}
 	if err := p.failure(ctx, now); err != nil {

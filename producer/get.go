@@ -8,14 +8,14 @@ import (
 	"github.com/refq/refq/refcache"
 )
 
-// Get reads what is known of a call now, with its result if it has one. It does not wait. The error means that this could
-// not be found out: refcache.ErrTaskNotFound when there is no such call. A call that failed is no error. f tells only the
-// type of the result.
+// Get reads what is known of a call now, with its result if it has one. It does not wait. The error means that this
+// could not be found out: refcache.ErrTaskNotFound when there is no such call. A call that failed is no error. f
+// tells only the type of the result.
 func Get[In, Out any](ctx context.Context, p *Producer, f refcache.Func[In, Out], ref refcache.Ref) (refcache.Response[Out], error) {
 	if hit := p.local.get(ref); hit != nil {
 		return answer.Response[Out](&hit.Snapshot)
 	}
-	now, err := p.lookAt(ctx, ref)
+	now, err := p.readNamed(ctx, ref)
 	if err != nil {
 		return refcache.Response[Out]{}, err
 	}
@@ -27,17 +27,17 @@ func (p *Producer) Get(ctx context.Context, ref refcache.Ref) (refcache.Response
 	if hit := p.local.get(ref); hit != nil {
 		return hit.json(), nil
 	}
-	now, err := p.lookAt(ctx, ref)
+	now, err := p.readNamed(ctx, ref)
 	if err != nil {
 		return refcache.Response[json.RawMessage]{}, err
 	}
 	return answer.Response[json.RawMessage](&now)
 }
 
-// Wait blocks until a call ends and answers how it ended. For a call that failed or was cancelled the Response is filled
-// and the error is a *refcache.TaskError; refcache.ErrTaskNotFound means that there is no such call, or none any more. It
-// waits through outages of Redis. The end of ctx ends the waiting, with its cause as error. f tells only the type of the
-// result.
+// Wait blocks until a call ends and answers how it ended. For a call that failed or was cancelled the Response is
+// filled and the error is a *refcache.TaskError; refcache.ErrTaskNotFound means that there is no such call, or none
+// any more. It waits through outages of Redis. The end of ctx ends the waiting, with its cause as error. f tells only
+// the type of the result.
 func Wait[In, Out any](ctx context.Context, p *Producer, f refcache.Func[In, Out], ref refcache.Ref) (refcache.Response[Out], error) {
 	return wait[Out](ctx, p, ref)
 }
@@ -56,18 +56,18 @@ func wait[Out any](ctx context.Context, p *Producer, ref refcache.Ref) (refcache
 	}
 	w := p.inbox.wait(ctx, ref)
 	defer w.stop()
-	now, err := p.look(ctx, ref, p.inbox.channel)
+	now, err := p.read(ctx, ref, p.inbox.channel)
 	if err != nil {
 		return refcache.Response[Out]{}, err
 	}
 	if now.Status.InFlight() {
-		now, err = p.await(ctx, w, now, forEver, soonLook)
+		now, err = p.await(ctx, w, now, forEver, firstPoll)
 	}
 	return conclude[Out](ctx, p, now, err)
 }
 
-// Info reads everything that is known of a call but its arguments and result, with its history. It always asks Redis. The
-// error is refcache.ErrTaskNotFound when there is no such call.
+// Info reads everything that is known of a call but its arguments and result, with its history. It always asks Redis.
+// The error is refcache.ErrTaskNotFound when there is no such call.
 func (p *Producer) Info(ctx context.Context, ref refcache.Ref) (refcache.TaskInfo, error) {
 	if _, err := refcache.ParseRef(string(ref)); err != nil {
 		return refcache.TaskInfo{}, err

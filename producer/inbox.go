@@ -63,9 +63,9 @@ func (b *inbox) count() int {
 	return b.n
 }
 
-// inTurn is how long a waiter waits before it looks, which in a crowd is longer than it wants.
+// inTurn is how long a waiter waits before it polls, which in a crowd is longer than it wants.
 func (b *inbox) inTurn(wait time.Duration) time.Duration {
-	return max(wait, time.Duration(b.count())*lookOfEach)
+	return max(wait, time.Duration(b.count())*pollOfEach)
 }
 
 // stop ends the waiting, once.

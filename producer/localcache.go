@@ -18,78 +18,85 @@ import (
 	"github.com/refq/refq/refcache"
 )
 
-// LocalCache says how many results of complete calls a Producer keeps in its memory, to answer [Do], [Call], [Wait] and [Get]
-// from without asking Redis. The zero LocalCache keeps none.
+// LocalCache says how many results of complete calls a Producer keeps in its memory. From these, [Do], [Call], [Wait]
+// and [Get], and the methods Wait and Get, answer without asking Redis. The zero LocalCache keeps none.
 //
-// What is kept is dropped when the call is deleted or run again, by whomever: at once in this Producer, within
-// milliseconds, by a message, in all others. It expires with the call's record, and is never older than Stale.
-// Everybody gets a value of their own. [Submit], [CallMany], calls with [Refresh] and Producer.Info always ask Redis.
+// A result is forgotten when its call is deleted or run again, by anybody: at once in the Producer that does so,
+// within milliseconds, by a message, in all others. It expires with the record of its call, and is never older than
+// Stale. Every caller gets a value of its own. [Submit], [CallMany], calls with [Refresh] and Producer.Info always
+// ask Redis.
 type LocalCache struct {
-	// Entries is how many results are kept at most; zero or negative: as many as Bytes has room for.
+	// Entries is the largest number of results. Zero or negative: as many as Bytes has room for.
 	Entries int
-	// Bytes is how much memory they take at most, what belongs to them included, the results not compressed. Zero or
-	// negative: 64 MiB if Entries is positive, else nothing is kept.
+	// Bytes is the most memory that results take, with what belongs to them, not compressed. Zero or negative: 64 MiB
+	// if Entries is positive, else no results are kept.
 	Bytes int64
-	// Stale is how old an answer may be: as long as that a result is served from memory after it was read, then it is
-	// read again. It matters when no message comes: when one is lost, when Redis is flushed, fails over or evicts keys.
-	// Default 1 s; negative: nothing is kept.
+	// Stale is how old an answer may be: after this time since it was read, a result is read again. It matters when no
+	// message comes, because one is lost, or Redis is flushed, fails over or evicts keys. Default 1 s; negative: no
+	// results are kept.
 	Stale time.Duration
 }
 
-const (
-	defaultLocalBytes = 64 << 20
-	defaultStale      = time.Second
-	// entryBytes is about what an entry takes besides its result: the record, the ref_id, and its places in the cache.
-	entryBytes = 1280
-)
-
-// localCache holds results of complete calls. A nil localCache keeps nothing. It is safe for concurrent use.
+// localCache keeps results of complete calls. It is safe for concurrent use; a nil localCache keeps nothing. Its
+// Producer closes it.
 //
-// Nothing that was read before a message came is served after it. Each read notes the mark of its ref_id before it asks
-// Redis; messages change marks; and what was read under another mark than the present one counts as absent, whether it
-// is in the cache already or on its way.
+// No result that was read before a message about its call came is served after the message. Every ref_id has a mark. A
+// read notes the mark before it asks Redis, a message changes the mark, and a result whose mark is not the present one
+// counts as absent. This holds for a result in the cache and for one that is still on its way from Redis.
 type localCache struct {
+	// Set when it is made.
 	clock   *stopwatch
 	stale   time.Duration
-	entries *otter.Cache[refcache.Ref, *kept]
+	entries *otter.Cache[refcache.Ref, *entry]
+	seed    maphash.Seed
+	sub     *redis.PubSub
 
+	// Marks, changed by any goroutine.
 	all   atomic.Uint64       // part of every mark
-	marks [1024]atomic.Uint64 // several ref_ids share one, at the price of a read now and then
-	seed  maphash.Seed
+	marks [1024]atomic.Uint64 // several ref_ids share one, which costs a needless read now and then
 
-	sub        *redis.PubSub
-	mu         sync.Mutex
-	queues     map[string]bool // that are listened to; nil when closed
-	goroutines sync.WaitGroup
-	listen     sync.Once
+	mu     sync.Mutex
+	queues map[string]bool // guarded by mu: whose messages are listened to; nil when closed
+
+	goroutines sync.WaitGroup // one per queue while it subscribes, and one that receives
+	receiving  sync.Once
 }
 
-// kept is a result in memory. Nobody may change it.
-type kept struct {
+// entry is a result in memory. Nobody may change it, but for renewing.
+type entry struct {
 	answer.Snapshot
-	response refcache.Response[json.RawMessage] // ready but for what each caller gets of its own
-	asked                                       // when it was read, at the latest
-	renewAt  int64                              // from when on it is to be read again, by one who needs it
-	until    int64                              // when it expires
-	renewing atomic.Bool
+	response refcache.Response[json.RawMessage] // without what each caller gets of its own
+	readMark                                    // of the read that found it
+	renewAt  int64                              // from when on one of those who ask reads it again, by the stopwatch
+	until    int64                              // when it expires, by the stopwatch
+	renewing atomic.Bool                        // somebody reads it again
 }
 
-// asked is the beginning of a read: what it finds was true after it.
-type asked struct {
+// readMark is taken before a read. What the read finds was true after that.
+type readMark struct {
 	ref  refcache.Ref
 	at   int64 // by the stopwatch
 	slot int   // of the mark
 	mark uint64
 }
 
-// never is a mark that no slot gets.
+// never is a mark that no slot has: what is read under it is not kept.
 const never = math.MaxUint64
 
-// stopwatch tells nanoseconds since it was started. Setting the clock does not move it.
+const (
+	defaultLocalBytes = 64 << 20
+	defaultStale      = time.Second
+	// entryBytes is about what an entry takes besides its result: the record, the ref_id, and its places in the cache.
+	entryBytes = 1280
+	// capacity is the weight of all entries together.
+	capacity = math.MaxInt32
+)
+
+// stopwatch tells nanoseconds since it was started. Setting the computer's clock does not move it.
 type stopwatch struct{ start time.Time }
 
 func (s *stopwatch) NowNano() int64                      { return int64(time.Since(s.start)) }
-func (s *stopwatch) Tick(time.Duration) <-chan time.Time { return nil } // what has expired goes when others come
+func (s *stopwatch) Tick(time.Duration) <-chan time.Time { return nil } // entries expire when others are added
 
 // newLocalCache returns nil if nothing is to be kept.
 func newLocalCache(rdb redis.UniversalClient, c LocalCache) *localCache {
@@ -98,103 +105,101 @@ func newLocalCache(rdb redis.UniversalClient, c LocalCache) *localCache {
 	}
 	l := &localCache{clock: &stopwatch{time.Now()}, stale: cmp.Or(c.Stale, defaultStale), seed: maphash.MakeSeed(),
 		sub: rdb.Subscribe(context.Background()), queues: map[string]bool{}} // no channel yet: nothing is sent
-	l.entries = otter.Must(&otter.Options[refcache.Ref, *kept]{
+	l.entries = otter.Must(&otter.Options[refcache.Ref, *entry]{
 		MaximumWeight: capacity,
 		Weigher:       c.weigh,
 		Clock:         l.clock,
-		ExpiryCalculator: otter.ExpiryWritingFunc(func(e otter.Entry[refcache.Ref, *kept]) time.Duration {
+		ExpiryCalculator: otter.ExpiryWritingFunc(func(e otter.Entry[refcache.Ref, *entry]) time.Duration {
 			return time.Duration(max(1, e.Value.until-e.SnapshotAtNano))
 		}),
 	})
 	return l
 }
 
-// capacity is how finely the room is divided.
-const capacity = math.MaxInt32
-
-// weigh returns the share of the whole room that an entry takes up: of the entries or of the bytes, whichever is more.
-func (c LocalCache) weigh(ref refcache.Ref, k *kept) uint32 {
-	most := c.Bytes
-	if most <= 0 {
-		most = defaultLocalBytes
+// weigh returns what share of capacity an entry takes: its share of Entries or of Bytes, whichever is more.
+func (c LocalCache) weigh(ref refcache.Ref, e *entry) uint32 {
+	room := c.Bytes
+	if room <= 0 {
+		room = defaultLocalBytes
 	}
-	share := float64(entryBytes+len(ref)+len(k.Result)) / float64(most)
+	share := float64(entryBytes+len(ref)+len(e.Result)) / float64(room)
 	if c.Entries > 0 {
 		share = max(share, 1/float64(c.Entries))
 	}
 	return uint32(min(math.Ceil(share*capacity), math.MaxUint32))
 }
 
-// get returns a complete task, or nil when it is not known. When what is known begins to be old,
-// one of those who ask is told that it is not, so that its read renews it: else all would read when it is too old.
-func (l *localCache) get(ref refcache.Ref) *kept {
+// get returns the result of a call, or nil if Redis is to be asked. When a result begins to be old, get answers nil
+// to one caller, whose read renews it. Otherwise all callers would read at the same time when it is too old.
+func (l *localCache) get(ref refcache.Ref) *entry {
 	if l == nil {
 		return nil
 	}
-	e, ok := l.entries.GetEntry(ref)
-	switch k := e.Value; {
-	case !ok, k.mark != l.mark(k.slot):
+	cached, ok := l.entries.GetEntry(ref)
+	switch e := cached.Value; {
+	case !ok, e.mark != l.mark(e.slot):
 		return nil
-	case e.SnapshotAtNano >= k.renewAt && k.renewing.CompareAndSwap(false, true):
+	case cached.SnapshotAtNano >= e.renewAt && e.renewing.CompareAndSwap(false, true):
 		return nil
 	default:
-		return k
+		return e
 	}
 }
 
-// ask begins a read.
-func (l *localCache) ask(ctx context.Context, ref refcache.Ref) asked {
+// beginRead takes the mark of a call that is about to be read, and listens to the messages of its queue from then on.
+func (l *localCache) beginRead(ctx context.Context, ref refcache.Ref) readMark {
 	if l == nil {
-		return asked{}
+		return readMark{}
 	}
-	if !l.hear(ctx, ref.Queue()) {
-		return asked{ref: ref, mark: never}
+	if !l.listenTo(ctx, ref.Queue()) {
+		return readMark{ref: ref, mark: never}
 	}
 	slot := l.slot(ref)
-	return asked{ref, l.clock.NowNano(), slot, l.mark(slot)}
+	return readMark{ref, l.clock.NowNano(), slot, l.mark(slot)}
 }
 
-// keep keeps what a read found, the zero Snapshot if there is no such task. If it is not complete, nor is it for others.
-func (l *localCache) keep(a asked, found answer.Snapshot) {
+// keep keeps the result that a read found. If the call is not complete, or there is none (the zero Snapshot), it
+// removes the entry of the call.
+func (l *localCache) keep(read readMark, found answer.Snapshot) {
 	switch {
 	case l == nil:
 		return
 	case found.Status != refcache.Complete:
-		l.entries.Invalidate(a.ref)
+		l.entries.Invalidate(read.ref)
 		return
-	case a.mark != l.mark(a.slot):
+	case read.mark != l.mark(read.slot):
 		return
 	}
-	// That Redis's clock differs from ours does not matter, nor how long the answer took: what is left by Redis's clock
-	// counts from when it was asked.
+	// The time that is left is counted by Redis's clock, from the moment of the question by ours. So it does not matter
+	// that the clocks differ, nor how long the answer took.
 	left := found.ExpiresAt().Sub(found.ReadAt)
-	until := a.at + int64(min(left, l.stale))
+	until := read.at + int64(min(left, l.stale))
 	res, err := answer.Response[json.RawMessage](&found)
 	if until <= l.clock.NowNano() || err != nil || !res.HasValue {
 		return
 	}
 	found.Result = res.Value
-	l.entries.Set(a.ref, &kept{Snapshot: found, response: res, asked: a, renewAt: a.at + int64(l.stale/4*3), until: until})
+	l.entries.Set(read.ref, &entry{Snapshot: found, response: res, readMark: read, renewAt: read.at + int64(l.stale/4*3), until: until})
 }
 
-// json returns the response with the result as JSON. The caller may do with it what it likes.
-func (k *kept) json() refcache.Response[json.RawMessage] {
-	r := k.response
-	r.Value = make(json.RawMessage, len(k.Result))
-	copy(r.Value, k.Result)
-	answer.SetTimes(&r, k.StartedAt, k.CompletedAt, *k.response.ExpiresAt)
+// json returns the Response with the result as JSON. The caller may change it.
+func (e *entry) json() refcache.Response[json.RawMessage] {
+	r := e.response
+	r.Value = make(json.RawMessage, len(e.Result))
+	copy(r.Value, e.Result)
+	answer.SetTimes(&r, e.StartedAt, e.CompletedAt, *e.response.ExpiresAt)
 	return r
 }
 
-// drop forgets a task, and what is being read of it.
-func (l *localCache) drop(ref refcache.Ref) {
+// forget removes the result of a call, and keeps none that is being read now.
+func (l *localCache) forget(ref refcache.Ref) {
 	if l != nil {
 		l.marks[l.slot(ref)].Add(1)
 		l.entries.Invalidate(ref)
 	}
 }
 
-func (l *localCache) dropAll() {
+func (l *localCache) forgetAll() {
 	l.all.Add(1)
 	l.entries.InvalidateAll()
 }
@@ -208,9 +213,9 @@ func (l *localCache) mark(slot int) uint64 {
 	return l.all.Load() + l.marks[slot].Load()
 }
 
-// hear sees to it that the messages about a queue are heard, without waiting for that. What was read before they are
-// is dropped when Redis confirms that they will be. False: the cache is closed.
-func (l *localCache) hear(ctx context.Context, queue string) bool {
+// listenTo subscribes to the messages about a queue, once, in the background. What was read before the subscription is
+// confirmed is forgotten then. It returns false if the cache is closed.
+func (l *localCache) listenTo(ctx context.Context, queue string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.queues == nil {
@@ -227,23 +232,23 @@ func (l *localCache) subscribe(ctx context.Context, queue string) {
 	ctx, cancel := context.WithTimeout(ctx, subscribeTimeout)
 	defer cancel()
 	_ = l.sub.Subscribe(ctx, store.DropsChannel(queue)) // if it fails, the receiver repeats it
-	l.listen.Do(func() { l.goroutines.Go(l.receive) })
+	l.receiving.Do(func() { l.goroutines.Go(l.receive) })
 }
 
-// receive drops what messages name, until the subscription is closed. A confirmation means that messages may have been
-// missed: it is the first, or that of a new connection.
+// receive forgets the results that messages name, until the subscription is closed. A confirmation means that messages
+// may have been missed, because it is the first, or that of a new connection.
 func (l *localCache) receive() {
 	for m := range l.sub.ChannelWithSubscriptions() {
 		switch m := m.(type) {
 		case *redis.Subscription:
-			l.dropAll()
+			l.forgetAll()
 		case *redis.Message:
-			l.drop(store.Dropped(m.Channel, m.Payload))
+			l.forget(store.Dropped(m.Channel, m.Payload))
 		}
 	}
 }
 
-// close ends the subscription, forgets all, and returns when nothing runs any more.
+// close ends the subscription, waits for the goroutines, and forgets all results. It may be called more than once.
 func (l *localCache) close() error {
 	if l == nil {
 		return nil
@@ -254,6 +259,6 @@ func (l *localCache) close() error {
 	err := l.sub.Close()
 	l.goroutines.Wait()
 	l.entries.StopAllGoroutines()
-	l.dropAll()
+	l.forgetAll()
 	return err
 }

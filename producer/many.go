@@ -14,27 +14,16 @@ import (
 	"github.com/refq/refq/refcache"
 )
 
-const (
-	// window is how many calls may be under way, from the reading of their arguments to the taking of their answers.
-	window = 1024
-	// maxBatch and batchBytes bound the calls that are submitted together, and their arguments.
-	maxBatch   = 128
-	batchBytes = 1 << 20
-	// submitters is how many batches are submitted at a time: while Redis works at one, the next is made ready.
-	submitters = 2
-	// ringTimeout bounds the ringing for calls that are on record, once ctx has ended.
-	ringTimeout = 3 * time.Second
-)
-
-// many makes many calls, as generic functions hand them in, and waits for their ends.
+// many is one use of CallMany or SubmitMany. One goroutine reads calls, submitters submit them in batches, and one
+// goroutine per call waits for its end. They all end before the loop over the answers does.
 type many struct {
 	*Producer
 	waitLimit time.Duration // of each call; 0: nobody waits
 
-	calls chan numbered // read, not submitted yet
-	ends  chan outcomeOf
-	room  chan int // for so many more calls, in batches: one by one they would be submitted one by one
-	all   sync.WaitGroup
+	calls chan numbered  // from the reader to the submitters; closed by the reader
+	ends  chan outcomeOf // to the loop over the answers; closed when all has ended
+	room  chan int       // from that loop to the reader: so many answers were taken, in batches to submit batches
+	all   sync.WaitGroup // of the reader, the submitters and the waiting goroutines
 }
 
 // numbered is a call with its position among all.
@@ -51,7 +40,19 @@ type outcomeOf struct {
 	err   error
 }
 
-// makeAll makes the calls and yields what became of each, as it becomes known. See CallMany for the rest.
+const (
+	// window is the largest number of calls from the reading of their arguments to the taking of their answers.
+	window = 1024
+	// maxBatch and batchBytes limit the calls that are submitted together, and the size of their arguments.
+	maxBatch   = 128
+	batchBytes = 1 << 20
+	// submitters is how many batches are submitted at a time: while Redis works at one, the next is made ready.
+	submitters = 2
+	// enqueueTimeout limits how long doorbells are enqueued for calls on record after ctx has ended.
+	enqueueTimeout = 3 * time.Second
+)
+
+// makeAll makes the calls and yields what became of each, in no order. The contract is that of CallMany.
 func (p *Producer) makeAll(ctx context.Context, calls iter.Seq2[call, error], waitLimit time.Duration) iter.Seq[outcomeOf] {
 	return func(yield func(outcomeOf) bool) {
 		ctx, stop := context.WithCancel(ctx)
@@ -82,7 +83,7 @@ func (p *Producer) makeAll(ctx context.Context, calls iter.Seq2[call, error], wa
 	}
 }
 
-// read reads calls for as long as there is room for more, and ends those that cannot be made.
+// read hands the calls to the submitters while there is room for more. A call that cannot be made ends here.
 func (m *many) read(ctx context.Context, calls iter.Seq2[call, error]) {
 	defer close(m.calls)
 	index, room := 0, window
@@ -114,7 +115,7 @@ func notSubmitted(ctx context.Context, c call) error {
 	return fmt.Errorf("submit %s: %w", c.ref, context.Cause(ctx))
 }
 
-// submit submits what was read, as many calls together as there are at the time.
+// submit submits batches until there are no more calls. After the end of ctx it answers the calls with the cause.
 func (m *many) submit(ctx context.Context) {
 	for first := range m.calls {
 		batch := m.gather(first)
@@ -128,7 +129,8 @@ func (m *many) submit(ctx context.Context) {
 	}
 }
 
-// gather waits for nothing: a call must not wait for one that nobody has made yet.
+// gather makes a batch of first and the calls that are there already. It does not wait for more, because a call must
+// not wait for one that nobody has made yet.
 func (m *many) gather(first numbered) []numbered {
 	batch := []numbered{first}
 	for size := len(first.submission.Args); len(batch) < maxBatch && size < batchBytes; {
@@ -145,6 +147,7 @@ func (m *many) gather(first numbered) []numbered {
 	return batch
 }
 
+// submitBatch submits calls together. What is still in flight is waited for in the background.
 func (m *many) submitBatch(ctx context.Context, batch []numbered) {
 	waiters := make([]*waiter, len(batch))
 	if m.waitLimit > 0 {
@@ -167,12 +170,12 @@ func (m *many) submitBatch(ctx context.Context, batch []numbered) {
 	}
 }
 
-// await waits for the end of a call, if that is still to come, and finds out how it ended.
+// await waits for the end of a call, if it has not ended yet, and reads how it ended.
 func (m *many) await(ctx context.Context, w *waiter, c call, made store.Answered, end outcomeOf) outcomeOf {
 	defer w.stop()
 	if c.waits(made) {
-		// Many calls may long be in each other's way; that is no sign of a lost message.
-		now, err := m.Producer.await(ctx, w, end.now, m.waitLimit, maxLook)
+		// Many calls may be in each other's way for long; this is no sign of a lost message, so it polls rarely.
+		now, err := m.Producer.await(ctx, w, end.now, m.waitLimit, maxPoll)
 		end.now, end.err = now, errorUnlessEnded(made, now, err)
 	}
 	if end.err == nil {
@@ -181,8 +184,8 @@ func (m *many) await(ctx context.Context, w *waiter, c call, made store.Answered
 	return end
 }
 
-// submitMany is submit for many calls of one queue. What was recorded is rung for even if ctx ends meanwhile;
-// a crash in between leaves it to the sweep.
+// submitMany is submit for many calls of one queue. Calls on record get their doorbells even if ctx ends meanwhile. A
+// crash in between leaves that to a worker's sweep.
 func (p *Producer) submitMany(ctx context.Context, batch []numbered) []store.Answered {
 	spans := make([]tracing.Span, len(batch))
 	for i := range batch {
@@ -210,25 +213,25 @@ func (p *Producer) record(ctx context.Context, batch []numbered) []store.Answere
 	for i, c := range batch {
 		calls[i] = store.Call{Ref: c.ref, Submission: c.submission}
 	}
-	var places []int
+	var positions []int
 	var waiting []store.Record
 	for i, made := range p.queue.SubmitMany(ctx, calls) {
 		all[i] = made
 		if batch[i].submission.Refresh {
-			p.local.drop(batch[i].ref)
+			p.local.forget(batch[i].ref)
 		}
 		if made.Err == nil && made.Status == refcache.Pending && !made.Rang {
-			places, waiting = append(places, i), append(waiting, made.Record)
+			positions, waiting = append(positions, i), append(waiting, made.Record)
 		}
 	}
 	if len(waiting) == 0 {
 		return all
 	}
-	ctx, cancel := answer.Outliving(ctx, ringTimeout)
+	ctx, cancel := answer.Outliving(ctx, enqueueTimeout)
 	defer cancel()
 	for n, err := range p.queue.EnqueueMany(ctx, waiting, queue.AtOnce) {
 		if err != nil {
-			all[places[n]].Err = fmt.Errorf("%w: %w", refcache.ErrNotQueued, err)
+			all[positions[n]].Err = fmt.Errorf("%w: %w", refcache.ErrNotQueued, err)
 		}
 	}
 	return all

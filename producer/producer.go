@@ -42,7 +42,8 @@ type Config struct {
 	// MaxArgs is the largest argument in bytes of JSON, both as it is given and in its canonical form. Default
 	// [DefaultMaxArgs]; negative: none is small enough.
 	MaxArgs int
-	// Traces gets a span for each call that is submitted, and has the spans of its attempts below it. Nil: none, at no cost.
+	// Traces gets a span for each call that is submitted, and has the spans of its attempts below it. Nil: none, at
+	// no cost.
 	Traces trace.TracerProvider
 	// LocalCache keeps results in this process's memory. Default: none are kept.
 	LocalCache LocalCache
@@ -51,7 +52,8 @@ type Config struct {
 // DefaultMaxArgs is the default of [Config].MaxArgs: 1 MiB.
 const DefaultMaxArgs = 1 << 20
 
-// Producer makes calls. Make one with New and end it with Close. It is safe for concurrent use; one per process is enough.
+// Producer makes calls. Make one with New and end it with Close. It is safe for concurrent use; one per process is
+// enough.
 type Producer struct {
 	cfg      Config
 	store    *store.Store
@@ -78,8 +80,9 @@ func New(rdb redis.UniversalClient, c Config) *Producer {
 	return p
 }
 
-// Close ends the subscriptions. Calls that still wait go on by polling, and no result is kept in memory any more. What was
-// counted since the last 2 s is added to the statistics in Redis, which takes up to a second if Redis does not answer.
+// Close ends the subscriptions. Calls that still wait go on by polling, and no result is kept in memory any more.
+// What was counted since the last 2 s is added to the statistics in Redis, which takes up to a second if Redis does
+// not answer.
 func (p *Producer) Close() error {
 	p.counters.Close()
 	return errors.Join(p.inbox.close(), p.local.close())
@@ -88,9 +91,9 @@ func (p *Producer) Close() error {
 // noteQueue makes the queue known to those who list tasks.
 func (p *Producer) noteQueue(ctx context.Context, queue string) error {
 	p.mu.Lock()
-	known := p.queues[queue]
+	noted := p.queues[queue]
 	p.mu.Unlock()
-	if known {
+	if noted {
 		return nil
 	}
 	if err := p.store.AddQueue(ctx, queue); err != nil {

@@ -6,15 +6,15 @@ import (
 	"github.com/refq/refq/monitor"
 )
 
-// Counts returns what this Producer has counted since it was made: of each function how its calls were answered, and how
-// many tasks it cancelled. The other counts are a worker's.
+// Counts returns what this Producer has counted since it was made: of each function how its calls were answered, and
+// how many tasks it cancelled. The other counts are a worker's.
 func (p *Producer) Counts() []monitor.Counts { return p.counters.Counts() }
 
 // Waiters returns how many Calls and Waits of this Producer wait for the end of a task.
 func (p *Producer) Waiters() int { return p.inbox.count() }
 
-// RedisErrors returns how many errors of Redis, or on the way to it, this Producer has met, by what it did: the names of
-// scripts such as submit and read, ring, look and note_queue.
+// RedisErrors returns how many errors of Redis, or on the way to it, this Producer has met, by what it did: the names
+// of scripts such as submit and read, ring, look and note_queue.
 func (p *Producer) RedisErrors() map[string]int64 { return p.store.Faults() }
 
 // counted counts a call that was submitted, and tells how it was answered in a word; empty when that is not known.

@@ -14,8 +14,8 @@ import (
 // nothing.
 type CallOption struct{ retryFailed, refresh bool }
 
-// RetryFailed makes a call start anew what had failed, under the policy of this call. A cancelled call is started anew by
-// every call.
+// RetryFailed makes a call start anew what had failed, under the policy of this call. A cancelled call is started
+// anew by every call.
 func RetryFailed() CallOption { return CallOption{retryFailed: true} }
 
 // Refresh makes a call run again although it is complete. Until the new result is there, other calls are answered with
@@ -26,7 +26,8 @@ func Refresh() CallOption { return CallOption{refresh: true} }
 // same ref_id, and nothing runs twice.
 //
 // If the error is refcache.ErrNotQueued the call is on record, and the Ref valid: calling again, or a worker that
-// sweeps, queues it. refcache.ErrArgsTooLarge means that nothing was done. Any other error means that it is not known whether the call was made; submitting again is safe.
+// sweeps, queues it. refcache.ErrArgsTooLarge means that nothing was done. Any other error means that it is not known
+// whether the call was made; submitting again is safe.
 func Submit[In, Out any](ctx context.Context, p *Producer, f refcache.Func[In, Out], in In, options ...CallOption) (refcache.Ref, error) {
 	c, err := prepare(p, f, in, options)
 	if err != nil {
@@ -85,7 +86,7 @@ func (p *Producer) submit(ctx context.Context, c call) (made store.Answered) {
 	defer func() { span.End(p.counted(c, made.Submitted), made.Err) }()
 	c.submission.Trace = span.Link()
 	if c.submission.Refresh {
-		defer p.local.drop(c.ref)
+		defer p.local.forget(c.ref)
 	}
 	if err := p.noteQueue(ctx, c.ref.Queue()); err != nil {
 		return store.Answered{Err: fmt.Errorf("submit %s: %w", c.ref, err)}

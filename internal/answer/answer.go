@@ -1,5 +1,5 @@
-// Package answer makes the answers that callers get from records: a record as a Response, and contexts that outlive their
-// parent by a little, so that an answer is not lost with it.
+// Package answer makes the answers that callers get from records: a record as a Response, and contexts that outlive
+// their parent by a little, so that an answer is not lost with it.
 package answer
 
 import (

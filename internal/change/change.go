@@ -25,8 +25,8 @@ type Changer struct {
 	By       string             // who the events of calls name
 }
 
-// Retry runs a failed call again, spending one of the retries that are left, or in a new cycle if fresh. It does not wait.
-// The errors are those of admin.Admin.Retry.
+// Retry runs a failed call again, spending one of the retries that are left, or in a new cycle if fresh. It does not
+// wait. The errors are those of admin.Admin.Retry.
 func (c Changer) Retry(ctx context.Context, ref refcache.Ref, fresh bool) (refcache.Response[json.RawMessage], error) {
 	seen, err := c.see(ctx, ref)
 	if err != nil {

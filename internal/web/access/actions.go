@@ -17,8 +17,8 @@ type Actions struct {
 	log      *slog.Logger
 }
 
-// NewActions returns Actions that operator makes; info reads how a call stands before. The log hears of every change, and
-// of every one that was refused ([Audit]).
+// NewActions returns Actions that operator makes; info reads how a call stands before. The log hears of every change,
+// and of every one that was refused ([Audit]).
 func NewActions(operator *admin.Admin, info func(context.Context, refcache.Ref) (refcache.TaskInfo, error), log *slog.Logger) Actions {
 	return Actions{operator, info, log}
 }
