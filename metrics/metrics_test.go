@@ -5,37 +5,36 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http/httptest"
 	"os"
 	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
-	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"github.com/refq/refq/admin"
 	"github.com/refq/refq/internal/memredis"
+	"github.com/refq/refq/internal/testkit"
+	kit "github.com/refq/refq/internal/testkit/world"
 	"github.com/refq/refq/metrics"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 	"github.com/refq/refq/worker"
 )
 
-// world is a Redis, a producer and a worker on the clock of a bubble, and their metrics.
+func TestMain(m *testing.M) { testkit.Main(m) }
+
+// world is a producer and a worker in a bubble, and their metrics.
 type world struct {
-	*testing.T
+	*kit.World
 	metrics.Config
-	server *memredis.Server
-	rdb    redis.UniversalClient
-	stop   func() // the worker, once
-	sent   atomic.Int64
+	stop func() // the worker, once
+	sent atomic.Int64
 }
 
 var thumb = refcache.Func[string, string]{Name: "thumb", Queue: "media", AsyncTimeout: time.Minute,
@@ -43,37 +42,18 @@ var thumb = refcache.Func[string, string]{Name: "thumb", Queue: "media", AsyncTi
 
 func inWorld(t *testing.T, test func(w *world)) {
 	t.Helper()
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		t.Cleanup(func() { time.Sleep(10 * time.Second) }) // last of all: go-redis's goroutines end after Close
-		server, err := memredis.New()
-		require.NoError(t, err)
-		t.Cleanup(server.Close)
-		rdb := server.Client()
-		t.Cleanup(func() { _ = rdb.Close() })
-		p := producer.New(rdb, producer.Config{})
-		t.Cleanup(func() { _ = p.Close() })
-		wk := worker.New(rdb, worker.Config{Logger: slog.New(slog.DiscardHandler)})
-		w := &world{T: t, server: server, rdb: rdb, Config: metrics.Config{Redis: rdb, Producer: p, Worker: wk, Version: "v9"}}
-		worker.Handle(wk, thumb, func(ctx context.Context, in string) (string, error) {
-			if in == "bad" {
-				return "", errors.New("no picture")
-			}
-			time.Sleep(2 * time.Second)
-			return in, nil
-		})
-		ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-		ended := make(chan error, 1)
-		go func() { ended <- wk.Run(ctx) }()
-		stopped := false
-		w.stop = func() {
-			if cancel(); !stopped {
-				<-ended
-			}
-			stopped = true
-		}
-		t.Cleanup(w.stop)
-		server.SetFaults(func(cmd []string) memredis.Fault {
+	kit.In(t, func(k *kit.World) {
+		w := &world{World: k, Config: metrics.Config{Redis: k.Redis, Producer: k.NewProducer(producer.Config{}), Version: "v9"}}
+		host := w.Start(worker.Config{}, func(wk *worker.Worker) { w.Worker = wk },
+			kit.Handles(thumb, func(ctx context.Context, in string) (string, error) {
+				if in == "bad" {
+					return "", errors.New("no picture")
+				}
+				time.Sleep(2 * time.Second)
+				return in, nil
+			}))
+		w.stop = host.Stop
+		w.Server.SetFaults(func(cmd []string) memredis.Fault {
 			w.sent.Add(1)
 			return memredis.Pass
 		})
@@ -174,9 +154,9 @@ func TestMetricsShowWhatHappensToCalls(t *testing.T) {
 func TestMetricsAreWellNamed(t *testing.T) {
 	inWorld(t, func(w *world) {
 		require.NoError(w, w.call("a"))
-		w.server.SetFaults(func(cmd []string) memredis.Fault { return "ERR no" })
+		w.Server.SetFaults(func(cmd []string) memredis.Fault { return "ERR no" })
 		require.Error(w, w.call("b"))
-		w.server.SetFaults(nil)
+		w.Server.SetFaults(nil)
 		registry := prometheus.NewPedanticRegistry()
 		require.NoError(w, registry.Register(metrics.NewCollector(w.Config)))
 		problems, err := testutil.GatherAndLint(registry)
@@ -197,13 +177,13 @@ func TestErrorsOfRedisAreCountedByWhatWasDone(t *testing.T) {
 	inWorld(t, func(w *world) {
 		_, text := w.get("/metrics")
 		require.NotContains(w, text, "refq_redis_errors_total{")
-		w.server.SetFaults(func(cmd []string) memredis.Fault { return "ERR no" })
+		w.Server.SetFaults(func(cmd []string) memredis.Fault { return "ERR no" })
 		_, err := producer.Submit(w.Context(), w.Producer, thumb, "x")
 		require.Error(w, err)
 		_, err = w.Producer.Info(w.Context(), refcache.Ref("media:00112233445566778899aabbccddeeff"))
 		require.Error(w, err)
 		time.Sleep(5 * time.Second)
-		w.server.SetFaults(nil)
+		w.Server.SetFaults(nil)
 		_, text = w.get("/metrics")
 		for _, operation := range []string{"note_queue", "read", "beat", "sweep", "asynq"} {
 			require.Regexp(w, `refq_redis_errors_total{operation="`+operation+`"} [1-9]`, text)
@@ -256,11 +236,11 @@ func TestAProcessIsReadyWhileRedisAnswersAndItsWorkerTakesCalls(t *testing.T) {
 	inWorld(t, func(w *world) {
 		code, text := w.get("/readyz")
 		require.Equal(w, 200, code, text)
-		w.server.SetFaults(func([]string) memredis.Fault { return "ERR no" })
+		w.Server.SetFaults(func([]string) memredis.Fault { return "ERR no" })
 		code, text = w.get("/readyz")
 		require.Equal(w, 503, code)
 		require.Contains(w, text, "no answer from Redis: ERR no")
-		w.server.SetFaults(func([]string) memredis.Fault { time.Sleep(time.Minute); return memredis.Pass })
+		w.Server.SetFaults(func([]string) memredis.Fault { time.Sleep(time.Minute); return memredis.Pass })
 		began := time.Now()
 		code, _ = w.get("/readyz")
 		require.Equal(w, 503, code)
@@ -271,7 +251,7 @@ func TestAProcessIsReadyWhileRedisAnswersAndItsWorkerTakesCalls(t *testing.T) {
 		require.Equal(w, 200, code)
 		require.Equal(w, "ok\n", text)
 
-		w.server.SetFaults(nil)
+		w.Server.SetFaults(nil)
 		time.Sleep(5 * time.Minute)
 		code, text = w.get("/readyz")
 		require.Equal(w, 200, code, text)
@@ -299,9 +279,9 @@ func TestMetricsAreForReading(t *testing.T) {
 func TestDashboardAndAlertsAskForWhatThereIs(t *testing.T) {
 	inWorld(t, func(w *world) {
 		require.NoError(w, w.call("a"))
-		w.server.SetFaults(func([]string) memredis.Fault { return "ERR no" })
+		w.Server.SetFaults(func([]string) memredis.Fault { return "ERR no" })
 		_ = w.call("b")
-		w.server.SetFaults(nil)
+		w.Server.SetFaults(nil)
 		registry := prometheus.NewRegistry()
 		registry.MustRegister(metrics.NewCollector(w.Config))
 		families, err := registry.Gather()

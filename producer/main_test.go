@@ -8,33 +8,25 @@ import (
 	"log/slog"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"github.com/refq/refq/admin"
 	"github.com/refq/refq/internal/memredis"
+	"github.com/refq/refq/internal/testkit"
+	kit "github.com/refq/refq/internal/testkit/world"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 	"github.com/refq/refq/worker"
 )
 
-func TestMain(m *testing.M) {
-	redis.SetLogger(quiet{})
-	goleak.VerifyTestMain(m)
-}
+func TestMain(m *testing.M) { testkit.Main(m) }
 
-// quiet keeps what the client logs about refused connections out of the tests' output.
-type quiet struct{}
-
-func (quiet) Printf(context.Context, string, ...any) {}
-
-// world is a Redis, a producer and an admin on the clock of a bubble; a worker joins with start.
+// world has a producer and an admin on the clock of a bubble; a worker joins with start.
 type world struct {
-	*testing.T
+	*kit.World
 	server *memredis.Server
 	rdb    redis.UniversalClient
 	p      *producer.Producer
@@ -43,52 +35,25 @@ type world struct {
 
 func inWorld(t *testing.T, test func(w *world)) {
 	t.Helper()
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		t.Cleanup(func() { time.Sleep(time.Second) }) // last of all: go-redis's goroutines end after Close, in their own time
-		server, err := memredis.New()
-		require.NoError(t, err)
-		t.Cleanup(server.Close)
-		w := &world{T: t, server: server}
-		w.rdb = w.client()
-		w.p = w.producer(producer.Config{})
+	kit.In(t, func(k *kit.World) {
+		w := &world{World: k, server: k.Server, rdb: k.Redis, p: k.NewProducer(producer.Config{})}
 		w.a = w.admin("ann@desk")
 		test(w)
 	})
 }
 
-func (w *world) client() redis.UniversalClient {
-	rdb := w.server.Client()
-	w.Cleanup(func() { require.NoError(w, rdb.Close()) })
-	return rdb
-}
+func (w *world) client() redis.UniversalClient { return w.Client() }
 
-func (w *world) producer(c producer.Config) *producer.Producer {
-	p := producer.New(w.client(), c)
-	w.Cleanup(func() { require.NoError(w, p.Close()) })
-	return p
-}
+func (w *world) producer(c producer.Config) *producer.Producer { return w.NewProducer(c) }
 
 // admin returns an admin in somebody's name.
 func (w *world) admin(by string) *admin.Admin {
-	a := admin.New(w.client(), admin.Config{By: by})
-	w.Cleanup(func() { require.NoError(w, a.Close()) })
-	return a
+	return w.NewAdmin(admin.Config{By: by})
 }
 
 // start runs a worker until the test ends.
 func (w *world) start(register ...func(*worker.Worker)) {
-	wk := worker.New(w.client(), worker.Config{Concurrency: 20, Logger: slog.New(slog.DiscardHandler)})
-	for _, r := range register {
-		r(wk)
-	}
-	ctx, stop := context.WithCancel(context.WithoutCancel(w.Context()))
-	ended := make(chan error, 1)
-	go func() { ended <- wk.Run(ctx) }()
-	w.Cleanup(func() {
-		stop()
-		require.NoError(w, <-ended)
-	})
+	w.Start(worker.Config{Concurrency: 20, Logger: slog.New(slog.DiscardHandler)}, register...)
 }
 
 // echo is the function of most tests; a test that needs another policy changes a copy.
@@ -155,14 +120,7 @@ func (w *world) info(ref refcache.Ref) refcache.TaskInfo {
 // until waits up to a minute for the task to be in the status.
 func (w *world) until(ref refcache.Ref, status refcache.Status) refcache.TaskInfo {
 	w.Helper()
-	for range 1200 {
-		if info := w.info(ref); info.Status == status {
-			return info
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
-	require.FailNow(w, "task did not get there", "%s is not %s but %s", ref, status, w.info(ref).Status)
-	panic("unreachable")
+	return w.Until(w.p, ref, status)
 }
 
 func (w *world) call(f refcache.Func[string, string], in string, options ...producer.CallOption) (refcache.Response[string], error) {

@@ -6,14 +6,15 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/refq/refq/internal/testkit/world"
 	"github.com/refq/refq/refcache"
 	"github.com/refq/refq/worker"
 )
 
 func TestAFirstAttemptIsClaimedWithItsDoorbell(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		fn := failing(1)
-		w.start(worker.Config{}, handles(work, fn.run))
+		w.Start(worker.Config{}, world.Handles(work, fn.run))
 		claims := w.count("claim")
 		ref := w.submit(work, "in")
 		time.Sleep(500 * time.Millisecond)
@@ -26,14 +27,14 @@ func TestAFirstAttemptIsClaimedWithItsDoorbell(t *testing.T) {
 
 // Something that asynq cannot read is in its way: it hands the doorbell to nobody.
 func TestAClaimedAttemptWhoseDoorbellAsynqKeepsIsHandedBack(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		ref := w.submit(work, "in")
 		key := "asynq:{default}:t:" + string(ref)
-		message := w.rdb.HGet(w.Context(), key, "msg").Val()
-		require.NoError(w, w.rdb.HSet(w.Context(), key, "msg", message+"\xff").Err())
+		message := w.Redis.HGet(w.Context(), key, "msg").Val()
+		require.NoError(w, w.Redis.HSet(w.Context(), key, "msg", message+"\xff").Err())
 		fn := failing(0)
 		start := time.Now()
-		w.start(worker.Config{}, handles(work, fn.run))
+		w.Start(worker.Config{}, world.Handles(work, fn.run))
 		info := w.await(ref, refcache.Complete)
 		require.Equal(w, 1, fn.count())
 		require.Less(w, fn.at(1).Sub(start), 3*time.Second)

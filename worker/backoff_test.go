@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/refq/refq/internal/testkit/world"
 	"github.com/refq/refq/refcache"
 	"github.com/refq/refq/worker"
 )
@@ -13,7 +14,7 @@ import (
 type backoffs = map[string]func(n int, err error) time.Duration
 
 func TestNamedBackoffReplacesTheFormula(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		flaky := failing(3)
 		var asked []int
 		steps := func(n int, err error) time.Duration {
@@ -21,7 +22,7 @@ func TestNamedBackoffReplacesTheFormula(t *testing.T) {
 			asked = append(asked, n)
 			return time.Duration(3-n) * time.Second
 		}
-		w.start(worker.Config{Backoffs: backoffs{"steps": steps}}, handles(work, flaky.run))
+		w.Start(worker.Config{Backoffs: backoffs{"steps": steps}}, world.Handles(work, flaky.run))
 		f := work
 		f.Retry = refcache.RetryPolicy{Backoff: "steps", Jitter: -1}
 		_, err := w.call(f, "in")
@@ -35,9 +36,9 @@ func TestNamedBackoffReplacesTheFormula(t *testing.T) {
 var capAndJitter = refcache.RetryPolicy{Backoff: "b", MaxDelay: 2 * time.Second, Jitter: 1}
 
 func TestNamedBackoffIsCappedAndJittered(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		hourly := func(int, error) time.Duration { return time.Hour }
-		w.start(worker.Config{Backoffs: backoffs{"b": hourly}}, handles(work, failing(3).run))
+		w.Start(worker.Config{Backoffs: backoffs{"b": hourly}}, world.Handles(work, failing(3).run))
 		f := work
 		f.Retry = capAndJitter
 		res, err := w.call(f, "in")
@@ -53,10 +54,10 @@ func TestNamedBackoffIsCappedAndJittered(t *testing.T) {
 }
 
 func TestNegativeBackoffIsNone(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		flaky := failing(1)
 		back := func(int, error) time.Duration { return -time.Hour }
-		w.start(worker.Config{Backoffs: backoffs{"b": back}}, handles(work, flaky.run))
+		w.Start(worker.Config{Backoffs: backoffs{"b": back}}, world.Handles(work, flaky.run))
 		f := work
 		f.Retry.Backoff = "b"
 		_, err := w.call(f, "in")
@@ -66,9 +67,9 @@ func TestNegativeBackoffIsNone(t *testing.T) {
 }
 
 func TestUnknownBackoffFallsBackToTheFormulaAndSaysSo(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		flaky := failing(2)
-		w.start(worker.Config{}, handles(work, flaky.run))
+		w.Start(worker.Config{}, world.Handles(work, flaky.run))
 		f := work
 		f.Retry = refcache.RetryPolicy{Backoff: "fibonacci", Jitter: -1}
 		f.AsyncTimeout = time.Second
@@ -84,10 +85,10 @@ func TestUnknownBackoffFallsBackToTheFormulaAndSaysSo(t *testing.T) {
 }
 
 func TestPanickingBackoffFallsBackToTheFormulaAndSaysSo(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		flaky := failing(1)
 		bad := func(int, error) time.Duration { panic("off by one") }
-		w.start(worker.Config{Backoffs: backoffs{"b": bad}}, handles(work, flaky.run))
+		w.Start(worker.Config{Backoffs: backoffs{"b": bad}}, world.Handles(work, flaky.run))
 		f := work
 		f.Retry = refcache.RetryPolicy{Backoff: "b", Jitter: -1}
 		ref := w.submit(f, "in")

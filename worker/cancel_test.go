@@ -7,11 +7,12 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/refq/refq/internal/testkit/world"
 	"github.com/refq/refq/refcache"
 	"github.com/refq/refq/worker"
 )
 
-func (w *world) cancel(ref refcache.Ref) {
+func (w *house) cancel(ref refcache.Ref) {
 	w.Helper()
 	require.NoError(w, w.a.Cancel(w.Context(), ref))
 	require.Equal(w, refcache.Cancelled, w.info(ref).Status, "at once")
@@ -34,11 +35,11 @@ func noting() (fn func(context.Context, string) (string, error), ends <-chan end
 }
 
 func TestCancelledPendingTaskDoesNotRun(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		ref := w.submit(work, "in")
 		w.cancel(ref)
 		ran := failing(0)
-		w.start(worker.Config{}, handles(work, ran.run))
+		w.Start(worker.Config{}, world.Handles(work, ran.run))
 		time.Sleep(10 * time.Second)
 		require.Zero(w, ran.count())
 		info := w.info(ref)
@@ -58,9 +59,9 @@ func kinds(info refcache.TaskInfo) []refcache.EventKind {
 }
 
 func TestCancelledAttemptIsToldAtOnce(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		held, ends := noting()
-		w.start(worker.Config{}, handles(work, held))
+		w.Start(worker.Config{}, world.Handles(work, held))
 		ref := w.submit(work, "in")
 		w.await(ref, refcache.Processing)
 		time.Sleep(10 * time.Millisecond)
@@ -86,10 +87,10 @@ func TestCancelledAttemptIsToldAtOnce(t *testing.T) {
 }
 
 func TestCancellationWhoseMessageIsLostIsFoundByTheNextBeat(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		w.faults(deafTo("refq:worker:"))
 		held, ends := noting()
-		w.start(worker.Config{}, handles(work, held))
+		w.Start(worker.Config{}, world.Handles(work, held))
 		ref := w.submit(work, "in")
 		w.await(ref, refcache.Processing)
 		w.cancel(ref)
@@ -103,9 +104,9 @@ func TestCancellationWhoseMessageIsLostIsFoundByTheNextBeat(t *testing.T) {
 }
 
 func TestCancelledRetryDoesNotRun(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		flaky := failing(1)
-		w.start(worker.Config{}, handles(work, flaky.run))
+		w.Start(worker.Config{}, world.Handles(work, flaky.run))
 		ref := w.submit(work, "in")
 		w.await(ref, refcache.Retrying)
 		w.cancel(ref)
@@ -121,7 +122,7 @@ func TestCancelledRetryDoesNotRun(t *testing.T) {
 }
 
 func TestCallAfterACancellationRunsAnew(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		started := make(chan bool, 2)
 		slowOnce := &runs{fn: func(ctx context.Context, attempt int) (string, error) {
 			started <- true
@@ -130,7 +131,7 @@ func TestCallAfterACancellationRunsAnew(t *testing.T) {
 			}
 			return "second", nil
 		}}
-		w.start(worker.Config{}, handles(work, slowOnce.run))
+		w.Start(worker.Config{}, world.Handles(work, slowOnce.run))
 		ref := w.submit(work, "in")
 		<-started
 		w.cancel(ref)
@@ -148,14 +149,14 @@ func TestCallAfterACancellationRunsAnew(t *testing.T) {
 }
 
 func TestDeafFunctionOfACancelledTaskKeepsItsSlot(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		deaf := &runs{fn: func(_ context.Context, attempt int) (string, error) {
 			if attempt == 1 {
 				time.Sleep(20 * time.Second)
 			}
 			return "", nil
 		}}
-		w.start(worker.Config{Concurrency: 1}, handles(work, deaf.run))
+		w.Start(worker.Config{Concurrency: 1}, world.Handles(work, deaf.run))
 		ref := w.submit(work, "deaf")
 		w.await(ref, refcache.Processing)
 		w.cancel(ref)

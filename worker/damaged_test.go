@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/refq/refq/internal/store/storetest"
+	"github.com/refq/refq/internal/testkit/world"
 	"github.com/refq/refq/refcache"
 	"github.com/refq/refq/worker"
 )
@@ -17,17 +18,17 @@ import (
 func recordOf(ref refcache.Ref) string { return "refq:{" + ref.Queue() + "}:t:" + ref.Hash() }
 
 // damage writes to a record behind everybody's back.
-func (w *world) damage(ref refcache.Ref, field string, value any) {
+func (w *house) damage(ref refcache.Ref, field string, value any) {
 	w.Helper()
-	require.NoError(w, storetest.Set(w.Context(), w.rdb, recordOf(ref), field, value))
+	require.NoError(w, storetest.Set(w.Context(), w.Redis, recordOf(ref), field, value))
 }
 
-func (w *world) fields(ref refcache.Ref) map[string]string {
-	return w.rdb.HGetAll(w.Context(), recordOf(ref)).Val()
+func (w *house) fields(ref refcache.Ref) map[string]string {
+	return w.Redis.HGetAll(w.Context(), recordOf(ref)).Val()
 }
 
 // soundWork calls a task that must be run at once.
-func (w *world) soundWork(in string) {
+func (w *house) soundWork(in string) {
 	w.Helper()
 	start := time.Now()
 	_, err := w.call(work, in)
@@ -36,7 +37,7 @@ func (w *world) soundWork(in string) {
 }
 
 func TestDamagedTasksAreNotRunAndHoldNobodyUp(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		var refs []refcache.Ref
 		for _, field := range []string{"attempt", "created_at", "status", "max_retries", "v", "retry_jitter"} {
 			ref := w.submit(work, field)
@@ -45,7 +46,7 @@ func TestDamagedTasksAreNotRunAndHoldNobodyUp(t *testing.T) {
 		}
 		for _, field := range []string{"func", "args", "created_at", "status"} {
 			ref := w.submit(work, "without "+field)
-			require.NoError(w, storetest.Remove(w.Context(), w.rdb, recordOf(ref), field))
+			require.NoError(w, storetest.Remove(w.Context(), w.Redis, recordOf(ref), field))
 			refs = append(refs, ref)
 		}
 		var before []map[string]string
@@ -55,7 +56,7 @@ func TestDamagedTasksAreNotRunAndHoldNobodyUp(t *testing.T) {
 
 		var log logbook
 		fn := failing(0)
-		w.start(worker.Config{Logger: log.logger()}, handles(work, fn.run))
+		w.Start(worker.Config{Logger: log.logger()}, world.Handles(work, fn.run))
 		for n := range 20 {
 			w.soundWork(fmt.Sprint(n))
 			time.Sleep(time.Second)
@@ -63,7 +64,7 @@ func TestDamagedTasksAreNotRunAndHoldNobodyUp(t *testing.T) {
 		require.Equal(w, 20, fn.count(), "none of the damaged ones was run")
 		for i, ref := range refs {
 			require.Equal(w, before[i], w.fields(ref))
-			bell, err := asynq.NewInspectorFromRedisClient(w.rdb).GetTaskInfo("default", string(ref))
+			bell, err := asynq.NewInspectorFromRedisClient(w.Redis).GetTaskInfo("default", string(ref))
 			require.NoError(w, err)
 			require.Equal(w, asynq.TaskStateArchived, bell.State)
 			require.Contains(w, bell.LastErr, fmt.Sprintf("record of %s is damaged: ", ref))
@@ -75,21 +76,21 @@ func TestDamagedTasksAreNotRunAndHoldNobodyUp(t *testing.T) {
 }
 
 func TestDamagedTaskRunsOnceItIsMended(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		ref := w.submit(work, "in")
 		w.damage(ref, "attempt", "first")
-		w.start(worker.Config{}, handles(work, failing(0).run))
+		w.Start(worker.Config{}, world.Handles(work, failing(0).run))
 		time.Sleep(10 * time.Second)
-		require.NoError(w, storetest.Remove(w.Context(), w.rdb, recordOf(ref), "attempt"))
+		require.NoError(w, storetest.Remove(w.Context(), w.Redis, recordOf(ref), "attempt"))
 		require.Equal(w, 1, w.await(ref, refcache.Complete).Attempt, "a sweep rings anew")
 	})
 }
 
 func TestDamagedTaskIsRunAnewAfterItWasDeleted(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		ref := w.submit(work, "in")
 		w.damage(ref, "attempt", "first")
-		w.start(worker.Config{}, handles(work, failing(0).run))
+		w.Start(worker.Config{}, world.Handles(work, failing(0).run))
 		time.Sleep(10 * time.Second)
 		require.NoError(w, w.p.Delete(w.Context(), ref))
 		w.soundWork("in")
@@ -98,7 +99,7 @@ func TestDamagedTaskIsRunAnewAfterItWasDeleted(t *testing.T) {
 
 // The record was damaged while its function ran.
 func TestOutcomeForADamagedRecordIsGivenUpAtOnce(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		var log logbook
 		started, release := make(chan bool, 9), make(chan bool)
 		held := func(context.Context, string) (string, error) {
@@ -106,7 +107,7 @@ func TestOutcomeForADamagedRecordIsGivenUpAtOnce(t *testing.T) {
 			<-release
 			return "done", nil
 		}
-		w.start(worker.Config{Logger: log.logger(), Concurrency: 1}, handles(work, held))
+		w.Start(worker.Config{Logger: log.logger(), Concurrency: 1}, world.Handles(work, held))
 		ref := w.submit(work, "in")
 		<-started
 		w.damage(ref, "ttl", "long")
@@ -117,7 +118,7 @@ func TestOutcomeForADamagedRecordIsGivenUpAtOnce(t *testing.T) {
 		require.Equal(w, 1, log.count("outcome given up"))
 		require.Equal(w, 1, log.count("its attempt is given up"))
 		require.Equal(w, before, w.fields(ref))
-		require.Zero(w, w.rdb.HLen(w.Context(), "refq:{default}:claims:"+before["worker"]).Val(), "no claim is left on it")
+		require.Zero(w, w.Redis.HLen(w.Context(), "refq:{default}:claims:"+before["worker"]).Val(), "no claim is left on it")
 
 		require.NoError(w, w.p.Delete(w.Context(), ref))
 		w.soundWork("in")
@@ -125,9 +126,9 @@ func TestOutcomeForADamagedRecordIsGivenUpAtOnce(t *testing.T) {
 }
 
 func TestDamagedAttemptsOfADeadWorkerDoNotKeepItsOthersFromBeingRedelivered(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		forever := &runs{fn: untilEnd}
-		dead := w.start(worker.Config{Concurrency: 20}, handles(work, forever.run))
+		dead := w.Start(worker.Config{Concurrency: 20}, world.Handles(work, forever.run))
 		var damaged, sound []refcache.Ref
 		for n := range 10 {
 			damaged = append(damaged, w.submit(work, fmt.Sprint("damaged ", n)))
@@ -136,31 +137,31 @@ func TestDamagedAttemptsOfADeadWorkerDoNotKeepItsOthersFromBeingRedelivered(t *t
 		for forever.count() < 20 {
 			time.Sleep(100 * time.Millisecond)
 		}
-		dead.unplug()
+		dead.Unplug()
 		for n, ref := range damaged {
 			if n%2 == 0 {
 				w.damage(ref, "lost_count", "many")
 			} else {
-				w.rdb.Set(w.Context(), recordOf(ref), "no hash", 0)
+				w.Redis.Set(w.Context(), recordOf(ref), "no hash", 0)
 			}
 		}
 		var log logbook
-		w.start(worker.Config{Logger: log.logger()}, handles(work, failing(0).run))
+		w.Start(worker.Config{Logger: log.logger()}, world.Handles(work, failing(0).run))
 		for _, ref := range sound {
 			require.Equal(w, 1, w.await(ref, refcache.Complete).LostCount)
 		}
 		time.Sleep(5 * time.Second)
 		require.Equal(w, len(damaged), log.count("its attempt is given up"), "once for each")
-		require.EqualValues(w, 1, w.rdb.ZCard(w.Context(), "refq:{default}:workers").Val(), "the dead one is forgotten")
+		require.EqualValues(w, 1, w.Redis.ZCard(w.Context(), "refq:{default}:workers").Val(), "the dead one is forgotten")
 	})
 }
 
 // Nothing of that queue is looked after until a person removes the key.
 func TestKeyThatEndsEverySweepIsComplainedOfOnceAMinute(t *testing.T) {
-	inWorld(t, func(w *world) {
-		require.NoError(w, w.rdb.Set(w.Context(), "refq:{default}:failed", "no set", 0).Err())
+	inHouse(t, func(w *house) {
+		require.NoError(w, w.Redis.Set(w.Context(), "refq:{default}:failed", "no set", 0).Err())
 		var log logbook
-		w.start(worker.Config{Logger: log.logger()}, handles(work, failing(0).run))
+		w.Start(worker.Config{Logger: log.logger()}, world.Handles(work, failing(0).run))
 		time.Sleep(30 * time.Second)
 		require.Equal(w, 1, log.count("Redis refuses what looks after tasks that were lost"))
 		require.Equal(w, 1, log.count("sweep queue default: one of the keys refq:{default}:* is not refq's"))

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/refq/refq/internal/testkit/world"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 	"github.com/refq/refq/worker"
@@ -27,10 +28,10 @@ func once(fn func() (string, error)) *runs {
 }
 
 // afterOneFailure runs fn, then a second attempt, and returns what the history keeps of the first.
-func (w *world) afterOneFailure(fn func() (string, error)) refcache.Attempt {
+func (w *house) afterOneFailure(fn func() (string, error)) refcache.Attempt {
 	w.Helper()
 	// With one slot, the second attempt shows that the first gave it back.
-	w.start(worker.Config{Concurrency: 1}, handles(work, once(fn).run))
+	w.Start(worker.Config{Concurrency: 1}, world.Handles(work, once(fn).run))
 	res, err := w.call(work, "in")
 	require.NoError(w, err)
 	require.Equal(w, "done", res.Value)
@@ -40,7 +41,7 @@ func (w *world) afterOneFailure(fn func() (string, error)) refcache.Attempt {
 }
 
 func TestPanicIsAFailedAttemptWithItsStack(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		attempt := w.afterOneFailure(func() (string, error) { panic("no such page") })
 		require.Equal(w, refcache.CausePanic, attempt.Cause)
 		require.True(w, strings.HasPrefix(attempt.Error, "panic: no such page\n\ngoroutine "), attempt.Error)
@@ -49,7 +50,7 @@ func TestPanicIsAFailedAttemptWithItsStack(t *testing.T) {
 }
 
 func TestGoexitIsAFailedAttempt(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		attempt := w.afterOneFailure(func() (string, error) {
 			runtime.Goexit()
 			return "", nil
@@ -64,7 +65,7 @@ type hollow struct{ text string }
 func (h *hollow) Error() string { return h.text }
 
 func TestErrorThatCannotBeReadIsAPanic(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		attempt := w.afterOneFailure(func() (string, error) {
 			var none *hollow
 			return "", none // not nil: a common slip
@@ -75,7 +76,7 @@ func TestErrorThatCannotBeReadIsAPanic(t *testing.T) {
 }
 
 func TestLongErrorIsCutTo8KiBOfText(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		attempt := w.afterOneFailure(func() (string, error) {
 			return "", errors.New("x" + strings.Repeat("ü", 8<<10) + "\xff")
 		})
@@ -87,7 +88,7 @@ func TestLongErrorIsCutTo8KiBOfText(t *testing.T) {
 }
 
 func TestDeepStackIsCutTo8KiB(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		var dive func(n int)
 		dive = func(n int) {
 			if n == 0 {
@@ -105,17 +106,17 @@ func TestDeepStackIsCutTo8KiB(t *testing.T) {
 }
 
 func TestErrorTextIsMadeValid(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		attempt := w.afterOneFailure(func() (string, error) { return "", errors.New("bad \xff byte\x00") })
 		require.Equal(w, "bad � byte\x00", attempt.Error)
 	})
 }
 
 func TestArgumentsThatDoNotFitFailForGood(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		numbers := refcache.Func[int, string]{Name: work.Name}
 		called := false
-		w.start(worker.Config{}, handles(numbers, func(context.Context, int) (string, error) {
+		w.Start(worker.Config{}, world.Handles(numbers, func(context.Context, int) (string, error) {
 			called = true
 			return "", nil
 		}))
@@ -129,9 +130,9 @@ func TestArgumentsThatDoNotFitFailForGood(t *testing.T) {
 }
 
 func TestResultsThatAreNoJSONFailForGood(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		floats := refcache.Func[string, float64]{Name: "floats", AsyncTimeout: time.Minute}
-		w.start(worker.Config{}, handles(floats, func(context.Context, string) (float64, error) { return math.NaN(), nil }))
+		w.Start(worker.Config{}, world.Handles(floats, func(context.Context, string) (float64, error) { return math.NaN(), nil }))
 		_, err := producer.Call(w.Context(), w.p, floats, "in")
 		info := failed(w, err)
 		require.Contains(w, info.Error, "result of floats@1 cannot be written as JSON: ")
@@ -140,9 +141,9 @@ func TestResultsThatAreNoJSONFailForGood(t *testing.T) {
 }
 
 func TestResultOverTheLimitFailsForGood(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		long := func(_ context.Context, in string) (string, error) { return strings.Repeat(in, 998), nil }
-		w.start(worker.Config{MaxResult: 1000}, handles(work, long))
+		w.Start(worker.Config{MaxResult: 1000}, world.Handles(work, long))
 		res, err := w.call(work, "x")
 		require.NoError(w, err, "998 characters and two quotes")
 		require.Len(w, res.Value, 998)
@@ -155,13 +156,13 @@ func TestResultOverTheLimitFailsForGood(t *testing.T) {
 }
 
 func TestLongResultsComeBackWhole(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		long := func(_ context.Context, in string) (string, error) { return strings.Repeat(in, 100_000), nil }
-		w.start(worker.Config{}, handles(work, long))
+		w.Start(worker.Config{}, world.Handles(work, long))
 		res, err := w.call(work, "ab")
 		require.NoError(w, err)
 		require.Equal(w, strings.Repeat("ab", 100_000), res.Value)
-		stored := w.rdb.HStrLen(w.Context(), "refq:{default}:t:"+res.RefID.Hash(), "result").Val()
+		stored := w.Redis.HStrLen(w.Context(), "refq:{default}:t:"+res.RefID.Hash(), "result").Val()
 		require.Less(w, stored, int64(10_000), "over 1 KiB it is kept compressed")
 	})
 }

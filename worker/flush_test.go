@@ -14,6 +14,7 @@ import (
 
 	"github.com/refq/refq/admin"
 	"github.com/refq/refq/internal/memredis"
+	"github.com/refq/refq/internal/testkit/world"
 	"github.com/refq/refq/refcache"
 	"github.com/refq/refq/worker"
 )
@@ -49,7 +50,7 @@ func (s *sleeper) attempts(in string) int {
 	return len(s.starts[in])
 }
 
-func (w *world) submitMany(n int, kind string) (refs []refcache.Ref) {
+func (w *house) submitMany(n int, kind string) (refs []refcache.Ref) {
 	w.Helper()
 	for i := range n {
 		refs = append(refs, w.submit(work, fmt.Sprint(kind, " ", i)))
@@ -58,21 +59,21 @@ func (w *world) submitMany(n int, kind string) (refs []refcache.Ref) {
 }
 
 // dropAsynq deletes whatever asynq has.
-func (w *world) dropAsynq() {
+func (w *house) dropAsynq() {
 	w.Helper()
-	keys := w.rdb.Keys(w.Context(), "asynq:*").Val()
+	keys := w.Redis.Keys(w.Context(), "asynq:*").Val()
 	require.NotEmpty(w, keys)
-	require.NoError(w, w.rdb.Del(w.Context(), keys...).Err())
+	require.NoError(w, w.Redis.Del(w.Context(), keys...).Err())
 }
 
 func TestAllCallsRunAlthoughAsynqHasLostEverything(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		fn := &sleeper{}
-		w.start(worker.Config{Concurrency: 60}, handles(work, fn.run))
+		w.Start(worker.Config{Concurrency: 60}, world.Handles(work, fn.run))
 		running := w.submitMany(10, "12s")
 		retrying := w.submitMany(20, "fail")
 		w.await(retrying[19], refcache.Retrying)
-		require.NoError(w, asynq.NewInspectorFromRedisClient(w.rdb).PauseQueue("default")) // as a backlog would
+		require.NoError(w, asynq.NewInspectorFromRedisClient(w.Redis).PauseQueue("default")) // as a backlog would
 		pending := w.submitMany(500, "0s")
 		w.dropAsynq()
 		lost := time.Now()
@@ -102,29 +103,29 @@ func TestAllCallsRunAlthoughAsynqHasLostEverything(t *testing.T) {
 
 // Where one doorbell got lost, many may have been: a batch in each second would be too slow.
 func TestSweepGoesOnWhereDoorbellsAreMissing(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		w.submitMany(2500, "0s")
-		require.NoError(w, asynq.NewInspectorFromRedisClient(w.rdb).PauseQueue("default")) // they are only counted
+		require.NoError(w, asynq.NewInspectorFromRedisClient(w.Redis).PauseQueue("default")) // they are only counted
 		time.Sleep(6 * time.Second)
-		require.NoError(w, w.rdb.Unlink(w.Context(), asynqPrefix+"pending").Err())
-		w.start(worker.Config{}, handleOther)
+		require.NoError(w, w.Redis.Unlink(w.Context(), asynqPrefix+"pending").Err())
+		w.Start(worker.Config{}, handleOther)
 		time.Sleep(500 * time.Millisecond)
-		require.EqualValues(w, 2500, w.rdb.LLen(w.Context(), asynqPrefix+"pending").Val())
+		require.EqualValues(w, 2500, w.Redis.LLen(w.Context(), asynqPrefix+"pending").Val())
 		time.Sleep(3 * time.Second)
-		require.EqualValues(w, 2500, w.rdb.LLen(w.Context(), asynqPrefix+"pending").Val(), "once is enough")
+		require.EqualValues(w, 2500, w.Redis.LLen(w.Context(), asynqPrefix+"pending").Val(), "once is enough")
 	})
 }
 
 // A backlog may be healthy up to the last task.
 func TestOneLostDoorbellInAHealthyBacklogIsFound(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		fn := &sleeper{}
-		w.start(worker.Config{Concurrency: 1}, handles(work, fn.run))
+		w.Start(worker.Config{Concurrency: 1}, world.Handles(work, fn.run))
 		first := w.submit(work, "30s")
 		w.await(first, refcache.Processing)
 		healthy := w.submitMany(1500, "0s")
 		lost := w.submit(work, "last")
-		i := asynq.NewInspectorFromRedisClient(w.rdb)
+		i := asynq.NewInspectorFromRedisClient(w.Redis)
 		require.NoError(w, i.DeleteTask("default", string(lost)))
 		time.Sleep(10 * time.Second)
 		found, err := i.GetTaskInfo("default", string(lost))
@@ -137,9 +138,9 @@ func TestOneLostDoorbellInAHealthyBacklogIsFound(t *testing.T) {
 }
 
 func TestAHealthyWorkerSendsFewCommands(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		fn := &sleeper{}
-		w.start(worker.Config{Concurrency: 1}, handles(work, fn.run))
+		w.Start(worker.Config{Concurrency: 1}, world.Handles(work, fn.run))
 		first := w.submit(work, "60s")
 		w.await(first, refcache.Processing)
 		w.submitMany(500, "0s")
@@ -166,13 +167,13 @@ func TestAHealthyWorkerSendsFewCommands(t *testing.T) {
 
 // Everything is gone, also what tells of the calls in flight: who waits is told so, and life goes on.
 func TestFlushEndsWaitingAndNothingElse(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		fn := &sleeper{}
-		w.start(worker.Config{Concurrency: 10}, handles(work, fn.run))
+		w.Start(worker.Config{Concurrency: 10}, world.Handles(work, fn.run))
 		running := w.submitMany(5, "5s")
 		retrying := w.submitMany(5, "fail")
 		w.await(retrying[4], refcache.Retrying)
-		require.NoError(w, asynq.NewInspectorFromRedisClient(w.rdb).PauseQueue("default"))
+		require.NoError(w, asynq.NewInspectorFromRedisClient(w.Redis).PauseQueue("default"))
 		pending := w.submitMany(5, "0s")
 		all := slices.Concat(running, retrying, pending)
 		waited := make(chan error, len(all)+1)
@@ -187,7 +188,7 @@ func TestFlushEndsWaitingAndNothingElse(t *testing.T) {
 			waited <- err
 		}()
 		time.Sleep(time.Second)
-		require.NoError(w, w.rdb.FlushAll(w.Context()).Err())
+		require.NoError(w, w.Redis.FlushAll(w.Context()).Err())
 		flushed := time.Now()
 		for range len(all) + 1 {
 			err := <-waited
@@ -208,7 +209,7 @@ func TestFlushEndsWaitingAndNothingElse(t *testing.T) {
 		}
 		require.Equal(w, slices.Repeat([]string{"complete"}, 4), listed)
 		time.Sleep(2 * time.Second)
-		info, err := asynq.NewInspectorFromRedisClient(w.rdb).GetQueueInfo("default")
+		info, err := asynq.NewInspectorFromRedisClient(w.Redis).GetQueueInfo("default")
 		require.NoError(w, err, "asynq's tools know the queue again")
 		require.Zero(w, info.Size)
 	})

@@ -1,16 +1,10 @@
 package worker_test
 
 import (
-	"cmp"
 	"log/slog"
 	"strings"
 	"sync"
-	"testing"
 )
-
-func loggerOr(l *slog.Logger, t *testing.T) *slog.Logger {
-	return cmp.Or(l, slog.New(slog.NewTextHandler(t.Output(), nil)))
-}
 
 // logbook keeps what is logged at level info and above.
 type logbook struct {

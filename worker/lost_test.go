@@ -12,29 +12,30 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/refq/refq/internal/store/storetest"
+	"github.com/refq/refq/internal/testkit/world"
 	"github.com/refq/refq/refcache"
 	"github.com/refq/refq/worker"
 )
 
 // dying starts a worker that is cut off for good as soon as it runs a task.
-func (w *world) dying() {
+func (w *house) dying() {
 	w.Helper()
 	running := make(chan bool, 1)
-	h := w.start(worker.Config{}, handles(work, func(ctx context.Context, _ string) (string, error) {
+	h := w.Start(worker.Config{}, world.Handles(work, func(ctx context.Context, _ string) (string, error) {
 		running <- true
 		return untilEnd(ctx, 1)
 	}))
 	<-running
-	h.unplug()
+	h.Unplug()
 }
 
 func TestTaskOfADeadWorkerIsRedelivered(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		ref := w.submit(work, "in")
 		w.dying()
 		died := time.Now()
 		next := failing(1)
-		w.start(worker.Config{}, handles(work, next.run))
+		w.Start(worker.Config{}, world.Handles(work, next.run))
 		info := w.await(ref, refcache.Complete)
 		waited := next.at(1).Sub(died)
 		require.GreaterOrEqual(w, waited, 4*time.Second, "a beat may be missed")
@@ -55,12 +56,12 @@ func TestTaskOfADeadWorkerIsRedelivered(t *testing.T) {
 }
 
 func TestTaskLostTooOftenFails(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		ref := w.submit(work, "in")
 		for range 4 {
 			w.dying()
 		}
-		w.start(worker.Config{}, handleOther) // it only sweeps
+		w.Start(worker.Config{}, handleOther) // it only sweeps
 		info := w.await(ref, refcache.Failed)
 		require.Equal(w, 4, info.LostCount)
 		require.Equal(w, refcache.CauseLost, info.ErrorCause)
@@ -72,7 +73,7 @@ func TestTaskLostTooOftenFails(t *testing.T) {
 
 // One of them may bring the process down each time; those that ran beside it would be lost as often.
 func TestTasksThatLostWorkersRunOneAtATime(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		var running, most, beside atomic.Int32
 		fn := func(_ context.Context, in string) (string, error) {
 			if in == "unsuspected" {
@@ -87,10 +88,10 @@ func TestTasksThatLostWorkersRunOneAtATime(t *testing.T) {
 		var suspects []refcache.Ref
 		for _, in := range []string{"a", "b", "c"} {
 			ref := w.submit(work, in)
-			require.NoError(w, storetest.Set(w.Context(), w.rdb, "refq:{"+ref.Queue()+"}:t:"+ref.Hash(), "lost_count", 2))
+			require.NoError(w, storetest.Set(w.Context(), w.Redis, "refq:{"+ref.Queue()+"}:t:"+ref.Hash(), "lost_count", 2))
 			suspects = append(suspects, ref)
 		}
-		w.start(worker.Config{Concurrency: 10}, handles(work, fn))
+		w.Start(worker.Config{Concurrency: 10}, world.Handles(work, fn))
 		time.Sleep(2 * time.Second)
 		w.await(w.submit(work, "unsuspected"), refcache.Complete)
 		for _, ref := range suspects {
@@ -102,18 +103,18 @@ func TestTasksThatLostWorkersRunOneAtATime(t *testing.T) {
 }
 
 func TestWorkerThatComesBackFindsItsAttemptVoid(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		held, ends := noting()
 		ref := w.submit(work, "in")
-		old := w.start(worker.Config{}, handles(work, held))
+		old := w.Start(worker.Config{}, world.Handles(work, held))
 		w.await(ref, refcache.Processing)
 		synctest.Wait() // until the worker knows
-		old.unplug()
-		w.start(worker.Config{}, handles(work, failing(0).run))
+		old.Unplug()
+		w.Start(worker.Config{}, world.Handles(work, failing(0).run))
 		done := w.await(ref, refcache.Complete)
 		require.Empty(w, ends, "it does not know yet")
 
-		old.plug()
+		old.Plug()
 		back := time.Now()
 		end := <-ends
 		require.ErrorIs(w, end.cause, worker.ErrVoid)
@@ -127,22 +128,22 @@ func TestWorkerThatComesBackFindsItsAttemptVoid(t *testing.T) {
 }
 
 func TestLateOutcomeOfALostAttemptIsDropped(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		release := make(chan bool)
 		stubborn := func(context.Context, string) (string, error) {
 			<-release
 			return "late", nil
 		}
 		ref := w.submit(work, "in")
-		old := w.start(worker.Config{}, handles(work, stubborn))
+		old := w.Start(worker.Config{}, world.Handles(work, stubborn))
 		w.await(ref, refcache.Processing)
 		synctest.Wait() // until the worker knows
-		old.unplug()
-		w.start(worker.Config{}, handles(work, failing(0).run))
+		old.Unplug()
+		w.Start(worker.Config{}, world.Handles(work, failing(0).run))
 		w.await(ref, refcache.Complete)
 		close(release) // and the outcome waits for Redis
 		time.Sleep(time.Second)
-		old.plug()
+		old.Plug()
 		time.Sleep(10 * time.Second)
 		res, err := w.call(work, "in")
 		require.NoError(w, err)
@@ -152,19 +153,19 @@ func TestLateOutcomeOfALostAttemptIsDropped(t *testing.T) {
 }
 
 func TestDeadWorkerLeavesTheIndex(t *testing.T) {
-	inWorld(t, func(w *world) {
-		dead := w.start(worker.Config{}, handles(work, failing(0).run))
-		w.start(worker.Config{}, handles(work, failing(0).run))
+	inHouse(t, func(w *house) {
+		dead := w.Start(worker.Config{}, world.Handles(work, failing(0).run))
+		w.Start(worker.Config{}, world.Handles(work, failing(0).run))
 		time.Sleep(time.Second)
-		require.EqualValues(w, 2, w.rdb.ZCard(w.Context(), "refq:{default}:workers").Val())
-		dead.unplug()
+		require.EqualValues(w, 2, w.Redis.ZCard(w.Context(), "refq:{default}:workers").Val())
+		dead.Unplug()
 		time.Sleep(10 * time.Second)
-		require.EqualValues(w, 1, w.rdb.ZCard(w.Context(), "refq:{default}:workers").Val())
+		require.EqualValues(w, 1, w.Redis.ZCard(w.Context(), "refq:{default}:workers").Val())
 	})
 }
 
 func TestLongAttemptIsLeftToItsWorker(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		var mu sync.Mutex
 		ran := 0
 		long := func(context.Context, string) (string, error) {
@@ -175,7 +176,7 @@ func TestLongAttemptIsLeftToItsWorker(t *testing.T) {
 			return "done", nil
 		}
 		for range 2 {
-			w.start(worker.Config{}, handles(work, long))
+			w.Start(worker.Config{}, world.Handles(work, long))
 		}
 		ref := w.submit(work, "in")
 		time.Sleep(37 * time.Second)
@@ -189,13 +190,13 @@ func TestLongAttemptIsLeftToItsWorker(t *testing.T) {
 // R2: a beat may meet a claim on its way, and its answer, which says so, may come after the claim's. By then the token
 // is in memory. The function runs on beyond that.
 func TestSlowAnswersCostNoAttempt(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		slow := &runs{fn: func(context.Context, int) (string, error) {
 			time.Sleep(3 * time.Second)
 			return "", nil
 		}}
-		h := w.start(worker.Config{}, handles(work, slow.run))
-		h.lag(1300 * time.Millisecond)
+		h := w.Start(worker.Config{}, world.Handles(work, slow.run))
+		h.Lag(1300 * time.Millisecond)
 		for i := range 5 {
 			res, err := w.call(work, fmt.Sprint(i))
 			require.NoError(w, err)
@@ -203,19 +204,19 @@ func TestSlowAnswersCostNoAttempt(t *testing.T) {
 			require.Equal(w, 1, res.Attempt)
 		}
 		require.Equal(w, 5, slow.count())
-		h.lag(0)
+		h.Lag(0)
 	})
 }
 
 // Nor may a beat that was sent before the claim arrived make its token look void.
 func TestSlowClaimsCostNoAttempt(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		w.delay("dequeue_and_claim", 1500*time.Millisecond)
 		slow := &runs{fn: func(ctx context.Context, _ int) (string, error) {
 			time.Sleep(time.Second)
 			return "", ctx.Err()
 		}}
-		w.start(worker.Config{}, handles(work, slow.run))
+		w.Start(worker.Config{}, world.Handles(work, slow.run))
 		for i := range 6 {
 			res, err := w.call(work, fmt.Sprint(i))
 			require.NoError(w, err)

@@ -12,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
+	"github.com/refq/refq/internal/testkit/world"
 	"github.com/refq/refq/refcache"
 	"github.com/refq/refq/worker"
 )
@@ -68,36 +69,36 @@ func every(presses ...func(queue string) (int, error)) (err error) {
 
 // put makes the task's doorbell one in a state of asynq's, of which many are no states that ours get into by themselves.
 // One that is active was taken by a worker that has died since, except where the task is processing.
-func (w *world) put(ref refcache.Ref, state string) {
+func (w *house) put(ref refcache.Ref, state string) {
 	w.Helper()
 	ctx, id := w.Context(), string(ref)
-	w.rdb.LRem(ctx, asynqPrefix+"pending", 0, id)
-	w.rdb.LRem(ctx, asynqPrefix+"active", 0, id)
+	w.Redis.LRem(ctx, asynqPrefix+"pending", 0, id)
+	w.Redis.LRem(ctx, asynqPrefix+"active", 0, id)
 	for _, set := range []string{"lease", "scheduled", "retry", "archived", "completed"} {
-		w.rdb.ZRem(ctx, asynqPrefix+set, id)
+		w.Redis.ZRem(ctx, asynqPrefix+set, id)
 	}
-	w.rdb.Del(ctx, asynqPrefix+"t:"+id)
+	w.Redis.Del(ctx, asynqPrefix+"t:"+id)
 	if state == "gone" {
 		return
 	}
-	_, err := asynq.NewClientFromRedisClient(w.rdb).Enqueue(asynq.NewTask("work", []byte(ref)), asynq.TaskID(id), asynq.MaxRetry(4))
+	_, err := asynq.NewClientFromRedisClient(w.Redis).Enqueue(asynq.NewTask("work", []byte(ref)), asynq.TaskID(id), asynq.MaxRetry(4))
 	require.NoError(w, err)
 	if state == "pending" {
 		return
 	}
-	w.rdb.LRem(ctx, asynqPrefix+"pending", 0, id)
-	w.rdb.HSet(ctx, asynqPrefix+"t:"+id, "state", state)
+	w.Redis.LRem(ctx, asynqPrefix+"pending", 0, id)
+	w.Redis.HSet(ctx, asynqPrefix+"t:"+id, "state", state)
 	at := func(d time.Duration) redis.Z { return redis.Z{Score: float64(time.Now().Add(d).Unix()), Member: id} }
 	switch state {
 	case "active":
-		w.rdb.LPush(ctx, asynqPrefix+"active", id)
-		w.rdb.ZAdd(ctx, asynqPrefix+"lease", at(30*time.Second))
+		w.Redis.LPush(ctx, asynqPrefix+"active", id)
+		w.Redis.ZAdd(ctx, asynqPrefix+"lease", at(30*time.Second))
 	case "scheduled", "retry":
-		w.rdb.ZAdd(ctx, asynqPrefix+state, at(retryWait))
+		w.Redis.ZAdd(ctx, asynqPrefix+state, at(retryWait))
 	case "archived":
-		w.rdb.ZAdd(ctx, asynqPrefix+state, at(0))
+		w.Redis.ZAdd(ctx, asynqPrefix+state, at(0))
 	case "completed":
-		w.rdb.ZAdd(ctx, asynqPrefix+state, at(time.Hour))
+		w.Redis.ZAdd(ctx, asynqPrefix+state, at(time.Hour))
 	}
 }
 
@@ -114,7 +115,7 @@ type meddled struct {
 
 // meddling is what happens to the tasks of a test, one for each status and state.
 type meddling struct {
-	*world
+	*house
 	asynq *asynq.Inspector
 	tasks []*meddled
 	begin chan bool // closed when somebody presses
@@ -168,7 +169,7 @@ func (m *meddling) reach(status refcache.Status, states string) {
 		}
 		m.await(task.ref, status)
 		go func() {
-			_, err := producerWait(m.world, work, task.ref)
+			_, err := producerWait(m.house, work, task.ref)
 			task.waited <- err
 		}()
 	}
@@ -177,7 +178,7 @@ func (m *meddling) reach(status refcache.Status, states string) {
 // reachAll brings tasks into every status, and stops the answering of doorbells.
 func (m *meddling) reachAll(states string) {
 	m.Helper()
-	m.start(worker.Config{Concurrency: 100}, handles(work, m.run))
+	m.Start(worker.Config{Concurrency: 100}, world.Handles(work, m.run))
 	for _, status := range []refcache.Status{refcache.Complete, refcache.Failed, refcache.Cancelled, refcache.Processing, refcache.Retrying} {
 		m.reach(status, states)
 	}
@@ -194,8 +195,8 @@ func (m *meddling) reachAll(states string) {
 func TestNoButtonOfAsynqsToolsChangesAnOutcome(t *testing.T) {
 	for name, button := range buttons {
 		t.Run(name, func(t *testing.T) {
-			inWorld(t, func(w *world) {
-				m := &meddling{world: w, asynq: asynq.NewInspectorFromRedisClient(w.rdb), begin: make(chan bool), runs: map[string][]time.Time{}}
+			inHouse(t, func(w *house) {
+				m := &meddling{house: w, asynq: asynq.NewInspectorFromRedisClient(w.Redis), begin: make(chan bool), runs: map[string][]time.Time{}}
 				m.reachAll(button.states)
 				for _, task := range m.tasks {
 					err := button.press(m.asynq, string(task.ref))
@@ -266,5 +267,5 @@ func (m *meddling) asynqIsAtRest() {
 	info, err := m.asynq.GetQueueInfo("default")
 	require.NoError(m, err)
 	require.Equal(m, []int{0, 0, 0, 0}, []int{info.Pending, info.Active, info.Scheduled, info.Retry}, "pending, active, scheduled, retry")
-	require.Zero(m, m.rdb.Exists(m.Context(), asynqPrefix+"lease").Val())
+	require.Zero(m, m.Redis.Exists(m.Context(), asynqPrefix+"lease").Val())
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/refq/refq/admin"
+	"github.com/refq/refq/internal/testkit/world"
 	"github.com/refq/refq/monitor"
 	"github.com/refq/refq/refcache"
 	"github.com/refq/refq/worker"
@@ -28,7 +29,7 @@ func within(t require.TestingT, h monitor.Histogram, count int, least, most time
 }
 
 func TestAWorkerCountsWhatBecomesOfAttemptsAndCalls(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		f := work
 		f.Retry = refcache.RetryPolicy{MaxRetries: 3, Delay: 10 * time.Second, Jitter: -1, BackoffFactor: 1}
 		f.Timeout = 20 * time.Second
@@ -45,7 +46,7 @@ func TestAWorkerCountsWhatBecomesOfAttemptsAndCalls(t *testing.T) {
 			return "done", nil
 		}}
 		var wk *worker.Worker
-		w.start(worker.Config{}, handles(f, r.run), kept(&wk))
+		w.Start(worker.Config{}, world.Handles(f, r.run), kept(&wk))
 		ref := w.submit(f, "x")
 		time.Sleep(time.Second)
 		require.EqualValues(w, 1, wk.Counts()[0].InFlight)
@@ -64,15 +65,15 @@ func TestAWorkerCountsWhatBecomesOfAttemptsAndCalls(t *testing.T) {
 }
 
 func TestAWorkerCountsWhatItHandsBackAndWhatIsCancelled(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		var wk *worker.Worker
-		h := w.start(worker.Config{}, handles(work, (&runs{fn: untilEnd}).run), kept(&wk))
+		h := w.Start(worker.Config{}, world.Handles(work, (&runs{fn: untilEnd}).run), kept(&wk))
 		cancelled, held := w.submit(work, "a"), w.submit(work, "b")
 		w.await(cancelled, refcache.Processing)
 		w.await(held, refcache.Processing)
 		require.NoError(w, w.p.Cancel(w.Context(), cancelled))
 		time.Sleep(time.Second)
-		h.stop()
+		h.Stop()
 		c := wk.Counts()[0]
 		require.Equal(w, monitor.AttemptCounts{Cancelled: 1, HandedBack: 1}, c.Attempts)
 		require.Equal(w, monitor.CallCounts{}, c.CallCounts)
@@ -83,9 +84,9 @@ func TestAWorkerCountsWhatItHandsBackAndWhatIsCancelled(t *testing.T) {
 
 // The beginning of a later cycle is known only to its first attempt.
 func TestALaterCycleIsTimedFromItsOwnBeginning(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		var wk *worker.Worker
-		w.start(worker.Config{}, handles(work, (&runs{fn: func(context.Context, int) (string, error) {
+		w.Start(worker.Config{}, world.Handles(work, (&runs{fn: func(context.Context, int) (string, error) {
 			time.Sleep(time.Second)
 			return "", worker.Permanent(errDown)
 		}}).run), kept(&wk))
@@ -103,15 +104,15 @@ func TestALaterCycleIsTimedFromItsOwnBeginning(t *testing.T) {
 }
 
 func TestTheWorkerThatFindsALostAttemptCountsIt(t *testing.T) {
-	inWorld(t, func(w *world) {
-		first := w.start(worker.Config{}, handles(work, (&runs{fn: untilEnd}).run))
+	inHouse(t, func(w *house) {
+		first := w.Start(worker.Config{}, world.Handles(work, (&runs{fn: untilEnd}).run))
 		ref := w.submit(work, "x")
 		w.await(ref, refcache.Processing)
 		synctest.Wait() // until the worker knows
 		var second *worker.Worker
-		w.start(worker.Config{}, handles(work, (&runs{fn: failing(0).fn}).run), kept(&second))
-		first.leaves = true
-		first.unplug()
+		w.Start(worker.Config{}, world.Handles(work, (&runs{fn: failing(0).fn}).run), kept(&second))
+		first.Leaves = true
+		first.Unplug()
 		w.await(ref, refcache.Complete)
 		c := second.Counts()[0]
 		require.Equal(w, monitor.AttemptCounts{Complete: 1, Lost: 1}, c.Attempts)
@@ -122,33 +123,33 @@ func TestTheWorkerThatFindsALostAttemptCountsIt(t *testing.T) {
 }
 
 func TestAWorkerIsReadyWhileItTakesCallsAndRedisHearsOfIt(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		var wk *worker.Worker
-		h := w.unplugged(worker.Config{}, handles(work, failing(0).run), kept(&wk))
-		fresh := worker.New(w.rdb, worker.Config{})
+		h := w.unplugged(worker.Config{}, world.Handles(work, failing(0).run), kept(&wk))
+		fresh := worker.New(w.Redis, worker.Config{})
 		require.ErrorContains(w, fresh.Ready(), "was not started")
 		time.Sleep(5 * time.Second)
 		require.ErrorContains(w, wk.Ready(), "not heard of it yet")
 		require.Positive(w, wk.RedisErrors()["beat"])
 
-		h.plug()
+		h.Plug()
 		time.Sleep(5 * time.Second)
 		require.NoError(w, wk.Ready())
-		h.unplug()
+		h.Unplug()
 		time.Sleep(10 * time.Second)
 		require.ErrorContains(w, wk.Ready(), "has not heard of it for")
-		h.plug()
+		h.Plug()
 		time.Sleep(5 * time.Second)
 		require.NoError(w, wk.Ready())
-		h.stop()
+		h.Stop()
 		require.ErrorContains(w, wk.Ready(), "it stops")
 	})
 }
 
 func TestTheLogNamesAttemptsByFixedKeys(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		var book logbook
-		w.start(worker.Config{Logger: book.debugLogger()}, handles(work, failing(1).run))
+		w.Start(worker.Config{Logger: book.debugLogger()}, world.Handles(work, failing(1).run))
 		ref := w.submit(work, "secret argument")
 		w.await(ref, refcache.Complete)
 		require.Equal(w, 1, book.count(`msg="attempt ended"`+" worker="+workerIn(&book)+" ref_id="+string(ref)+" func=work attempt=1 outcome=error "))

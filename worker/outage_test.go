@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/refq/refq/internal/testkit/world"
 	"github.com/refq/refq/refcache"
 	"github.com/refq/refq/worker"
 )
@@ -17,12 +18,12 @@ const (
 )
 
 func TestWorkerSaysOnceAMinuteThatRedisIsAway(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		var log logbook
-		h := w.start(worker.Config{Logger: log.logger()}, handles(work, failing(0).run))
+		h := w.Start(worker.Config{Logger: log.logger()}, world.Handles(work, failing(0).run))
 		time.Sleep(5 * time.Second)
 		require.Zero(w, log.count(away))
-		h.unplug()
+		h.Unplug()
 		time.Sleep(10 * time.Second)
 		require.Equal(w, 1, log.count(away))
 		time.Sleep(45 * time.Second)
@@ -30,7 +31,7 @@ func TestWorkerSaysOnceAMinuteThatRedisIsAway(t *testing.T) {
 		time.Sleep(15 * time.Second)
 		require.Equal(w, 2, log.count(away))
 		require.Zero(w, log.count(back))
-		h.plug()
+		h.Plug()
 		time.Sleep(5 * time.Second)
 		require.Equal(w, 1, log.count(back))
 		require.Equal(w, 1, log.count("away=1m"), "and for how long it was")
@@ -43,14 +44,14 @@ func TestWorkerSaysOnceAMinuteThatRedisIsAway(t *testing.T) {
 }
 
 func TestFlickeringRedisFillsNoLog(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		var log logbook
-		h := w.start(worker.Config{Logger: log.logger()}, handles(work, failing(0).run))
+		h := w.Start(worker.Config{Logger: log.logger()}, world.Handles(work, failing(0).run))
 		time.Sleep(time.Second)
 		for range 5 {
-			h.unplug()
+			h.Unplug()
 			time.Sleep(6 * time.Second)
-			h.plug()
+			h.Plug()
 			time.Sleep(4 * time.Second)
 		}
 		require.Equal(w, []int{1, 1}, []int{log.count(away), log.count(back)}, "within 50 s")
@@ -58,13 +59,13 @@ func TestFlickeringRedisFillsNoLog(t *testing.T) {
 }
 
 func TestWorkerMayStartBeforeRedis(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		var log logbook
 		ref := w.submit(work, "in")
-		h := w.unplugged(worker.Config{Logger: log.logger()}, handles(work, failing(0).run))
+		h := w.unplugged(worker.Config{Logger: log.logger()}, world.Handles(work, failing(0).run))
 		time.Sleep(20 * time.Second)
 		require.Equal(w, 1, log.count(away))
-		h.plug()
+		h.Plug()
 		start := time.Now()
 		w.await(ref, refcache.Complete)
 		require.Less(w, time.Since(start), 5*time.Second)
@@ -81,7 +82,7 @@ func TestOutageCostsNoAttempt(t *testing.T) {
 		"of failure": {1, refcache.Complete},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inWorld(t, func(w *world) {
+			inHouse(t, func(w *house) {
 				running := make(chan bool, 2)
 				long := &runs{fn: func(ctx context.Context, attempt int) (string, error) {
 					running <- true
@@ -93,12 +94,12 @@ func TestOutageCostsNoAttempt(t *testing.T) {
 					}
 					return "done", ctx.Err()
 				}}
-				h := w.start(worker.Config{}, handles(work, long.run))
+				h := w.Start(worker.Config{}, world.Handles(work, long.run))
 				ref := w.submit(work, "in")
 				<-running
-				h.unplug()
+				h.Unplug()
 				time.Sleep(50 * time.Second)
-				h.plug()
+				h.Plug()
 				restored := time.Now()
 				info := w.await(ref, tc.want)
 				require.Less(w, time.Since(restored), 10*time.Second)
@@ -111,12 +112,12 @@ func TestOutageCostsNoAttempt(t *testing.T) {
 }
 
 func TestWorkerSurvivesAFlush(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		held, ends := noting()
-		w.start(worker.Config{}, handles(work, held), handleOther)
+		w.Start(worker.Config{}, world.Handles(work, held), handleOther)
 		ref := w.submit(work, "in")
 		w.await(ref, refcache.Processing)
-		require.NoError(w, w.rdb.FlushAll(w.Context()).Err())
+		require.NoError(w, w.Redis.FlushAll(w.Context()).Err())
 		require.ErrorIs(w, (<-ends).cause, worker.ErrVoid)
 		_, err := w.p.Info(w.Context(), ref)
 		require.ErrorIs(w, err, refcache.ErrTaskNotFound, "the outcome of what is gone is not written")

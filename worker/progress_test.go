@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/refq/refq/internal/memredis"
+	"github.com/refq/refq/internal/testkit/world"
 	"github.com/refq/refq/refcache"
 	"github.com/refq/refq/worker"
 )
@@ -24,7 +25,7 @@ func reporting(after time.Duration, current, total int64, message string) func(c
 }
 
 // response is what is known of the call at a moment.
-func (w *world) response(ref refcache.Ref) refcache.Response[string] {
+func (w *house) response(ref refcache.Ref) refcache.Response[string] {
 	w.Helper()
 	res, err := getAs(w, ref)
 	require.NoError(w, err)
@@ -32,8 +33,8 @@ func (w *world) response(ref refcache.Ref) refcache.Response[string] {
 }
 
 func TestProgressTellsHowFarAnAttemptIs(t *testing.T) {
-	inWorld(t, func(w *world) {
-		w.start(worker.Config{}, handles(work, reporting(10*time.Second, 1, 4, "page 1")))
+	inHouse(t, func(w *house) {
+		w.Start(worker.Config{}, world.Handles(work, reporting(10*time.Second, 1, 4, "page 1")))
 		ref := w.submit(work, "in")
 		w.await(ref, refcache.Processing)
 		require.Nil(w, w.response(ref).Progress)
@@ -62,8 +63,8 @@ func TestProgressAtItsEdges(t *testing.T) {
 		"beyond":         {30, 10, new(100.0), true, 10},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inWorld(t, func(w *world) {
-				w.start(worker.Config{}, handles(work, reporting(time.Second, tc.current, tc.total, "")))
+			inHouse(t, func(w *house) {
+				w.Start(worker.Config{}, world.Handles(work, reporting(time.Second, tc.current, tc.total, "")))
 				ref := w.submit(work, "in")
 				time.Sleep(2500 * time.Millisecond)
 				res := w.response(ref)
@@ -81,7 +82,7 @@ func TestProgressAtItsEdges(t *testing.T) {
 }
 
 func TestReportsAreWrittenTenTimesASecondAndTheLastAlways(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		count := w.count("progress")
 		busy := func(ctx context.Context, _ string) (string, error) {
 			for i := range 300 {
@@ -91,7 +92,7 @@ func TestReportsAreWrittenTenTimesASecondAndTheLastAlways(t *testing.T) {
 			worker.ReportProgress(ctx, 300, 300, "over")
 			return "", worker.Permanent(errDown)
 		}
-		w.start(worker.Config{}, handles(work, busy))
+		w.Start(worker.Config{}, world.Handles(work, busy))
 		_, err := w.call(work, "in")
 		info := failed(w, err)
 		require.Equal(w, "over", info.Progress.Message)
@@ -100,14 +101,14 @@ func TestReportsAreWrittenTenTimesASecondAndTheLastAlways(t *testing.T) {
 }
 
 func TestLastReportOfAWaitingFunctionIsWrittenToo(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		pausing := func(ctx context.Context, _ string) (string, error) {
 			for i := range 5 {
 				worker.ReportProgress(ctx, int64(i+1), 10, "")
 			}
 			return untilEnd(ctx, 1)
 		}
-		w.start(worker.Config{}, handles(work, pausing))
+		w.Start(worker.Config{}, world.Handles(work, pausing))
 		ref := w.submit(work, "in")
 		w.await(ref, refcache.Processing)
 		time.Sleep(200 * time.Millisecond)
@@ -117,9 +118,9 @@ func TestLastReportOfAWaitingFunctionIsWrittenToo(t *testing.T) {
 }
 
 func TestUnusedProgressCostsNothing(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		count := w.count("progress")
-		w.start(worker.Config{}, handles(work, failing(1).run))
+		w.Start(worker.Config{}, world.Handles(work, failing(1).run))
 		_, err := w.call(work, "in")
 		require.NoError(w, err)
 		require.Zero(w, count.Load())
@@ -127,7 +128,7 @@ func TestUnusedProgressCostsNothing(t *testing.T) {
 }
 
 func TestProgressIsOfOneAttempt(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		flaky := &runs{fn: func(ctx context.Context, attempt int) (string, error) { return "", nil }}
 		first := func(ctx context.Context, in string) (string, error) {
 			if flaky.run(ctx, in); flaky.count() == 1 {
@@ -136,7 +137,7 @@ func TestProgressIsOfOneAttempt(t *testing.T) {
 			}
 			return untilEnd(ctx, 2)
 		}
-		w.start(worker.Config{}, handles(work, first))
+		w.Start(worker.Config{}, world.Handles(work, first))
 		ref := w.submit(work, "in")
 		require.Equal(w, "nearly", w.await(ref, refcache.Retrying).Progress.Message, "how far it came")
 		require.Nil(w, w.await(ref, refcache.Processing).Progress)
@@ -145,8 +146,8 @@ func TestProgressIsOfOneAttempt(t *testing.T) {
 }
 
 func TestLongProgressMessageIsCut(t *testing.T) {
-	inWorld(t, func(w *world) {
-		w.start(worker.Config{}, handles(work, reporting(0, 1, 2, strings.Repeat("ü", 5000)+"\xff")))
+	inHouse(t, func(w *house) {
+		w.Start(worker.Config{}, world.Handles(work, reporting(0, 1, 2, strings.Repeat("ü", 5000)+"\xff")))
 		ref := w.submit(work, "in")
 		time.Sleep(time.Second)
 		message := w.info(ref).Progress.Message
@@ -158,7 +159,7 @@ func TestLongProgressMessageIsCut(t *testing.T) {
 
 // With its message lost, a cancellation is found by whatever the worker says next: here a report.
 func TestReportOfAVoidAttemptEndsIt(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		lost, lateBeat := deafTo("refq:worker:"), delaying("beat", 10*time.Second)
 		w.faults(func(script string, cmd []string) memredis.Fault {
 			lateBeat(script, cmd)
@@ -177,7 +178,7 @@ func TestReportOfAVoidAttemptEndsIt(t *testing.T) {
 			}
 			return "", nil
 		}
-		w.start(worker.Config{}, handles(work, chatty))
+		w.Start(worker.Config{}, world.Handles(work, chatty))
 		ref := w.submit(work, "in")
 		w.await(ref, refcache.Processing)
 		w.cancel(ref)
@@ -189,7 +190,7 @@ func TestReportOfAVoidAttemptEndsIt(t *testing.T) {
 }
 
 func TestReportsAfterTheOutcomeAreDropped(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		count := w.count("progress")
 		late := func(ctx context.Context, _ string) (string, error) {
 			time.Sleep(10 * time.Second) // timed out, and the grace is over
@@ -199,7 +200,7 @@ func TestReportsAfterTheOutcomeAreDropped(t *testing.T) {
 			}
 			return "", nil
 		}
-		w.start(worker.Config{}, handles(work, late))
+		w.Start(worker.Config{}, world.Handles(work, late))
 		_, err := w.call(short(), "in")
 		failed(w, err)
 		time.Sleep(5 * time.Second)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/refq/refq/admin"
 	"github.com/refq/refq/internal/memredis"
+	"github.com/refq/refq/internal/testkit/world"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 	"github.com/refq/refq/worker"
@@ -38,7 +39,7 @@ func TestLostMessagesEndInExactlyOneOutcome(t *testing.T) {
 					continue // a first attempt is claimed with its doorbell
 				}
 				t.Run(fmt.Sprintf("%s/%s/%s", script, fault, outcome.name), func(t *testing.T) {
-					inWorld(t, func(w *world) {
+					inHouse(t, func(w *house) {
 						fn := &runs{fn: func(_ context.Context, attempt int) (string, error) {
 							if attempt <= len(outcome.errs) {
 								return "", outcome.errs[attempt-1]
@@ -50,7 +51,7 @@ func TestLostMessagesEndInExactlyOneOutcome(t *testing.T) {
 						if script == "enqueue" {
 							w.cancelled(f, "in")
 						}
-						w.start(worker.Config{}, handles(work, fn.run))
+						w.Start(worker.Config{}, world.Handles(work, fn.run))
 						time.Sleep(time.Second)
 						count := w.first(1, script, fault)
 						res, err := w.call(f, "in")
@@ -75,9 +76,9 @@ func TestLostMessagesEndInExactlyOneOutcome(t *testing.T) {
 }
 
 func TestClaimWhoseAnswerIsLostIsGivenBackByItsOwnWorker(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		fn := failing(0)
-		w.start(worker.Config{}, handles(work, fn.run))
+		w.Start(worker.Config{}, world.Handles(work, fn.run))
 		time.Sleep(time.Second) // until it is idle
 		w.first(1, "dequeue_and_claim", memredis.DropReply)
 		start := time.Now()
@@ -91,11 +92,11 @@ func TestClaimWhoseAnswerIsLostIsGivenBackByItsOwnWorker(t *testing.T) {
 }
 
 func TestOutcomeWaitsForRedisAsLongAsItTakes(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		end := time.Now().Add(40 * time.Second)
 		w.until(end, "finish", memredis.DropRequest)
 		fn := failing(0)
-		w.start(worker.Config{}, handles(work, fn.run))
+		w.Start(worker.Config{}, world.Handles(work, fn.run))
 		res, err := w.call(work, "in")
 		require.NoError(w, err)
 		require.True(w, res.CompletedAt.After(end))
@@ -106,10 +107,10 @@ func TestOutcomeWaitsForRedisAsLongAsItTakes(t *testing.T) {
 
 // A server that is full refuses with ERR, as it does a broken record, but only the latter is hopeless.
 func TestOutcomeIsNotGivenUpWhileTheServerIsFull(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		w.first(25, "finish", "ERR max number of clients reached")
 		fn := failing(0)
-		w.startOn(&host{impatient: true}, worker.Config{}, []func(*worker.Worker){handles(work, fn.run)})
+		w.StartOn(&world.Host{Impatient: true}, worker.Config{}, world.Handles(work, fn.run))
 		res, err := w.call(work, "in")
 		require.NoError(w, err)
 		require.Equal(w, 1, fn.count())
@@ -118,11 +119,11 @@ func TestOutcomeIsNotGivenUpWhileTheServerIsFull(t *testing.T) {
 }
 
 func TestOutcomeThatRedisRefusesForGoodIsGivenUp(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		w.first(20, "finish", "ERR user_script:95: damaged")
 		var log logbook
 		fn := failing(0)
-		w.start(worker.Config{Logger: log.logger()}, handles(work, fn.run))
+		w.Start(worker.Config{Logger: log.logger()}, world.Handles(work, fn.run))
 		res, err := w.call(work, "in")
 		require.NoError(w, err)
 		require.Equal(w, 1, log.count("outcome given up: Redis refuses it"))
@@ -133,10 +134,10 @@ func TestOutcomeThatRedisRefusesForGoodIsGivenUp(t *testing.T) {
 }
 
 func TestSweepQueuesWhatCouldNotBeQueued(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		w.cancelled(work, "in")
 		fn := failing(0)
-		w.start(worker.Config{}, handles(work, fn.run))
+		w.Start(worker.Config{}, world.Handles(work, fn.run))
 		time.Sleep(time.Second)
 		w.first(1, "enqueue", "OOM command not allowed when used memory > 'maxmemory'.")
 		start := time.Now()
@@ -152,12 +153,12 @@ func TestSweepQueuesWhatCouldNotBeQueued(t *testing.T) {
 func TestCallersWaitForWhatASweepQueues(t *testing.T) {
 	patient := work
 	patient.AsyncTimeout = 20 * time.Second
-	for name, call := range map[string]func(w *world) (string, error){
-		"one": func(w *world) (string, error) {
+	for name, call := range map[string]func(w *house) (string, error){
+		"one": func(w *house) (string, error) {
 			res, err := producer.Call(w.Context(), w.p, patient, "in")
 			return res.Value, err
 		},
-		"many": func(w *world) (value string, err error) {
+		"many": func(w *house) (value string, err error) {
 			for _, res := range producer.CallMany(w.Context(), w.p, patient, slices.Values([]string{"in"})) {
 				value, err = res.Value, res.Err
 			}
@@ -165,10 +166,10 @@ func TestCallersWaitForWhatASweepQueues(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inWorld(t, func(w *world) {
+			inHouse(t, func(w *house) {
 				w.cancelled(patient, "in")
 				fn := failing(0)
-				w.start(worker.Config{}, handles(work, fn.run))
+				w.Start(worker.Config{}, world.Handles(work, fn.run))
 				time.Sleep(time.Second)
 				w.first(1, "enqueue", "OOM command not allowed when used memory > 'maxmemory'.")
 				start := time.Now()
@@ -182,10 +183,10 @@ func TestCallersWaitForWhatASweepQueues(t *testing.T) {
 }
 
 func TestProducerThatDiesBeforeItCouldQueueIsMadeUpFor(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		w.cancelled(work, "in")
 		fn := failing(0)
-		w.start(worker.Config{}, handles(work, fn.run))
+		w.Start(worker.Config{}, world.Handles(work, fn.run))
 		time.Sleep(time.Second)
 		dead := errors.New("killed")
 		ctx, kill := context.WithCancelCause(w.Context())
@@ -209,7 +210,7 @@ func TestProducerThatDiesBeforeItCouldQueueIsMadeUpFor(t *testing.T) {
 func TestCommandsWhoseAnswerIsLostTakeEffectOnce(t *testing.T) {
 	for _, fault := range []memredis.Fault{memredis.DropReply, memredis.DropRequest} {
 		t.Run(string(fault), func(t *testing.T) {
-			inWorld(t, func(w *world) {
+			inHouse(t, func(w *house) {
 				ctx := w.Context()
 				lose := func(script string) {
 					count := w.first(1, script, fault)
@@ -221,7 +222,7 @@ func TestCommandsWhoseAnswerIsLostTakeEffectOnce(t *testing.T) {
 					}
 					return untilEnd(ctx, attempt)
 				}}
-				w.start(worker.Config{}, handles(work, held.run))
+				w.Start(worker.Config{}, world.Handles(work, held.run))
 				f := work
 				f.Retry.MaxRetries = 2
 				_, err := w.call(f, "in")
@@ -255,13 +256,13 @@ func TestCommandsWhoseAnswerIsLostTakeEffectOnce(t *testing.T) {
 }
 
 func TestRefreshWhoseAnswerIsLostIsStillWaitedFor(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		n := 0
 		counting := func(context.Context, string) (string, error) {
 			n++
 			return fmt.Sprint(n), nil
 		}
-		w.start(worker.Config{}, handles(work, counting))
+		w.Start(worker.Config{}, world.Handles(work, counting))
 		_, err := w.call(work, "in")
 		require.NoError(w, err)
 		w.first(1, "submit", memredis.DropReply)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/refq/refq/internal/testkit/world"
 	"github.com/refq/refq/refcache"
 	"github.com/refq/refq/worker"
 )
@@ -24,9 +25,9 @@ func requireOnTime(t require.TestingT, want, got []time.Duration) {
 }
 
 func TestFailedAttemptsAreRetriedAfterGrowingDelays(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		flaky := failing(3)
-		w.start(worker.Config{}, handles(work, flaky.run))
+		w.Start(worker.Config{}, world.Handles(work, flaky.run))
 		res, err := w.call(work, "in")
 		require.NoError(w, err)
 		require.Equal(w, "done", res.Value)
@@ -36,9 +37,9 @@ func TestFailedAttemptsAreRetriedAfterGrowingDelays(t *testing.T) {
 }
 
 func TestTaskFailsWhenItsRetriesAreUsedUp(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		broken := failing(math.MaxInt)
-		w.start(worker.Config{}, handles(work, broken.run))
+		w.Start(worker.Config{}, world.Handles(work, broken.run))
 		res, err := w.call(work, "in")
 		info := failed(w, err)
 		require.Equal(w, refcache.Failed, res.Status)
@@ -55,12 +56,12 @@ func TestTaskFailsWhenItsRetriesAreUsedUp(t *testing.T) {
 }
 
 func TestHistoryTellsEachFailedAttempt(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		slow := &runs{fn: func(_ context.Context, attempt int) (string, error) {
 			time.Sleep(250 * time.Millisecond)
 			return "", fmt.Errorf("failure %d", attempt)
 		}}
-		w.start(worker.Config{}, handles(work, slow.run))
+		w.Start(worker.Config{}, world.Handles(work, slow.run))
 		f := work
 		f.Retry.MaxRetries = 1
 		f.Retry.Jitter = -1
@@ -83,9 +84,9 @@ func TestHistoryTellsEachFailedAttempt(t *testing.T) {
 }
 
 func TestNoRetriesMakesTheFirstFailureFinal(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		broken := failing(math.MaxInt)
-		w.start(worker.Config{}, handles(work, broken.run))
+		w.Start(worker.Config{}, world.Handles(work, broken.run))
 		f := work
 		f.Retry.MaxRetries = refcache.NoRetries
 		res, err := w.call(f, "in")
@@ -97,9 +98,9 @@ func TestNoRetriesMakesTheFirstFailureFinal(t *testing.T) {
 }
 
 func TestPolicyIsThatOfTheCallNotOfTheWorker(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		broken := failing(math.MaxInt)
-		w.start(worker.Config{}, handles(work, broken.run))
+		w.Start(worker.Config{}, world.Handles(work, broken.run))
 		f := work
 		f.Retry = refcache.RetryPolicy{MaxRetries: 2, Delay: 3 * time.Second, BackoffFactor: 1, Jitter: -1}
 		_, err := w.call(f, "in")
@@ -110,9 +111,9 @@ func TestPolicyIsThatOfTheCallNotOfTheWorker(t *testing.T) {
 }
 
 func TestDelayIsCapped(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		flaky := failing(3)
-		w.start(worker.Config{}, handles(work, flaky.run))
+		w.Start(worker.Config{}, world.Handles(work, flaky.run))
 		f := work
 		f.Retry = refcache.RetryPolicy{BackoffFactor: 10, MaxDelay: 2 * time.Second, Jitter: -1}
 		_, err := w.call(f, "in")
@@ -122,9 +123,9 @@ func TestDelayIsCapped(t *testing.T) {
 }
 
 func TestRetryWithoutDelayFollowsAtOnce(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		flaky := failing(2)
-		w.start(worker.Config{}, handles(work, flaky.run))
+		w.Start(worker.Config{}, world.Handles(work, flaky.run))
 		f := work
 		f.Retry.Delay = -1
 		_, err := w.call(f, "in")
@@ -134,9 +135,9 @@ func TestRetryWithoutDelayFollowsAtOnce(t *testing.T) {
 }
 
 func TestRetryingTaskTellsWhenItsRetryIsDue(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		flaky := failing(1)
-		w.start(worker.Config{}, handles(work, flaky.run))
+		w.Start(worker.Config{}, world.Handles(work, flaky.run))
 		f := work
 		f.Retry = refcache.RetryPolicy{Delay: 10 * time.Second, Jitter: -1}
 		f.AsyncTimeout = 2 * time.Second
@@ -158,11 +159,11 @@ func TestRetryingTaskTellsWhenItsRetryIsDue(t *testing.T) {
 }
 
 func TestPermanentErrorFailsAtOnce(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		broken := &runs{fn: func(context.Context, int) (string, error) {
 			return "", fmt.Errorf("read order: %w", worker.Permanent(errors.New("no such order")))
 		}}
-		w.start(worker.Config{}, handles(work, broken.run))
+		w.Start(worker.Config{}, world.Handles(work, broken.run))
 		_, err := w.call(work, "in")
 		info := failed(w, err)
 		require.Equal(w, "read order: no such order", info.Error)
@@ -174,14 +175,14 @@ func TestPermanentErrorFailsAtOnce(t *testing.T) {
 }
 
 func TestRetryAfterIsNeitherCappedNorJittered(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		limited := &runs{fn: func(_ context.Context, attempt int) (string, error) {
 			if attempt == 1 {
 				return "", fmt.Errorf("ask: %w", worker.RetryAfter(errors.New("429"), 7*time.Second))
 			}
 			return "done", nil
 		}}
-		w.start(worker.Config{}, handles(work, limited.run))
+		w.Start(worker.Config{}, world.Handles(work, limited.run))
 		f := work
 		f.Retry = refcache.RetryPolicy{MaxDelay: 2 * time.Second, Jitter: 1}
 		res, err := w.call(f, "in")
@@ -194,7 +195,7 @@ func TestRetryAfterIsNeitherCappedNorJittered(t *testing.T) {
 }
 
 func TestRetryAfterOverridesTheNamedBackoff(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		limited := &runs{fn: func(_ context.Context, attempt int) (string, error) {
 			if attempt == 1 {
 				return "", worker.RetryAfter(errors.New("429"), -time.Second)
@@ -202,7 +203,7 @@ func TestRetryAfterOverridesTheNamedBackoff(t *testing.T) {
 			return "done", nil
 		}}
 		hourly := func(int, error) time.Duration { return time.Hour }
-		w.start(worker.Config{Backoffs: map[string]func(int, error) time.Duration{"hourly": hourly}}, handles(work, limited.run))
+		w.Start(worker.Config{Backoffs: map[string]func(int, error) time.Duration{"hourly": hourly}}, world.Handles(work, limited.run))
 		f := work
 		f.Retry.Backoff = "hourly"
 		_, err := w.call(f, "in")
@@ -212,11 +213,11 @@ func TestRetryAfterOverridesTheNamedBackoff(t *testing.T) {
 }
 
 func TestRetryAfterSpendsTheBudget(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		limited := &runs{fn: func(context.Context, int) (string, error) {
 			return "", worker.RetryAfter(errors.New("429"), 0)
 		}}
-		w.start(worker.Config{}, handles(work, limited.run))
+		w.Start(worker.Config{}, world.Handles(work, limited.run))
 		_, err := w.call(work, "in")
 		require.True(w, failed(w, err).Exhausted)
 		require.Equal(w, 4, limited.count())
@@ -224,11 +225,11 @@ func TestRetryAfterSpendsTheBudget(t *testing.T) {
 }
 
 func TestLongestRetryAfterIsStillToCome(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		limited := &runs{fn: func(context.Context, int) (string, error) {
 			return "", worker.RetryAfter(errors.New("429"), math.MaxInt64)
 		}}
-		w.start(worker.Config{}, handles(work, limited.run))
+		w.Start(worker.Config{}, world.Handles(work, limited.run))
 		ref := w.submit(work, "in")
 		time.Sleep(5 * time.Second)
 		info := w.info(ref)

@@ -14,14 +14,15 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/refq/refq/internal/memredis"
+	"github.com/refq/refq/internal/testkit/world"
 	"github.com/refq/refq/refcache"
 	"github.com/refq/refq/worker"
 )
 
 // snapshot reads all that Redis has, and returns a function that makes it so again: what a failover to a replica does
 // that has not seen the last writes.
-func (w *world) snapshot() (rollBack func()) {
-	ctx, rdb := context.Background(), w.rdb
+func (w *house) snapshot() (rollBack func()) {
+	ctx, rdb := context.Background(), w.Redis
 	var restore []func(redis.Pipeliner)
 	for _, key := range rdb.Keys(ctx, "*").Val() {
 		ttl := rdb.PTTL(ctx, key).Val()
@@ -87,11 +88,11 @@ func stepOf(script string, cmd []string) string {
 }
 
 // before has the snapshot taken when the call is about to make a step for the first time.
-func (w *world) before(step string) (taken <-chan func()) {
+func (w *house) before(step string) (taken <-chan func()) {
 	snapshots := make(chan func(), 1)
 	var done atomic.Bool
 	w.faults(func(script string, cmd []string) memredis.Fault {
-		if !done.Load() && stepOf(script, cmd) == step && w.rdb.Exists(context.Background(), "refq:{default}:pending", asynqPrefix+"pending", asynqPrefix+"active").Val() > 0 && done.CompareAndSwap(false, true) {
+		if !done.Load() && stepOf(script, cmd) == step && w.Redis.Exists(context.Background(), "refq:{default}:pending", asynqPrefix+"pending", asynqPrefix+"active").Val() > 0 && done.CompareAndSwap(false, true) {
 			snapshots <- w.snapshot()
 		}
 		return memredis.Pass
@@ -113,14 +114,14 @@ func TestCallsEndAlthoughRedisWentBackInTime(t *testing.T) {
 					continue // a first attempt is claimed with its doorbell; that is the step dequeue
 				}
 				t.Run(fmt.Sprintf("before %s, %s later/%v", step, later, fn(1)), func(t *testing.T) {
-					inWorld(t, func(w *world) { w.goesBack(step, later, fn) })
+					inHouse(t, func(w *house) { w.goesBack(step, later, fn) })
 				})
 			}
 		}
 	}
 }
 
-func (w *world) goesBack(step string, later time.Duration, ends func(run int) error) {
+func (w *house) goesBack(step string, later time.Duration, ends func(run int) error) {
 	w.Helper()
 	fn := &runs{fn: func(ctx context.Context, run int) (string, error) {
 		time.Sleep(workTime)
@@ -129,7 +130,7 @@ func (w *world) goesBack(step string, later time.Duration, ends func(run int) er
 	if step == "enqueue" {
 		w.cancelled(work, "in")
 	}
-	w.start(worker.Config{}, handles(work, fn.run))
+	w.Start(worker.Config{}, world.Handles(work, fn.run))
 	time.Sleep(time.Second)
 	taken := w.before(step)
 	ref := w.submit(work, "in")
@@ -166,6 +167,6 @@ func (w *world) goesBack(step string, later time.Duration, ends func(run int) er
 	time.Sleep(130 * time.Second) // whatever may still come
 	require.Equal(w, info, w.info(ref))
 	for _, set := range []string{"pending", "active", "lease", "retry", "scheduled"} {
-		require.Zero(w, w.rdb.Exists(w.Context(), asynqPrefix+set).Val(), set)
+		require.Zero(w, w.Redis.Exists(w.Context(), asynqPrefix+set).Val(), set)
 	}
 }

@@ -10,14 +10,15 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/refq/refq/internal/memredis"
+	"github.com/refq/refq/internal/testkit/world"
 	"github.com/refq/refq/refcache"
 	"github.com/refq/refq/worker"
 )
 
 // stopping stops the worker and returns how long that took.
-func (h *host) stopping() time.Duration {
+func stopping(h *world.Host) time.Duration {
 	start := time.Now()
-	h.stop()
+	h.Stop()
 	return time.Since(start)
 }
 
@@ -43,11 +44,11 @@ func requireHandedBack(t require.TestingT, info refcache.TaskInfo) {
 }
 
 func TestStoppingWorkerLetsAttemptsFinish(t *testing.T) {
-	inWorld(t, func(w *world) {
-		h := w.start(worker.Config{}, handles(work, sleeping(5*time.Second)))
+	inHouse(t, func(w *house) {
+		h := w.Start(worker.Config{}, world.Handles(work, sleeping(5*time.Second)))
 		ref := w.submit(work, "in")
 		time.Sleep(time.Second)
-		require.InDelta(w, 4.4, h.stopping().Seconds(), 0.6)
+		require.InDelta(w, 4.4, stopping(h).Seconds(), 0.6)
 		info := w.info(ref)
 		require.Equal(w, refcache.Complete, info.Status)
 		require.Empty(w, info.Events)
@@ -55,7 +56,7 @@ func TestStoppingWorkerLetsAttemptsFinish(t *testing.T) {
 }
 
 func TestStoppingWorkerHandsBackWhatDoesNotFinish(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		var cause error
 		var grace time.Duration
 		stubborn := func(ctx context.Context, _ string) (string, error) {
@@ -63,17 +64,17 @@ func TestStoppingWorkerHandsBackWhatDoesNotFinish(t *testing.T) {
 			cause, grace = context.Cause(ctx), worker.Grace(ctx)
 			return "", errors.New("interrupted")
 		}
-		h := w.start(worker.Config{}, handles(work, stubborn))
+		h := w.Start(worker.Config{}, world.Handles(work, stubborn))
 		ref := w.submit(work, "in")
 		time.Sleep(time.Second)
-		took := h.stopping()
+		took := stopping(h)
 		require.InDelta(w, 6, took.Seconds(), 0.7, "three quarters of 8 s")
 		require.ErrorIs(w, cause, worker.ErrShutdown)
 		require.Equal(w, time.Second, grace)
 		requireHandedBack(w, w.info(ref))
 
 		again := failing(0)
-		w.start(worker.Config{}, handles(work, again.run))
+		w.Start(worker.Config{}, world.Handles(work, again.run))
 		start := time.Now()
 		res, err := w.call(work, "in")
 		require.NoError(w, err)
@@ -92,18 +93,18 @@ func TestStoppingWorkerHandsOverToOneThatRuns(t *testing.T) {
 }
 
 func handsOver(t *testing.T, f refcache.Func[string, string]) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		begun := make(chan bool, 1)
 		held := func(ctx context.Context, _ string) (string, error) {
 			begun <- true
 			return untilEnd(ctx, 1)
 		}
-		h := w.start(worker.Config{ShutdownTimeout: 2 * time.Second}, handles(f, held))
+		h := w.Start(worker.Config{ShutdownTimeout: 2 * time.Second}, world.Handles(f, held))
 		ref := w.submit(f, "in")
 		<-begun
 		other := failing(0)
-		w.start(worker.Config{}, handles(f, other.run))
-		h.stop()
+		w.Start(worker.Config{}, world.Handles(f, other.run))
+		h.Stop()
 		handedBack := time.Now()
 		w.await(ref, refcache.Complete)
 		require.Less(w, other.at(1).Sub(handedBack), time.Second)
@@ -113,7 +114,7 @@ func handsOver(t *testing.T, f refcache.Func[string, string]) {
 
 // The record says pending, and asynq thinks that the doorbell is being answered.
 func TestHandedBackCallThatAsynqWasNotToldOfRunsElsewhere(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		begun := make(chan bool, 1)
 		held := func(ctx context.Context, _ string) (string, error) {
 			begun <- true
@@ -125,15 +126,15 @@ func TestHandedBackCallThatAsynqWasNotToldOfRunsElsewhere(t *testing.T) {
 			}
 			return memredis.Pass
 		})
-		h := w.start(worker.Config{ShutdownTimeout: 2 * time.Second}, handles(work, held))
+		h := w.Start(worker.Config{ShutdownTimeout: 2 * time.Second}, world.Handles(work, held))
 		ref := w.submit(work, "in")
 		<-begun
-		h.stop()
+		h.Stop()
 		handedBack := time.Now()
 		w.faults(nil)
 		require.Equal(w, refcache.Pending, w.info(ref).Status)
 		other := failing(0)
-		w.start(worker.Config{}, handles(work, other.run))
+		w.Start(worker.Config{}, world.Handles(work, other.run))
 		w.await(ref, refcache.Complete)
 		require.Less(w, other.at(1).Sub(handedBack), 12*time.Second)
 		require.Equal(w, 1, other.count())
@@ -141,11 +142,11 @@ func TestHandedBackCallThatAsynqWasNotToldOfRunsElsewhere(t *testing.T) {
 }
 
 func TestShutdownTimeoutBoundsFunctionsThatIgnoreTheirContext(t *testing.T) {
-	inWorld(t, func(w *world) {
-		h := w.start(worker.Config{ShutdownTimeout: 4 * time.Second}, handles(work, sleeping(time.Minute)))
+	inHouse(t, func(w *house) {
+		h := w.Start(worker.Config{ShutdownTimeout: 4 * time.Second}, world.Handles(work, sleeping(time.Minute)))
 		ref := w.submit(work, "in")
 		time.Sleep(time.Second)
-		require.LessOrEqual(w, h.stopping(), 4*time.Second)
+		require.LessOrEqual(w, stopping(h), 4*time.Second)
 		requireHandedBack(w, w.info(ref))
 		time.Sleep(time.Minute)
 		requireHandedBack(w, w.info(ref))
@@ -158,11 +159,11 @@ func TestNegativeShutdownTimeoutInterruptsAtOnce(t *testing.T) {
 		"ignores": sleeping(time.Minute),
 	} {
 		t.Run(name, func(t *testing.T) {
-			inWorld(t, func(w *world) {
-				h := w.start(worker.Config{ShutdownTimeout: -1}, handles(work, fn))
+			inHouse(t, func(w *house) {
+				h := w.Start(worker.Config{ShutdownTimeout: -1}, world.Handles(work, fn))
 				ref := w.submit(work, "in")
 				time.Sleep(time.Second)
-				require.Less(w, h.stopping(), time.Second)
+				require.Less(w, stopping(h), time.Second)
 				requireHandedBack(w, w.info(ref))
 			})
 		})
@@ -170,47 +171,47 @@ func TestNegativeShutdownTimeoutInterruptsAtOnce(t *testing.T) {
 }
 
 func TestStoppingWorkerStartsNothing(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		slow := failing(0)
 		slow.fn = func(context.Context, int) (string, error) {
 			time.Sleep(4 * time.Second)
 			return "", nil
 		}
-		h := w.start(worker.Config{Concurrency: 2}, handles(work, slow.run))
+		h := w.Start(worker.Config{Concurrency: 2}, world.Handles(work, slow.run))
 		w.submit(work, "first")
 		time.Sleep(time.Second)
 		go func() {
 			time.Sleep(100 * time.Millisecond)
 			w.submit(work, "second")
 		}()
-		h.stop()
+		h.Stop()
 		require.Equal(w, 1, slow.count())
 	})
 }
 
 // A claim that is answered after the interruption would else run on until the end, and then be lost.
 func TestAttemptClaimedTooLateIsInterruptedToo(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		w.delay("dequeue_and_claim", 1500*time.Millisecond)
-		h := w.start(worker.Config{ShutdownTimeout: -1}, handles(work, sleeping(time.Minute)))
+		h := w.Start(worker.Config{ShutdownTimeout: -1}, world.Handles(work, sleeping(time.Minute)))
 		ref := w.submit(work, "in")
 		time.Sleep(1200 * time.Millisecond) // claiming
-		h.stop()
+		h.Stop()
 		time.Sleep(time.Second)
 		require.NotEqual(w, refcache.Processing, w.info(ref).Status)
 	})
 }
 
 func TestFailureBeforeTheInterruptionCounts(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		slow := func(context.Context, string) (string, error) {
 			time.Sleep(3 * time.Second)
 			return "", errDown
 		}
-		h := w.start(worker.Config{}, handles(work, slow))
+		h := w.Start(worker.Config{}, world.Handles(work, slow))
 		ref := w.submit(work, "in")
 		time.Sleep(time.Second)
-		h.stop()
+		h.Stop()
 		info := w.info(ref)
 		require.Equal(w, refcache.Retrying, info.Status)
 		require.Equal(w, 1, info.RetryCount)
@@ -218,29 +219,29 @@ func TestFailureBeforeTheInterruptionCounts(t *testing.T) {
 }
 
 func TestStoppedWorkerLeavesTheIndex(t *testing.T) {
-	inWorld(t, func(w *world) {
-		h := w.start(worker.Config{}, handles(work, failing(0).run))
+	inHouse(t, func(w *house) {
+		h := w.Start(worker.Config{}, world.Handles(work, failing(0).run))
 		time.Sleep(time.Second)
-		require.EqualValues(w, 1, w.rdb.ZCard(w.Context(), "refq:{default}:workers").Val())
-		h.stop()
-		require.Zero(w, w.rdb.ZCard(w.Context(), "refq:{default}:workers").Val())
+		require.EqualValues(w, 1, w.Redis.ZCard(w.Context(), "refq:{default}:workers").Val())
+		h.Stop()
+		require.Zero(w, w.Redis.ZCard(w.Context(), "refq:{default}:workers").Val())
 	})
 }
 
 func TestWorkerStopsInTimeWhileRedisIsAway(t *testing.T) {
-	inWorld(t, func(w *world) {
-		h := w.start(worker.Config{}, handles(work, sleeping(20*time.Second)))
+	inHouse(t, func(w *house) {
+		h := w.Start(worker.Config{}, world.Handles(work, sleeping(20*time.Second)))
 		w.submit(work, "in")
 		time.Sleep(time.Second)
-		h.unplug()
-		h.leaves = true
-		require.LessOrEqual(w, h.stopping(), 8*time.Second)
+		h.Unplug()
+		h.Leaves = true
+		require.LessOrEqual(w, stopping(h), 8*time.Second)
 		time.Sleep(20 * time.Second)
 	})
 }
 
 // silence makes Redis answer no scripts for a minute.
-func (w *world) silence() {
+func (w *house) silence() {
 	end := time.Now().Add(time.Minute)
 	w.faults(func(_ string, cmd []string) memredis.Fault {
 		if strings.HasPrefix(cmd[0], "EVAL") {
@@ -251,39 +252,39 @@ func (w *world) silence() {
 }
 
 func TestWorkerStopsInTimeWhileRedisIsSilent(t *testing.T) {
-	inWorld(t, func(w *world) {
-		h := w.start(worker.Config{}, handles(work, sleeping(20*time.Second)))
+	inHouse(t, func(w *house) {
+		h := w.Start(worker.Config{}, world.Handles(work, sleeping(20*time.Second)))
 		w.submit(work, "in")
 		time.Sleep(time.Second)
 		w.silence()
-		h.leaves = true
-		require.LessOrEqual(w, h.stopping(), 8*time.Second)
+		h.Leaves = true
+		require.LessOrEqual(w, stopping(h), 8*time.Second)
 		time.Sleep(time.Minute)
 	})
 }
 
 // What asynq still does after that must not bring the process down.
 func TestClientMayBeClosedAsSoonAsRunHasReturned(t *testing.T) {
-	inWorld(t, func(w *world) {
-		h := w.start(worker.Config{ShutdownTimeout: -1}, handles(work, sleeping(20*time.Second)))
+	inHouse(t, func(w *house) {
+		h := w.Start(worker.Config{ShutdownTimeout: -1}, world.Handles(work, sleeping(20*time.Second)))
 		w.submit(work, "in")
 		time.Sleep(time.Second)
 		w.silence()
-		h.leaves = true
-		h.stop()
-		require.NoError(w, h.rdb.Close())
+		h.Leaves = true
+		h.Stop()
+		require.NoError(w, h.Redis.Close())
 		time.Sleep(2 * time.Minute)
 	})
 }
 
 func TestTimeoutIsWrittenThoughTheWorkerStopsInItsGrace(t *testing.T) {
-	inWorld(t, func(w *world) {
-		h := w.start(worker.Config{ShutdownTimeout: 2 * time.Second}, handles(work, sleeping(20*time.Second)))
+	inHouse(t, func(w *house) {
+		h := w.Start(worker.Config{ShutdownTimeout: 2 * time.Second}, world.Handles(work, sleeping(20*time.Second)))
 		f := work
 		f.Timeout = time.Second
 		ref := w.submit(f, "in")
 		time.Sleep(1500 * time.Millisecond) // timed out, and in its grace of 5 s
-		require.LessOrEqual(w, h.stopping(), 2*time.Second)
+		require.LessOrEqual(w, stopping(h), 2*time.Second)
 		info := w.info(ref)
 		require.Equal(w, refcache.Retrying, info.Status)
 		require.Equal(w, refcache.CauseTimeout, info.ErrorCause)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/refq/refq/internal/testkit/world"
 	"github.com/refq/refq/refcache"
 	"github.com/refq/refq/worker"
 )
@@ -23,7 +24,7 @@ func short() refcache.Func[string, string] {
 }
 
 func TestAttemptTimesOutToTheMillisecond(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		var took time.Duration
 		var deadline time.Time
 		slow := func(ctx context.Context, _ string) (string, error) {
@@ -37,7 +38,7 @@ func TestAttemptTimesOutToTheMillisecond(t *testing.T) {
 			require.Equal(w, 1234*time.Millisecond, timeout.Limit)
 			return "", fmt.Errorf("read page 3: %w", ctx.Err())
 		}
-		w.start(worker.Config{}, handles(work, slow))
+		w.Start(worker.Config{}, world.Handles(work, slow))
 		f := short()
 		f.Timeout = 1234 * time.Millisecond
 		_, err := w.call(f, "in")
@@ -51,14 +52,14 @@ func TestAttemptTimesOutToTheMillisecond(t *testing.T) {
 }
 
 func TestTimeoutIsAFailureThatIsRetried(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		slowOnce := &runs{fn: func(ctx context.Context, attempt int) (string, error) {
 			if attempt == 1 {
 				return untilEnd(ctx, attempt)
 			}
 			return "done", nil
 		}}
-		w.start(worker.Config{}, handles(work, slowOnce.run))
+		w.Start(worker.Config{}, world.Handles(work, slowOnce.run))
 		f := short()
 		f.Retry.MaxRetries = 1
 		res, err := w.call(f, "in")
@@ -70,14 +71,14 @@ func TestTimeoutIsAFailureThatIsRetried(t *testing.T) {
 }
 
 func TestNegativeTimeoutIsNoLimit(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		slow := func(ctx context.Context, _ string) (string, error) {
 			_, limited := ctx.Deadline()
 			require.False(w, limited)
 			time.Sleep(10 * time.Second)
 			return "done", ctx.Err()
 		}
-		w.start(worker.Config{}, handles(work, slow))
+		w.Start(worker.Config{}, world.Handles(work, slow))
 		f := short()
 		f.Timeout = -1
 		res, err := w.call(f, "in")
@@ -88,14 +89,14 @@ func TestNegativeTimeoutIsNoLimit(t *testing.T) {
 }
 
 func TestResultWithinTheGraceCounts(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		late := func(ctx context.Context, _ string) (string, error) {
 			<-ctx.Done()
 			require.Equal(w, 5*time.Second, worker.Grace(ctx))
 			time.Sleep(worker.Grace(ctx))
 			return "just in time", nil
 		}
-		w.start(worker.Config{}, handles(work, late))
+		w.Start(worker.Config{}, world.Handles(work, late))
 		res, err := w.call(short(), "in")
 		require.NoError(w, err)
 		require.Equal(w, "just in time", res.Value)
@@ -103,12 +104,12 @@ func TestResultWithinTheGraceCounts(t *testing.T) {
 }
 
 func TestPermanentErrorAfterATimeoutIsPermanent(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		slow := func(ctx context.Context, _ string) (string, error) {
 			<-ctx.Done()
 			return "", worker.Permanent(errors.New("give up"))
 		}
-		w.start(worker.Config{}, handles(work, slow))
+		w.Start(worker.Config{}, world.Handles(work, slow))
 		f := short()
 		f.Retry = refcache.RetryPolicy{}
 		_, err := w.call(f, "in")
@@ -120,7 +121,7 @@ func TestPermanentErrorAfterATimeoutIsPermanent(t *testing.T) {
 
 // A function that ignores its context keeps its slot: concurrency counts what really runs.
 func TestFunctionThatIgnoresItsTimeoutKeepsItsSlot(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		release := make(chan bool)
 		var running, most atomic.Int32
 		deaf := func(_ context.Context, in string) (string, error) {
@@ -131,7 +132,7 @@ func TestFunctionThatIgnoresItsTimeoutKeepsItsSlot(t *testing.T) {
 			}
 			return "late " + in, nil
 		}
-		w.start(worker.Config{Concurrency: 1}, handles(work, deaf))
+		w.Start(worker.Config{Concurrency: 1}, world.Handles(work, deaf))
 		start := time.Now()
 		_, err := w.call(short(), "deaf")
 		info := failed(w, err)
@@ -154,7 +155,7 @@ func TestFunctionThatIgnoresItsTimeoutKeepsItsSlot(t *testing.T) {
 
 // The slot of an attempt that was given up is not the slot of its retry.
 func TestRetryOfADeafFunctionRunsBesideIt(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		release := make(chan bool)
 		defer close(release)
 		deaf := &runs{fn: func(_ context.Context, attempt int) (string, error) {
@@ -163,7 +164,7 @@ func TestRetryOfADeafFunctionRunsBesideIt(t *testing.T) {
 			}
 			return "second", nil
 		}}
-		w.start(worker.Config{Concurrency: 2}, handles(work, deaf.run))
+		w.Start(worker.Config{Concurrency: 2}, world.Handles(work, deaf.run))
 		f := short()
 		f.Retry.MaxRetries = 1
 		res, err := w.call(f, "in")
@@ -174,14 +175,14 @@ func TestRetryOfADeafFunctionRunsBesideIt(t *testing.T) {
 
 // A failure that came in time stays what it was, however long the last progress report takes to write.
 func TestFailureBeforeTheTimeoutIsNoTimeout(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		w.delay("progress", time.Second)
 		brisk := func(ctx context.Context, _ string) (string, error) {
 			time.Sleep(1500 * time.Millisecond)
 			worker.ReportProgress(ctx, 1, 2, "half way")
 			return "", errDown
 		}
-		w.start(worker.Config{}, handles(work, brisk))
+		w.Start(worker.Config{}, world.Handles(work, brisk))
 		_, err := w.call(short(), "in")
 		info := failed(w, err)
 		require.Equal(w, "service is down", info.Error)
@@ -190,7 +191,7 @@ func TestFailureBeforeTheTimeoutIsNoTimeout(t *testing.T) {
 }
 
 func TestConcurrencyIsExact(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		var running, most, done atomic.Int32
 		slow := func(context.Context, string) (string, error) {
 			most.Store(max(most.Load(), running.Add(1)))
@@ -199,7 +200,7 @@ func TestConcurrencyIsExact(t *testing.T) {
 			done.Add(1)
 			return "", nil
 		}
-		w.start(worker.Config{Concurrency: 3}, handles(work, slow))
+		w.Start(worker.Config{Concurrency: 3}, world.Handles(work, slow))
 		for i := range 9 {
 			w.submit(work, fmt.Sprint(i))
 		}

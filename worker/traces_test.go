@@ -17,16 +17,17 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/refq/refq/internal/testkit/world"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 	"github.com/refq/refq/worker"
 )
 
 // traced is a producer with traces, and what it and workers have traced.
-func (w *world) traced() (*producer.Producer, *sdk.TracerProvider, *tracetest.SpanRecorder) {
+func (w *house) traced() (*producer.Producer, *sdk.TracerProvider, *tracetest.SpanRecorder) {
 	recorder := tracetest.NewSpanRecorder()
 	provider := sdk.NewTracerProvider(sdk.WithSpanProcessor(recorder))
-	p := producer.New(w.rdb, producer.Config{Traces: provider})
+	p := producer.New(w.Redis, producer.Config{Traces: provider})
 	w.Cleanup(func() { require.NoError(w, p.Close()) })
 	return p, provider, recorder
 }
@@ -40,7 +41,7 @@ func attributes(s sdk.ReadOnlySpan) map[string]any {
 }
 
 func TestAttemptsAreTracedBelowTheCallThatStartedThem(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		p, provider, recorder := w.traced()
 		var inside []trace.SpanContext
 		r := &runs{fn: func(ctx context.Context, attempt int) (string, error) {
@@ -48,7 +49,7 @@ func TestAttemptsAreTracedBelowTheCallThatStartedThem(t *testing.T) {
 			return failing(1).fn(ctx, attempt)
 		}}
 		var book logbook
-		w.start(worker.Config{Traces: provider, Logger: book.debugLogger()}, handles(work, r.run))
+		w.Start(worker.Config{Traces: provider, Logger: book.debugLogger()}, world.Handles(work, r.run))
 		ctx, above := provider.Tracer("test").Start(w.Context(), "request")
 		ref, err := producer.Submit(ctx, p, work, "secret argument")
 		require.NoError(w, err)
@@ -89,16 +90,16 @@ func TestAttemptsAreTracedBelowTheCallThatStartedThem(t *testing.T) {
 
 // The task keeps the trace: who rings for it, and how often, does not matter.
 func TestTheTraceOutlivesWorkers(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		p, provider, recorder := w.traced()
-		first := w.start(worker.Config{Traces: provider}, handles(work, (&runs{fn: untilEnd}).run))
+		first := w.Start(worker.Config{Traces: provider}, world.Handles(work, (&runs{fn: untilEnd}).run))
 		ref, err := producer.Submit(w.Context(), p, work, "x")
 		require.NoError(w, err)
 		w.await(ref, refcache.Processing)
 		synctest.Wait() // until the worker knows
-		w.start(worker.Config{Traces: provider}, handles(work, failing(0).run))
-		first.leaves = true
-		first.unplug()
+		w.Start(worker.Config{Traces: provider}, world.Handles(work, failing(0).run))
+		first.Leaves = true
+		first.Unplug()
 		w.await(ref, refcache.Complete)
 		time.Sleep(time.Second)
 		spans := recorder.Ended()
@@ -117,13 +118,13 @@ func TestTheTraceOutlivesWorkers(t *testing.T) {
 }
 
 func TestTheTraceKeepsItsState(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		p, provider, recorder := w.traced()
 		state, err := trace.ParseTraceState("vendor=some thing,other=1")
 		require.NoError(w, err)
 		ctx, _ := provider.Tracer("test").Start(w.Context(), "request")
 		above := trace.SpanContextFromContext(ctx).WithTraceState(state)
-		w.start(worker.Config{Traces: provider}, handles(work, failing(0).run))
+		w.Start(worker.Config{Traces: provider}, world.Handles(work, failing(0).run))
 		ref, err := producer.Submit(trace.ContextWithSpanContext(w.Context(), above), p, work, "x")
 		require.NoError(w, err)
 		w.await(ref, refcache.Complete)
@@ -133,23 +134,25 @@ func TestTheTraceKeepsItsState(t *testing.T) {
 }
 
 func TestWithoutTracesNothingIsWrittenAboutThem(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		_, provider, recorder := w.traced()
 		ctx, _ := provider.Tracer("test").Start(w.Context(), "request") // the caller's own affair
 		ref, err := producer.Submit(ctx, w.p, work, "x")
 		require.NoError(w, err)
-		require.Contains(w, w.server.Dump(), string(ref))
-		require.NotContains(w, w.server.Dump(), "trace")
-		w.start(worker.Config{}, handles(work, failing(0).run))
+		require.Contains(w, w.Server.Dump(), string(ref))
+		require.NotContains(w, w.Server.Dump(), "trace")
+		w.Start(worker.Config{}, world.Handles(work, failing(0).run))
 		w.await(ref, refcache.Complete)
 		require.Empty(w, recorder.Ended())
 	})
 }
 
 func TestACallThatCannotBeMadeIsAnErrorInItsTrace(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		_, provider, recorder := w.traced()
-		away := redis.NewClient(&redis.Options{Addr: "127.0.0.1:0", Dialer: (&host{unplugged: true}).plugged(redis.Options{}).Dialer, MaxRetries: -1})
+		var host world.Host
+		host.Unplug()
+		away := redis.NewClient(&redis.Options{Addr: "127.0.0.1:0", Dialer: host.Dialer(nil), MaxRetries: -1})
 		defer away.Close()
 		p := producer.New(away, producer.Config{Traces: provider})
 		defer p.Close()

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/refq/refq/internal/testkit/world"
 	"github.com/refq/refq/refcache"
 	"github.com/refq/refq/worker"
 )
@@ -20,8 +21,8 @@ func handleOther(w *worker.Worker) {
 }
 
 func TestUnknownFunctionIsHandedBackEvery5s(t *testing.T) {
-	inWorld(t, func(w *world) {
-		w.start(worker.Config{}, handleOther)
+	inHouse(t, func(w *house) {
+		w.Start(worker.Config{}, handleOther)
 		ref := w.submit(work, "in")
 		time.Sleep(time.Second)
 		info := w.info(ref)
@@ -48,26 +49,26 @@ func TestUnknownFunctionIsHandedBackEvery5s(t *testing.T) {
 
 // Without retries asynq keeps no doorbell that was answered so: a sweep finds out.
 func TestUnknownFunctionWithoutRetriesComesBackToo(t *testing.T) {
-	inWorld(t, func(w *world) {
-		old := w.start(worker.Config{}, handleOther)
+	inHouse(t, func(w *house) {
+		old := w.Start(worker.Config{}, handleOther)
 		f := work
 		f.Retry.MaxRetries = refcache.NoRetries
 		ref := w.submit(f, "in")
 		time.Sleep(20 * time.Second)
 		require.GreaterOrEqual(w, w.info(ref).EventsTotal, 3)
-		old.stop()
-		w.start(worker.Config{}, handles(work, failing(0).run))
+		old.Stop()
+		w.Start(worker.Config{}, world.Handles(work, failing(0).run))
 		w.await(ref, refcache.Complete)
 	})
 }
 
 func TestUnknownFunctionRunsWhenAWorkerKnowsIt(t *testing.T) {
-	inWorld(t, func(w *world) {
-		w.start(worker.Config{}, handleOther)
+	inHouse(t, func(w *house) {
+		w.Start(worker.Config{}, handleOther)
 		ref := w.submit(work, "in")
 		time.Sleep(12 * time.Second)
 		knows := failing(0)
-		h := w.start(worker.Config{}, handles(work, knows.run))
+		h := w.Start(worker.Config{}, world.Handles(work, knows.run))
 		start := time.Now()
 		for w.info(ref).Status != refcache.Complete { // both take its doorbell by turns
 			require.Less(w, time.Since(start), time.Minute)
@@ -76,18 +77,18 @@ func TestUnknownFunctionRunsWhenAWorkerKnowsIt(t *testing.T) {
 		info := w.info(ref)
 		require.Equal(w, 1, info.Attempt, "what was handed back does not count")
 		require.Empty(w, info.Note)
-		h.stop()
+		h.Stop()
 	})
 }
 
 func TestUnknownFunctionRunsAtTheNextRingAfterADeploy(t *testing.T) {
-	inWorld(t, func(w *world) {
-		old := w.start(worker.Config{}, handleOther)
+	inHouse(t, func(w *house) {
+		old := w.Start(worker.Config{}, handleOther)
 		ref := w.submit(work, "in")
 		time.Sleep(6 * time.Second)
-		old.stop()
+		old.Stop()
 		knows := failing(0)
-		w.start(worker.Config{}, handleOther, handles(work, knows.run))
+		w.Start(worker.Config{}, handleOther, world.Handles(work, knows.run))
 		start := time.Now()
 		w.await(ref, refcache.Complete)
 		require.Less(w, time.Since(start), 7*time.Second)
@@ -95,19 +96,19 @@ func TestUnknownFunctionRunsAtTheNextRingAfterADeploy(t *testing.T) {
 }
 
 func TestOtherVersionIsAnotherFunction(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		second := work
 		second.Version = 2
 		answer := func(version int) func(context.Context, string) (string, error) {
 			return func(context.Context, string) (string, error) { return fmt.Sprint("version ", version), nil }
 		}
-		old := w.start(worker.Config{}, handles(work, answer(1)))
+		old := w.Start(worker.Config{}, world.Handles(work, answer(1)))
 		ref := w.submit(second, "in")
 		time.Sleep(time.Second)
 		require.Regexp(w, `^worker \S+ does not know function work@2$`, w.info(ref).Note)
-		old.stop()
+		old.Stop()
 
-		w.start(worker.Config{}, handles(work, answer(1)), handles(second, answer(2)))
+		w.Start(worker.Config{}, world.Handles(work, answer(1)), world.Handles(second, answer(2)))
 		res, err := w.call(second, "in")
 		require.NoError(w, err)
 		require.Equal(w, "version 2", res.Value)

@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
+	"github.com/refq/refq/internal/testkit/world"
 	"github.com/refq/refq/refcache"
 	"github.com/refq/refq/worker"
 )
@@ -26,16 +27,16 @@ func TestWorkerRefusesAConfigThatCannotWork(t *testing.T) {
 	} {
 		w := worker.New(rdb, c)
 		if c.Concurrency != 0 || c.MaxResult != 0 {
-			handles(work, failing(0).run)(w)
+			world.Handles(work, failing(0).run)(w)
 		}
 		require.EqualError(t, w.Run(t.Context()), want)
 	}
 }
 
 func TestRunIsForOnce(t *testing.T) {
-	inWorld(t, func(w *world) {
-		second := worker.New(w.rdb, worker.Config{Logger: slog.New(slog.DiscardHandler)})
-		handles(work, failing(0).run)(second)
+	inHouse(t, func(w *house) {
+		second := worker.New(w.Redis, worker.Config{Logger: slog.New(slog.DiscardHandler)})
+		world.Handles(work, failing(0).run)(second)
 		ctx, cancel := context.WithCancel(w.Context())
 		cancel()
 		require.NoError(w, second.Run(ctx), "it stops as soon as it has started")
@@ -62,7 +63,7 @@ func TestHandleRefusesWhatNobodyCouldCall(t *testing.T) {
 type userKey struct{}
 
 func TestFunctionKnowsWhatItRunsFor(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		var seen []worker.Running
 		curious := func(ctx context.Context, _ string) (string, error) {
 			running, ok := worker.Current(context.WithValue(ctx, userKey{}, "child"))
@@ -73,7 +74,7 @@ func TestFunctionKnowsWhatItRunsFor(t *testing.T) {
 			}
 			return "", nil
 		}
-		w.start(worker.Config{}, handles(work, curious))
+		w.Start(worker.Config{}, world.Handles(work, curious))
 		res, err := w.call(work, "in")
 		require.NoError(w, err)
 		require.Equal(w, []worker.Running{
@@ -84,8 +85,8 @@ func TestFunctionKnowsWhatItRunsFor(t *testing.T) {
 }
 
 func TestFunctionsRunWithTheValuesOfRunsContext(t *testing.T) {
-	inWorld(t, func(w *world) {
-		second := worker.New(w.rdb, worker.Config{Logger: slog.New(slog.DiscardHandler)})
+	inHouse(t, func(w *house) {
+		second := worker.New(w.Redis, worker.Config{Logger: slog.New(slog.DiscardHandler)})
 		got := make(chan any, 1)
 		running := make(chan bool)
 		worker.Handle(second, work, func(ctx context.Context, _ string) (string, error) {
@@ -107,11 +108,11 @@ func TestFunctionsRunWithTheValuesOfRunsContext(t *testing.T) {
 }
 
 func TestOneWorkerServesSeveralQueues(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		media := work
 		media.Queue = "media"
 		media.Name = "thumb"
-		w.start(worker.Config{}, handles(work, failing(0).run), handles(media, failing(1).run))
+		w.Start(worker.Config{}, world.Handles(work, failing(0).run), world.Handles(media, failing(1).run))
 		for _, f := range []refcache.Func[string, string]{work, media} {
 			res, err := w.call(f, "in")
 			require.NoError(w, err)
@@ -121,9 +122,9 @@ func TestOneWorkerServesSeveralQueues(t *testing.T) {
 }
 
 func TestIdleWorkerStartsACallWithin400ms(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		fn := failing(0)
-		w.start(worker.Config{}, handles(work, fn.run))
+		w.Start(worker.Config{}, world.Handles(work, fn.run))
 		for i := range 10 {
 			time.Sleep(1037 * time.Millisecond)
 			start := time.Now()
@@ -151,10 +152,10 @@ func (c *watched) Close() error {
 }
 
 func TestWorkerLeavesTheClientAsItIs(t *testing.T) {
-	inWorld(t, func(w *world) {
-		lent := &watched{UniversalClient: w.rdb}
+	inHouse(t, func(w *house) {
+		lent := &watched{UniversalClient: w.Redis}
 		second := worker.New(lent, worker.Config{Logger: slog.New(slog.DiscardHandler)})
-		handles(work, failing(0).run)(second)
+		world.Handles(work, failing(0).run)(second)
 		ctx, cancel := context.WithCancel(w.Context())
 		ended := make(chan error)
 		go func() { ended <- second.Run(ctx) }()
@@ -169,14 +170,14 @@ func TestWorkerLeavesTheClientAsItIs(t *testing.T) {
 }
 
 func TestLogIsAboutTheWorkerNotItsCalls(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inHouse(t, func(w *house) {
 		var log logbook
-		h := w.start(worker.Config{Logger: log.logger()}, handles(work, failing(1).run))
+		h := w.Start(worker.Config{Logger: log.logger()}, world.Handles(work, failing(1).run))
 		for i := range 5 {
 			_, err := w.call(work, string(rune('a'+i)))
 			require.NoError(w, err)
 		}
-		h.stop()
+		h.Stop()
 		require.Len(w, log.lines, 3, "%s", log.lines)
 		for i, text := range []string{"worker started", "worker stopping", "worker stopped"} {
 			require.Contains(w, log.lines[i], text)

@@ -20,6 +20,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/refq/refq/internal/memredis"
+	"github.com/refq/refq/internal/testkit"
 )
 
 // logged reads a JSON log up to a message, and returns the line's keys.
@@ -48,17 +49,18 @@ func fetch(t *testing.T, url string) (int, string) {
 
 func TestAWorkerServesItsMetricsWhereItIsTold(t *testing.T) {
 	t.Parallel()
+	testkit.Reserve(t, 4)
 	server, err := memredis.Listen("127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(server.Close)
 	dir := writeConfig(t, "log_format: json\nfunctions: {echo: {exec: [cat]}}")
-	worker := refqIn(t.Context(), dir, server.Addr(), "worker", "--metrics", "127.0.0.1:0")
+	worker := refqIn(t, dir, server.Addr(), "worker", "--metrics", "127.0.0.1:0")
 	stderr, err := worker.StderrPipe()
 	require.NoError(t, err)
 	require.NoError(t, worker.Start())
 	log := bufio.NewScanner(stderr)
 	url := logged(t, log, "metrics are served")["url"].(string)
-	require.Equal(t, exitDone, exitCode(t, refqIn(t.Context(), dir, server.Addr(), "call", "echo").Run()))
+	require.Equal(t, exitDone, exitCode(t, refqIn(t, dir, server.Addr(), "call", "echo").Run()))
 
 	code, text := fetch(t, url)
 	require.Equal(t, 200, code)
@@ -71,7 +73,7 @@ func TestAWorkerServesItsMetricsWhereItIsTold(t *testing.T) {
 		require.Equal(t, "ok\n", text)
 	}
 
-	again := refqIn(t.Context(), dir, server.Addr(), "worker", "--metrics", strings.TrimSuffix(strings.TrimPrefix(url, "http://"), "/metrics"))
+	again := refqIn(t, dir, server.Addr(), "worker", "--metrics", strings.TrimSuffix(strings.TrimPrefix(url, "http://"), "/metrics"))
 	said, err := again.CombinedOutput()
 	require.Equal(t, exitUsage, exitCode(t, err))
 	require.Contains(t, string(said), "(from --metrics), which cannot be listened on: ")
@@ -120,6 +122,7 @@ func newSink(t *testing.T) *sink {
 
 func TestTracesGoWhereTheEnvironmentSays(t *testing.T) {
 	t.Parallel()
+	testkit.Reserve(t, 4)
 	server, err := memredis.Listen("127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(server.Close)
@@ -127,14 +130,14 @@ func TestTracesGoWhereTheEnvironmentSays(t *testing.T) {
 	to := newSink(t)
 	endpoint := "OTEL_EXPORTER_OTLP_ENDPOINT=" + to.URL
 
-	worker := refqIn(t.Context(), dir, server.Addr(), "worker")
+	worker := refqIn(t, dir, server.Addr(), "worker")
 	worker.Env = append(worker.Env, endpoint, "OTEL_SERVICE_NAME=thumbs")
 	stderr, err := worker.StderrPipe()
 	require.NoError(t, err)
 	require.NoError(t, worker.Start())
 	log := bufio.NewScanner(stderr)
 	logged(t, log, "worker started")
-	call := refqIn(t.Context(), dir, server.Addr(), "call", "echo", `{"secret":"argument"}`)
+	call := refqIn(t, dir, server.Addr(), "call", "echo", `{"secret":"argument"}`)
 	call.Env = append(call.Env, endpoint)
 	require.Equal(t, exitDone, exitCode(t, call.Run()))
 	line := logged(t, log, "attempt ended")
@@ -163,6 +166,7 @@ func TestTracesGoWhereTheEnvironmentSays(t *testing.T) {
 
 func TestTracesAreOffUnlessAskedFor(t *testing.T) {
 	t.Parallel()
+	testkit.Reserve(t, 4)
 	server, err := memredis.Listen("127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(server.Close)
@@ -173,14 +177,14 @@ func TestTracesAreOffUnlessAskedFor(t *testing.T) {
 		{"OTEL_EXPORTER_OTLP_ENDPOINT=" + to.URL, "OTEL_TRACES_EXPORTER=none"},
 		{"OTEL_EXPORTER_OTLP_ENDPOINT=" + to.URL, "OTEL_SDK_DISABLED=true"},
 	} {
-		call := refqIn(t.Context(), dir, server.Addr(), "call", "echo", "--wait", "0")
+		call := refqIn(t, dir, server.Addr(), "call", "echo", "--wait", "0")
 		call.Env = append(call.Env, env...)
 		require.Equal(t, exitInFlight, exitCode(t, call.Run()))
 	}
 	require.Empty(t, to.spans)
 	require.NotContains(t, server.Dump(), "trace")
 
-	call := refqIn(t.Context(), dir, server.Addr(), "call", "echo", "7", "--wait", "0")
+	call := refqIn(t, dir, server.Addr(), "call", "echo", "7", "--wait", "0")
 	call.Env = append(call.Env, "OTEL_TRACES_EXPORTER=console")
 	said, err := call.CombinedOutput()
 	require.Equal(t, exitInFlight, exitCode(t, err))
@@ -191,7 +195,7 @@ func TestTracesAreOffUnlessAskedFor(t *testing.T) {
 		"OTEL_TRACES_EXPORTER=zipkin":          `refq: OTEL_TRACES_EXPORTER is "zipkin", must be otlp, console or none`,
 		"OTEL_EXPORTER_OTLP_PROTOCOL=http/xml": `refq: OTEL_EXPORTER_OTLP_PROTOCOL is "http/xml", must be http/protobuf or grpc`,
 	} {
-		call := refqIn(t.Context(), dir, server.Addr(), "call", "echo")
+		call := refqIn(t, dir, server.Addr(), "call", "echo")
 		call.Env = append(call.Env, "OTEL_EXPORTER_OTLP_ENDPOINT="+to.URL, variable)
 		said, err := call.CombinedOutput()
 		require.Equal(t, exitUsage, exitCode(t, err))
@@ -202,6 +206,7 @@ func TestTracesAreOffUnlessAskedFor(t *testing.T) {
 // A collector that is away costs a command 2 s and a line in the log, nothing else.
 func TestACollectorThatIsAwayBreaksNothing(t *testing.T) {
 	t.Parallel()
+	testkit.Reserve(t, 4)
 	server, err := memredis.Listen("127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(server.Close)
@@ -209,7 +214,7 @@ func TestACollectorThatIsAwayBreaksNothing(t *testing.T) {
 	require.NoError(t, err)
 	dir := writeConfig(t, "functions: {echo: {}}")
 	for _, protocol := range []string{"http/protobuf", "grpc"} {
-		call := refqIn(t.Context(), dir, server.Addr(), "call", "echo", "--wait", "0")
+		call := refqIn(t, dir, server.Addr(), "call", "echo", "--wait", "0")
 		call.Env = append(call.Env, "OTEL_EXPORTER_OTLP_ENDPOINT=http://"+nobody, "OTEL_EXPORTER_OTLP_PROTOCOL="+protocol)
 		said, err := call.CombinedOutput()
 		require.Equal(t, exitInFlight, exitCode(t, err), string(said))

@@ -2,10 +2,10 @@ package main
 
 import (
 	"context"
-	"flag"
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -17,18 +17,19 @@ import (
 
 	"github.com/refq/refq/internal/memredis"
 	"github.com/refq/refq/internal/store/storetest"
+	"github.com/refq/refq/internal/testkit"
 	"github.com/refq/refq/refcache"
 )
 
+// A process of this name is not the test but a program for scripts.
+const terminalName = "terminal"
+
 func TestMain(m *testing.M) {
-	// Scripts wait most of their time, so more of them run at once than there are cores. A flag given wins.
-	if err := flag.Set("test.parallel", "8"); err != nil {
-		panic(err)
+	if filepath.Base(os.Args[0]) == terminalName {
+		terminal()
+		return
 	}
-	testscript.Main(m, map[string]func(){
-		"refq":     main,
-		"terminal": terminal,
-	})
+	testkit.Main(m)
 }
 
 // TestScripts runs refq as people and scripts do. Each script has a Redis of its own, in REFQ_REDIS.
@@ -38,7 +39,6 @@ func TestScripts(t *testing.T) {
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
-		Deadline:            time.Now().Add(8 * time.Minute), // of all scripts: a worker that should have refused to start runs for ever
 		Setup:               setUpScript,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits":  exits,
@@ -53,7 +53,22 @@ func TestScripts(t *testing.T) {
 	})
 }
 
+// scriptUnits is how many processes a script runs at a time: a worker or a server, a call, a command and a shell.
+const scriptUnits = 4
+
 func setUpScript(env *testscript.Env) error {
+	tb := env.T().(testing.TB)
+	testkit.Reserve(tb, scriptUnits)
+	bin := filepath.Dir(testkit.Program(tb))
+	test, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	programs := tb.TempDir()
+	if err := os.Symlink(test, filepath.Join(programs, terminalName)); err != nil {
+		return err
+	}
+	env.Setenv("PATH", strings.Join([]string{bin, programs, env.Getenv("PATH")}, string(os.PathListSeparator)))
 	server, err := memredis.Listen("127.0.0.1:0")
 	if err != nil {
 		return err

@@ -4,7 +4,6 @@ package main
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"os"
 	"os/exec"
@@ -16,20 +15,23 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/refq/refq/internal/memredis"
+	"github.com/refq/refq/internal/testkit"
 )
 
-// refqIn returns a command that runs refq in a folder.
-func refqIn(ctx context.Context, dir, addr string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, "refq", args...)
+// refqIn returns a command that runs refq in a folder until the test ends.
+func refqIn(t *testing.T, dir, addr string, args ...string) *exec.Cmd {
+	t.Helper()
+	testkit.RequireReserved(t)
+	cmd := exec.CommandContext(t.Context(), testkit.Program(t), args...)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "REFQ_REDIS=redis://"+addr+"/0", "GORACE=atexit_sleep_ms=0")
+	cmd.Env = append(os.Environ(), "REFQ_REDIS=redis://"+addr+"/0", testkit.NoSleep)
 	return cmd
 }
 
 // startWorker starts refq worker and returns it with the lines of its log.
 func startWorker(t *testing.T, dir, addr string) (*exec.Cmd, *bufio.Scanner) {
 	t.Helper()
-	worker := refqIn(t.Context(), dir, addr, "worker")
+	worker := refqIn(t, dir, addr, "worker")
 	logs, err := worker.StderrPipe()
 	require.NoError(t, err)
 	require.NoError(t, worker.Start())
@@ -64,6 +66,7 @@ func exitCode(t *testing.T, err error) int {
 
 func TestASecondSignalEndsTheWorkerAtOnce(t *testing.T) {
 	t.Parallel()
+	testkit.Reserve(t, 4)
 	server, err := memredis.Listen("127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(server.Close)
@@ -76,7 +79,7 @@ functions:
 	require.NoError(t, syscall.Mkfifo(started, 0o600))
 
 	worker, log := startWorker(t, dir, server.Addr())
-	require.Equal(t, exitInFlight, exitCode(t, refqIn(t.Context(), dir, server.Addr(), "call", "long", "--wait", "0").Run()))
+	require.Equal(t, exitInFlight, exitCode(t, refqIn(t, dir, server.Addr(), "call", "long", "--wait", "0").Run()))
 	_, err = os.ReadFile(started)
 	require.NoError(t, err)
 	require.NoError(t, worker.Process.Signal(os.Interrupt))
@@ -87,6 +90,7 @@ functions:
 
 func TestAWorkerMayStartBeforeItsRedis(t *testing.T) {
 	t.Parallel()
+	testkit.Reserve(t, 4)
 	addr, err := freeAddr()
 	require.NoError(t, err)
 	dir := writeConfig(t, "functions: {echo: {exec: [cat]}}")
@@ -96,7 +100,7 @@ func TestAWorkerMayStartBeforeItsRedis(t *testing.T) {
 	server, err := memredis.Listen(addr)
 	require.NoError(t, err)
 	t.Cleanup(server.Close)
-	require.Equal(t, exitDone, exitCode(t, refqIn(t.Context(), dir, addr, "call", "echo", "--wait", "20s").Run()))
+	require.Equal(t, exitDone, exitCode(t, refqIn(t, dir, addr, "call", "echo", "--wait", "20s").Run()))
 	require.NoError(t, worker.Process.Signal(os.Interrupt))
 	readUntil(t, log, "worker stopped")
 	require.Equal(t, exitDone, exitCode(t, worker.Wait()))

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"flag"
 	"slices"
 	"strings"
 	"testing"
@@ -14,19 +13,12 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"github.com/refq/refq/internal/bench"
 	"github.com/refq/refq/internal/testkit"
 )
 
-func TestMain(m *testing.M) {
-	// Most of the time a scenario waits, so more of them run at once than there are cores. A flag given wins.
-	if err := flag.Set("test.parallel", "4"); err != nil {
-		panic(err)
-	}
-	goleak.VerifyTestMain(m)
-}
+func TestMain(m *testing.M) { testkit.Main(m) }
 
 // tiny are Options that show whether a scenario works, not what it shows.
 func tiny(only ...string) bench.Options {

@@ -11,9 +11,12 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/refq/refq/internal/testkit"
 )
 
 func TestTheEnvironmentIsExactlyWhatWasNamed(t *testing.T) {
+	testkit.Reserve(t, 3)
 	for name, value := range map[string]string{"HOME": "/home/refq", "LANG": "C.UTF-8", "TMPDIR": "/tmp/refq",
 		"LICENSE": "from worker", "MODE": "from worker", "REFQ_REDIS": "redis://:secret@localhost", "REFQ_ATTEMPT": "99"} {
 		t.Setenv(name, value)
@@ -41,6 +44,7 @@ func TestTheEnvironmentIsExactlyWhatWasNamed(t *testing.T) {
 
 func TestACommandRunsInItsDirectory(t *testing.T) {
 	t.Parallel()
+	testkit.Reserve(t, 3)
 	dir, err := filepath.EvalSymlinks(t.TempDir())
 	require.NoError(t, err)
 	c := sh(`printf '"%s"' "$(/bin/pwd)"`)
@@ -51,6 +55,7 @@ func TestACommandRunsInItsDirectory(t *testing.T) {
 }
 
 func TestAProgramWithASlashIsRelativeToTheDirectory(t *testing.T) {
+	testkit.Reserve(t, 3)
 	t.Chdir(t.TempDir())
 	require.NoError(t, os.MkdirAll("sub/bin", 0o700))
 	self, err := os.Executable()
@@ -71,6 +76,7 @@ func TestAProgramWithASlashIsRelativeToTheDirectory(t *testing.T) {
 
 func TestAProgramIsLookedForInThePathThatTheCommandGets(t *testing.T) {
 	t.Parallel()
+	testkit.Reserve(t, 3)
 	dir := t.TempDir()
 	require.NoError(t, os.Symlink(os.Args[0], filepath.Join(dir, "tool")))
 	c := helper("args")
@@ -84,6 +90,7 @@ func TestAProgramIsLookedForInThePathThatTheCommandGets(t *testing.T) {
 
 func TestCheckNamesWhatIsMissing(t *testing.T) {
 	t.Parallel()
+	testkit.Reserve(t, 3)
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "plain.py"), nil, 0o600))
 	for _, test := range []struct {

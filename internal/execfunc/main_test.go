@@ -18,8 +18,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
+	"github.com/refq/refq/internal/testkit"
 	"github.com/refq/refq/refcache"
 	"github.com/refq/refq/worker"
 )
@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 		helpers[name]()
 		return
 	}
-	goleak.VerifyTestMain(m)
+	testkit.Main(m)
 }
 
 var helpers = map[string]func(){

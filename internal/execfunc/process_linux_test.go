@@ -7,10 +7,13 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/refq/refq/internal/testkit"
 )
 
 func TestAKilledWorkerLeavesNoOrphan(t *testing.T) {
 	t.Parallel()
+	testkit.Reserve(t, 3)
 	l := newLifeline(t)
 	w := exec.Command(os.Args[0])
 	w.Env = append(os.Environ(), helperVariable+"=worker", "LIFELINE="+l.path)
@@ -23,6 +26,7 @@ func TestAKilledWorkerLeavesNoOrphan(t *testing.T) {
 
 func TestABackgroundGrandchildCostsNoTime(t *testing.T) {
 	t.Parallel()
+	testkit.Reserve(t, 3)
 	for range 5 { // once in five runs the machine will not be too busy
 		start := time.Now()
 		_, err := sh(`sleep 1000 &`).Run(t.Context(), nil)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/refq/refq/internal/testkit"
 	"github.com/refq/refq/refcache"
 )
 
@@ -25,6 +26,7 @@ var _ func(context.Context, json.RawMessage) (json.RawMessage, error) = Command{
 
 func TestArgumentsArriveOnStdinAndTheResultIsStoredAsWritten(t *testing.T) {
 	t.Parallel()
+	testkit.Reserve(t, 3)
 	for _, in := range []string{`{"b":1, "a":[1.0,2e5]}`, `{"a":1,"a":2}`, `"é\ud800"`, `0.10`, `null`} {
 		out, err := Command{Argv: []string{"cat"}}.Run(t.Context(), json.RawMessage(in))
 		require.NoError(t, err)
@@ -34,6 +36,7 @@ func TestArgumentsArriveOnStdinAndTheResultIsStoredAsWritten(t *testing.T) {
 
 func TestOuterWhiteSpaceIsNoPartOfTheResult(t *testing.T) {
 	t.Parallel()
+	testkit.Reserve(t, 3)
 	out, err := sh(`printf ' \t\r\n{"a": 1}\n\n'`).Run(t.Context(), nil)
 	require.NoError(t, err)
 	require.Equal(t, `{"a": 1}`, string(out))
@@ -41,6 +44,7 @@ func TestOuterWhiteSpaceIsNoPartOfTheResult(t *testing.T) {
 
 func TestNoOutputIsNull(t *testing.T) {
 	t.Parallel()
+	testkit.Reserve(t, 3)
 	for _, script := range []string{`true`, `echo; echo`} {
 		out, err := sh(script).Run(t.Context(), nil)
 		require.NoError(t, err)
@@ -50,6 +54,7 @@ func TestNoOutputIsNull(t *testing.T) {
 
 func TestOutputThatIsNotOneJSONValueFailsPermanentlyAndIsShown(t *testing.T) {
 	t.Parallel()
+	testkit.Reserve(t, 3)
 	for script, begin := range map[string]string{
 		`echo hello world`:           `"hello world"`,
 		`echo '{"a":1} {"b":2}'`:     `"{\"a\":1} {\"b\":2}"`,
@@ -69,6 +74,7 @@ func TestOutputThatIsNotOneJSONValueFailsPermanentlyAndIsShown(t *testing.T) {
 // Readers have limits, too: what none of them could read is not stored.
 func TestOutputNestedDeeperThanAnyReaderTakesFailsPermanently(t *testing.T) {
 	t.Parallel()
+	testkit.Reserve(t, 3)
 	const nested = `head -c %[1]d /dev/zero | tr '\0' '['; head -c %[1]d /dev/zero | tr '\0' ']'`
 	out, err := sh(fmt.Sprintf(nested, 10_000)).Run(t.Context(), nil)
 	require.NoError(t, err)
@@ -81,6 +87,7 @@ func TestOutputNestedDeeperThanAnyReaderTakesFailsPermanently(t *testing.T) {
 // The whole of an endless flood would not fit anywhere: what is kept of it stays within the limits.
 func TestOfAnEndlessFloodNoMoreThanTheLimitsIsKept(t *testing.T) {
 	t.Parallel()
+	testkit.Reserve(t, 3)
 	c := sh(`yes "refq-progress: 1/2 busy" >&2 & yes stderr >&2 & yes`)
 	c.MaxResult = 1 << 20
 	out, err := c.Run(t.Context(), nil)
@@ -97,6 +104,7 @@ func TestOfAnEndlessFloodNoMoreThanTheLimitsIsKept(t *testing.T) {
 
 func TestACommandNeedNotReadItsArguments(t *testing.T) {
 	t.Parallel()
+	testkit.Reserve(t, 3)
 	in := json.RawMessage(`"` + strings.Repeat("x", 1<<20) + `"`) // more than a pipe holds
 	for _, script := range []string{`echo 1`, `exec 0<&-; echo 1`, `head -c 10 >&2; echo 1`} {
 		out, err := sh(script).Run(t.Context(), in)
@@ -107,6 +115,7 @@ func TestACommandNeedNotReadItsArguments(t *testing.T) {
 
 func TestAnotherExitCodeIsAFailureWithCodeAndStderr(t *testing.T) {
 	t.Parallel()
+	testkit.Reserve(t, 3)
 	_, err := sh(`echo '{"ok":true}'; echo first >&2; echo 'second' >&2; exit 3`).Run(t.Context(), nil)
 	require.EqualError(t, err, "exit status 3: first\nsecond")
 	require.False(t, isPermanent(err))
@@ -118,6 +127,7 @@ func TestAnotherExitCodeIsAFailureWithCodeAndStderr(t *testing.T) {
 
 func TestExitCode65IsPermanentUnlessOthersAreNamed(t *testing.T) {
 	t.Parallel()
+	testkit.Reserve(t, 3)
 	for _, test := range []struct {
 		codes     []int
 		exit      int
@@ -137,6 +147,7 @@ func TestExitCode65IsPermanentUnlessOthersAreNamed(t *testing.T) {
 
 func TestDeathByASignalNamesTheSignal(t *testing.T) {
 	t.Parallel()
+	testkit.Reserve(t, 3)
 	_, err := sh(`kill -KILL $$`).Run(t.Context(), nil)
 	require.EqualError(t, err, "killed by SIGKILL")
 	require.False(t, isPermanent(err))
@@ -147,6 +158,7 @@ func TestDeathByASignalNamesTheSignal(t *testing.T) {
 
 func TestErrorsShowTheEndOfStderrInWholeCharacters(t *testing.T) {
 	t.Parallel()
+	testkit.Reserve(t, 3)
 	_, err := sh(`printf 'half a caf\303' >&2; exit 1`).Run(t.Context(), nil)
 	require.EqualError(t, err, "exit status 1: half a caf\uFFFD")
 
@@ -156,6 +168,7 @@ func TestErrorsShowTheEndOfStderrInWholeCharacters(t *testing.T) {
 
 func TestArgumentsReachNoShell(t *testing.T) {
 	t.Parallel()
+	testkit.Reserve(t, 3)
 	args := []string{"$HOME", "*", "`id`; exit 1", "", "two words", `"`}
 	out, err := helper("args", args...).Run(t.Context(), nil)
 	require.NoError(t, err)
@@ -166,6 +179,7 @@ func TestArgumentsReachNoShell(t *testing.T) {
 
 func TestFloodsOnBothOutputsBlockNobody(t *testing.T) {
 	t.Parallel()
+	testkit.Reserve(t, 3)
 	c := sh(`head -c 8000000 /dev/zero | tr '\0' e >&2 & head -c 4000000 /dev/zero | tr '\0' 1; wait; echo end >&2; exit $CODE`)
 	c.Env = map[string]string{"CODE": "0"}
 	out, err := c.Run(t.Context(), nil)
@@ -179,6 +193,7 @@ func TestFloodsOnBothOutputsBlockNobody(t *testing.T) {
 
 func TestTooLongAResultIsKilledAndPermanent(t *testing.T) {
 	t.Parallel()
+	testkit.Reserve(t, 3)
 	for _, script := range []string{`yes & yes`, `head -c 2000 /dev/zero; sleep 1000`, `echo oops >&2; head -c 2000 /dev/zero; exit 1`} {
 		l := newLifeline(t)
 		c := hold(l.path, `trap '' TERM; `+script)
@@ -193,6 +208,7 @@ func TestTooLongAResultIsKilledAndPermanent(t *testing.T) {
 
 func TestTheLimitOfAResultIsExact(t *testing.T) {
 	t.Parallel()
+	testkit.Reserve(t, 3)
 	c := Command{Argv: []string{"cat"}, MaxResult: 1000}
 	_, err := c.Run(t.Context(), bytes.Repeat([]byte("1"), 1000))
 	require.NoError(t, err)
@@ -203,6 +219,7 @@ func TestTheLimitOfAResultIsExact(t *testing.T) {
 
 func TestProgressIsReportedWhileTheCommandRuns(t *testing.T) {
 	t.Parallel()
+	testkit.Reserve(t, 3)
 	var got []refcache.Progress
 	seen := filepath.Join(t.TempDir(), "seen")
 	a := attemptOf(time.Minute)
@@ -221,6 +238,7 @@ func TestProgressIsReportedWhileTheCommandRuns(t *testing.T) {
 
 func TestCommandsRunSideBySide(t *testing.T) {
 	t.Parallel()
+	testkit.Reserve(t, 3)
 	var all sync.WaitGroup
 	for i := range 20 {
 		all.Go(func() {
@@ -236,6 +254,7 @@ func TestCommandsRunSideBySide(t *testing.T) {
 
 func TestAProgramThatCannotBeStartedIsNamed(t *testing.T) {
 	t.Parallel()
+	testkit.Reserve(t, 3)
 	program := filepath.Join(t.TempDir(), "garbage")
 	require.NoError(t, os.WriteFile(program, []byte("\x00garbage"), 0o700))
 	_, err := Command{Argv: []string{program}}.Run(t.Context(), nil)
@@ -249,6 +268,7 @@ func TestAProgramThatCannotBeStartedIsNamed(t *testing.T) {
 
 func TestBinaryOutputStaysReadable(t *testing.T) {
 	t.Parallel()
+	testkit.Reserve(t, 3)
 	_, err := sh(`head -c 20000 /dev/urandom >&2; exit 1`).Run(t.Context(), nil)
 	require.ErrorContains(t, err, "exit status 1: ")
 	require.True(t, utf8.ValidString(err.Error()))

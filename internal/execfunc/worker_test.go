@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/refq/refq/internal/testkit"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 	"github.com/refq/refq/refqtest"
@@ -17,6 +18,7 @@ import (
 
 func TestACommandServesCallsOnAWorker(t *testing.T) {
 	t.Parallel()
+	testkit.Reserve(t, 3)
 	f := refcache.Func[json.RawMessage, json.RawMessage]{
 		Name: "thumb", Timeout: 500 * time.Millisecond, AsyncTimeout: time.Minute,
 		Retry: refcache.RetryPolicy{MaxRetries: 1, Delay: -1},

@@ -17,12 +17,12 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"github.com/refq/refq/internal/memredis"
+	"github.com/refq/refq/internal/testkit"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { testkit.Main(m) }
 
 // inBubble runs a test on the bubble's clock with a server and a client of its own.
 func inBubble(t *testing.T, test func(t *testing.T, server *memredis.Server, client redis.UniversalClient)) {

@@ -2,7 +2,6 @@ package netproxy_test
 
 import (
 	"bufio"
-	"context"
 	"crypto/rand"
 	"fmt"
 	"io"
@@ -18,22 +17,13 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"github.com/refq/refq/internal/memredis"
 	"github.com/refq/refq/internal/netproxy"
 	"github.com/refq/refq/internal/testkit"
 )
 
-func TestMain(m *testing.M) {
-	redis.SetLogger(quiet{})
-	goleak.VerifyTestMain(m)
-}
-
-// quiet keeps what the client logs about refused connections out of the tests' output.
-type quiet struct{}
-
-func (quiet) Printf(context.Context, string, ...any) {}
+func TestMain(m *testing.M) { testkit.Main(m) }
 
 // road is a proxy, a client that goes through it and one that does not.
 type road struct {
@@ -63,7 +53,8 @@ func onRoads(t *testing.T, test func(r road)) {
 				proxy, err := netproxy.Listen(target)
 				require.NoError(t, err)
 				t.Cleanup(proxy.Close)
-				suffix := fmt.Sprintf("?max_retries=-1&protocol=%d", protocol)
+				// On a busy machine a large reply may take its time.
+				suffix := fmt.Sprintf("?max_retries=-1&read_timeout=1m&protocol=%d", protocol)
 				test(road{t, proxy, connect(t, proxy.Addr()+suffix), connect(t, target), rand.Text()})
 			})
 		}

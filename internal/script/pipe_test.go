@@ -14,21 +14,13 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"github.com/refq/refq/internal/netproxy"
 	"github.com/refq/refq/internal/script"
 	"github.com/refq/refq/internal/testkit"
 )
 
-func TestMain(m *testing.M) {
-	redis.SetLogger(quiet{})
-	goleak.VerifyTestMain(m)
-}
-
-type quiet struct{}
-
-func (quiet) Printf(context.Context, string, ...any) {}
+func TestMain(m *testing.M) { testkit.Main(m) }
 
 // road is a client that pipes, through a proxy, and one that goes straight.
 type road struct {

@@ -16,7 +16,6 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"github.com/refq/refq/internal/memredis"
 	"github.com/refq/refq/internal/store"
@@ -25,7 +24,7 @@ import (
 	"github.com/refq/refq/refcache"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { testkit.Main(m) }
 
 // queue is an empty queue on some Redis, and a Store to use it with.
 type queue struct {

@@ -1,4 +1,6 @@
-// Package testkit gives tests a real Redis.
+// Package testkit is what tests of all packages share: how they are run, the room that they have on the machine, a Redis,
+// and refq as a program. It imports neither producer nor worker, so that every package's tests may use it; who needs
+// those uses testkit/world.
 package testkit
 
 import (
@@ -9,16 +11,31 @@ import (
 	"testing"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
 
+	"github.com/refq/refq/internal/memredis"
 	"github.com/refq/refq/internal/testkit/redisserver"
 )
 
+// Memory returns a Redis in memory, which ends with the test, and a client of it, which is closed before that. In a
+// bubble both have the bubble's clock.
+func Memory(t testing.TB) (*memredis.Server, redis.UniversalClient) {
+	t.Helper()
+	server, err := memredis.New()
+	require.NoError(t, err)
+	t.Cleanup(server.Close)
+	rdb := server.Client()
+	t.Cleanup(func() { require.NoError(t, rdb.Close()) })
+	return server, rdb
+}
+
 // Start returns the host:port of a redis-server on the loopback interface that all tests of the test binary share, so
 // each uses keys of its own. The first test starts it; it ends with the binary, however that ends. Without a
-// redis-server on PATH the test is skipped, or fails if REFQ_REQUIRE_REDIS is 1. It may be called concurrently.
+// redis-server on PATH, and with -short, the test is skipped; it fails without one if REFQ_REQUIRE_REDIS is 1. It may be
+// called concurrently.
 func Start(tb testing.TB) (addr string) {
 	tb.Helper()
-	require(tb)
+	requireServer(tb)
 	s, err := shared()
 	if err != nil {
 		tb.Fatalf("start redis-server: %v", err)
@@ -40,8 +57,11 @@ func CPU(tb testing.TB, rdb redis.UniversalClient) (sum float64) {
 	return sum
 }
 
-func require(tb testing.TB) {
+func requireServer(tb testing.TB) {
 	tb.Helper()
+	if testing.Short() {
+		tb.Skip("skipped, it needs a real Redis, and the tests are short")
+	}
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		if os.Getenv("REFQ_REQUIRE_REDIS") == "1" {
 			tb.Fatalf("REFQ_REQUIRE_REDIS is 1, but there is no redis-server: %v", err)

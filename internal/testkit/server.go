@@ -16,10 +16,14 @@ type Server struct {
 }
 
 // New starts a redis-server for this test alone, with these arguments, in a folder of its own. It ends with the test.
-// Without a redis-server on PATH it does what [Start] does.
+// Without a redis-server on PATH it does what [Start] does. It reserves a unit unless the test has reserved: a test that
+// starts more than this one server calls [Reserve] first.
 func New(tb testing.TB, args ...string) *Server {
 	tb.Helper()
-	require(tb)
+	requireServer(tb)
+	if !hasReserved(tb) {
+		Reserve(tb, 1)
+	}
 	runs, err := redisserver.Start(append(args, "--dir", tb.TempDir())...)
 	if err != nil {
 		tb.Fatalf("start redis-server: %v", err)

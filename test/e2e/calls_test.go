@@ -8,12 +8,14 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/refq/refq/internal/testkit"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 )
 
 func TestACallRunsOnceAndIsThenAnsweredFromItsRecord(t *testing.T) {
 	t.Parallel()
+	testkit.Reserve(t, 3)
 	s := newSite(t, nil)
 	s.worker()
 	call := s.call(`{"b": 1.0, "a": "x"}`)
@@ -33,6 +35,7 @@ func TestACallRunsOnceAndIsThenAnsweredFromItsRecord(t *testing.T) {
 
 func TestACallIsPendingUntilAWorkerComes(t *testing.T) {
 	t.Parallel()
+	testkit.Reserve(t, 3)
 	s := newSite(t, nil)
 	ref := s.submit(`{}`)
 	waiter := s.wait(ref)
@@ -44,6 +47,7 @@ func TestACallIsPendingUntilAWorkerComes(t *testing.T) {
 
 func TestAGoProducerCallsWhatACommandServes(t *testing.T) {
 	t.Parallel()
+	testkit.Reserve(t, 3)
 	s := newSite(t, nil)
 	s.worker()
 	p, f := s.producer(), declared(s.queue)
@@ -67,6 +71,7 @@ func TestAGoProducerCallsWhatACommandServes(t *testing.T) {
 
 func TestATimeoutEndsTheCommandAndFailsTheCall(t *testing.T) {
 	t.Parallel()
+	testkit.Reserve(t, 4)
 	s := newSite(t, keys{"timeout": "15s", "max_retries": 0} /* in which a command begins, on a busy machine, too */)
 	s.worker()
 	call := s.call("{}")
@@ -78,6 +83,7 @@ func TestATimeoutEndsTheCommandAndFailsTheCall(t *testing.T) {
 
 func TestACancelledCallLeavesNoProcess(t *testing.T) {
 	t.Parallel()
+	testkit.Reserve(t, 5)
 	s := newSite(t, nil)
 	s.worker()
 	call := s.call("{}")

@@ -59,6 +59,7 @@ var commands = strings.Fields(`+time +del +exists +expire +expireat +get +incr +
 // A user who may do nothing is given exactly what refq doctor asks for, until it asks for no more: then calls run.
 func TestUserWithTheRightsThatDoctorAsksForMakesAndRunsCalls(t *testing.T) {
 	t.Parallel()
+	testkit.Reserve(t, 6)
 	for _, least := range []bool{false, true} {
 		addr := testkit.New(t).Addr
 		admin := connect(t, "redis://"+addr)
@@ -89,6 +90,7 @@ func TestUserWithTheRightsThatDoctorAsksForMakesAndRunsCalls(t *testing.T) {
 
 func TestDoctorFindsTheCallOfAKilledWorkerThatNobodyTakesOver(t *testing.T) {
 	t.Parallel()
+	testkit.Reserve(t, 5)
 	s := newSiteAt(t, "redis://"+testkit.New(t).Addr, nil, nil)
 	w := s.worker()
 	call := s.call("{}")

@@ -15,6 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/refq/refq/internal/testkit"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 )
@@ -60,11 +61,12 @@ func flood() {
 func (s *site) flood() *process {
 	s.t.Helper()
 	return start(s.t, s.dir, []string{stageVariable + "=" + s.listener.Addr().String(), roleVariable + "=flood",
-		"REFQ_REDIS=" + s.redis, "E2E_QUEUE=" + s.queue, noSleep}, testBinary(s.t))
+		"REFQ_REDIS=" + s.redis, "E2E_QUEUE=" + s.queue, testkit.NoSleep}, testBinary(s.t))
 }
 
 func TestIdenticalCallsOfTwoProducersRunOnceOnTwoWorkers(t *testing.T) {
 	t.Parallel()
+	testkit.Reserve(t, 5)
 	s := newSite(t, nil)
 	s.worker()
 	s.worker()

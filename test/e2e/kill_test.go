@@ -11,11 +11,13 @@ import (
 
 	"github.com/refq/refq/admin"
 	"github.com/refq/refq/internal/netproxy"
+	"github.com/refq/refq/internal/testkit"
 	"github.com/refq/refq/refcache"
 )
 
 func TestTheCallOfAKilledWorkerRunsElsewhereAndCostsNoRetry(t *testing.T) {
 	t.Parallel()
+	testkit.Reserve(t, 4)
 	s := newSite(t, keys{"max_retries": 1})
 	victim := s.worker()
 	call := s.call("{}")
@@ -27,7 +29,7 @@ func TestTheCallOfAKilledWorkerRunsElsewhereAndCostsNoRetry(t *testing.T) {
 	second := s.next()
 	took := time.Since(killed)
 	t.Logf("kill to second start: %v", took.Round(time.Millisecond))
-	require.LessOrEqual(t, took, busy*10*time.Second)
+	require.LessOrEqual(t, took, testkit.Within(10*time.Second))
 	first.isGone()
 	second.succeed("1")
 
@@ -61,6 +63,7 @@ func silentOn(way *netproxy.Proxy, kind func(cmd []string) bool) <-chan bool {
 // The producer dies when its call is on record and asynq does not yet know of it.
 func TestTheCallOfAKilledProducerRuns(t *testing.T) {
 	t.Parallel()
+	testkit.Reserve(t, 4)
 	s := newSite(t, nil)
 	p := s.producer()
 	// A task that is given a new life is rung for in a step of its own.
@@ -78,7 +81,7 @@ func TestTheCallOfAKilledProducerRuns(t *testing.T) {
 	command := s.next()
 	took := time.Since(start)
 	t.Logf("kill to start: %v", took.Round(time.Millisecond))
-	require.LessOrEqual(t, took, busy*10*time.Second)
+	require.LessOrEqual(t, took, testkit.Within(10*time.Second))
 	command.succeed("1")
 	require.Equal(t, "1", string(s.wait(ref).answer(0).Value))
 	s.untouched(ref, 1)
@@ -97,6 +100,7 @@ func (s *site) untouched(ref refcache.Ref, executions int) {
 // The worker dies when the result is on record and asynq does not yet know of it: asynq rings again, for nothing.
 func TestAFinishedCallOfAKilledWorkerDoesNotRunAgain(t *testing.T) {
 	t.Parallel()
+	testkit.Reserve(t, 3)
 	s := newSite(t, nil)
 	rdb, way := connect(t, s.redis), newProxy(t, s.redis)
 	silent := silentOn(way, func(cmd []string) bool { return scriptOf(rdb, cmd) == "ack" })
@@ -123,6 +127,7 @@ func TestTheRetryOfAKilledWorkerRunsElsewhere(t *testing.T) {
 	for name, told := range map[string]bool{"asynq knows": true, "asynq does not know": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			testkit.Reserve(t, 4)
 			s := newSite(t, keys{"retry_delay": "2s", "retry_jitter": 0})
 			rdb, way := connect(t, s.redis), newProxy(t, s.redis)
 			silent := silentOn(way, func(cmd []string) bool { return !told && scriptOf(rdb, cmd) == "ack" })
@@ -151,7 +156,7 @@ func TestTheRetryOfAKilledWorkerRunsElsewhere(t *testing.T) {
 			late := info.StartedAt.Sub(*waits.NextRetryAt)
 			t.Logf("due to start: %v", late.Round(time.Millisecond))
 			require.GreaterOrEqual(t, late, time.Duration(0))
-			require.LessOrEqual(t, late, busy*6*time.Second)
+			require.LessOrEqual(t, late, testkit.Within(6*time.Second))
 			require.Zero(t, info.LostCount)
 			require.Equal(t, 1, info.AttemptsTotal)
 			require.EqualValues(t, 2, s.commands.Load())

@@ -70,7 +70,7 @@ func TestDeletedResultIsForgottenElsewhereByMessage(t *testing.T) {
 		took = append(took, time.Since(deleted))
 	}
 	slices.Sort(took)
-	require.Less(t, took[len(took)/2], busy*100*time.Millisecond, took) // a machine that stands still for a moment spoils no median
+	require.Less(t, took[len(took)/2], testkit.Within(100*time.Millisecond), took) // a machine that stands still for a moment spoils no median
 }
 
 // The subscription's connection is open, and nothing ever comes through it: the worst way to lose messages.

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/refq/refq/internal/testkit"
 )
 
 // process is a process that a test started. It does not outlive the test.
@@ -28,6 +30,7 @@ type process struct {
 // start starts a process in dir, with env and little else for its environment.
 func start(t *testing.T, dir string, env []string, program string, args ...string) *process {
 	t.Helper()
+	testkit.RequireReserved(t)
 	p := &process{t: t, name: strings.Join(append([]string{filepath.Base(program)}, args...), " "), cmd: exec.Command(program, args...), exited: make(chan struct{})}
 	p.cmd.Dir, p.cmd.Env = dir, append(env, inherited()...)
 	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr

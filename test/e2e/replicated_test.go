@@ -28,6 +28,9 @@ type replicated struct {
 var replication = []string{"--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0",
 	"--masteruser", "replica", "--masterauth", "secret", "--user", "replica", "on", ">secret", "~*", "&*", "+@all"}
 
+// newReplicated has the Sentinel take the master for dead after 5 s. It replaces it by a replica only if that has lost the
+// master for less than ten times as long, plus the time since the Sentinel saw it dead: a test has that long between
+// cutOff and the death of the master.
 func newReplicated(t *testing.T) *replicated {
 	t.Helper()
 	r := &replicated{t: t, master: testkit.New(t, replication...)}
@@ -37,7 +40,7 @@ func newReplicated(t *testing.T) *replicated {
 	r.until(r.replica, "master_link_status:up") // a Sentinel that starts later knows it at once
 	file := filepath.Join(t.TempDir(), "sentinel.conf")
 	require.NoError(t, os.WriteFile(file, fmt.Appendf(nil, `sentinel monitor main %s %s 1
-sentinel down-after-milliseconds main 1000
+sentinel down-after-milliseconds main 5000
 sentinel failover-timeout main 3000
 `, host, port), 0o600))
 	r.sentinel = testkit.New(t, file, "--sentinel")

@@ -8,11 +8,13 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/refq/refq/internal/testkit"
 	"github.com/refq/refq/refcache"
 )
 
 func TestAFailedAttemptIsRetriedNeverTooEarly(t *testing.T) {
 	t.Parallel()
+	testkit.Reserve(t, 3)
 	s := newSite(t, keys{"retry_delay": "1s", "retry_jitter": 0})
 	s.worker()
 	call := s.call("{}")
@@ -35,6 +37,7 @@ func TestAFailedAttemptIsRetriedNeverTooEarly(t *testing.T) {
 
 func TestAnExhaustedCallIsRetriedByHandOnlyWithAFreshBudget(t *testing.T) {
 	t.Parallel()
+	testkit.Reserve(t, 3)
 	s := newSite(t, keys{"max_retries": 1, "retry_delay": 0})
 	s.worker()
 	call := s.call("{}")
@@ -66,6 +69,7 @@ func TestAnExhaustedCallIsRetriedByHandOnlyWithAFreshBudget(t *testing.T) {
 
 func TestAPermanentFailureLeavesRetriesForPeople(t *testing.T) {
 	t.Parallel()
+	testkit.Reserve(t, 3)
 	s := newSite(t, nil)
 	s.worker()
 	call := s.call("{}")

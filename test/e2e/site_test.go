@@ -23,9 +23,6 @@ import (
 	"github.com/refq/refq/refcache"
 )
 
-// noSleep is for processes with the race detector, which would sleep before they exit.
-const noSleep = "GORACE=atexit_sleep_ms=0"
-
 // keys are keys of config.yaml.
 type keys map[string]any
 
@@ -33,11 +30,12 @@ type keys map[string]any
 // on the stage.
 type site struct {
 	*stage
-	t     *testing.T
-	dir   string
-	queue string
-	redis string // URL, handed over as REFQ_REDIS
-	all   []*process
+	t       *testing.T
+	dir     string
+	queue   string
+	redis   string // URL, handed over as REFQ_REDIS
+	program string // refq
+	all     []*process
 }
 
 // newSite is a site on the Redis that tests share. The keys are those of f.
@@ -54,11 +52,11 @@ func sharedRedis(t *testing.T) string {
 // newSiteAt is a site on another Redis, with global keys, too.
 func newSiteAt(t *testing.T, redis string, function, global keys) *site {
 	t.Helper()
-	s := &site{stage: newStage(t), t: t, dir: t.TempDir(), redis: redis, queue: "q" + strings.ToLower(rand.Text()[:10])}
+	s := &site{stage: newStage(t), t: t, dir: t.TempDir(), redis: redis, program: testkit.Program(t), queue: "q" + strings.ToLower(rand.Text()[:10])}
 	f := keys{
 		"exec":  []string{testBinary(t)},
 		"queue": s.queue,
-		"env":   keys{stageVariable: s.listener.Addr().String(), "GORACE": strings.TrimPrefix(noSleep, "GORACE=")},
+		"env":   keys{stageVariable: s.listener.Addr().String(), "GORACE": strings.TrimPrefix(testkit.NoSleep, "GORACE=")},
 	}
 	maps.Copy(f, function)
 	config := keys{"functions": keys{"f": f}}
@@ -78,9 +76,7 @@ func testBinary(t *testing.T) string {
 // start starts refq.
 func (s *site) start(args ...string) *process {
 	s.t.Helper()
-	binary, err := program()
-	require.NoError(s.t, err)
-	p := start(s.t, s.dir, []string{"REFQ_REDIS=" + s.redis, noSleep}, binary, args...)
+	p := start(s.t, s.dir, []string{"REFQ_REDIS=" + s.redis, testkit.NoSleep}, s.program, args...)
 	s.all = append(s.all, p)
 	return p
 }

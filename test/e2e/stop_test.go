@@ -10,11 +10,13 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/refq/refq/internal/testkit"
 	"github.com/refq/refq/refcache"
 )
 
 func TestAStoppingWorkerHandsBackWhatItCannotFinish(t *testing.T) {
 	t.Parallel()
+	testkit.Reserve(t, 4)
 	s := newSiteAt(t, sharedRedis(t), nil, keys{"shutdown_timeout": "4s"})
 	leaving := s.worker()
 	call := s.call("{}")
@@ -28,7 +30,7 @@ func TestAStoppingWorkerHandsBackWhatItCannotFinish(t *testing.T) {
 	took := time.Since(stopped)
 	t.Logf("hand-back to second start: %v", took.Round(time.Millisecond))
 	require.NotContains(t, heir.stderr.String(), "had no doorbell", "a sweep would have found it, too")
-	require.Less(t, took, busy*4*time.Second)
+	require.Less(t, took, testkit.Within(4*time.Second))
 	require.Contains(t, second.Env, "REFQ_ATTEMPT=1")
 	require.Zero(t, leaving.exitCode())
 	second.succeed("1")
@@ -46,6 +48,7 @@ func TestAStoppingWorkerHandsBackWhatItCannotFinish(t *testing.T) {
 
 func TestAStoppingWorkerLetsAttemptsFinish(t *testing.T) {
 	t.Parallel()
+	testkit.Reserve(t, 4)
 	s := newSiteAt(t, sharedRedis(t), nil, keys{"shutdown_timeout": "60s"})
 	w := s.worker()
 	ref := s.submit("{}")
@@ -60,6 +63,7 @@ func TestAStoppingWorkerLetsAttemptsFinish(t *testing.T) {
 
 func TestASecondSignalEndsTheWorkerAtOnce(t *testing.T) {
 	t.Parallel()
+	testkit.Reserve(t, 4)
 	s := newSiteAt(t, sharedRedis(t), nil, keys{"shutdown_timeout": "60s"})
 	w := s.worker()
 	s.submit("{}")
@@ -69,12 +73,13 @@ func TestASecondSignalEndsTheWorkerAtOnce(t *testing.T) {
 	w.signal(syscall.SIGINT)
 	start := time.Now()
 	require.Equal(t, 1, w.exitCode())
-	require.Less(t, time.Since(start), busy*5*time.Second)
+	require.Less(t, time.Since(start), testkit.Within(5*time.Second))
 	command.isGone()
 }
 
 func TestCtrlCEndsTheWaitingAndNotTheCall(t *testing.T) {
 	t.Parallel()
+	testkit.Reserve(t, 4)
 	s := newSite(t, nil)
 	s.worker()
 	caller := s.call("{}")

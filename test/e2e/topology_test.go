@@ -18,6 +18,7 @@ import (
 
 func TestACallThroughASentinel(t *testing.T) {
 	t.Parallel()
+	testkit.Reserve(t, 5)
 	master := testkit.New(t)
 	host, port, err := net.SplitHostPort(master.Addr)
 	require.NoError(t, err)
@@ -31,6 +32,7 @@ func TestACallThroughASentinel(t *testing.T) {
 
 func TestACallInACluster(t *testing.T) {
 	t.Parallel()
+	testkit.Reserve(t, 4)
 	node := testkit.New(t, "--cluster-enabled", "yes")
 	s := newSiteAt(t, node.Addr+",", nil, nil)
 	rdb := connect(t, node.Addr)

@@ -304,7 +304,7 @@ func TestDamagedRecordsAreToldOf(t *testing.T) {
 	inWorld(t, setup{}, func(w *world) {
 		w.work()
 		ref := w.ended(`{"func":"echo"}`).ref(w)
-		rdb := w.redis.Client()
+		rdb := w.Server.Client()
 		defer rdb.Close()
 		require.NoError(w, storetest.Set(w.Context(), rdb, "refq:{default}:t:"+refcache.Ref(ref).Hash(), "created_at", "x"))
 		for _, path := range []string{"", "/result", "/task"} {
@@ -321,7 +321,7 @@ func TestDamagedRecordsAreToldOf(t *testing.T) {
 func TestWithoutRedisNothingCanBeFoundOut(t *testing.T) {
 	inWorld(t, setup{}, func(w *world) {
 		ref := w.pending()
-		w.redis.SetFaults(func([]string) memredis.Fault { return "ERR go away" })
+		w.Server.SetFaults(func([]string) memredis.Fault { return "ERR go away" })
 		for _, c := range [][3]string{{"POST", "/calls", `{"func":"echo"}`}, {"GET", "/calls", ""}, {"GET", "/calls/" + ref, ""},
 			{"GET", "/calls/" + ref + "/result", ""}, {"GET", "/calls/" + ref + "/task", ""}, {"POST", "/calls/" + ref + "/retry", ""},
 			{"POST", "/calls/" + ref + "/cancel", ""}, {"DELETE", "/calls/" + ref, ""}} {
@@ -329,7 +329,7 @@ func TestWithoutRedisNothingCanBeFoundOut(t *testing.T) {
 			a.problem(w, http.StatusServiceUnavailable, "unavailable")
 			require.NotEmpty(w, a.header.Get("Retry-After"))
 		}
-		w.redis.SetFaults(nil)
+		w.Server.SetFaults(nil)
 	})
 }
 
@@ -344,16 +344,16 @@ func TestACallThatCouldNotBeQueuedIsAccepted(t *testing.T) {
 		// A task that is given a new life is rung for in a step of its own.
 		a := w.ask("POST", "/calls", `{"func":"fail","args":"z","wait":0}`)
 		require.Equal(w, http.StatusOK, w.ask("POST", "/calls/"+a.ref(w)+"/cancel", "").code)
-		w.redis.SetFaults(full)
+		w.Server.SetFaults(full)
 		a = w.ask("POST", "/calls", `{"func":"fail","args":"z","wait":"1m","options":{"max_retries":0}}`)
 		require.Equal(w, http.StatusAccepted, a.code)
 		require.Contains(w, w.log.String(), "a worker's sweep will find this call")
-		w.redis.SetFaults(nil)
+		w.Server.SetFaults(nil)
 		w.work()
 		require.Equal(w, "failed", w.ask("GET", "/calls/"+a.ref(w)+"?wait=1m", "").fields(w)["status"])
 
-		w.redis.SetFaults(full)
+		w.Server.SetFaults(full)
 		require.Equal(w, http.StatusAccepted, w.ask("POST", "/calls/"+a.ref(w)+"/retry?fresh=true", "").code)
-		w.redis.SetFaults(nil)
+		w.Server.SetFaults(nil)
 	})
 }

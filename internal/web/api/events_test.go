@@ -176,7 +176,7 @@ func TestAStreamTellsThatItsCallIsGone(t *testing.T) {
 }
 
 func deleteRecord(w *world, ref string) error {
-	rdb := w.redis.Client()
+	rdb := w.Server.Client()
 	defer rdb.Close()
 	queue, hash, _ := strings.Cut(ref, ":")
 	return rdb.Del(w.Context(), "refq:{"+queue+"}:t:"+hash).Err()
@@ -188,14 +188,14 @@ func TestAStreamOutlivesAnOutageOfRedis(t *testing.T) {
 		s := w.open("/calls/" + ref)
 		s.must("")
 		s.must("state")
-		w.redis.SetFaults(func(cmd []string) memredis.Fault {
+		w.Server.SetFaults(func(cmd []string) memredis.Fault {
 			if strings.HasPrefix(cmd[0], "EVAL") { // what pings the subscription does not bear an outage in a bubble
 				return memredis.DropRequest
 			}
 			return memredis.Pass
 		})
 		require.Equal(w, "still here", s.must("").text)
-		w.redis.SetFaults(nil)
+		w.Server.SetFaults(nil)
 		require.Equal(w, http.StatusOK, w.ask("POST", "/calls/"+ref+"/cancel", "").code)
 		require.Contains(w, s.must("end").data, `"status":"cancelled"`)
 	})

@@ -72,7 +72,7 @@ func TestMoreRequestsThanTheServerTakesAreSentAway(t *testing.T) {
 		time.Sleep(time.Minute)
 
 		// One that is held up by Redis keeps those from waiting that do not.
-		w.redis.SetFaults(func([]string) memredis.Fault { time.Sleep(2 * time.Second); return memredis.Pass })
+		w.Server.SetFaults(func([]string) memredis.Fault { time.Sleep(2 * time.Second); return memredis.Pass })
 		go w.ask("GET", "/calls/"+ref+"/task", "")
 		time.Sleep(time.Second)
 		for _, o := range operations(ref) {
@@ -80,7 +80,7 @@ func TestMoreRequestsThanTheServerTakesAreSentAway(t *testing.T) {
 				tooMany(o)
 			}
 		}
-		w.redis.SetFaults(nil)
+		w.Server.SetFaults(nil)
 		time.Sleep(time.Minute)
 		require.Equal(w, http.StatusOK, w.ask("GET", "/calls/"+ref+"/task", "").code, "places are given back")
 	})
@@ -90,11 +90,11 @@ func TestARequestThatRedisHoldsUpEnds(t *testing.T) {
 	inWorld(t, setup{}, func(w *world) {
 		w.pending()
 		w.ask("POST", "/calls", `{"func":"echo","wait":0}`)
-		w.redis.SetFaults(func([]string) memredis.Fault { time.Sleep(1400 * time.Millisecond); return memredis.Pass })
+		w.Server.SetFaults(func([]string) memredis.Fault { time.Sleep(1400 * time.Millisecond); return memredis.Pass })
 		start := time.Now()
 		w.ask("GET", "/calls", "").problem(w, http.StatusServiceUnavailable, "unavailable")
 		require.Equal(w, 20*time.Second, time.Since(start), "before the server cuts the connection")
-		w.redis.SetFaults(nil)
+		w.Server.SetFaults(nil)
 		time.Sleep(time.Minute)
 	})
 }

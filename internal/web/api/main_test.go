@@ -14,18 +14,16 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
-	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel/trace"
-	"go.uber.org/goleak"
 
 	"github.com/refq/refq/admin"
 	"github.com/refq/refq/internal/config"
-	"github.com/refq/refq/internal/memredis"
 	"github.com/refq/refq/internal/redact"
+	"github.com/refq/refq/internal/testkit"
+	kit "github.com/refq/refq/internal/testkit/world"
 	"github.com/refq/refq/internal/web/access"
 	"github.com/refq/refq/internal/web/api"
 	"github.com/refq/refq/internal/web/live"
@@ -36,8 +34,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	redis.SetLogger(quiet{})
-	goleak.VerifyTestMain(complete{m})
+	testkit.Main(complete{m})
 }
 
 // complete runs all tests, and then asks whether they have met all that the document says.
@@ -57,15 +54,9 @@ func (c complete) Run() int {
 	return code
 }
 
-// quiet keeps what the client logs about refused connections out of the tests' output.
-type quiet struct{}
-
-func (quiet) Printf(context.Context, string, ...any) {}
-
-// world is a server of the API behind its guard, with its Redis, on the clock of a bubble. A worker joins with work.
+// world is a server of the API behind its guard, in a bubble. A worker joins with work.
 type world struct {
-	*testing.T
-	redis  *memredis.Server
+	*kit.World
 	p      *producer.Producer
 	a      *admin.Admin
 	log    *safeBuffer
@@ -88,19 +79,10 @@ var declared = map[string]string{"echo": "default", "fail": "default", "hold": "
 
 func inWorld(t *testing.T, s setup, test func(w *world)) {
 	t.Helper()
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		t.Cleanup(func() { time.Sleep(time.Second) }) // last of all: go-redis's goroutines end after Close, in their own time
-		server, err := memredis.New()
-		require.NoError(t, err)
-		t.Cleanup(server.Close)
-		w := &world{T: t, redis: server, log: &safeBuffer{}, held: make(chan struct{})}
-		rdb := server.Client()
-		t.Cleanup(func() { require.NoError(t, rdb.Close()) })
-		w.p = producer.New(rdb, producer.Config{MaxArgs: s.maxArgs, Traces: s.traces})
-		t.Cleanup(func() { require.NoError(t, w.p.Close()) })
-		w.a = admin.New(rdb, admin.Config{By: "server@host"})
-		t.Cleanup(func() { require.NoError(t, w.a.Close()) })
+	kit.In(t, func(k *kit.World) {
+		w := &world{World: k, log: &safeBuffer{}, held: make(chan struct{})}
+		w.p = k.NewProducer(producer.Config{MaxArgs: s.maxArgs, Traces: s.traces})
+		w.a = k.NewAdmin(admin.Config{By: "server@host"})
 		w.serve(s)
 		test(w)
 		require.NoError(t, w.stop())
@@ -142,37 +124,28 @@ func (w *world) serve(s setup) {
 
 // work runs a worker until the test ends.
 func (w *world) work() {
-	rdb := w.redis.Client()
-	wk := worker.New(rdb, worker.Config{Logger: slog.New(slog.DiscardHandler), ShutdownTimeout: -1})
 	type raw = json.RawMessage
-	handle := func(name string, f func(context.Context, raw) (raw, error)) {
-		worker.Handle(wk, refcache.Func[raw, raw]{Name: name}, f)
+	handles := func(name string, f func(context.Context, raw) (raw, error)) func(*worker.Worker) {
+		return kit.Handles(refcache.Func[raw, raw]{Name: name}, f)
 	}
-	handle("echo", func(_ context.Context, in raw) (raw, error) { return in, nil })
-	handle("fail", func(_ context.Context, in raw) (raw, error) { return nil, errors.New("down: " + string(in)) })
-	handle("hold", func(ctx context.Context, in raw) (raw, error) {
-		select {
-		case <-w.held:
+	w.Start(worker.Config{ShutdownTimeout: -1},
+		handles("echo", func(_ context.Context, in raw) (raw, error) { return in, nil }),
+		handles("fail", func(_ context.Context, in raw) (raw, error) { return nil, errors.New("down: " + string(in)) }),
+		handles("hold", func(ctx context.Context, in raw) (raw, error) {
+			select {
+			case <-w.held:
+				return in, nil
+			case <-ctx.Done():
+				return nil, context.Cause(ctx)
+			}
+		}),
+		handles("steps", func(ctx context.Context, in raw) (raw, error) {
+			for n := range 3 {
+				worker.ReportProgress(ctx, int64(n+1), 3, "step")
+				time.Sleep(2 * time.Second)
+			}
 			return in, nil
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		}
-	})
-	handle("steps", func(ctx context.Context, in raw) (raw, error) {
-		for n := range 3 {
-			worker.ReportProgress(ctx, int64(n+1), 3, "step")
-			time.Sleep(2 * time.Second)
-		}
-		return in, nil
-	})
-	ctx, stop := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- wk.Run(ctx) }()
-	w.Cleanup(func() {
-		stop()
-		require.NoError(w, <-done)
-		require.NoError(w, rdb.Close())
-	})
+		}))
 }
 
 // answer is what came back.

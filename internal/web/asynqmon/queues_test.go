@@ -24,14 +24,13 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
-	"github.com/refq/refq"
 	"github.com/refq/refq/admin"
 	"github.com/refq/refq/internal/config"
 	"github.com/refq/refq/internal/memredis"
 	"github.com/refq/refq/internal/redact"
 	"github.com/refq/refq/internal/testkit"
+	kit "github.com/refq/refq/internal/testkit/world"
 	"github.com/refq/refq/internal/web/access"
 	"github.com/refq/refq/internal/web/asynqmon"
 	"github.com/refq/refq/producer"
@@ -39,24 +38,14 @@ import (
 	"github.com/refq/refq/worker"
 )
 
-func TestMain(m *testing.M) {
-	redis.SetLogger(quiet{})
-	goleak.VerifyTestMain(m)
-}
-
-// quiet keeps what the client logs about refused connections out of the tests' output.
-type quiet struct{}
-
-func (quiet) Printf(context.Context, string, ...any) {}
+func TestMain(m *testing.M) { testkit.Main(m) }
 
 // world is asynqmon behind its guard.
 type world struct {
-	*testing.T
-	redis *memredis.Server
-	rdb   redis.UniversalClient
-	p     *producer.Producer
-	site  http.Handler
-	log   bytes.Buffer
+	*kit.World
+	p    *producer.Producer
+	site http.Handler
+	log  bytes.Buffer
 }
 
 // setup is what a test wants to be different.
@@ -68,36 +57,22 @@ type setup struct {
 
 func inWorld(t *testing.T, s setup, test func(w *world)) {
 	t.Helper()
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		t.Cleanup(func() { time.Sleep(time.Second) }) // last of all: go-redis's goroutines end after Close, in their own time
-		server, err := memredis.New()
-		require.NoError(t, err)
-		t.Cleanup(server.Close)
-		w := newWorld(t, server.Client(), s)
-		w.redis = server
-		test(w)
-	})
+	kit.In(t, func(k *kit.World) { test(newWorld(k, s)) })
 }
 
-func newWorld(t *testing.T, rdb redis.UniversalClient, s setup) *world {
-	w := &world{T: t, rdb: rdb}
-	t.Cleanup(func() { require.NoError(t, rdb.Close()) })
-	w.p = producer.New(rdb, producer.Config{})
-	t.Cleanup(func() { require.NoError(t, w.p.Close()) })
-	operator := admin.New(rdb, admin.Config{})
-	t.Cleanup(func() { require.NoError(t, operator.Close()) })
+func newWorld(k *kit.World, s setup) *world {
+	w := &world{World: k, p: k.NewProducer(producer.Config{})}
 	cfg := config.Config{Web: s.web}
 	var err error
 	cfg.Redact, err = redact.Parse(s.redact)
-	require.NoError(t, err)
+	require.NoError(w, err)
 	log := slog.New(slog.NewTextHandler(&w.log, nil))
 	g := access.Config{Logger: log, ReadOnly: s.web.ReadOnly}
 	if s.people != "" {
 		g.Credentials, err = access.ParseCredentials(s.people)
-		require.NoError(t, err)
+		require.NoError(w, err)
 	}
-	w.site = access.New(g).Handler(asynqmon.New(operator, rdb, cfg, log))
+	w.site = access.New(g).Handler(asynqmon.New(w.NewAdmin(admin.Config{}), w.Redis, cfg, log))
 	return w
 }
 
@@ -110,16 +85,8 @@ var (
 
 // work runs a worker until the test ends.
 func (w *world) work() {
-	wk := worker.New(w.rdb, worker.Config{Logger: slog.New(slog.DiscardHandler)})
-	worker.Handle(wk, echo, func(_ context.Context, in raw) (raw, error) { return in, nil })
-	worker.Handle(wk, fail, func(_ context.Context, in raw) (raw, error) { return nil, errors.New("no\nsuch " + string(in)) })
-	ctx, stop := context.WithCancel(context.WithoutCancel(w.Context()))
-	ended := make(chan error, 1)
-	go func() { ended <- wk.Run(ctx) }()
-	w.Cleanup(func() {
-		stop()
-		require.NoError(w, <-ended)
-	})
+	w.Start(worker.Config{}, kit.Handles(echo, func(_ context.Context, in raw) (raw, error) { return in, nil }),
+		kit.Handles(fail, func(_ context.Context, in raw) (raw, error) { return nil, errors.New("no\nsuch " + string(in)) }))
 }
 
 func (w *world) submit(f refcache.Func[raw, raw], args string) refcache.Ref {
@@ -230,7 +197,7 @@ func TestArgumentsAndResultsStandInPlaceOfPayloads(t *testing.T) {
 func TestTheResultOfACompleteTaskIsShownWhereItsDoorbellIsKept(t *testing.T) {
 	inWorld(t, setup{}, func(w *world) {
 		ref := w.submit(echo, `[1e30, 12345678901234567890]`)
-		fake := w.rdb // the doorbell of a call that is complete, as a crash between the end and its acknowledgement leaves it
+		fake := w.Redis // the doorbell of a call that is complete, as a crash between the end and its acknowledgement leaves it
 		msg, err := fake.HGet(w.Context(), "asynq:{default}:t:"+string(ref), "msg").Result()
 		require.NoError(w, err)
 		w.work()
@@ -247,7 +214,7 @@ func TestTheResultOfACompleteTaskIsShownWhereItsDoorbellIsKept(t *testing.T) {
 func TestTasksOfOthersAreShownAsTheyAre(t *testing.T) {
 	inWorld(t, setup{redact: []string{"sk-[a-z]+"}}, func(w *world) {
 		for _, payload := range []string{`{"n":9007199254740993}`, "text sk-abc", "\x00\x01"} {
-			_, err := asynq.NewClientFromRedisClient(w.rdb).Enqueue(asynq.NewTask("theirs", []byte(payload)))
+			_, err := asynq.NewClientFromRedisClient(w.Redis).Enqueue(asynq.NewTask("theirs", []byte(payload)))
 			require.NoError(w, err)
 		}
 		require.ElementsMatch(w, []string{"// not a task of refq\n{\n  \"n\": 9007199254740993\n}", "// not a task of refq\ntext ***",
@@ -262,8 +229,8 @@ func TestATaskWithoutItsHashTakesNoPageDown(t *testing.T) {
 		f := echo
 		f.Queue = "q" + rand.Text() // others use the same Redis
 		gone, stays := w.submit(f, `1`), w.submit(f, `2`)
-		require.NoError(w, w.rdb.Del(w.Context(), "asynq:{"+f.Queue+"}:t:"+string(gone)).Err())
-		_, err := asynq.NewInspectorFromRedisClient(w.rdb).GetQueueInfo(f.Queue)
+		require.NoError(w, w.Redis.Del(w.Context(), "asynq:{"+f.Queue+"}:t:"+string(gone)).Err())
+		_, err := asynq.NewInspectorFromRedisClient(w.Redis).GetQueueInfo(f.Queue)
 		require.Error(w, err, "or this is not needed any more")
 		for _, path := range []string{"/api/queues", "/api/queues/" + f.Queue, "/api/queues/" + f.Queue + "/pending_tasks"} {
 			a := w.ask("GET", path, "")
@@ -278,9 +245,7 @@ func TestATaskWithoutItsHashTakesNoPageDown(t *testing.T) {
 	t.Run("memory", func(t *testing.T) { inWorld(t, setup{}, test) })
 	t.Run("redis", func(t *testing.T) {
 		t.Parallel()
-		rdb, err := refq.Connect("redis://" + testkit.Start(t))
-		require.NoError(t, err)
-		test(newWorld(t, rdb, setup{}))
+		test(newWorld(kit.On(t), setup{}))
 	})
 }
 
@@ -332,7 +297,7 @@ func TestAReadOnlyServerHasNoButtonsWhateverElseIsAsked(t *testing.T) {
 func TestASlowRedisIsAskedAFewQuestionsAtATime(t *testing.T) {
 	inWorld(t, setup{}, func(w *world) {
 		w.submit(echo, `1`)
-		w.redis.SetFaults(func([]string) memredis.Fault { time.Sleep(time.Second); return memredis.Pass })
+		w.Server.SetFaults(func([]string) memredis.Fault { time.Sleep(time.Second); return memredis.Pass })
 		var codes sync.Map
 		var all sync.WaitGroup
 		for n := range 20 {
@@ -351,7 +316,7 @@ func TestARedisThatAnswersNoMoreIsNotAskedOfEachTask(t *testing.T) {
 			w.submit(echo, strconv.Itoa(n))
 		}
 		var scripts atomic.Int64
-		w.redis.SetFaults(func(cmd []string) memredis.Fault {
+		w.Server.SetFaults(func(cmd []string) memredis.Fault {
 			if strings.EqualFold(cmd[0], "evalsha") && strings.HasPrefix(cmd[3], "refq:") { // records, but not asynq's lists
 				scripts.Add(1)
 				time.Sleep(time.Minute)

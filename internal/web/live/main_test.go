@@ -4,41 +4,30 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"log/slog"
 	"strings"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
-	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"github.com/refq/refq/admin"
 	"github.com/refq/refq/internal/memredis"
+	"github.com/refq/refq/internal/testkit"
+	kit "github.com/refq/refq/internal/testkit/world"
 	"github.com/refq/refq/internal/web/live"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 	"github.com/refq/refq/worker"
 )
 
-func TestMain(m *testing.M) {
-	redis.SetLogger(quiet{})
-	goleak.VerifyTestMain(m)
-}
-
-// quiet keeps what the client logs about refused connections out of the tests' output.
-type quiet struct{}
-
-func (quiet) Printf(context.Context, string, ...any) {}
+func TestMain(m *testing.M) { testkit.Main(m) }
 
 type raw = json.RawMessage
 
-// world is a producer, an admin and their Redis, on the clock of a bubble.
+// world is a producer and an admin in a bubble, and what follows calls.
 type world struct {
-	*testing.T
-	redis *memredis.Server
+	*kit.World
 	p     *producer.Producer
 	a     *admin.Admin
 	calls *live.Calls
@@ -46,17 +35,8 @@ type world struct {
 
 func inWorld(t *testing.T, test func(w *world)) {
 	t.Helper()
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		t.Cleanup(func() { time.Sleep(time.Second) }) // last of all: go-redis's goroutines end after Close, in their own time
-		server, err := memredis.New()
-		require.NoError(t, err)
-		t.Cleanup(server.Close)
-		rdb := server.Client()
-		t.Cleanup(func() { require.NoError(t, rdb.Close()) })
-		w := &world{T: t, redis: server, p: producer.New(rdb, producer.Config{}), a: admin.New(rdb, admin.Config{})}
-		t.Cleanup(func() { require.NoError(t, w.p.Close()) })
-		t.Cleanup(func() { require.NoError(t, w.a.Close()) })
+	kit.In(t, func(k *kit.World) {
+		w := &world{World: k, p: k.NewProducer(producer.Config{}), a: k.NewAdmin(admin.Config{})}
 		w.calls = live.NewCalls(w.p)
 		test(w)
 		require.Zero(t, w.calls.Watched(), "nobody watches, and nothing is followed")
@@ -67,17 +47,7 @@ var function = refcache.Func[raw, raw]{Name: "f", Retry: refcache.RetryPolicy{Ma
 
 // work runs a worker whose function does what the test says, until the test ends.
 func (w *world) work(f func(context.Context) error) {
-	rdb := w.redis.Client()
-	wk := worker.New(rdb, worker.Config{Logger: slog.New(slog.DiscardHandler), ShutdownTimeout: -1})
-	worker.Handle(wk, function, func(ctx context.Context, in raw) (raw, error) { return in, f(ctx) })
-	ctx, stop := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- wk.Run(ctx) }()
-	w.Cleanup(func() {
-		stop()
-		require.NoError(w, <-done)
-		require.NoError(w, rdb.Close())
-	})
+	w.Start(worker.Config{ShutdownTimeout: -1}, kit.Handles(function, func(ctx context.Context, in raw) (raw, error) { return in, f(ctx) }))
 }
 
 func (w *world) submit() refcache.Ref {
@@ -112,7 +82,7 @@ func (w *world) until(v *live.Viewer[live.Call], status refcache.Status) live.Ca
 // countSent counts the commands that are sent to Redis from now on, and the subscriptions among them.
 func (w *world) countSent() (commands, subscriptions *atomic.Int64) {
 	commands, subscriptions = new(atomic.Int64), new(atomic.Int64)
-	w.redis.SetFaults(func(cmd []string) memredis.Fault {
+	w.Server.SetFaults(func(cmd []string) memredis.Fault {
 		commands.Add(1)
 		if strings.HasSuffix(cmd[0], "SUBSCRIBE") {
 			subscriptions.Add(1)

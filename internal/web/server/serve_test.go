@@ -13,12 +13,12 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
+	"github.com/refq/refq/internal/testkit"
 	"github.com/refq/refq/internal/web/server"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { testkit.Main(m) }
 
 // pipes is a listener without a port, so that time is a bubble's.
 type pipes struct {

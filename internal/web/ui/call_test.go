@@ -25,7 +25,7 @@ var charge = refcache.Func[raw, raw]{Name: "charge", Retry: refcache.RetryPolicy
 
 // runs runs a worker of one function until the test ends.
 func (w *world) runs(f refcache.Func[raw, raw], run func(context.Context, raw) (raw, error)) {
-	rdb := w.redis.Client()
+	rdb := w.Server.Client()
 	wk := worker.New(rdb, worker.Config{Logger: slog.New(slog.DiscardHandler), ShutdownTimeout: -1})
 	worker.Handle(wk, f, run)
 	ctx, stop := context.WithCancel(context.Background())
@@ -282,7 +282,7 @@ func TestArgumentsAndResultsAreDownloadedToTheLetter(t *testing.T) {
 func TestACallThatCannotBeReadCanBeDeleted(t *testing.T) {
 	inWorld(t, setup{}, func(w *world) {
 		ref := w.charge(`1`)
-		rdb := w.redis.Client()
+		rdb := w.Server.Client()
 		defer rdb.Close()
 		require.NoError(w, storetest.Set(w.Context(), rdb, "refq:{default}:t:"+ref.Hash(), "created_at", "<x>"))
 		a := w.get("/calls/" + string(ref))

@@ -174,7 +174,7 @@ func TestListsShowWhatStrangersWroteAsText(t *testing.T) {
 func TestACallThatCannotBeReadIsListed(t *testing.T) {
 	inWorld(t, setup{}, func(w *world) {
 		ref := w.charge(`1`)
-		rdb := w.redis.Client()
+		rdb := w.Server.Client()
 		defer rdb.Close()
 		require.NoError(w, storetest.Set(w.Context(), rdb, "refq:{default}:t:"+ref.Hash(), "created_at", "<x>"))
 		body := w.shows("/calls")
@@ -282,7 +282,7 @@ func TestAnOutageEndsAChangeOfManyWithWhatWasDone(t *testing.T) {
 			w.charge(fmt.Sprint(n))
 		}
 		var cancels atomic.Int32
-		w.redis.SetFaults(func(cmd []string) memredis.Fault {
+		w.Server.SetFaults(func(cmd []string) memredis.Fault {
 			if strings.HasPrefix(strings.ToLower(cmd[0]), "eval") && slices.Contains(cmd, "anybody@192.0.2.7") && cancels.Add(1) > 40 { // the first ones find no script, and are sent again
 				return "ERR out of order"
 			}
@@ -297,7 +297,7 @@ func TestAnOutageEndsAChangeOfManyWithWhatWasDone(t *testing.T) {
 		lost, _ := strconv.Atoi(told[2])
 		require.Positive(w, done)
 		require.Less(w, done+lost, 80, "no more are begun")
-		w.redis.SetFaults(nil)
+		w.Server.SetFaults(nil)
 		require.Contains(w, w.post("/calls/cancel", url.Values{"status": {"pending"}}).body, fmt.Sprintf("Cancelled %d calls.", 100-done))
 	})
 }

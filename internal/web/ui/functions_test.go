@@ -213,7 +213,7 @@ func TestCommandsAreRedacted(t *testing.T) {
 func TestNamesOfStrangersAreTextOnPages(t *testing.T) {
 	inWorld(t, setup{}, func(w *world) {
 		const name = `<img/src=x/onerror=alert(1)>"'`
-		rdb := w.redis.Client()
+		rdb := w.Server.Client()
 		defer rdb.Close()
 		require.NoError(w, rdb.SAdd(w.Context(), "refq:queues", "default").Err())
 		require.NoError(w, rdb.HSet(w.Context(), "refq:{default}:stats:15778080", name+" new", 3, name+" failed", 2).Err()) // 2000-01-01 00:00

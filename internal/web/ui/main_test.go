@@ -18,18 +18,16 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
-	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"github.com/refq/refq/admin"
 	"github.com/refq/refq/internal/config"
 	"github.com/refq/refq/internal/memredis"
 	"github.com/refq/refq/internal/redact"
+	"github.com/refq/refq/internal/testkit"
+	kit "github.com/refq/refq/internal/testkit/world"
 	"github.com/refq/refq/internal/web/access"
 	"github.com/refq/refq/internal/web/live"
 	"github.com/refq/refq/internal/web/ui"
@@ -40,20 +38,11 @@ import (
 
 var update = flag.Bool("update", false, "write the golden pages anew")
 
-func TestMain(m *testing.M) {
-	redis.SetLogger(quiet{})
-	goleak.VerifyTestMain(m)
-}
+func TestMain(m *testing.M) { testkit.Main(m) }
 
-// quiet keeps what the client logs about refused connections out of the tests' output.
-type quiet struct{}
-
-func (quiet) Printf(context.Context, string, ...any) {}
-
-// world is the pages behind their guard, with their Redis, on the clock of a bubble. A worker joins with work.
+// world is the pages behind their guard, in a bubble. A worker joins with work.
 type world struct {
-	*testing.T
-	redis *memredis.Server
+	*kit.World
 	p     *producer.Producer
 	a     *admin.Admin
 	log   *safeBuffer
@@ -77,19 +66,10 @@ var declared = []config.Func{{Name: "echo"}, {Name: "fail", Retry: refcache.Retr
 
 func inWorld(t *testing.T, s setup, test func(w *world)) {
 	t.Helper()
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		t.Cleanup(func() { time.Sleep(time.Second) }) // last of all: go-redis's goroutines end after Close, in their own time
-		server, err := memredis.New()
-		require.NoError(t, err)
-		t.Cleanup(server.Close)
-		rdb := server.Client()
-		t.Cleanup(func() { require.NoError(t, rdb.Close()) })
-		w := &world{T: t, redis: server, log: &safeBuffer{}}
-		w.p = producer.New(rdb, producer.Config{MaxArgs: s.maxArgs})
-		t.Cleanup(func() { require.NoError(t, w.p.Close()) })
-		w.a = admin.New(rdb, admin.Config{By: "server@host"})
-		t.Cleanup(func() { require.NoError(t, w.a.Close()) })
+	kit.In(t, func(k *kit.World) {
+		w := &world{World: k, log: &safeBuffer{}}
+		w.p = k.NewProducer(producer.Config{MaxArgs: s.maxArgs})
+		w.a = k.NewAdmin(admin.Config{By: "server@host"})
 		w.serve(s)
 		test(w)
 	})
@@ -119,30 +99,21 @@ func (w *world) handlerOf(s setup, functions ...config.Function) http.Handler {
 
 // work runs a worker until the test ends. What runs on it as hold runs until release.
 func (w *world) work() (release func()) {
-	rdb := w.redis.Client()
-	wk := worker.New(rdb, worker.Config{Logger: slog.New(slog.DiscardHandler), ShutdownTimeout: -1})
 	held := make(chan struct{})
-	handle := func(name string, f func(context.Context, raw) (raw, error)) {
-		worker.Handle(wk, refcache.Func[raw, raw]{Name: name}, f)
+	handles := func(name string, f func(context.Context, raw) (raw, error)) func(*worker.Worker) {
+		return kit.Handles(refcache.Func[raw, raw]{Name: name}, f)
 	}
-	handle("echo", func(_ context.Context, in raw) (raw, error) { return in, nil })
-	handle("fail", func(_ context.Context, in raw) (raw, error) { return nil, errors.New("down: " + string(in)) })
-	handle("hold", func(ctx context.Context, in raw) (raw, error) {
-		select {
-		case <-held:
-			return in, nil
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		}
-	})
-	ctx, stop := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- wk.Run(ctx) }()
-	w.Cleanup(func() {
-		stop()
-		require.NoError(w, <-done)
-		require.NoError(w, rdb.Close())
-	})
+	w.Start(worker.Config{ShutdownTimeout: -1},
+		handles("echo", func(_ context.Context, in raw) (raw, error) { return in, nil }),
+		handles("fail", func(_ context.Context, in raw) (raw, error) { return nil, errors.New("down: " + string(in)) }),
+		handles("hold", func(ctx context.Context, in raw) (raw, error) {
+			select {
+			case <-held:
+				return in, nil
+			case <-ctx.Done():
+				return nil, context.Cause(ctx)
+			}
+		}))
 	return sync.OnceFunc(func() { close(held) })
 }
 
@@ -163,7 +134,7 @@ func (w *world) call(name, args string) refcache.Ref {
 // countCommands counts what is sent to Redis from now on.
 func (w *world) countCommands() *atomic.Int64 {
 	var n atomic.Int64
-	w.redis.SetFaults(func([]string) memredis.Fault {
+	w.Server.SetFaults(func([]string) memredis.Fault {
 		n.Add(1)
 		return memredis.Pass
 	})

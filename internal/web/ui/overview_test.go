@@ -81,7 +81,7 @@ func TestManyViewersOfTheOverviewCostRedisOneLook(t *testing.T) {
 
 func TestAnOverviewWithoutRedisSaysSoAndTriesAgain(t *testing.T) {
 	inWorld(t, setup{redact: []string{"refused"}}, func(w *world) {
-		w.redis.Close()
+		w.Server.Close()
 		a := w.get("/")
 		require.Equal(w, http.StatusServiceUnavailable, a.code)
 		require.Contains(w, a.body, "<h1 id=\"title\">Redis does not answer</h1>")
