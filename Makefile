@@ -1,11 +1,16 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test browser screenshots web-load chaos chaos-full bench bench-quick lint gofmt vet staticcheck tidy cover fuzz build
+.PHONY: help demo test test-race test-long test-short test-stress needs race browser screenshots web-load chaos chaos-full bench bench-quick lint gofmt vet staticcheck tidy cover fuzz build
 
 # The race detector needs cgo and a C compiler.
 CC_FOUND := $(shell command -v $$(go env CC) 2>/dev/null)
 ifeq ($(shell go env CGO_ENABLED)$(if $(CC_FOUND),+cc),1+cc)
 RACE := -race
 endif
+# How much of what tests repeat they do in everyday runs, in percent.
+ROUNDS ?= 20
+# The tests of whole processes wait the longest, so they begin first.
+PACKAGES = ./test/e2e ./cmd/refq $$(go list ./... | grep -v -e /test/e2e$$ -e /cmd/refq$$)
+GOTEST = go test -count=1 -timeout 30m
 FUZZTIME ?= 30s
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 
@@ -15,11 +20,26 @@ help: ## list the targets
 demo: ## the whole story in one process: no Redis, nothing to install
 	go run ./internal/cmd/demo
 
-# The tests of whole processes keep time with Redis timeouts: they have the machine to themselves.
-test: ## all tests, with the race detector where that can be had
+test: needs ## all tests, without the race detector; what they repeat, they do ROUNDS (20) percent of
+	REFQ_TEST_ROUNDS=$(ROUNDS) $(GOTEST) $(PACKAGES)
+
+test-race: needs race ## the same with the race detector, but not in the programs that tests start
+	REFQ_TEST_ROUNDS=$(ROUNDS) $(GOTEST) $(RACE) $(PACKAGES)
+
+test-long: needs race ## all tests with all repetitions, with the race detector, also in the programs that they start
+	REFQ_TEST_RACE=$(if $(RACE),1) $(GOTEST) $(RACE) $(PACKAGES)
+
+test-short: ## 20 s: what needs memory alone and no other process
+	REFQ_TEST_ROUNDS=1 $(GOTEST) -short $(PACKAGES)
+
+test-stress: needs ## make test 5 times beside two busy loops on each core
+	REFQ_TEST_ROUNDS=$(ROUNDS) go run ./test/stress $(GOTEST) $(PACKAGES)
+
+needs:
+	@command -v redis-server >/dev/null || echo "without redis-server: tests that need one are skipped"
+
+race:
 	@test -n "$(RACE)" || echo "without the race detector: it needs cgo and a C compiler"
-	go test $(RACE) $$(go list ./... | grep -v /internal/e2e)
-	go test $(RACE) ./test/e2e
 
 browser: ## looks at the pages with a real browser; needs chromium
 	cd test/browser && go vet ./... && REFQ_REQUIRE_BROWSER=1 go test -count=1 ./...

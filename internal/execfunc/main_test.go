@@ -133,8 +133,8 @@ func await[T any](t *testing.T, what string, c <-chan T) T {
 	select {
 	case v := <-c:
 		return v
-	case <-time.After(20 * time.Second):
-		require.FailNow(t, "waited 20s in vain until "+what)
+	case <-time.After(time.Minute):
+		require.FailNow(t, "waited a minute in vain until "+what)
 		panic("unreachable")
 	}
 }

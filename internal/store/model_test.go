@@ -1,7 +1,6 @@
 package store_test
 
 import (
-	"flag"
 	"fmt"
 	"runtime/debug"
 	"slices"
@@ -22,16 +21,11 @@ import (
 // and nothing that must never happen has happened (modelLaws). In the end the faults stop, and what is left of the
 // workers must bring every task to its end.
 //
-// -rapid.checks=N runs more of it, -rapid.steps=N longer ones. A failure tells the shortest story found.
+// REFQ_TEST_ROUNDS says how much of it runs (testkit.Rounds); -rapid.checks=N runs more of it, -rapid.steps=N longer
+// ones. A failure tells the shortest story found.
 func TestWhateverHappensTasksFollowTheProtocolAndEnd(t *testing.T) {
 	t.Parallel()
-	enough, failed := modelEnough(), false
 	rapid.Check(t, func(rt *rapid.T) {
-		if enough() && !failed { // a failure is to be made small, however long that takes
-			return
-		}
-		before := failed
-		failed = true
 		modelBubble(t, func(rdb redis.UniversalClient) {
 			w := newModelWorld(rt, rdb)
 			defer w.end()
@@ -39,18 +33,7 @@ func TestWhateverHappensTasksFollowTheProtocolAndEnd(t *testing.T) {
 			rt.Repeat(w.actions())
 			w.settle()
 		})
-		failed = before
 	})
-}
-
-// modelEnough reports when the checks have taken long enough for everyday use. Whoever asks for a number of checks gets
-// them all.
-func modelEnough() func() bool {
-	const everyday = 6 * time.Second
-	checks, start := flag.Lookup("rapid.checks"), time.Now()
-	return func() bool {
-		return checks.Value.String() == checks.DefValue && time.Since(start) > everyday
-	}
 }
 
 // modelBubble runs a check in a bubble and with a Redis of its own, so that its clock starts where every other's does.

@@ -13,19 +13,34 @@ import (
 )
 
 // Main runs the tests of a package and exits. TestMain calls it. Afterwards no goroutine may be left. As many tests run
-// at once as [Reserve] has units, because most of them wait rather than compute; a flag -parallel wins.
+// at once as [Reserve] has units, because most of them wait rather than compute. Of the checks of package rapid, as many
+// run as [Rounds] says. The flags -parallel and -rapid.checks win.
 func Main(m goleak.TestingM) {
 	redis.SetLogger(quiet{})
 	flag.Parse()
-	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
-		if err := f.Value.Set(strconv.Itoa(units())); err != nil {
+	setDefault("test.parallel", func(string) int { return units() })
+	setDefault("rapid.checks", func(all string) int {
+		n, err := strconv.Atoi(all)
+		if err != nil {
 			panic(err)
 		}
-	}
+		return Rounds(n)
+	})
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
 		removeProgram()
 		os.Exit(code)
 	}))
+}
+
+// setDefault gives a flag another default, made of its own one, if the test binary has that flag.
+func setDefault(name string, value func(was string) int) {
+	f := flag.Lookup(name)
+	if f == nil || f.Value.String() != f.DefValue {
+		return
+	}
+	if err := f.Value.Set(strconv.Itoa(value(f.DefValue))); err != nil {
+		panic(err)
+	}
 }
 
 // quiet keeps what go-redis logs about refused connections out of the tests' output.
@@ -33,8 +48,8 @@ type quiet struct{}
 
 func (quiet) Printf(context.Context, string, ...any) {}
 
-// Rounds is how often a test repeats something: few times in the everyday run, where REFQ_TEST_ROUNDS gives the share in
-// percent, and always at least once. Without that variable it is all.
+// Rounds is how often a test does what it repeats to meet more cases: the percentage of all that REFQ_TEST_ROUNDS says,
+// at least once, and all without that variable.
 func Rounds(all int) int {
 	percent := 100
 	if text := os.Getenv("REFQ_TEST_ROUNDS"); text != "" {

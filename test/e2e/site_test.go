@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
@@ -162,7 +161,7 @@ func connect(t *testing.T, url string) redis.UniversalClient {
 // info reads all that is known of a call.
 func (s *site) info(ref refcache.Ref) refcache.TaskInfo {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(s.t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(s.t.Context(), soon)
 	defer cancel()
 	info, err := s.producer().Info(ctx, ref)
 	require.NoError(s.t, err)

@@ -39,7 +39,7 @@ func newStage(t *testing.T) *stage {
 		for _, a := range <-all {
 			select {
 			case <-a.gone:
-			case <-time.After(10 * time.Second):
+			case <-time.After(soon):
 				t.Errorf("%s %d outlives the test", a.Role, a.PID)
 			}
 			_ = a.conn.Close()
