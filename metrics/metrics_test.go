@@ -43,7 +43,9 @@ var thumb = refcache.Func[string, string]{Name: "thumb", Queue: "media", AsyncTi
 func inWorld(t *testing.T, test func(w *world)) {
 	t.Helper()
 	kit.In(t, func(k *kit.World) {
-		w := &world{World: k, Config: metrics.Config{Redis: k.Redis, Producer: k.NewProducer(producer.Config{}), Version: "v9"}}
+		p := producer.New(k.Redis, producer.Config{})
+		k.Cleanup(func() { require.NoError(k, p.Close()) })
+		w := &world{World: k, Config: metrics.Config{Redis: k.Redis, Producer: p, Version: "v9"}}
 		host := w.Start(worker.Config{}, func(wk *worker.Worker) { w.Worker = wk },
 			kit.Handles(thumb, func(ctx context.Context, in string) (string, error) {
 				if in == "bad" {
@@ -200,6 +202,8 @@ func TestManyScrapesReadTheQueuesOnce(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.stop()
 		time.Sleep(10 * time.Second)
+		_, err := w.Producer.TaskInfo(w.Context(), refcache.Ref("media:00112233445566778899aabbccddeeff"))
+		require.ErrorIs(w, err, refcache.ErrTaskNotFound, "the producer has its connection now")
 		handler := metrics.Handler(w.Config)
 		before := w.sent.Load()
 		for range 100 {
