@@ -92,7 +92,7 @@ func (w *world) call(in string) error {
 // What a producer and an admin of one process cancel is one series.
 func TestCancelsOfProducerAndAdminAreCountedTogether(t *testing.T) {
 	inWorld(t, func(w *world) {
-		w.Admin = admin.New(w.rdb, admin.Config{})
+		w.Admin = admin.New(w.World.Redis, admin.Config{})
 		defer w.Admin.Close()
 		w.stop() // nothing runs
 		for n, cancel := range []func(context.Context, refcache.Ref) error{w.Producer.Cancel, w.Admin.Cancel, w.Admin.As("ann").Cancel} {
@@ -101,9 +101,9 @@ func TestCancelsOfProducerAndAdminAreCountedTogether(t *testing.T) {
 			require.NoError(w, cancel(w.Context(), ref))
 		}
 		w.shows(`refq_calls_finished_total{func="thumb",queue="media",status="cancelled"} 3`)
-		w.server.SetFaults(func([]string) memredis.Fault { return "ERR no" })
+		w.Server.SetFaults(func([]string) memredis.Fault { return "ERR no" })
 		require.Error(w, w.Admin.Cancel(w.Context(), refcache.Ref("media:00112233445566778899aabbccddeeff")))
-		w.server.SetFaults(nil)
+		w.Server.SetFaults(nil)
 		w.shows(`refq_redis_errors_total{operation="read"} 1`)
 	})
 }
