@@ -67,11 +67,6 @@ func TestTheProtocolHasTheRulesThatTheCodeNames(t *testing.T) {
 	}
 }
 
-// formerly has the names that scripts are about to lose, with those that they get.
-var formerly = map[string]string{
-	"lua/beat": "heartbeat", "lua/drop_worker": "remove_worker", "lua/renumber": "new_delivery", "lua/take": "dequeue_and_claim",
-}
-
 func TestTheProtocolHasASectionForEachScript(t *testing.T) {
 	all := sections(t, documents(t)[protocolFile], "##")
 	described := sections(t, all["Scripts of the record"], "###")
@@ -79,13 +74,7 @@ func TestTheProtocolHasASectionForEachScript(t *testing.T) {
 
 	var scripts []string
 	for file := range texts(t, ".lua") {
-		if strings.HasSuffix(file, "_short.lua") {
-			continue // becomes the fast path of its script
-		}
 		name := strings.TrimSuffix(path.Base(file), ".lua")
-		if now, ok := formerly[path.Join(path.Base(path.Dir(file)), name)]; ok {
-			name = now
-		}
 		scripts = append(scripts, name)
 		require.NotEmpty(t, strings.TrimSpace(described[name]), "%s says nothing of %s", protocolFile, file)
 	}
@@ -97,9 +86,6 @@ func TestScriptsThatTheProtocolNamesExist(t *testing.T) {
 	there := map[string]bool{}
 	for file := range texts(t, ".lua") {
 		name := strings.TrimSuffix(path.Base(file), ".lua")
-		if now, ok := formerly[path.Join(path.Base(path.Dir(file)), name)]; ok {
-			name = now
-		}
 		there[name] = true
 	}
 	for document, text := range documents(t) {

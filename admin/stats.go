@@ -25,4 +25,4 @@ func (a *Admin) Counts() []monitor.Counts { return a.counters.Counts() }
 
 // RedisErrors returns how many errors of Redis, or on the way to it, this Admin has met, by what it did: the names of
 // scripts such as read and retry, ring and look.
-func (a *Admin) RedisErrors() map[string]int64 { return a.store.Faults() }
+func (a *Admin) RedisErrors() map[string]int64 { return a.store.ErrorCounts() }

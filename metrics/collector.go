@@ -129,7 +129,7 @@ func (c *collector) collectWorker(s sink) {
 
 // redisErrors are those of all who count them here.
 func (c *collector) redisErrors() map[string]int64 {
-	all := c.queues.store.Faults()
+	all := c.queues.store.ErrorCounts()
 	add := func(counts map[string]int64) {
 		for operation, n := range counts {
 			all[operation] += n

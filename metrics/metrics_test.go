@@ -187,7 +187,7 @@ func TestErrorsOfRedisAreCountedByWhatWasDone(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		w.Server.SetFaults(nil)
 		_, text = w.get("/metrics")
-		for _, operation := range []string{"note_queue", "read", "beat", "sweep", "asynq"} {
+		for _, operation := range []string{"note_queue", "read", "heartbeat", "sweep", "asynq"} {
 			require.Regexp(w, `refq_redis_errors_total{operation="`+operation+`"} [1-9]`, text)
 		}
 		_, err = w.Producer.Info(w.Context(), refcache.Ref("media:00112233445566778899aabbccddeeff"))

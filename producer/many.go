@@ -220,7 +220,7 @@ func (p *Producer) record(ctx context.Context, batch []numbered) []store.Answere
 		if batch[i].submission.Refresh {
 			p.local.forget(batch[i].ref)
 		}
-		if made.Err == nil && made.Status == refcache.Pending && !made.Rang {
+		if made.Err == nil && made.Status == refcache.Pending && !made.Enqueued {
 			positions, waiting = append(positions, i), append(waiting, made.Record)
 		}
 	}

@@ -15,7 +15,7 @@ func (p *Producer) Waiters() int { return p.inbox.count() }
 
 // RedisErrors returns how many errors of Redis, or on the way to it, this Producer has met, by what it did: the names
 // of scripts such as submit and read, ring, look and note_queue.
-func (p *Producer) RedisErrors() map[string]int64 { return p.store.Faults() }
+func (p *Producer) RedisErrors() map[string]int64 { return p.store.ErrorCounts() }
 
 // counted counts a call that was submitted, and tells how it was answered in a word; empty when that is not known.
 func (p *Producer) counted(c call, made store.Submitted) string {

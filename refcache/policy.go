@@ -57,21 +57,21 @@ func (p Policy) Delay(n int, u float64) time.Duration {
 	}
 	d := float64(p.RetryDelay) * math.Pow(p.BackoffFactor, float64(max(0, n)))
 	// Beyond 2^53 ns a float64 is no longer exact.
-	return p.Jittered(max(p.RetryDelay, time.Duration(min(d, float64(longestDelay)))), u)
+	return p.Jittered(max(p.RetryDelay, time.Duration(min(d, float64(MaxDelay)))), u)
 }
 
 // Jittered caps a wait by RetryMaxDelay, then lengthens it by u (0 <= u < 1, the caller's random number) times
 // RetryJitter of itself. It never shortens it otherwise, but to a century; a negative d is none.
 func (p Policy) Jittered(d time.Duration, u float64) time.Duration {
-	d = min(max(0, d), longestDelay)
+	d = min(max(0, d), MaxDelay)
 	if p.RetryMaxDelay > 0 {
 		d = min(d, p.RetryMaxDelay)
 	}
-	return d + time.Duration(math.Ceil(min(float64(d)*u*p.RetryJitter, float64(longestDelay))))
+	return d + time.Duration(math.Ceil(min(float64(d)*u*p.RetryJitter, float64(MaxDelay))))
 }
 
-// longestDelay keeps due times within what Redis scripts count exactly, 2^53 ms; a century will do.
-const longestDelay = 100 * 365 * 24 * time.Hour
+// MaxDelay is the longest wait before a retry. It keeps due times within what Redis scripts count exactly, 2^53 ms; a century will do.
+const MaxDelay = 100 * 365 * 24 * time.Hour
 
 // CheckName reports whether s may name a function or a namespace. The error shows what is allowed.
 func CheckName(s string) error {
@@ -129,7 +129,7 @@ func (p Policy) checkFields() error {
 		{"retry_delay", p.RetryDelay}, {"retry_max_delay", p.RetryMaxDelay}, {"timeout", p.Timeout},
 		{"ttl", p.TTL}, {"failure_ttl", p.FailureTTL},
 	} {
-		if d.value > longestDelay {
+		if d.value > MaxDelay {
 			return fmt.Errorf("%s is %v, must be at most 100 years", d.field, d.value)
 		}
 	}

@@ -67,7 +67,7 @@ func (w *Worker) newAttempt(ref refcache.Ref) *attempt {
 // dequeue takes a doorbell out of asynq's list, and claims its call in the same step if that is as simple as it mostly is.
 func (w *Worker) dequeue(ctx context.Context, name string, by script.Piggyback) (queue.Dequeued, error) {
 	a := w.newAttempt("")
-	taken, err := w.store.Take(ctx, name, a.token, w.id, by)
+	taken, err := w.store.DequeueAndClaim(ctx, name, a.token, w.id, by)
 	d := queue.Dequeued{Message: taken.Message, Ref: taken.Ref}
 	if !taken.Claim.Run {
 		w.running.remove(a)
@@ -299,7 +299,7 @@ func (a *attempt) requeue() {
 		return
 	}
 	w, task := a.worker, a.task()
-	task, err := w.store.Renumber(w.running.base, task.Ref, task.Delivery)
+	task, err := w.store.NewDelivery(w.running.base, task.Ref, task.Delivery)
 	if err == nil {
 		err = w.queue.Enqueue(w.running.base, task, queue.AtOnce)
 	}

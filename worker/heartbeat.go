@@ -77,7 +77,7 @@ func each(ctx context.Context, every time.Duration, f func()) {
 func (w *Worker) heartbeat(ctx context.Context, s *store.Store, queue, text string) bool {
 	answered, cancel := context.WithTimeout(ctx, heartbeatTimeout)
 	defer cancel()
-	void, unknown, err := s.Beat(answered, queue, w.id, text, w.running.claims(queue))
+	void, unknown, err := s.Heartbeat(answered, queue, w.id, text, w.running.claims(queue))
 	if w.contact.report(ctx, err); err != nil {
 		return false
 	}
@@ -112,7 +112,7 @@ func (w *Worker) leave(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	for queue := range w.queues {
-		if err := w.store.DropWorker(ctx, queue, w.id, w.id); err != nil {
+		if err := w.store.RemoveWorker(ctx, queue, w.id, w.id); err != nil {
 			w.log.Debug("worker stays listed until others miss it", "err", err)
 		}
 	}

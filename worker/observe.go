@@ -19,7 +19,7 @@ func (w *Worker) Repairs() []monitor.Repairs { return w.counters.Repairs() }
 
 // RedisErrors returns how many errors of Redis, or on the way to it, this Worker has met, by what it did: the names of
 // scripts such as claim and finish, enqueue, inspect, dequeue, asynq and note_queue.
-func (w *Worker) RedisErrors() map[string]int64 { return w.store.Faults() }
+func (w *Worker) RedisErrors() map[string]int64 { return w.store.ErrorCounts() }
 
 // observe counts and traces an attempt that was claimed; a.ctx gets its span. The function that it returns counts how the
 // attempt went, ends the span and writes the line of the log.

@@ -130,7 +130,7 @@ func TestAWorkerIsReadyWhileItTakesCallsAndRedisHearsOfIt(t *testing.T) {
 		require.ErrorContains(w, fresh.Ready(), "was not started")
 		time.Sleep(5 * time.Second)
 		require.ErrorContains(w, wk.Ready(), "not heard of it yet")
-		require.Positive(w, wk.RedisErrors()["beat"])
+		require.Positive(w, wk.RedisErrors()["heartbeat"])
 
 		h.Plug()
 		time.Sleep(5 * time.Second)

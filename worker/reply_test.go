@@ -32,7 +32,7 @@ var outcomes = []struct {
 }
 
 func TestLostMessagesEndInExactlyOneOutcome(t *testing.T) {
-	for _, script := range []string{"submit", "enqueue", "dequeue_and_claim", "claim", "finish", "beat"} {
+	for _, script := range []string{"submit", "enqueue", "dequeue_and_claim", "claim", "finish", "heartbeat"} {
 		for _, fault := range []memredis.Fault{memredis.DropReply, memredis.DropRequest} {
 			for _, outcome := range outcomes {
 				if script == "claim" && outcome.name != "retry" {

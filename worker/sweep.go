@@ -83,7 +83,7 @@ func (w *Worker) takeOver(ctx context.Context, queue string, found store.Swept) 
 		}
 	}
 	for _, idle := range found.Idle {
-		if err := w.store.DropWorker(ctx, queue, idle, w.id); err != nil {
+		if err := w.store.RemoveWorker(ctx, queue, idle, w.id); err != nil {
 			return err
 		}
 		w.counters.Repaired(queue, 0, 1)

@@ -171,7 +171,7 @@ func (w *Worker) Run(ctx context.Context) error {
 
 	_, timeout := w.cfg.shutdown()
 	listener, err := queue.Listen(w.rdb, queue.Config{Worker: w.id, Queues: w.Queues(), Slots: w.slots,
-		ShutdownTimeout: timeout, Logger: w.log, Dequeue: w.dequeue, CountError: w.store.Fault}, w.answer)
+		ShutdownTimeout: timeout, Logger: w.log, Dequeue: w.dequeue, CountError: w.store.CountError}, w.answer)
 	if err != nil {
 		return fmt.Errorf("worker: %w", err)
 	}

@@ -62,7 +62,7 @@ func (c *Client) Enqueue(ctx context.Context, r store.Record, waitLimit time.Dur
 			return nil
 		}
 		if !errors.Is(err, asynq.ErrTaskIDConflict) {
-			c.store.Fault("enqueue", err)
+			c.store.CountError("enqueue", err)
 			return fmt.Errorf("enqueue a doorbell for %s: %w", r.Ref, err)
 		}
 		doorbells, err := c.inspect(ctx, r.Ref.Queue(), []string{TaskID(r.Ref, r.Delivery)}, 0)
@@ -75,7 +75,7 @@ func (c *Client) Enqueue(ctx context.Context, r store.Record, waitLimit time.Dur
 		if !doorbells[0].silent(ready(r), waitLimit) {
 			return nil
 		}
-		r, err = c.store.Renumber(ctx, r.Ref, r.Delivery)
+		r, err = c.store.NewDelivery(ctx, r.Ref, r.Delivery)
 		if errors.Is(err, refcache.ErrTaskNotFound) {
 			return nil
 		}
@@ -140,7 +140,7 @@ func (c *Client) requeue(ctx context.Context, t store.Waiting, s state) error {
 	if s == absent {
 		r, err = c.store.Read(ctx, t.Ref)
 	} else {
-		r, err = c.store.Renumber(ctx, t.Ref, t.Delivery)
+		r, err = c.store.NewDelivery(ctx, t.Ref, t.Delivery)
 	}
 	if errors.Is(err, refcache.ErrTaskNotFound) {
 		return nil

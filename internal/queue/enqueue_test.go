@@ -143,7 +143,7 @@ func TestRingFollowsWhatTheTaskHasBecome(t *testing.T) {
 		old := h.submit(3)
 		states["archived"].drive(h, old)
 		for delivery := 1; delivery <= 2; delivery++ {
-			_, err := h.store.Renumber(h.Context(), old.Ref, delivery)
+			_, err := h.store.NewDelivery(h.Context(), old.Ref, delivery)
 			require.NoError(h, err)
 		}
 		h.enqueue(old, queue.Patient)

@@ -80,7 +80,7 @@ func (c *Client) enqueueMany(ctx context.Context, tasks []store.Record, position
 		for n, i := range positions {
 			err := enqueue(ctx, c.asynq, tasks[i])
 			if all[n].conflict = errors.Is(err, asynq.ErrTaskIDConflict); !all[n].conflict {
-				c.store.Fault("enqueue", err)
+				c.store.CountError("enqueue", err)
 				all[n].err = err
 			}
 		}
@@ -93,7 +93,7 @@ func (c *Client) enqueueMany(ctx context.Context, tasks []store.Record, position
 	}
 	for n, answer := range script.RunAll(ctx, c.rdb, by.script, uses) {
 		added, err := answer.Int()
-		c.store.Fault("enqueue", err)
+		c.store.CountError("enqueue", err)
 		all[n] = enqueued{conflict: added == 0, err: err}
 	}
 	return all

@@ -76,7 +76,7 @@ func (c *Client) inspect(ctx context.Context, queue string, ids []string, listed
 	}
 	answer, err := inspectScript.Run(ctx, c.rdb, []string{"asynq:{" + queue + "}:"}, args...).Slice()
 	if err != nil {
-		c.store.Fault("inspect", err)
+		c.store.CountError("inspect", err)
 		return nil, err
 	}
 	return parseFound(answer), nil

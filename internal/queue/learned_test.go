@@ -133,7 +133,7 @@ func TestADoorbellThatIsGoneKeepsNoTaskFromItsEnd(t *testing.T) {
 			require.Equal(h, refcache.Complete, h.read(r.Ref).Status)
 		}
 		h.rdb.Del(h.Context(), key+"lease")
-		require.EqualValues(h, 1, h.store.Faults()["piggyback"], "then asynq was to acknowledge")
+		require.EqualValues(h, 1, h.store.ErrorCounts()["piggyback"], "then asynq was to acknowledge")
 	})
 }
 

@@ -87,7 +87,7 @@ func TestAnAsynqWithAnotherKeyRunsCallsInItsOwnWay(t *testing.T) {
 		})
 		made, err := h.bell.Submit(h.Context(), someRef, submission(3))
 		require.NoError(h, err)
-		require.False(h, made.Rang)
+		require.False(h, made.Enqueued)
 		time.Sleep(time.Second)
 		require.Len(h, heard, 1)
 		h.holds(made.Record)
@@ -108,7 +108,7 @@ func TestTwoDoorbellsOfOneCallEachReleaseTheirSlot(t *testing.T) {
 	inBubble(t, func(h *house) {
 		r := h.submit(3)
 		h.enqueue(r, queue.AtOnce)
-		again, err := h.store.Renumber(h.Context(), r.Ref, r.Delivery)
+		again, err := h.store.NewDelivery(h.Context(), r.Ref, r.Delivery)
 		require.NoError(h, err)
 		h.enqueue(again, queue.AtOnce)
 		c := h.config("one", 3)

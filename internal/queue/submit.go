@@ -33,11 +33,11 @@ func (c *Client) Submit(ctx context.Context, ref refcache.Ref, s store.Submissio
 	c.hits.note(name, made)
 	switch {
 	case wakes:
-		c.wakeups.end(ctx, queue, made.Rang)
-	case made.Rang:
+		c.wakeups.end(ctx, queue, made.Enqueued)
+	case made.Enqueued:
 		c.wakeups.add(ctx, queue, 1)
 	}
-	if err != nil || made.Rang || made.Status != refcache.Pending {
+	if err != nil || made.Enqueued || made.Status != refcache.Pending {
 		return made, err
 	}
 	if err := c.Enqueue(ctx, made.Record, AtOnce); err != nil {
@@ -62,7 +62,7 @@ func (c *Client) SubmitMany(ctx context.Context, calls []store.Call) []store.Ans
 	all := c.store.SubmitMany(ctx, calls)
 	enqueued := 0
 	for _, made := range all {
-		if made.Rang {
+		if made.Enqueued {
 			enqueued++
 		}
 	}
@@ -92,7 +92,7 @@ func (c *Client) withEnqueue(ctx context.Context, calls []store.Call, wakes bool
 		if wakes {
 			woken = call.Ref.Queue()
 		}
-		calls[i].Ring = &script.Piggyback{Text: by.withAWake, Use: script.Use{
+		calls[i].Enqueue = &script.Piggyback{Text: by.withAWake, Use: script.Use{
 			Keys: append(uses[i].Keys, store.IdleKey(call.Ref.Queue())), Args: append(uses[i].Args, woken)}}
 	}
 	return nil

@@ -161,7 +161,7 @@ func TestASubmissionWhoseDoorbellCannotBeWrittenIsOnRecord(t *testing.T) {
 		require.ErrorIs(h, err, refcache.ErrNotQueued)
 		require.Equal(h, refcache.Pending, made.Status)
 		require.Equal(h, refcache.Pending, h.read(someRef).Status)
-		require.EqualValues(h, 1, h.store.Faults()["piggyback"])
+		require.EqualValues(h, 1, h.store.ErrorCounts()["piggyback"])
 
 		require.NoError(h, h.rdb.Del(h.Context(), pending).Err())
 		_, err = h.bell.Submit(h.Context(), someRef, submission(3))
@@ -193,7 +193,7 @@ func TestSubmissionsThatMeetNoScriptInTheMiddleOfAPipelineRingOnceEach(t *testin
 		for _, made := range h.bell.SubmitMany(h.Context(), calls()) {
 			require.NoError(h, made.Err)
 			require.True(h, made.Starts)
-			require.True(h, made.Rang)
+			require.True(h, made.Enqueued)
 			h.holds(made.Record, asynq.TaskStatePending)
 		}
 		require.EqualValues(h, 6, h.rdb.LLen(h.Context(), "asynq:{"+name+"}:pending").Val())

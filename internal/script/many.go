@@ -41,7 +41,8 @@ func RunAll(ctx context.Context, rdb redis.UniversalClient, script *redis.Script
 }
 
 // refusedForNow reports whether Redis did not run a script, and may do so when it is sent again: it has not met the
-// script; or it is starting, or no longer the master, which the client looks for only in the first answer of a pipeline.
+// script; or it is starting, or no longer the master, which the client looks for only in the first answer of a
+// pipeline.
 func refusedForNow(err error) bool {
 	for _, prefix := range []string{"NOSCRIPT", "LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN"} {
 		if redis.HasErrorPrefix(err, prefix) {

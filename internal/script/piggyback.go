@@ -1,7 +1,7 @@
 package script
 
-// Piggyback is a script about other keys of the same queue that runs in one step with another. Behind the fast path of a
-// transition it runs last, it never makes its transition fail, and the full path never runs it (R10).
+// Piggyback is a script about other keys of the same queue that runs in one step with another. Behind the fast path of
+// a transition it runs last, it never makes its transition fail, and the full path never runs it (R10).
 type Piggyback struct {
 	Text string // one for all uses but for few: Redis keeps a script for each
 	Use

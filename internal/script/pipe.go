@@ -1,6 +1,6 @@
-// Package script runs Lua scripts in Redis: once, many in one pipeline, behind another script, and those of many callers down
-// one connection, each without waiting for the answers to those before it. Redis then reads and writes many at a time, and a
-// slow network holds up nobody but the first.
+// Package script runs Lua scripts in Redis: once, many in one pipeline, behind another script, and those of many
+// callers down one connection, each without waiting for the answers to those before it. Redis then reads and writes
+// many at a time, and a slow network holds up nobody but the first.
 package script
 
 import (
@@ -13,12 +13,12 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// most is how many bytes of arguments go down the shared connection. A larger script would hold up those behind it, and goes
-// over a connection of its own.
-const most = 64 << 10
+// maxShared is how many bytes of arguments go down the shared connection. A larger script would hold up those behind
+// it, so it goes over a connection of its own.
+const maxShared = 64 << 10
 
-// rest is how long the pipe is left alone after Redis could last not be reached: it waits before it connects again, and longer
-// each time. Meanwhile scripts go over connections of their own.
+// rest is how long the pipe is left alone after Redis could last not be reached: it waits before it connects again, and
+// longer each time. Meanwhile scripts go over connections of their own.
 const rest = 5 * time.Second
 
 // client is a Redis client that pipes scripts. All else goes its own way.
@@ -28,9 +28,9 @@ type client struct {
 	broke *atomic.Int64 // when a connection last did, or could not be made, in Unix ns
 }
 
-// New returns a client that pipes the scripts sent through it if rdb was made with [redis.Options.AutoPipelineOptions], as
-// refq.Connect does for one server, else rdb. It ends with rdb. Those who share the returned client have their scripts
-// sent together.
+// New returns a client that pipes the scripts sent through it if rdb was made with [redis.Options.AutoPipelineOptions],
+// as refq.Connect does for one server, else rdb. It ends with rdb. Those who share the returned client have their
+// scripts sent together.
 //
 // A script sent through it ends with its context, although what is in the pipe may still be sent, and run. One whose
 // connection breaks is sent again as rdb's settings have it, over another one, unless its NoRetry says no.
@@ -46,8 +46,8 @@ func New(rdb redis.UniversalClient) redis.UniversalClient {
 	return client{plain, &crowd{engine: engine}, new(atomic.Int64)}
 }
 
-// Plain returns the client that pipes, or would pipe, the scripts sent through rdb: one that sends each over a connection of
-// its own.
+// Plain returns the client that pipes, or would pipe, the scripts sent through rdb: one that sends each over a
+// connection of its own.
 func Plain(rdb redis.UniversalClient) redis.UniversalClient {
 	if c, ok := rdb.(client); ok {
 		return c.Client
@@ -78,7 +78,7 @@ type script interface {
 func (c client) Process(ctx context.Context, cmd redis.Cmder) error {
 	s, ok := cmd.(script)
 	name := cmd.Name()
-	if !ok || name != "evalsha" && name != "eval" || size(cmd.Args()) > most || c.rests() {
+	if !ok || name != "evalsha" && name != "eval" || size(cmd.Args()) > maxShared || c.rests() {
 		return c.apart(ctx, cmd)
 	}
 	if err := ctx.Err(); err != nil {
@@ -88,7 +88,8 @@ func (c client) Process(ctx context.Context, cmd redis.Cmder) error {
 	// What is in the pipe cannot be called back. The caller's own command must not change under it when it has gone.
 	piped := redis.NewCmd(ctx, cmd.Args()...)
 	piped.SetFirstKeyPos(3)
-	// It is sent once: the pipe would keep everybody waiting while it tries again, and send what nobody waits for any more.
+	// It is sent once: the pipe would keep everybody waiting while it tries again, and send what nobody waits for any
+	// more.
 	err := c.crowd.submit(ctx, sendOnce{piped}).WaitContext(ctx)
 	c.note(err)
 	switch {
@@ -109,8 +110,8 @@ func answered(err error) bool {
 	return errors.As(err, &refusal)
 }
 
-// broken reports whether a connection broke while an answer was awaited. One that cannot be made is no reason to try again:
-// that was done.
+// broken reports whether a connection broke while an answer was awaited. One that cannot be made is no reason to try
+// again: that was done.
 func broken(err error) bool {
 	dial, _ := errors.AsType[*net.OpError](err)
 	return err != nil && !answered(err) && (dial == nil || dial.Op != "dial")

@@ -29,12 +29,12 @@ func source(name string) string {
 // fullPath is the line of a script at which its fast path ends.
 const fullPath = "FULL_PATH\n"
 
-// assemble returns the text of a script as Redis gets it: constants as their values, no comments, and before the script's own
-// text the definitions of lib.lua that it uses. Redis runs the whole text each time. Definitions that are not used, and named
-// constants, would take most of a short script's time.
+// assemble returns the text of a script as Redis gets it: constants as their values, no comments, and before the
+// script's own text the definitions of lib.lua that it uses. Redis runs the whole text each time. Definitions that are
+// not used, and named constants, would take most of a short script's time.
 //
-// In a script with a fast path the library follows that path, so that a call which ends there makes none of the library's
-// functions. The fast path runs its piggyback when there is one: see withPiggyback.
+// In a script with a fast path the library follows that path, so that a call which ends there makes none of the
+// library's functions. The fast path runs its piggyback when there is one: see withPiggyback.
 func assemble(name string) string {
 	fast, full := paths(name)
 	if fast == "" {
@@ -69,8 +69,8 @@ type assembled struct{ name, foreign string }
 // assembledScripts are kept for the life of the program: their number is that of asynq's scripts.
 var assembledScripts sync.Map // assembled -> *redis.Script
 
-// withPiggyback returns the script of that name with a piggyback behind its fast path, and what to run it with. Without a
-// piggyback these are plain and own.
+// withPiggyback returns the script of that name with a piggyback behind its fast path, and what to run it with. Without
+// a piggyback these are plain and own.
 func withPiggyback(name string, plain *redis.Script, p *script.Piggyback, own script.Use) (*redis.Script, script.Use) {
 	if p == nil {
 		return plain, own
@@ -169,7 +169,8 @@ func used(all []definition, text string) string {
 // fieldConstant is the name of the constant for the position of a field, or of a word in the field state.
 func fieldConstant(name string) string { return strings.ToUpper(name) }
 
-// fieldsNamedIn returns the fields that a script with this text reads: all public ones, and those private ones that it names.
+// fieldsNamedIn returns the fields that a script with this text reads: all public ones, and those private ones that it
+// names.
 func fieldsNamedIn(text string) []string {
 	words := word.FindAllString(text, -1)
 	return slices.Concat(fields, slices.DeleteFunc(slices.Clone(privateFields), func(field string) bool {
@@ -220,12 +221,12 @@ func constants(script string, read []string) map[string]string {
 	define("PENDING_TOO_LONG", pendingTooLong.Milliseconds())
 	define("OVERDUE_TOO_LONG", overdueTooLong.Milliseconds())
 	define("COMPLETIONS", completions)
-	define("MOST_WAITERS", mostWaiters)
-	define("PUSH_MOST", pushMost)
+	define("MAX_WAITERS", maxWaiters)
+	define("MAX_PUSH", maxPush)
 	define("RECORD_VERSION", recordVersion)
-	define("MOST_DIGITS", mostDigits)
-	define("TOO_MANY_DIGITS", "'"+strings.Repeat("%d", mostDigits+1)+"'")
-	define("SHORT_POLICY", mostDigits+len(policyWords)-1) // no number of a shorter one has too many digits
+	define("MAX_DIGITS", maxDigits)
+	define("TOO_MANY_DIGITS", "'"+strings.Repeat("%d", maxDigits+1)+"'")
+	define("SHORT_POLICY", maxDigits+len(policyWords)-1) // no number of a shorter one has too many digits
 	define("DOT", '.')
 	define("ZERO", '0')
 	define("SUSPECT_FROM", SuspectFrom)
@@ -238,8 +239,9 @@ func luaTexts(texts []string) string {
 	return "'" + strings.Join(texts, "', '") + "'"
 }
 
-// luaLacking writes neededFields as a chain of tests: what a record with a status lacks, false if nothing, nil if there is no
-// such status. finish looks for nothing that it does not read: the outcome of a call whose arguments are gone is as good as any.
+// luaLacking writes neededFields as a chain of tests: what a record with a status lacks, false if nothing, nil if there
+// is no such status. finish looks for nothing that it does not read: the outcome of a call whose arguments are gone is
+// as good as any.
 func luaLacking(script string, read []string) string {
 	var b strings.Builder
 	for _, status := range refcache.Statuses {

@@ -72,33 +72,34 @@ func claimed(ref refcache.Ref, answer reply) (ClaimAnswer, error) {
 	return ClaimAnswer{}, nil
 }
 
-// Taken is a doorbell that was taken out of asynq's list.
-type Taken struct {
+// Dequeued is a doorbell that was taken out of asynq's list.
+type Dequeued struct {
 	Message any          // what asynq's script answered; nil: there was none
 	Ref     refcache.Ref // the task that it is about; empty when it names none of this queue
 	Claim   ClaimAnswer  // Run: the attempt was claimed in the same step; else Claim is to follow
 }
 
-// Take takes a doorbell of a queue out of asynq's list, by a script that answers {message, ref_id}, and claims the task that it
-// is about for a worker, under a new token, if that is a case of claim's fast path. It is sent once: after an error nobody knows what was taken,
-// and a beat that does not name the token finds out what was claimed.
-func (s *Store) Take(ctx context.Context, queue, token, worker string, by script.Piggyback) (Taken, error) {
+// DequeueAndClaim takes a doorbell of a queue out of asynq's list, by a script that answers {message, ref_id}. In the
+// same step it claims the task that the doorbell is about, under a new token, if that is a case of claim's fast path.
+// It is sent once. After an error nobody knows what was dequeued; a heartbeat that does not name the token finds out
+// what was claimed.
+func (s *Store) DequeueAndClaim(ctx context.Context, queue, token, worker string, by script.Piggyback) (Dequeued, error) {
 	transition, use := afterDequeue(by, script.Use{Keys: []string{prefix(queue)}, Args: []any{token, worker}})
 	values, err := transition.Run(ctx, script.Once(s.scripts), use.Keys, use.Args...).Slice()
 	if isNil(err) {
-		return Taken{}, nil
+		return Dequeued{}, nil
 	}
 	if err != nil {
-		return Taken{}, fmt.Errorf("take a doorbell of queue %s: %w", queue, err)
+		return Dequeued{}, fmt.Errorf("dequeue a doorbell of queue %s: %w", queue, err)
 	}
 	answer := reply(values)
-	taken := Taken{Message: answer.at(0), Ref: refcache.Ref(answer.text(1))}
+	found := Dequeued{Message: answer.at(0), Ref: refcache.Ref(answer.text(1))}
 	if claim, _ := answer.at(2).([]any); claim != nil {
-		if taken.Claim, err = claimed(taken.Ref, claim); err != nil {
-			taken.Claim = ClaimAnswer{} // who claims it again is told why it cannot be run
+		if found.Claim, err = claimed(found.Ref, claim); err != nil {
+			found.Claim = ClaimAnswer{} // who claims it again is told why it cannot be run
 		}
 	}
-	return taken, nil
+	return found, nil
 }
 
 // Outcome is how an attempt ended. Make one with Completed, Errored or Released.
@@ -124,16 +125,13 @@ type Failure struct {
 	Note      string
 }
 
-// longestDelay keeps sums of times and delays from overflowing.
-const longestDelay = 100 * 365 * 24 * time.Hour
-
 // Errored is the outcome of an attempt that failed.
 func Errored(f Failure) Outcome {
 	permanent := ""
 	if f.Permanent {
 		permanent = "1"
 	}
-	delay := (min(f.Delay, longestDelay) + time.Millisecond - 1).Milliseconds()
+	delay := (min(f.Delay, refcache.MaxDelay) + time.Millisecond - 1).Milliseconds()
 	return Outcome{kind: "error", args: []any{f.Error, string(f.Cause), permanent, delay, f.Note}}
 }
 
@@ -196,7 +194,7 @@ func (s *Store) Redeliver(ctx context.Context, c Claim, worker, by string) (bool
 	return false, Record{}, nil
 }
 
-// Renumber gives a waiting task a new delivery, if it still has the one given. It answers the task as it then is.
-func (s *Store) Renumber(ctx context.Context, ref refcache.Ref, delivery int) (Record, error) {
-	return recordFrom(s.onTask(ctx, renumberScript, ref, delivery), "renumber", ref)
+// NewDelivery gives a waiting task a new delivery, if it still has the one given. It answers the task as it then is.
+func (s *Store) NewDelivery(ctx context.Context, ref refcache.Ref, delivery int) (Record, error) {
+	return recordFrom(s.onTask(ctx, newDeliveryScript, ref, delivery), "give a new delivery to", ref)
 }

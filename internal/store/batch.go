@@ -20,14 +20,14 @@ type Answered struct {
 }
 
 // SubmitMany is Submit for many calls, in one round trip. The answers are in the order of the calls; the same call may
-// be among them more than once. All or none of them have a Ring, of one text.
+// be among them more than once. All or none of them have an Enqueue, of one text.
 func (s *Store) SubmitMany(ctx context.Context, calls []Call) []Answered {
 	if len(calls) == 0 {
 		return nil
 	}
 	transition, uses := submitScript, make([]script.Use, len(calls))
 	for i, c := range calls {
-		transition, uses[i] = withPiggyback("submit", submitScript, c.Ring, c.use(c.Ref))
+		transition, uses[i] = withPiggyback("submit", submitScript, c.Enqueue, c.use(c.Ref))
 	}
 	answers := make([]Answered, len(calls))
 	for i, cmd := range script.RunAll(ctx, s.rdb, transition, uses) {

@@ -22,20 +22,20 @@ type Submission struct {
 	RetryFailed bool // start anew what has failed
 	Refresh     bool // start anew what is complete
 
-	Ring *script.Piggyback // enqueues a doorbell behind the fast path for a new task, and answers 1; nil: nothing does
+	Enqueue *script.Piggyback // enqueues a doorbell for a new task behind the fast path, and answers 1; nil: nothing does
 }
 
 // Submitted is the answer to a Submission.
 type Submitted struct {
 	Record
-	Result []byte // nil when there is none
-	Starts bool   // this submission started the life that the record shows
-	Rang   bool   // the submission's Ring has answered 1; false: a doorbell is to be enqueued apart
+	Result   []byte // nil when there is none
+	Starts   bool   // this submission started the life that the record shows
+	Enqueued bool   // the submission's Enqueue has answered 1; false: a doorbell is to be enqueued apart
 }
 
 // Submit makes a call or finds the one that was made before.
 func (s *Store) Submit(ctx context.Context, ref refcache.Ref, c Submission) (Submitted, error) {
-	transition, use := withPiggyback("submit", submitScript, c.Ring, c.use(ref))
+	transition, use := withPiggyback("submit", submitScript, c.Enqueue, c.use(ref))
 	return s.submitted(ref, s.counted(transition, transition.Run(ctx, s.scripts, use.Keys, use.Args...)))
 }
 
@@ -51,7 +51,7 @@ func (s *Store) submitted(ref refcache.Ref, cmd *redis.Cmd) (Submitted, error) {
 	}
 	rang, _ := s.piggybacked(reply(answer).at(4))
 	record, result, err := s.recordAndResult(ref, answer)
-	return Submitted{Record: record, Result: result, Starts: reply(answer).int(3) == 1, Rang: rang == int64(1)}, err
+	return Submitted{Record: record, Result: result, Starts: reply(answer).int(3) == 1, Enqueued: rang == int64(1)}, err
 }
 
 func (c Submission) revives() string {
@@ -133,8 +133,8 @@ func (s *Store) Delete(ctx context.Context, seen Record) (bool, error) {
 	return gone == 1, wrap(err, "delete", seen.Ref)
 }
 
-// DeleteDamaged removes the record of a task if it is damaged, whatever its status was: nobody can end such a task. False
-// when it is not damaged.
+// DeleteDamaged removes the record of a task if it is damaged, whatever its status was: nobody can end such a task.
+// False when it is not damaged.
 func (s *Store) DeleteDamaged(ctx context.Context, ref refcache.Ref) (bool, error) {
 	gone, err := s.onTask(ctx, deleteScript, ref, "", "").Int()
 	return gone == 1, wrap(err, "delete", ref)

@@ -131,7 +131,7 @@ func TestClaimIsNotSentAgainWhenItsReplyIsLost(t *testing.T) {
 		require.Equal(t, 1, sent)
 		server.SetFaults(nil)
 		require.Equal(t, refcache.Processing, q.read(k.ref).Status)
-		_, unknown, err := q.Beat(t.Context(), q.name, "w1", "", nil)
+		_, unknown, err := q.Heartbeat(t.Context(), q.name, "w1", "", nil)
 		require.NoError(t, err)
 		require.Equal(t, []store.Claim{{Ref: k.ref, Token: "t2"}}, unknown, "the beat finds it")
 	})

@@ -50,7 +50,7 @@ func parseAttempt(text string) (refcache.Attempt, error) {
 	return refcache.Attempt{
 		Cycle: e.Cycle, Attempt: e.Attempt, Error: e.Error, Cause: e.Cause, Worker: e.Worker,
 		Timestamp: ended, StartedAt: started, Duration: max(0, ended.Sub(started)),
-		Delay: time.Duration(max(0, min(e.Delay, longestDelay.Milliseconds()))) * time.Millisecond,
+		Delay: time.Duration(max(0, min(e.Delay, refcache.MaxDelay.Milliseconds()))) * time.Millisecond,
 	}, nil
 }
 

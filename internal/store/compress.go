@@ -8,7 +8,7 @@ import (
 
 const (
 	compressFrom = 1 << 10  // results up to here are stored as they are
-	mostResult   = 64 << 20 // no result is larger, so nothing larger is unpacked
+	maxResult    = 64 << 20 // no result is larger, so nothing larger is unpacked
 	zstdEncoding = "zstd"
 )
 
@@ -24,7 +24,7 @@ func newCompressor() compressor {
 	if err != nil {
 		panic(err) // only wrong options do this
 	}
-	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(mostResult))
+	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxResult))
 	if err != nil {
 		panic(err)
 	}

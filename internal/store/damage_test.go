@@ -83,7 +83,7 @@ func (q *queue) send(k task) map[string]error {
 	return map[string]error{
 		"submit": second(q.Submit(ctx, k.ref, c)), "claim": second(q.Claim(ctx, k.ref, "t9", "w9")),
 		"finish": second(q.Finish(ctx, k.ref, k.token, q.Completed(nil))), "read": second(q.Read(ctx, k.ref)),
-		"info": second(q.Info(ctx, k.ref)), "renumber": second(q.Renumber(ctx, k.ref, k.seen.Delivery)),
+		"info": second(q.Info(ctx, k.ref)), "new_delivery": second(q.NewDelivery(ctx, k.ref, k.seen.Delivery)),
 		"delete": second(q.Delete(ctx, k.seen)), "cancel": cancelled, "retry": retried, "result": result,
 	}
 }

@@ -69,8 +69,8 @@ func HasFastPath(name string) bool {
 	return fast != ""
 }
 
-// PathsOf returns the text of a script with a fast path as it is, and without that path. In both, Redis's clock stands at a time,
-// in Lua; the first runs counting when its fast path has answered.
+// PathsOf returns the text of a script with a fast path as it is, and without that path. In both, Redis's clock stands
+// at a time, in Lua; the first runs counting when its fast path has answered.
 func PathsOf(name, time, counting string) (whole, full string) {
 	fast, full := paths(name)
 	stopped := func(text string) string {

@@ -25,8 +25,9 @@ import (
 	"github.com/refq/refq/refcache"
 )
 
-// Each script with a fast path does with it what it does without: in every situation, whatever stands in the record and around
-// it, and on random records. What is compared are the replies, all keys of the queue with their expiry, and the messages.
+// Each script with a fast path does with it what it does without: in every situation, whatever stands in the record and
+// around it, and on random records. What is compared are the replies, all keys of the queue with their expiry, and the
+// messages.
 func TestFastAndFullPathsAgree(t *testing.T) {
 	t.Parallel()
 	t.Run("memory", func(t *testing.T) {
@@ -326,8 +327,8 @@ func (p *paths) snapshot() snapshot {
 	return all
 }
 
-// reading reads a key in a pipeline. After that it gives its values: those of a hash as name=value, in order, of a sorted set as
-// member=score.
+// reading reads a key in a pipeline. After that it gives its values: those of a hash as name=value, in order, of a
+// sorted set as member=score.
 func reading(ctx context.Context, pipe redis.Pipeliner, kind, key string) func() []string {
 	switch kind {
 	case "hash":

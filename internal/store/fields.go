@@ -60,7 +60,7 @@ type packedWord struct {
 type kind byte
 
 const (
-	whole    kind = 'w' // number, of at most mostDigits
+	whole    kind = 'w' // number, of at most maxDigits
 	decimal  kind = 'd' // number that may have a fraction
 	aStatus  kind = 's'
 	required kind = 'n' // text that must not be empty
@@ -216,5 +216,5 @@ const (
 // recordVersion is the newest form of record that this code reads. Records of version 1 do not name it.
 const recordVersion = 1
 
-// mostDigits is what Lua's numbers hold exactly: the times of thirty thousand years.
-const mostDigits = 15
+// maxDigits is what Lua's numbers hold exactly: the times of thirty thousand years.
+const maxDigits = 15

@@ -89,7 +89,7 @@ func FuzzUnpack(f *testing.F) {
 			require.ErrorContains(t, err, "unpack result: ")
 			require.Nil(t, result)
 		}
-		require.LessOrEqual(t, len(result), max(mostResult, len(stored)))
+		require.LessOrEqual(t, len(result), max(maxResult, len(stored)))
 
 		again, name := zip.pack(stored)
 		require.LessOrEqual(t, len(again), len(stored))

@@ -83,13 +83,13 @@ func TestUnpackingIsBounded(t *testing.T) {
 		require.NoError(t, err)
 	}
 	require.NoError(t, enc.Close())
-	known := zip.enc.EncodeAll(make([]byte, mostResult+1), nil)
+	known := zip.enc.EncodeAll(make([]byte, maxResult+1), nil)
 	for _, packed := range [][]byte{known, stream.Bytes()} {
 		require.Less(t, len(packed), 100_000)
 		_, err := zip.unpack(packed, zstdEncoding)
 		require.ErrorIs(t, err, zstd.ErrDecoderSizeExceeded)
 	}
-	largest, err := zip.unpack(zip.enc.EncodeAll(make([]byte, mostResult), nil), zstdEncoding)
+	largest, err := zip.unpack(zip.enc.EncodeAll(make([]byte, maxResult), nil), zstdEncoding)
 	require.NoError(t, err)
-	require.Len(t, largest, mostResult)
+	require.Len(t, largest, maxResult)
 }

@@ -16,8 +16,8 @@ import (
 const (
 	// keepMinutes is how long a minute is kept: an hour is read, and clocks may differ.
 	keepMinutes = 2 * time.Hour
-	// mostMinuteFields bounds a minute of a queue, at some 40 bytes a field.
-	mostMinuteFields = 2000
+	// maxMinuteFields bounds a minute of a queue, at some 40 bytes a field.
+	maxMinuteFields = 2000
 )
 
 func minuteKey(queue string, minute int64) string {
@@ -60,7 +60,7 @@ func bucketOf(name string) (int, bool) {
 
 // CountMinute adds what has happened in a queue to the minute that runs. Sent again, it counts again.
 func (s *Store) CountMinute(ctx context.Context, queue string, functions []monitor.FunctionStats) error {
-	args := []any{keepMinutes.Milliseconds(), mostMinuteFields}
+	args := []any{keepMinutes.Milliseconds(), maxMinuteFields}
 	for _, f := range functions {
 		for name, of := range minuteCounts {
 			if n := *of(&f.CallCounts); n != 0 {

@@ -139,10 +139,10 @@ func (w *modelWorld) redeliver(by *modelWorker, from string, c store.Claim) *mod
 }
 
 func (w *modelWorld) renumber(who string, ref refcache.Ref, delivery int) *modelCommand {
-	return &modelCommand{kind: "renumber", ref: ref,
+	return &modelCommand{kind: "new_delivery", ref: ref,
 		says: fmt.Sprintf("%s renumbers %s after %d", who, modelName(ref), delivery),
 		send: func() (modelReply, error) {
-			task, err := w.store.Renumber(w.ctx, ref, delivery)
+			task, err := w.store.NewDelivery(w.ctx, ref, delivery)
 			return modelAnswer("is", task), err
 		},
 		rule: func() string { return w.oracle.renumber(ref, delivery) },
@@ -222,7 +222,7 @@ func (w *modelWorld) beat(wk *modelWorker, names []store.Claim) *modelCommand {
 	}
 	return &modelCommand{kind: "beat", says: fmt.Sprintf("%s beats, running [%s]", wk.id, strings.Join(tokens, " ")),
 		send: func() (modelReply, error) {
-			void, unknown, err := w.store.Beat(w.ctx, modelQueue, wk.id, "about", names)
+			void, unknown, err := w.store.Heartbeat(w.ctx, modelQueue, wk.id, "about", names)
 			slices.SortFunc(unknown, modelByToken)
 			return modelReply{says: modelBeaten(void, unknown), void: void, unknown: unknown}, err
 		},
@@ -234,12 +234,12 @@ func (w *modelWorld) beat(wk *modelWorker, names []store.Claim) *modelCommand {
 
 func modelByToken(a, b store.Claim) int { return strings.Compare(a.Token, b.Token) }
 
-func (w *modelWorld) dropWorker(worker, by string) *modelCommand {
-	return &modelCommand{kind: "drop_worker", says: fmt.Sprintf("%s drops worker %s", by, worker),
+func (w *modelWorld) removeWorker(worker, by string) *modelCommand {
+	return &modelCommand{kind: "remove_worker", says: fmt.Sprintf("%s drops worker %s", by, worker),
 		send: func() (modelReply, error) {
-			return modelReply{says: modelNothing}, w.store.DropWorker(w.ctx, modelQueue, worker, by)
+			return modelReply{says: modelNothing}, w.store.RemoveWorker(w.ctx, modelQueue, worker, by)
 		},
-		rule: func() string { return w.oracle.dropWorker(worker, by) },
+		rule: func() string { return w.oracle.removeWorker(worker, by) },
 		hear: modelIgnore,
 		lose: modelGiveUp,
 	}

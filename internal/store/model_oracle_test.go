@@ -286,7 +286,7 @@ func modelBeaten(void, unknown []store.Claim) string {
 	return fmt.Sprintf("void [%s], unknown [%s]", text(void), text(unknown))
 }
 
-func (o *modelOracle) dropWorker(worker, by string) string {
+func (o *modelOracle) removeWorker(worker, by string) string {
 	if len(o.claims()[worker]) == 0 && (by == worker || o.dead(worker)) {
 		delete(o.beats, worker)
 	}

@@ -174,7 +174,7 @@ func (wk *modelWorker) swept(reply modelReply) {
 		wk.redeliver(orphan.Worker, orphan.Claim)
 	}
 	for _, idle := range reply.swept.Idle {
-		w.post(w.dropWorker(idle, wk.id))
+		w.post(w.removeWorker(idle, wk.id))
 	}
 	for _, waits := range reply.swept.Silent {
 		reply := w.execute(w.read(wk.id, waits.Ref, ""), "")
@@ -193,7 +193,7 @@ func (wk *modelWorker) stop() {
 			r.returned(modelOutcome{kind: "release"})
 		}
 	}
-	w.post(w.dropWorker(wk.id, wk.id))
+	w.post(w.removeWorker(wk.id, wk.id))
 	wk.die()
 }
 

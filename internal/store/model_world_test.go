@@ -169,7 +169,7 @@ func modelPick[T any](w *modelWorld, what string, from []T) T {
 // post sends a command through the network: it may come late or never, and so may its answer.
 func (w *modelWorld) post(c *modelCommand) {
 	fate := w.draw("network", "answered", "answered", "answered", "answer is late", "command is late", "answer is lost")
-	if w.slow && (c.kind == "redeliver" || c.kind == "drop_worker") {
+	if w.slow && (c.kind == "redeliver" || c.kind == "remove_worker") {
 		fate = "command is late"
 	}
 	switch fate {

@@ -72,12 +72,12 @@ func TestErrorsAreCountedByWhatWasDone(t *testing.T) {
 		cancel()
 		_, err = q.Read(gone, k.ref)
 		require.Error(q, err)
-		require.Empty(q, q.Faults(), "none of these is Redis's fault")
+		require.Empty(q, q.ErrorCounts(), "none of these is Redis's fault")
 
 		server.SetFaults(func(cmd []string) memredis.Fault { return "ERR no" })
 		other := q.Over(q.rdb)
 		for range 2 {
-			_, _, err = other.Beat(q.Context(), q.name, "w", "", nil)
+			_, _, err = other.Heartbeat(q.Context(), q.name, "w", "", nil)
 			require.Error(q, err)
 		}
 		_, err = q.Claim(q.Context(), k.ref, "t", "w")
@@ -85,8 +85,8 @@ func TestErrorsAreCountedByWhatWasDone(t *testing.T) {
 		_, err = q.Sizes(q.Context(), q.name)
 		require.Error(q, err)
 		require.Error(q, q.AddQueue(q.Context(), q.name))
-		q.Fault("ring", errors.New("no"))
-		q.Fault("ring", nil)
-		require.Equal(q, map[string]int64{"beat": 2, "claim": 1, "sizes": 1, "note_queue": 1, "ring": 1}, q.Faults())
+		q.CountError("enqueue", errors.New("no"))
+		q.CountError("enqueue", nil)
+		require.Equal(q, map[string]int64{"heartbeat": 2, "claim": 1, "sizes": 1, "note_queue": 1, "enqueue": 1}, q.ErrorCounts())
 	})
 }

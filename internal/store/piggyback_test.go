@@ -25,12 +25,12 @@ func (q *queue) runs() string { return q.rdb.Get(q.Context(), q.key("runs")).Val
 func TestR10PiggybackRunsBehindTheFastPathAlone(t *testing.T) {
 	onBoth(t, func(q *queue) {
 		c, ref := q.submission(), q.ref()
-		c.Ring = q.counting()
-		require.True(q, q.submit(ref, c).Rang)
+		c.Enqueue = q.counting()
+		require.True(q, q.submit(ref, c).Enqueued)
 		require.Equal(q, "1", q.runs())
-		require.False(q, q.submit(ref, c).Rang, "a resend takes the full path")
+		require.False(q, q.submit(ref, c).Enqueued, "a resend takes the full path")
 		c.Request = "another"
-		require.False(q, q.submit(ref, c).Rang, "a join, too")
+		require.False(q, q.submit(ref, c).Enqueued, "a join, too")
 		require.Equal(q, "1", q.runs())
 
 		k := q.start(task{ref: ref, worker: "w1"})
@@ -40,7 +40,7 @@ func TestR10PiggybackRunsBehindTheFastPathAlone(t *testing.T) {
 		require.Equal(q, "2", q.runs())
 		require.Equal(q, store.Finished{Current: true, Status: refcache.Complete}, q.finish(ref, k.token, outcome), "a resend")
 		require.False(q, q.finish(ref, "void", outcome).Acked)
-		require.False(q, q.submit(ref, c).Rang, "a hit")
+		require.False(q, q.submit(ref, c).Enqueued, "a hit")
 		require.Equal(q, "2", q.runs())
 
 		k = q.processing()
@@ -48,7 +48,7 @@ func TestR10PiggybackRunsBehindTheFastPathAlone(t *testing.T) {
 		failed.Ack = q.counting()
 		require.False(q, q.finish(k.ref, k.token, failed).Acked)
 		require.Equal(q, "2", q.runs())
-		require.Empty(q, q.Faults())
+		require.Empty(q, q.ErrorCounts())
 	})
 }
 
@@ -56,17 +56,17 @@ func TestR10PiggybackRunsBehindTheFastPathAlone(t *testing.T) {
 func TestR10PiggybackThatFailsLeavesItsTransitionAlone(t *testing.T) {
 	onBoth(t, func(q *queue) {
 		c, ref := q.submission(), q.ref()
-		c.Ring = q.failing()
+		c.Enqueue = q.failing()
 		made := q.submit(ref, c)
-		require.Equal(q, []any{true, false, refcache.Pending}, []any{made.Starts, made.Rang, made.Status})
-		require.Equal(q, map[string]int64{"piggyback": 1}, q.Faults())
+		require.Equal(q, []any{true, false, refcache.Pending}, []any{made.Starts, made.Enqueued, made.Status})
+		require.Equal(q, map[string]int64{"piggyback": 1}, q.ErrorCounts())
 		q.sound(ref)
 
 		k := q.start(task{ref: ref, worker: "w1"})
 		outcome := q.Completed([]byte("1"))
 		outcome.Ack = q.failing()
 		require.Equal(q, store.Finished{Current: true, Status: refcache.Complete}, q.finish(ref, k.token, outcome))
-		require.Equal(q, map[string]int64{"piggyback": 2}, q.Faults())
+		require.Equal(q, map[string]int64{"piggyback": 2}, q.ErrorCounts())
 		q.sound(ref)
 		require.Equal(q, "2", q.runs(), "what it wrote before it failed stays")
 	})

@@ -226,7 +226,7 @@ func (p *parser) int(at, def int) int {
 		return def
 	}
 	n, err := strconv.ParseUint(text, 10, 63)
-	if err != nil || len(text) > mostDigits {
+	if err != nil || len(text) > maxDigits {
 		p.fail(at, "a whole number")
 	}
 	return int(n)

@@ -176,9 +176,9 @@ func second[T any](_ T, err error) error { return err }
 func TestIndexOfAnotherTypeIsAnErrorThatNamesTheQueue(t *testing.T) {
 	onBoth(t, func(q *queue) {
 		require.NoError(q, q.rdb.Set(q.Context(), q.key("workers"), "x", 0).Err())
-		_, _, err := q.Beat(q.Context(), q.name, "w1", "", nil)
+		_, _, err := q.Heartbeat(q.Context(), q.name, "w1", "", nil)
 		require.ErrorContains(q, err, "beat of worker w1 in queue "+q.name)
-		require.ErrorContains(q, q.DropWorker(q.Context(), q.name, "w1", "w2"), "drop worker w1 of queue "+q.name)
+		require.ErrorContains(q, q.RemoveWorker(q.Context(), q.name, "w1", "w2"), "drop worker w1 of queue "+q.name)
 		require.ErrorContains(q, second(q.Running(q.Context(), q.name)), "list workers of queue "+q.name)
 		require.NoError(q, q.rdb.Set(q.Context(), q.index(refcache.Pending), "x", 0).Err())
 		require.ErrorContains(q, second(q.Sweep(q.Context(), q.name, 10, false)), "sweep queue "+q.name)

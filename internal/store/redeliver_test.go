@@ -149,23 +149,23 @@ func TestRenumberGivesAWaitingTaskANewDoorbell(t *testing.T) {
 	onBoth(t, func(q *queue) {
 		for _, k := range []task{q.pending(), q.retrying(time.Hour)} {
 			before := q.hash(k.ref)
-			r, err := q.Renumber(q.Context(), k.ref, 1)
+			r, err := q.NewDelivery(q.Context(), k.ref, 1)
 			require.NoError(q, err)
 			require.Equal(q, 2, r.Delivery)
 			after := q.hash(k.ref)
 			require.Equal(q, "2", after["delivery"])
 			delete(after, "delivery")
 			require.Equal(q, before, after, "nothing else")
-			r, err = q.Renumber(q.Context(), k.ref, 1)
+			r, err = q.NewDelivery(q.Context(), k.ref, 1)
 			require.NoError(q, err)
 			require.Equal(q, 2, r.Delivery, "somebody else did it")
 		}
 		k := q.processing()
-		r, err := q.Renumber(q.Context(), k.ref, 1)
+		r, err := q.NewDelivery(q.Context(), k.ref, 1)
 		require.NoError(q, err)
 		require.Equal(q, 1, r.Delivery)
 		require.Equal(q, refcache.Processing, r.Status)
-		_, err = q.Renumber(q.Context(), q.ref(), 1)
+		_, err = q.NewDelivery(q.Context(), q.ref(), 1)
 		require.ErrorIs(q, err, refcache.ErrTaskNotFound)
 	})
 }

@@ -28,7 +28,7 @@ func TestR1DoorbellOfATaskThatIsOverRunsNothing(t *testing.T) {
 func TestR2ClaimThatNobodyHeardOfIsFoundByTheBeat(t *testing.T) {
 	onBoth(t, func(q *queue) {
 		k := q.processing() // but the worker never saw the answer
-		_, unknown, err := q.Beat(q.Context(), q.name, "w1", "", nil)
+		_, unknown, err := q.Heartbeat(q.Context(), q.name, "w1", "", nil)
 		require.NoError(q, err)
 		require.Equal(q, []store.Claim{k.claim()}, unknown)
 		taken, _ := q.redeliver(k, "w2")
@@ -56,7 +56,7 @@ func TestR6WorkerWithClaimsIsNotDropped(t *testing.T) {
 	onBoth(t, func(q *queue) {
 		k := q.processing()
 		q.silence("w1", time.Minute)
-		require.NoError(q, q.DropWorker(q.Context(), q.name, "w1", "w2"))
+		require.NoError(q, q.RemoveWorker(q.Context(), q.name, "w1", "w2"))
 		require.Equal(q, []store.Orphan{{Worker: "w1", Claim: k.claim()}}, q.sweep(10).Orphans)
 	})
 }
@@ -141,9 +141,9 @@ func TestR13DeliveryNeverGoesBack(t *testing.T) {
 			require.Equal(q, last+1, k.seen.Delivery, what)
 			last++
 		}
-		_, err := q.Renumber(q.Context(), k.ref, 1)
+		_, err := q.NewDelivery(q.Context(), k.ref, 1)
 		require.NoError(q, err)
-		grows("renumber")
+		grows("new_delivery")
 		q.redeliver(q.start(k), "w1")
 		grows("redeliver")
 		k = q.end(q.start(k), store.Errored(permanent()))
@@ -173,7 +173,7 @@ func TestR14SubmitAnswersThatTheTaskIsPending(t *testing.T) {
 	onBoth(t, func(q *queue) {
 		ref, c := q.ref(), q.submission()
 		q.submit(ref, c)
-		_, err := q.Renumber(q.Context(), ref, 1)
+		_, err := q.NewDelivery(q.Context(), ref, 1)
 		require.NoError(q, err)
 		for _, s := range []store.Submitted{q.submit(ref, c), q.submit(ref, q.submission())} {
 			require.Equal(q, refcache.Pending, s.Status)

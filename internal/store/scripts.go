@@ -19,39 +19,39 @@ const (
 	// historyLength is how many attempts and how many events a record keeps.
 	historyLength = 100
 
-	sweepEvery     = 900 * time.Millisecond // a little less than the sweepers' second, so that none finds it just too early
+	sweepEvery     = 900 * time.Millisecond // a little less than the sweepers' second: none finds it just too early
 	sweepTidy      = 100                    // entries looked at in a sweep that only tidies
 	sweepGap       = 3 * time.Second        // longer without a sweep: Redis was away, nobody is dead yet
 	pendingTooLong = 5 * time.Second
 	overdueTooLong = 2 * time.Second
 	completions    = 10_000 // entries of the list of completions
-	mostWaiters    = 64
-	pushMost       = 8 << 10         // bytes of a stored result that go along with the message of its task's end
+	maxWaiters     = 64
+	maxPush        = 8 << 10         // bytes of a stored result that go along with the message of its task's end
 	suspectLater   = time.Second     // until the next look at a suspect beside which another runs
 	newerLater     = 5 * time.Second // until the next look at a record that this code cannot read
 )
 
 var (
-	submitScript      = newScript("submit")
-	claimScript       = newScript("claim")
-	finishScript      = newScript("finish")
-	redeliverScript   = newScript("redeliver")
-	renumberScript    = newScript("renumber")
-	retryScript       = newScript("retry")
-	cancelScript      = newScript("cancel")
-	deleteScript      = newScript("delete")
-	progressScript    = newScript("progress")
-	readScript        = newScript("read")
-	pageScript        = newScript("page")
-	completionsScript = newScript("completions")
-	listedScript      = newScript("listed")
-	beatScript        = newScript("beat")
-	dropWorkerScript  = newScript("drop_worker")
-	sweepScript       = newScript("sweep")
-	overviewScript    = newScript("overview")
-	permittedScript   = newScript("permitted")
-	countScript       = newScript("count")
-	sizesScript       = newScript("sizes")
+	submitScript       = newScript("submit")
+	claimScript        = newScript("claim")
+	finishScript       = newScript("finish")
+	redeliverScript    = newScript("redeliver")
+	newDeliveryScript  = newScript("new_delivery")
+	retryScript        = newScript("retry")
+	cancelScript       = newScript("cancel")
+	deleteScript       = newScript("delete")
+	progressScript     = newScript("progress")
+	readScript         = newScript("read")
+	pageScript         = newScript("page")
+	completionsScript  = newScript("completions")
+	listedScript       = newScript("listed")
+	heartbeatScript    = newScript("heartbeat")
+	removeWorkerScript = newScript("remove_worker")
+	sweepScript        = newScript("sweep")
+	overviewScript     = newScript("overview")
+	permittedScript    = newScript("permitted")
+	countScript        = newScript("count")
+	sizesScript        = newScript("sizes")
 )
 
 func newScript(name string) *redis.Script { return named(name, assemble(name)) }
@@ -65,7 +65,8 @@ func named(name, text string) *redis.Script {
 	return s
 }
 
-// ScriptName returns the name of the script of this package that has a hash, with or without a piggyback; empty if it is none.
+// ScriptName returns the name of the script of this package that has a hash, with or without a piggyback; empty if it
+// is none.
 func ScriptName(hash string) string {
 	name, _ := scriptNames.Load(hash)
 	text, _ := name.(string)

@@ -31,8 +31,8 @@ var transitions = []transition{
 	{"finish", refcache.Processing, refcache.Pending}, // handed back
 	{"redeliver", refcache.Processing, refcache.Pending},
 	{"redeliver", refcache.Processing, refcache.Failed}, // lost too often
-	{"renumber", refcache.Pending, refcache.Pending},
-	{"renumber", refcache.Retrying, refcache.Retrying},
+	{"new_delivery", refcache.Pending, refcache.Pending},
+	{"new_delivery", refcache.Retrying, refcache.Retrying},
 	{"progress", refcache.Processing, refcache.Processing},
 	{"retry", refcache.Failed, refcache.Pending},
 	{"cancel", refcache.Pending, refcache.Cancelled},

@@ -19,12 +19,12 @@ type Store struct {
 	rdb     redis.UniversalClient
 	scripts redis.UniversalClient // the same, for what is a script
 	zip     compressor
-	faults  *faults
+	errors  *errorCounts
 }
 
 // New returns a Store that uses rdb, which the caller closes.
 func New(rdb redis.UniversalClient) *Store {
-	return &Store{rdb: rdb, scripts: script.New(rdb), zip: newCompressor(), faults: &faults{counts: map[string]int64{}}}
+	return &Store{rdb: rdb, scripts: script.New(rdb), zip: newCompressor(), errors: &errorCounts{counts: map[string]int64{}}}
 }
 
 func isNil(err error) bool { return errors.Is(err, redis.Nil) }
@@ -106,7 +106,7 @@ func (s *Store) Queues(ctx context.Context) ([]string, error) {
 // AddQueue notes that a queue is used.
 func (s *Store) AddQueue(ctx context.Context, queue string) error {
 	if err := s.rdb.SAdd(ctx, queuesKey, queue).Err(); err != nil {
-		s.Fault("note_queue", err)
+		s.CountError("note_queue", err)
 		return fmt.Errorf("note queue %s: %w", queue, err)
 	}
 	return nil

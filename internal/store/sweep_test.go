@@ -165,7 +165,7 @@ func TestSweepTellsWhatDoorbellToLookForAndSinceWhen(t *testing.T) {
 		fresh := q.old(q.pending(), time.Minute)
 		overdue := q.retrying(0)
 		q.due(overdue.ref, 3*time.Second)
-		_, err := q.Renumber(q.Context(), overdue.ref, 1)
+		_, err := q.NewDelivery(q.Context(), overdue.ref, 1)
 		require.NoError(q, err)
 		again := q.old(q.end(q.processing(), store.Released("", "w1")), time.Minute)
 		require.ElementsMatch(q, []store.Waiting{

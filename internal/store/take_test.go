@@ -16,9 +16,9 @@ func (q *queue) handing(ref refcache.Ref) script.Piggyback {
 	return script.Piggyback{Text: "return {ARGV[1], KEYS[1]}", Use: script.Use{Keys: []string{string(ref)}, Args: []any{"message"}}}
 }
 
-func (q *queue) take(ref refcache.Ref, token string) store.Taken {
+func (q *queue) take(ref refcache.Ref, token string) store.Dequeued {
 	q.Helper()
-	taken, err := q.Take(q.Context(), q.name, token, "w1", q.handing(ref))
+	taken, err := q.DequeueAndClaim(q.Context(), q.name, token, "w1", q.handing(ref))
 	require.NoError(q, err)
 	require.Equal(q, "message", taken.Message, "whatever becomes of the task")
 	return taken
@@ -88,8 +88,8 @@ func TestTakeLeavesWhatIsNotPlainToClaim(t *testing.T) {
 
 func TestNothingTakenIsNoError(t *testing.T) {
 	onBoth(t, func(q *queue) {
-		taken, err := q.Take(q.Context(), q.name, "t1", "w1", script.Piggyback{Text: "return false"})
+		taken, err := q.DequeueAndClaim(q.Context(), q.name, "t1", "w1", script.Piggyback{Text: "return false"})
 		require.NoError(q, err)
-		require.Equal(q, store.Taken{}, taken)
+		require.Equal(q, store.Dequeued{}, taken)
 	})
 }

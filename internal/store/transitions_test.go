@@ -70,8 +70,8 @@ var commands = []command{
 		taken, _ := q.redeliver(k, k.worker)
 		return taken
 	}},
-	{"renumber", "renumber", statuses(refcache.Pending, refcache.Retrying), stays, func(q *queue, k task) any {
-		r, err := q.Renumber(q.Context(), k.ref, seen(k).Delivery)
+	{"new_delivery", "new_delivery", statuses(refcache.Pending, refcache.Retrying), stays, func(q *queue, k task) any {
+		r, err := q.NewDelivery(q.Context(), k.ref, seen(k).Delivery)
 		return fmt.Sprint(r.Delivery, err)
 	}},
 	{"progress", "progress", statuses(refcache.Processing), stays, func(q *queue, k task) any {

@@ -9,14 +9,14 @@ import (
 	"github.com/refq/refq/refcache"
 )
 
-// Beat says that a worker lives and runs the given attempts of a queue; about describes the worker. It answers which
+// Heartbeat says that a worker lives and runs the given attempts of a queue; about describes the worker. It answers which
 // of the attempts are void, and which claims the worker holds without naming them.
-func (s *Store) Beat(ctx context.Context, queue, worker, about string, runs []Claim) (void, unknown []Claim, err error) {
+func (s *Store) Heartbeat(ctx context.Context, queue, worker, about string, runs []Claim) (void, unknown []Claim, err error) {
 	args := []any{worker, about}
 	for _, c := range runs {
 		args = append(args, c.Ref.Hash(), c.Token)
 	}
-	answer, err := s.onQueue(ctx, beatScript, queue, args...).Slice()
+	answer, err := s.onQueue(ctx, heartbeatScript, queue, args...).Slice()
 	if err != nil {
 		return nil, nil, fmt.Errorf("beat of worker %s in queue %s: %w", worker, queue, err)
 	}
@@ -31,9 +31,9 @@ func claims(queue string, pairs []string) []Claim {
 	return found
 }
 
-// DropWorker forgets a worker that holds no claims, if it is dead or if it asks itself: by is who asks.
-func (s *Store) DropWorker(ctx context.Context, queue, worker, by string) error {
-	if err := s.onQueue(ctx, dropWorkerScript, queue, worker, by).Err(); err != nil {
+// RemoveWorker forgets a worker that holds no claims, if it is dead or if it asks itself: by is who asks.
+func (s *Store) RemoveWorker(ctx context.Context, queue, worker, by string) error {
+	if err := s.onQueue(ctx, removeWorkerScript, queue, worker, by).Err(); err != nil {
 		return fmt.Errorf("drop worker %s of queue %s: %w", worker, queue, err)
 	}
 	return nil
@@ -81,7 +81,7 @@ func (s *Store) Sweep(ctx context.Context, queue string, batch int, goOn bool) (
 	}
 	silent := answer.texts(2)
 	for i := 0; i+2 < len(silent); i += 3 {
-		delivery, _ := strconv.Atoi(silent[i+1]) // what is no number is nobody's: renumber answers what there is
+		delivery, _ := strconv.Atoi(silent[i+1]) // what is no number is nobody's: new_delivery answers what there is
 		ready, _ := strconv.ParseInt(silent[i+2], 10, 64)
 		found.Silent = append(found.Silent, Waiting{refOf(queue, silent[i]), delivery, time.UnixMilli(ready)})
 	}

@@ -11,7 +11,7 @@ import (
 
 func (q *queue) beat(worker string, runs ...store.Claim) (void, unknown []store.Claim) {
 	q.Helper()
-	void, unknown, err := q.Beat(q.Context(), q.name, worker, "about "+worker, runs)
+	void, unknown, err := q.Heartbeat(q.Context(), q.name, worker, "about "+worker, runs)
 	require.NoError(q, err)
 	return void, unknown
 }
@@ -77,7 +77,7 @@ func TestDeadWorkerIsDroppedOnceItHoldsNothing(t *testing.T) {
 	onBoth(t, func(q *queue) {
 		drop := func(worker, by string) {
 			q.Helper()
-			require.NoError(q, q.DropWorker(q.Context(), q.name, worker, by))
+			require.NoError(q, q.RemoveWorker(q.Context(), q.name, worker, by))
 		}
 		listed := func() []string { return q.rdb.ZRange(q.Context(), q.key("workers"), 0, -1).Val() }
 

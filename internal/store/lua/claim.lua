@@ -1,16 +1,19 @@
 -- claim starts an attempt.
 -- ARGV[1] token   ARGV[2] worker   ARGV[3] '1' to leave suspects, which may bring the worker down; else absent
--- Returns {'run', record, arguments, trace, when a retry was due}, {'later', ms} for a retry that is not due or a record newer than the caller, {'later', ms, 1} for a suspect that is left, or {'ack'} when there is nothing to do.
+-- Returns {'run', record, arguments, trace, when a retry was due}; {'later', ms} for a retry that is not due, or a
+-- record newer than the caller; {'later', ms, 1} for a suspect that is left; {'ack'} when there is nothing to do.
 -- A damaged record is an error, and stays as it is: whoever ran it could not finish it.
--- A resend by the holder of the token gets the first answer again; a copy that comes after the attempt's end gets 'ack'.
+-- A resend by the holder of the token gets the first answer again; a copy that comes after the attempt's end gets
+-- 'ack'.
 
--- fast is claim for a pending task that has not failed yet. A newer record, or one with a note or progress, is not its own.
+-- fast is claim for a pending task that has not failed yet. A newer record, or one with a note or progress, is not its
+-- own.
 local function fast(KEYS, ARGV)
   local call = redis.call
   local stored = redis.pcall('HMGET', KEYS[2], FIELDS)
   local policy, args = stored[POLICY], stored[ARGS]
   local cycle, delivery, attempt, created, updated, last_token, req, waiters = string.match(stored[STATE] or '', PENDING_FORM)
-  if not cycle or #cycle + #delivery + #attempt > MOST_DIGITS or #created > MOST_DIGITS or #updated > MOST_DIGITS
+  if not cycle or #cycle + #delivery + #attempt > MAX_DIGITS or #created > MAX_DIGITS or #updated > MAX_DIGITS
     or last_token == ARGV[1] or not args or stored[NOTE] or stored[PROGRESS]
     or not policy or not string.find(policy, POLICY_FORM) or #policy > SHORT_POLICY or string.find(policy, ',.', 1, true) then
     return nil

@@ -1,9 +1,9 @@
--- dequeue_and_claim takes a doorbell out of asynq's list, and claims the task that it is about in the same step, if that is a
--- case of claim's fast path.
--- KEYS[1] the queue's prefix, then those of the dequeue   ARGV[1] token   ARGV[2] worker, then those of the dequeue
--- The dequeue returns false, or {what it took, the ref_id that it names or false}.
--- Returns false when nothing was taken, else {what the dequeue took, its ref_id, what claim returns}; false for the last when a
--- claim is to follow.
+-- dequeue_and_claim takes a doorbell out of asynq's list, and claims the task that it is about in the same step, if
+-- that is a case of claim's fast path.
+-- KEYS[1] the queue's prefix, then those of the dequeue   ARGV[1] token   ARGV[2] worker, then those of the dequeue The
+-- dequeue returns false, or {what it took, the ref_id that it names or false}.
+-- Returns false when nothing was taken, else {what the dequeue took, its ref_id, what claim returns}; false for the
+-- last when a claim is to follow.
 
 local dequeued = dequeue()
 if not dequeued then

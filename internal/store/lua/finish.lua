@@ -3,8 +3,8 @@
 --   complete  ARGV[3] result   ARGV[4] its encoding, or empty
 --   error     ARGV[3] error   ARGV[4] cause   ARGV[5] '1' if permanent   ARGV[6] delay in ms before a retry   ARGV[7] note, or empty
 --   release   ARGV[3] note, or empty   ARGV[4] who hands it back
--- Returns {1, status, ms until the next retry, what its piggyback answered}, or {0} when the token is not current: the outcome is void.
--- A resend finds its token as last_token and gets the same answer.
+-- Returns {1, status, ms until the next retry, what its piggyback answered}, or {0} when the token is not current: the
+-- outcome is void. A resend finds its token as last_token and gets the same answer.
 
 -- fast is finish for an attempt that is complete, of a task without note, progress or an older result's encoding.
 local function fast(KEYS, ARGV, piggyback)
@@ -13,8 +13,8 @@ local function fast(KEYS, ARGV, piggyback)
   local policy, result = stored[POLICY], ARGV[3]
   local cycle, delivery, attempt, created, updated, started, counts, token, req, worker, waiters =
     string.match(stored[STATE] or '', PROCESSING_FORM)
-  if token ~= ARGV[1] or #cycle + #delivery + #attempt + #counts > MOST_DIGITS
-    or #created > MOST_DIGITS or #updated > MOST_DIGITS or #started > MOST_DIGITS
+  if token ~= ARGV[1] or #cycle + #delivery + #attempt + #counts > MAX_DIGITS
+    or #created > MAX_DIGITS or #updated > MAX_DIGITS or #started > MAX_DIGITS
     or ARGV[2] ~= 'complete' or ARGV[4] ~= '' or stored[NOTE] or stored[PROGRESS] or stored[RESULT_ENCODING]
     or not policy or #policy > SHORT_POLICY or string.find(policy, ',.', 1, true) then
     return nil
@@ -39,7 +39,7 @@ local function fast(KEYS, ARGV, piggyback)
   if waiters ~= '' then
     local last_error = stored[LAST_ERROR]
     local message = string.match(KEYS[1], '{(.*)}') .. ':' .. hash .. ' ' .. (cycle ~= '' and cycle or '1') .. ' complete\n'
-    if #result <= PUSH_MOST then
+    if #result <= MAX_PUSH then
       message = message .. FORMAT .. #state .. ':' .. state .. #policy .. ':' .. policy
         .. (last_error and #last_error .. ':' .. last_error or '-') .. '--' .. #now .. ':' .. now .. #result .. ':' .. result .. '-'
     end

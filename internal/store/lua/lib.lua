@@ -1,12 +1,17 @@
--- What the scripts share. A script gets of it the definitions that it uses (assemble.go). Every script gets
---   KEYS[1]  the queue's key prefix, refq:{queue}:
---   KEYS[2]  the task's record, <prefix>t:<hash>; absent in scripts about the whole queue
--- All keys of a queue share its hash tag, so a script may touch any of them.
+-- The library of the scripts. assemble.go puts those of its definitions into a script that the script uses. In a script
+-- with a fast path they stand at the line FULL_PATH, behind that path: they read the record, and must not run for a
+-- plain call.
 --
--- A script about a task reads the record once, changes it in memory, and writes what has changed once, by save. Names in
--- capitals are constants from Go: the statuses that this script may leave (FROM), limits, and places. The words of the
--- field state are in task, so that task[CREATED_AT] is created_at, as text, empty if there is none. All other fields that
--- the script reads are in stored, so that stored[NOTE] is the field note, as text, or false.
+-- Keys of every script
+--   KEYS[1]  prefix of the queue's keys, refq:{queue}:
+--   KEYS[2]  record of the task, <prefix>t:<hash>; absent in scripts about the whole queue
+-- All keys of a queue share its hash tag, so a script may use any of them.
+--
+-- How a script changes a task
+--   It reads the record once, changes it in memory, and writes once what has changed, by save.
+--   stored  has the fields that the script names, by constant: stored[NOTE] is the field note as text, or false.
+--   task    has the words of the field state, by constant: task[CREATED_AT] is the time as text, empty if there is none.
+-- Names in capitals are constants from Go: the statuses that the script may leave (FROM), limits, and positions.
 
 local prefix, record = KEYS[1], KEYS[2]
 
@@ -18,13 +23,13 @@ local now_text = string.format('%s%03d', clock[1], math.floor(clock[2] / 1000))
 
 local now = tonumber(now_text)
 
--- whole_text writes a whole number as Redis and Go do; Lua itself writes large ones otherwise.
+-- whole_text is a whole number as Redis and Go write it. Lua itself writes large numbers with an exponent.
 local function whole_text(n)
   return string.format('%.0f', n)
 end
 
--- try is redis.call where a key may hold something of another type: nil then. Any other error is not about the key, and
--- ends the script: whoever may not read a record must not take it for a damaged one.
+-- try is redis.call for a key that may hold another type. The result is nil then. Any other error is not about the key
+-- and ends the script: a record that may not be read must not pass for a damaged one.
 local function try(...)
   local reply = redis.pcall(...)
   if type(reply) ~= 'table' or not reply.err then
@@ -34,18 +39,18 @@ local function try(...)
   end
 end
 
--- stored has the values of the fields that the script reads; it is nil when the record's key holds no hash.
+-- stored has the fields that the script reads. It is nil when the record's key holds no hash.
 local stored = try('HMGET', record, FIELDS)
 
--- task has the words of state, none when there is no record or its state has another form.
+-- task has the words of the field state. It is empty when there is no record, or when the field has another form.
 local task = {string.match(stored and stored[STATE] or '', STATE_FORM)}
 
--- words are those of any state, whether or not it is sound.
+-- words_of splits a state, sound or not, into its words.
 local function words_of(state)
   return {string.match(state or '', WORDS_FORM)}
 end
 
--- changes are what save writes besides state, by field: its new value, or false for a field that goes.
+-- changes are the fields that save writes besides state: by name the new value, or false for a field to be removed.
 local changes, changed = {}, false
 
 -- put changes a word of task.
@@ -57,7 +62,7 @@ local function put(place, value)
   changed = true
 end
 
--- clear empties words of task.
+-- clear empties some words of task.
 local function clear(...)
   for _, place in ipairs({...}) do
     task[place] = ''
@@ -79,7 +84,8 @@ local function drop_field(place, name)
   end
 end
 
--- save writes what has changed. It comes after what may fail because a key is not ours, so that nothing is half done.
+-- save writes what has changed. A script calls it after all commands that fail when a key is not ours, so that it
+-- leaves nothing half done.
 local function save()
   if not changed then
     return
@@ -100,7 +106,7 @@ local function save()
   redis.call('HSET', record, unpack(new))
 end
 
--- number is a word of task as a number; what is not written has the default.
+-- number is a word of task as a number, or the default if the word is empty.
 local function number(place, default)
   return tonumber(task[place]) or default
 end
@@ -110,22 +116,22 @@ local function public()
   return {stored[STATE], stored[POLICY], stored[LAST_ERROR], stored[NOTE], stored[PROGRESS], now_text}
 end
 
--- newer is the version of a record that only newer code can read, else nothing.
+-- newer is the version of the record if only newer code can read it, else nothing.
 local function newer()
   if task[V] == '' then
     return nil
   end
   local v = string.match(stored[STATE] or '', '^(%d+),')
-  return v and #v <= MOST_DIGITS and tonumber(v) > RECORD_VERSION and v
+  return v and #v <= MAX_DIGITS and tonumber(v) > RECORD_VERSION and v
 end
 
 local function damaged_by(text)
   return redis.error_reply('DAMAGED ' .. text)
 end
 
--- complaint finds what is wrong with the words of a packed field. kinds has a letter for each: w for a whole number, d for one
--- with a fraction, s for a status, n for a text that is needed, t for any other.
-local function complaint(packed, names, kinds)
+-- problem is the error about the first word of a packed field that is wrong. kinds has a letter for each word: w for a
+-- whole number, d for a number with a fraction, s for a status, n for a text that must be there, t for any other text.
+local function problem(packed, names, kinds)
   local function not_a(kind, name, text)
     text = string.gsub(string.sub(text, 1, 40), '[^ -~]', '?')
     return damaged_by(name .. ' is "' .. text .. '", not ' .. kind)
@@ -137,7 +143,7 @@ local function complaint(packed, names, kinds)
     if word == '' then
       if kind == 's' or kind == 'n' then return damaged_by(names[n] .. ' is missing') end
     elseif kind == 'w' then
-      if #word > MOST_DIGITS or not string.find(word, '^%d+$') then return not_a('a whole number', names[n], word) end
+      if #word > MAX_DIGITS or not string.find(word, '^%d+$') then return not_a('a whole number', names[n], word) end
     elseif kind == 'd' then
       if not string.find(word, '^%d+%.?%d*$') or tonumber(word) == math.huge then return not_a('a number', names[n], word) end
     elseif kind == 's' and not STATUSES[word] then
@@ -149,17 +155,17 @@ local function complaint(packed, names, kinds)
   end
 end
 
--- lacking is the name of a word or field that a record with this status needs and has not, false if there is none; nil
--- when it is no status.
+-- lacking is the name of a word or field that a record with this status needs and does not have. It is false if nothing
+-- is missing, and nil if this is no status.
 local function lacking(status)
   LACKING
 end
 
--- What the policy says, once damage has found the record to be sound.
+-- These are the policy's numbers as text. damage sets them when the record is sound.
 local max_retries, ttl, failure_ttl = nil, nil, nil
 
--- damage answers the error that the record is damaged; nil when it is sound, newer, or not there. Nothing is written to such
--- a record until a person deletes it.
+-- damage is the error that the record is damaged, or that only newer code can read it; nil when it is sound or not
+-- there. No script writes to such a record. A person deletes it.
 local function damage()
   if not stored then
     return damaged_by('its key holds no hash')
@@ -173,14 +179,14 @@ local function damage()
   local sound, _, factor, jitter
   sound, _, max_retries, ttl, failure_ttl, factor, jitter = string.find(stored[POLICY] or '', POLICY_FORM)
   sound = sound and string.byte(factor) ~= DOT and string.byte(jitter) ~= DOT
-    and (#stored[POLICY] <= MOST_DIGITS or not string.find(stored[POLICY], TOO_MANY_DIGITS))
+    and (#stored[POLICY] <= MAX_DIGITS or not string.find(stored[POLICY], TOO_MANY_DIGITS))
   local lacks = lacking(task[STATUS])
   for place = V, EVENT_N do
-    sound = sound and #(task[place] or '') <= MOST_DIGITS
+    sound = sound and #(task[place] or '') <= MAX_DIGITS
   end
   if not sound or lacks == nil then
-    local found = complaint(stored[STATE], STATE_WORDS, STATE_KINDS) or not stored[POLICY] and damaged_by('policy is missing')
-      or complaint(stored[POLICY], POLICY_WORDS, POLICY_KINDS)
+    local found = problem(stored[STATE], STATE_WORDS, STATE_KINDS) or not stored[POLICY] and damaged_by('policy is missing')
+      or problem(stored[POLICY], POLICY_WORDS, POLICY_KINDS)
     if found then
       return found
     end
@@ -188,7 +194,7 @@ local function damage()
   return lacks and damaged_by(lacks .. ' is missing') or nil
 end
 
--- append adds an entry to one of the two histories and drops the one that is HISTORY entries older.
+-- append adds an entry to one of the two histories and removes the one that is HISTORY entries older.
 local function append(counter, name, entry)
   local n = number(counter, 0) + 1
   put(counter, n)
@@ -202,7 +208,7 @@ local function event(kind, by)
   append(EVENT_N, 'event:', {at = now, kind = kind, by = by})
 end
 
--- attempt_ended adds the attempt that runs to the history. What is empty is left out.
+-- attempt_ended adds the running attempt to the history, without what is empty.
 local function attempt_ended(cause, error, delay)
   append(HIST_N, 'attempt:', {
     cycle = number(CYCLE, 1), attempt = number(ATTEMPT), started_at = number(STARTED_AT), worker = task[WORKER],
@@ -210,20 +216,22 @@ local function attempt_ended(cause, error, delay)
   })
 end
 
--- last_token is what move leaves behind of the attempt that has ended, for its resend: a status other than processing has
--- no token of its own.
+-- last_token is the token of the attempt that has ended. move keeps it, so that a resend is recognised. Only a
+-- processing task has a token of its own.
 local last_token = ''
 
--- forget_completion comes before a complete task is anything else. What the list of completions says of it stays there, and
--- readers know it by its time; but an end in this very millisecond would say the same once more.
+-- forget_completion is called before a complete task gets another status. Its entry in the list of completions stays,
+-- because readers compare the entry's time. Only an entry of this very millisecond is removed: the next end could be
+-- the same text.
 local function forget_completion()
   if task[COMPLETED_AT] == now_text then
     redis.call('LREM', prefix .. 'completions', 1, now_text .. hash)
   end
 end
 
--- move takes the task to another status, and from the set, or the claims, of the one that it has to those of the other. score
--- is its place in a set, or before its hash in the list of completions; a claim is the caller's to make.
+-- move gives the task another status, and takes it from the set or the claims of the old one to the set of the new one.
+-- score orders it there, or stands before its hash in the list of completions. The caller makes the claim of a
+-- processing task.
 local function move(status, score)
   local left = task[STATUS]
   if status == 'complete' then
@@ -252,16 +260,17 @@ local function wait_for_worker()
   put(UPDATED_AT, now_text)
 end
 
--- new_delivery numbers the next doorbell. Numbers never go back while the record lives.
+-- new_delivery gives the next doorbell a number of its own. Numbers never go back while the record lives (R13).
 local function new_delivery()
   put(DELIVERY, number(DELIVERY, 1) + 1)
 end
 
--- tell publishes the end of the task to those who wait for it: "<ref_id> <cycle> <status>" and, behind a line feed,
--- unless the result is long, FORMAT, the record, the result and its encoding; each value as its length, a colon and its bytes, or "-".
+-- tell publishes the end of the task to its waiters: "<ref_id> <cycle> <status>" and a line feed. Unless the result is
+-- long, these follow: FORMAT, the record, the result and its encoding, each value as its length, a colon and its bytes,
+-- or as "-".
 local function tell(inboxes, result, encoding)
   local words = {string.match(prefix, '{(.*)}') .. ':' .. hash .. ' ' .. number(CYCLE, 1) .. ' ' .. task[STATUS] .. '\n'}
-  if not result or #result <= PUSH_MOST then
+  if not result or #result <= MAX_PUSH then
     local values = public()
     words[2], values[#values + 1], values[#values + 2] = FORMAT, result or false, encoding or false
     for place, value in ipairs(values) do
@@ -274,7 +283,8 @@ local function tell(inboxes, result, encoding)
   end
 end
 
--- end_task makes the task final, as a whole: record, index, expiry, waiters. It saves. The result goes with 'complete' alone.
+-- end_task gives the task a final status: in the record, which it saves, in the index, with its expiry, and for its
+-- waiters. Only a complete task has a result.
 local function end_task(status, result, encoding)
   local waiters, life = task[WAITERS], nil
   move(status, now_text)
@@ -298,16 +308,16 @@ local function end_task(status, result, encoding)
   end
 end
 
--- drop tells those who keep results in memory that this one is no longer the answer. Who may not publish may still go on:
--- what is kept soon expires by itself.
-local function drop()
+-- invalidate tells the local caches that this result is no longer the answer. A user of Redis who may not publish goes
+-- on all the same: what a cache keeps soon expires by itself.
+local function invalidate()
   redis.pcall('PUBLISH', prefix .. 'dropped', hash)
 end
 
--- revive makes a final task one that runs again.
+-- revive makes a final task pending.
 local function revive()
   if task[STATUS] == 'complete' then
-    drop()
+    invalidate()
   end
   wait_for_worker()
   clear(COMPLETED_AT, STARTED_AT, TOKEN)
@@ -316,13 +326,13 @@ local function revive()
   redis.call('PERSIST', record)
 end
 
--- fresh_budget starts a new cycle with everything to spend.
+-- fresh_budget starts a new cycle, with all of its retries.
 local function fresh_budget()
   put(CYCLE, number(CYCLE, 1) + 1)
   clear(ATTEMPT, RETRY_COUNT, LOST_COUNT)
 end
 
--- add_waiter notes who is to be told of the end of a task in flight. It does not save.
+-- add_waiter adds an inbox to those that are told of the end of a task in flight. It does not save.
 local function add_waiter(inbox)
   local status, waiters = task[STATUS], task[WAITERS]
   if inbox == '' or not status or status == 'complete' or status == 'failed' or status == 'cancelled' then
@@ -332,12 +342,13 @@ local function add_waiter(inbox)
     return
   end
   local _, count = string.gsub(waiters, '[^,]+', '')
-  if count < MOST_WAITERS and not string.find(',' .. waiters .. ',', ',' .. inbox .. ',', 1, true) then
+  if count < MAX_WAITERS and not string.find(',' .. waiters .. ',', ',' .. inbox .. ',', 1, true) then
     put(WAITERS, waiters .. ',' .. inbox)
   end
 end
 
--- halve is the first rank from low on, and below high, that passes, or high. All ranks behind one that passes do, too.
+-- halve is the first rank from low on, and below high, that passes, or high if there is none. It halves the range each
+-- time, so all ranks behind one that passes must pass, too.
 local function halve(low, high, passes)
   while low < high do
     local middle = math.floor((low + high) / 2)
@@ -350,8 +361,8 @@ local function halve(low, high, passes)
   return low
 end
 
--- rank_before is how many entries of the list of completions come before the first one that is earlier than a time. The list
--- is in the order of time, unless Redis's clock was set back: then what ended around that moment may be passed over or met twice.
+-- rank_before is how many entries of the list of completions come before the first one that is earlier than a time. The
+-- list has the order of time. If Redis's clock was set back, ends around that moment may be passed over or met twice.
 local function rank_before(time)
   local key = prefix .. 'completions'
   return halve(0, redis.call('LLEN', key), function(rank)

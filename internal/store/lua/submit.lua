@@ -1,8 +1,9 @@
 -- submit makes a call: it creates the task, gives an ended one a new life, or finds what is there.
--- ARGV[1] request id   ARGV[2] inbox to tell, or empty   ARGV[3] revive: 'failed', 'complete', both joined by a comma, or empty
+-- ARGV[1] request id   ARGV[2] inbox to tell, or empty   ARGV[3] revive: 'failed', 'complete', both joined by a comma,
+-- or empty
 -- ARGV[4] policy   ARGV[5] arguments   ARGV[6] where the trace of the call is, or empty
--- Returns {record, result, its encoding, 1 if this call started the life that the record shows, what its piggyback answered}.
--- A resend finds its own request id and only reads (R11).
+-- Returns {record, result, its encoding, 1 if this call started the life that the record shows, what its piggyback
+-- answered}. A resend finds its own request id and only reads (R11).
 
 -- fast is submit for a call that nobody has made yet, and for one that is complete.
 local function fast(KEYS, ARGV, piggyback)

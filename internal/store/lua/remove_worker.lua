@@ -1,4 +1,4 @@
--- drop_worker forgets a worker that holds nothing any more (R6) and is dead, or says itself that it goes.
+-- remove_worker forgets a worker that holds nothing any more (R6) and is dead, or says itself that it goes.
 -- ARGV[1] worker   ARGV[2] who asks
 -- Returns 1, or 0 when the worker stays.
 

@@ -1,4 +1,4 @@
--- renumber gives a task that waits a new doorbell, because the old one will not ring.
+-- new_delivery gives a task that waits a new doorbell, because the old one will not ring.
 -- ARGV[1] the delivery that the caller knows
 -- Returns the record as it then is, or false when there is none.
 
