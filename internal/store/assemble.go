@@ -40,7 +40,7 @@ func assemble(name string) string {
 	if fast == "" {
 		return full
 	}
-	return noPiggyback + fast + tryFast + full
+	return noPiggyback + fast + tryFast + inFunction(full)
 }
 
 // paths returns the fast path of a script, empty if it has none, and its full path.
@@ -60,6 +60,10 @@ if answer then
 end
 `
 
+// inFunction returns a full path as a function of its own, which is made when it is called. Its many local variables would
+// otherwise be part of the main function, and Lua sets room for all of them aside, and clears it, for a plain call, too.
+func inFunction(full string) string { return "return (function()\n" + full + "end)()\n" }
+
 // noPiggyback stands before a script that runs without a piggyback.
 const noPiggyback = "local piggyback\n"
 
@@ -77,7 +81,7 @@ func withPiggyback(name string, plain *redis.Script, p *script.Piggyback, own sc
 	}
 	carrying := assembleOnce(name, p.Text, func() string {
 		fast, full := paths(name)
-		return function("piggyback", p.Text, own) + fast + tryFast + full
+		return function("piggyback", p.Text, own) + fast + tryFast + inFunction(full)
 	})
 	return carrying, p.AppendTo(own)
 }

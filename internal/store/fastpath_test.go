@@ -158,6 +158,7 @@ var variations = []struct {
 	{"a policy of its own", writes("max_retries", "1", "ttl", "60000", "failure_ttl", "70000", "retry_jitter", "0.25", "backoff", "slow")},
 	{"a newer record", writes("v", "2")},
 	{"leading zeros", writes("cycle", "02", "attempt", "01", "ttl", "060000", "waiters", "refq:inbox:a")},
+	{"a ttl with a leading zero", writes("ttl", "060000")},
 	{"no cycle", writes("cycle", "0", "waiters", "refq:inbox:a")},
 	{"long numbers", writes("cycle", "123456789012345", "waiters", "refq:inbox:a")},
 	{"too long numbers", writes("delivery", "1234567890123456")},
@@ -469,8 +470,13 @@ func (p *paths) meddle(t *rapid.T, k task) {
 			continue
 		}
 		name, value := rapid.SampledFrom(names).Draw(t, "name"), values.Draw(t, "value")
+		if shortTime.MatchString(value) && strings.HasSuffix(name, "ttl") {
+			value += "000000" // or the record would expire while it is compared
+		}
 		if p.rdb.Type(p.Context(), p.record(k.ref)).Val() == "hash" {
 			p.set(k.ref, name, value)
 		}
 	}
 }
+
+var shortTime = regexp.MustCompile(`^0*[1-9]\d?$`)
