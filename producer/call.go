@@ -48,7 +48,7 @@ func (p *Producer) localHit(c call) *entry {
 
 // callAndWait submits a call and waits for its end up to waitLimit; 0: not at all. It returns what became of the
 // submission, the call as it was seen last, and why it could not be submitted, queued or waited for.
-func (p *Producer) callAndWait(ctx context.Context, c call, waitLimit time.Duration) (store.Answered, answer.Snapshot, error) {
+func (p *Producer) callAndWait(ctx context.Context, c call, waitLimit time.Duration) (store.Submitted, answer.Snapshot, error) {
 	var w *waiter
 	if waitLimit > 0 {
 		w = p.inbox.wait(ctx, c.ref)
@@ -71,14 +71,14 @@ func (p *Producer) callAndWait(ctx context.Context, c call, waitLimit time.Durat
 
 // waits reports whether a call's answer is that of its end, which is still to come. An old result answers all calls but
 // those that ask for a new one. One that could not be queued is waited for as well: a sweep queues it.
-func (c call) waits(made store.Answered) bool {
+func (c call) waits(made store.Submitted) bool {
 	served := made.Result != nil && !c.submission.Refresh
 	return (made.Err == nil || errors.Is(made.Err, refcache.ErrNotQueued)) && c.submission.Inbox != "" && made.Status.InFlight() && !served
 }
 
 // errorUnlessEnded is the error of a caller who has waited for a call and now sees it as it is. That the call could
 // not be queued matters only while it is in flight.
-func errorUnlessEnded(made store.Answered, now answer.Snapshot, err error) error {
+func errorUnlessEnded(made store.Submitted, now answer.Snapshot, err error) error {
 	if err == nil && now.Status.InFlight() {
 		return made.Err
 	}

@@ -47,7 +47,7 @@ func Cached[In, Out any](p *Producer, f refcache.Func[In, Out], options ...CallO
 }
 
 // endedEarly is the error of a Do that could not wait for the end of its call. If ctx has ended, it wraps the cause.
-func endedEarly(ctx context.Context, made store.Answered, err error) error {
+func endedEarly(ctx context.Context, made store.Submitted, err error) error {
 	cause := context.Cause(ctx)
 	switch {
 	case cause == nil:

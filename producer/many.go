@@ -171,7 +171,7 @@ func (m *many) submitBatch(ctx context.Context, batch []numbered) {
 }
 
 // await waits for the end of a call, if it has not ended yet, and reads how it ended.
-func (m *many) await(ctx context.Context, w *waiter, c call, made store.Answered, end outcomeOf) outcomeOf {
+func (m *many) await(ctx context.Context, w *waiter, c call, made store.Submitted, end outcomeOf) outcomeOf {
 	defer w.stop()
 	if c.waits(made) {
 		// Many calls may be in each other's way for long; this is no sign of a lost message, so it polls rarely.
@@ -186,7 +186,7 @@ func (m *many) await(ctx context.Context, w *waiter, c call, made store.Answered
 
 // submitMany is submit for many calls of one queue. Calls on record get their doorbells even if ctx ends meanwhile. A
 // crash in between leaves that to a worker's sweep.
-func (p *Producer) submitMany(ctx context.Context, batch []numbered) []store.Answered {
+func (p *Producer) submitMany(ctx context.Context, batch []numbered) []store.Submitted {
 	spans := make([]tracing.Span, len(batch))
 	for i := range batch {
 		c := &batch[i]
@@ -195,14 +195,14 @@ func (p *Producer) submitMany(ctx context.Context, batch []numbered) []store.Ans
 	}
 	all := p.record(ctx, batch)
 	for i, made := range all {
-		spans[i].End(p.counted(batch[i].call, made.Submitted), made.Err)
+		spans[i].End(p.counted(batch[i].call, made), made.Err)
 	}
 	return all
 }
 
 // record submits the calls and enqueues doorbells for those that wait for a worker.
-func (p *Producer) record(ctx context.Context, batch []numbered) []store.Answered {
-	all := make([]store.Answered, len(batch))
+func (p *Producer) record(ctx context.Context, batch []numbered) []store.Submitted {
+	all := make([]store.Submitted, len(batch))
 	if err := p.noteQueue(ctx, batch[0].ref.Queue()); err != nil {
 		for i, c := range batch {
 			all[i].Err = fmt.Errorf("submit %s: %w", c.ref, err)

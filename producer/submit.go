@@ -81,16 +81,16 @@ func tooLarge(name string, size, limit int) error {
 }
 
 // submit records the call and sees to it that a worker looks at it.
-func (p *Producer) submit(ctx context.Context, c call) (made store.Answered) {
+func (p *Producer) submit(ctx context.Context, c call) (made store.Submitted) {
 	ctx, span := p.tracer.Submit(ctx, c.ref, c.submission.Policy.Name)
-	defer func() { span.End(p.counted(c, made.Submitted), made.Err) }()
+	defer func() { span.End(p.counted(c, made), made.Err) }()
 	c.submission.Trace = span.Link()
 	if c.submission.Refresh {
 		defer p.local.forget(c.ref)
 	}
 	if err := p.noteQueue(ctx, c.ref.Queue()); err != nil {
-		return store.Answered{Err: fmt.Errorf("submit %s: %w", c.ref, err)}
+		return store.Submitted{Err: fmt.Errorf("submit %s: %w", c.ref, err)}
 	}
-	made.Submitted, made.Err = p.queue.Submit(ctx, c.ref, c.submission)
+	made, made.Err = p.queue.Submit(ctx, c.ref, c.submission)
 	return made
 }

@@ -48,11 +48,11 @@ func (c *Client) Submit(ctx context.Context, ref refcache.Ref, s store.Submissio
 
 // SubmitMany is Submit for many calls of a function, in one round trip, for those that nobody has made yet. Others that wait for
 // a worker are not enqueued, and EnqueueMany is to follow for them. The answers are in the order of the calls.
-func (c *Client) SubmitMany(ctx context.Context, calls []store.Call) []store.Answered {
+func (c *Client) SubmitMany(ctx context.Context, calls []store.Call) []store.Submitted {
 	name := calls[0].Policy.Name
 	if !c.hits.likely(name) {
 		if err := c.withEnqueue(ctx, calls, false); err != nil {
-			all := make([]store.Answered, len(calls))
+			all := make([]store.Submitted, len(calls))
 			for i := range all {
 				all[i].Err = err
 			}
@@ -66,7 +66,7 @@ func (c *Client) SubmitMany(ctx context.Context, calls []store.Call) []store.Ans
 			enqueued++
 		}
 	}
-	c.hits.note(name, all[len(all)-1].Submitted)
+	c.hits.note(name, all[len(all)-1])
 	if enqueued > 0 {
 		c.wakeups.add(context.WithoutCancel(ctx), calls[0].Ref.Queue(), enqueued)
 	}

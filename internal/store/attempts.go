@@ -49,7 +49,7 @@ func (s *Store) ClaimUnsuspected(ctx context.Context, ref refcache.Ref, token, w
 }
 
 func (s *Store) claim(ctx context.Context, ref refcache.Ref, args ...any) (ClaimAnswer, error) {
-	cmd := claimScript.Run(ctx, script.Once(s.scripts), about(ref), args...)
+	cmd := claimScript.Run(ctx, script.Once(s.rdb), about(ref), args...)
 	values, err := s.counted(claimScript, cmd).Slice()
 	if err != nil {
 		return ClaimAnswer{}, wrap(err, "claim", ref)
@@ -85,7 +85,7 @@ type Dequeued struct {
 // what was claimed.
 func (s *Store) DequeueAndClaim(ctx context.Context, queue, token, worker string, by script.Piggyback) (Dequeued, error) {
 	transition, use := afterDequeue(by, script.Use{Keys: []string{prefix(queue)}, Args: []any{token, worker}})
-	values, err := transition.Run(ctx, script.Once(s.scripts), use.Keys, use.Args...).Slice()
+	values, err := transition.Run(ctx, script.Once(s.rdb), use.Keys, use.Args...).Slice()
 	if isNil(err) {
 		return Dequeued{}, nil
 	}
@@ -154,7 +154,7 @@ func (s *Store) Finish(ctx context.Context, ref refcache.Ref, token string, o Ou
 		o.Ack = nil // the full path would not run it
 	}
 	transition, use := withPiggyback("finish", finishScript, o.Ack, script.Use{Keys: about(ref), Args: append([]any{token, o.kind}, o.args...)})
-	values, err := s.counted(transition, transition.Run(ctx, s.scripts, use.Keys, use.Args...)).Slice()
+	values, err := s.counted(transition, transition.Run(ctx, s.rdb, use.Keys, use.Args...)).Slice()
 	if err != nil {
 		return Finished{}, wrap(err, "finish", ref)
 	}

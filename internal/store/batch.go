@@ -13,15 +13,9 @@ type Call struct {
 	Submission
 }
 
-// Answered is what [Store.Submit] would have returned for one of many.
-type Answered struct {
-	Submitted
-	Err error
-}
-
-// SubmitMany is Submit for many calls, in one round trip. The answers are in the order of the calls; the same call may
-// be among them more than once. All or none of them have an Enqueue, of one text.
-func (s *Store) SubmitMany(ctx context.Context, calls []Call) []Answered {
+// SubmitMany is Submit for many calls, in one round trip. The answers are in the order of the calls, each with an
+// error of its own in Err. The same call may be among them more than once. All or none of them have an Enqueue, of one text.
+func (s *Store) SubmitMany(ctx context.Context, calls []Call) []Submitted {
 	if len(calls) == 0 {
 		return nil
 	}
@@ -29,9 +23,9 @@ func (s *Store) SubmitMany(ctx context.Context, calls []Call) []Answered {
 	for i, c := range calls {
 		transition, uses[i] = withPiggyback("submit", submitScript, c.Enqueue, c.use(c.Ref))
 	}
-	answers := make([]Answered, len(calls))
+	answers := make([]Submitted, len(calls))
 	for i, cmd := range script.RunAll(ctx, s.rdb, transition, uses) {
-		answers[i].Submitted, answers[i].Err = s.submitted(calls[i].Ref, s.counted(transition, cmd))
+		answers[i], answers[i].Err = s.submitted(calls[i].Ref, s.counted(transition, cmd))
 	}
 	return answers
 }

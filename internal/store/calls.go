@@ -31,12 +31,13 @@ type Submitted struct {
 	Result   []byte // nil when there is none
 	Starts   bool   // this submission started the life that the record shows
 	Enqueued bool   // the submission's Enqueue has answered 1; false: a doorbell is to be enqueued apart
+	Err      error  // for those who pass it on: why the call could not be made, or not be queued
 }
 
 // Submit makes a call or finds the one that was made before.
 func (s *Store) Submit(ctx context.Context, ref refcache.Ref, c Submission) (Submitted, error) {
 	transition, use := withPiggyback("submit", submitScript, c.Enqueue, c.use(ref))
-	return s.submitted(ref, s.counted(transition, transition.Run(ctx, s.scripts, use.Keys, use.Args...)))
+	return s.submitted(ref, s.counted(transition, transition.Run(ctx, s.rdb, use.Keys, use.Args...)))
 }
 
 // use is what the submission comes to as arguments of its script.

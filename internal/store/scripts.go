@@ -78,10 +78,10 @@ func about(ref refcache.Ref) []string { return []string{prefix(ref.Queue()), rec
 
 // onTask runs a script about one task.
 func (s *Store) onTask(ctx context.Context, script *redis.Script, ref refcache.Ref, args ...any) *redis.Cmd {
-	return s.counted(script, script.Run(ctx, s.scripts, about(ref), args...))
+	return s.counted(script, script.Run(ctx, s.rdb, about(ref), args...))
 }
 
 // onQueue runs a script about a queue.
 func (s *Store) onQueue(ctx context.Context, script *redis.Script, queue string, args ...any) *redis.Cmd {
-	return s.counted(script, script.Run(ctx, s.scripts, []string{prefix(queue)}, args...))
+	return s.counted(script, script.Run(ctx, s.rdb, []string{prefix(queue)}, args...))
 }

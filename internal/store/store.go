@@ -10,21 +10,19 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/refq/refq/internal/script"
 	"github.com/refq/refq/refcache"
 )
 
 // Store reads and writes tasks. It is safe for concurrent use.
 type Store struct {
-	rdb     redis.UniversalClient
-	scripts redis.UniversalClient // the same, for what is a script
-	zip     compressor
-	errors  *errorCounts
+	rdb    redis.UniversalClient
+	zip    compressor
+	errors *errorCounts
 }
 
 // New returns a Store that uses rdb, which the caller closes.
 func New(rdb redis.UniversalClient) *Store {
-	return &Store{rdb: rdb, scripts: script.New(rdb), zip: newCompressor(), errors: &errorCounts{counts: map[string]int64{}}}
+	return &Store{rdb: rdb, zip: newCompressor(), errors: &errorCounts{counts: map[string]int64{}}}
 }
 
 func isNil(err error) bool { return errors.Is(err, redis.Nil) }
