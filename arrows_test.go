@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/refq/refq/internal/testkit"
 )
 
 const module = "github.com/refq/refq"
@@ -88,6 +90,7 @@ var borders = map[string][]string{
 }
 
 func TestPackagesImportOnlyWhatTheArrowsAllow(t *testing.T) {
+	testkit.Reserve(t, 1)
 	for name, imports := range imports(t) {
 		allowed, ok := mayImport(name)
 		require.True(t, ok, "package %s is not in the arrows: say what it may import", name)
@@ -106,6 +109,7 @@ func TestPackagesImportOnlyWhatTheArrowsAllow(t *testing.T) {
 
 // What users link must not drag in what only the binary or the tests need.
 func TestLibrariesLinkNoToolsOfOthers(t *testing.T) {
+	testkit.Reserve(t, 1)
 	all := linked(t, "./refcache", "./producer", "./worker")
 	require.Contains(t, all, "github.com/redis/go-redis/v9")
 	for _, path := range all {
@@ -129,6 +133,7 @@ func ours(path string) (name string, ok bool) {
 
 // The program of make demo is built on its own, so it must stay small.
 func TestTheDemoLinksOnlyItsStory(t *testing.T) {
+	testkit.Reserve(t, 1)
 	for _, path := range linked(t, "./internal/cmd/demo") {
 		for _, unwanted := range []string{module + "/internal/web", module + "/internal/config", module + "/internal/tracing/otlp",
 			module + "/internal/bench", module + "/internal/execfunc", module + "/metrics", module + "/cmd/refq", "github.com/spf13/cobra",

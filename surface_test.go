@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/refq/refq/internal/testkit"
 )
 
 var update = flag.Bool("update", false, "write the texts in testdata/surface anew")
@@ -18,6 +20,7 @@ var public = []string{".", "refcache", "producer", "worker", "admin", "monitor",
 
 // Every change of what users see of a package shows in a diff of its golden text.
 func TestSurfaceOfPublicPackages(t *testing.T) {
+	testkit.Reserve(t, 1)
 	for _, name := range public {
 		doc, err := exec.Command("go", "doc", "-all", "./"+name).Output()
 		require.NoError(t, err, name)
@@ -34,6 +37,7 @@ func TestSurfaceOfPublicPackages(t *testing.T) {
 
 // Everybody imports refcache: it links nothing but the standard library.
 func TestRefcacheLinksTheStandardLibraryAlone(t *testing.T) {
+	testkit.Reserve(t, 1)
 	out, err := exec.Command("go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", "./refcache").Output()
 	require.NoError(t, err)
 	require.Equal(t, []string{module + "/refcache"}, strings.Fields(string(out)))

@@ -115,6 +115,7 @@ func (m many) commands() map[string]int {
 }
 
 func TestThousandsOfFailuresAreListedAndRetried(t *testing.T) {
+	testkit.Long(t)
 	t.Parallel()
 	const n = 3000
 	m := newMany(t, n)

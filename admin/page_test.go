@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/refq/refq/admin"
+	"github.com/refq/refq/internal/testkit"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 )
@@ -32,6 +33,7 @@ func (w *world) pages(f admin.Filter, n int, between func()) (refs []refcache.Re
 }
 
 func TestPagesMakeUpTheList(t *testing.T) {
+	testkit.Long(t)
 	inWorld(t, func(w *world) {
 		media, slow := echo, refcache.Func[string, string]{Name: "slow", Queue: "media"}
 		media.Queue = "media"
@@ -59,6 +61,7 @@ func TestPagesMakeUpTheList(t *testing.T) {
 
 // Complete calls are listed by their ends, and an end stays listed when its call is made again.
 func TestPagesOfCompleteCallsShowEachOnceWhereItEndedLast(t *testing.T) {
+	testkit.Long(t)
 	inWorld(t, func(w *world) {
 		var s script
 		w.start(s.of(echo))
@@ -130,6 +133,7 @@ func TestWhatOthersDoBetweenTwoPagesHidesAndRepeatsNothing(t *testing.T) {
 }
 
 func TestAPageSearchesABoundedNumberOfTasks(t *testing.T) {
+	testkit.Long(t)
 	inWorld(t, func(w *world) {
 		for n := range 2100 {
 			w.submit(echo, fmt.Sprint(n))

@@ -16,6 +16,7 @@ import (
 	"github.com/refq/refq/admin"
 	"github.com/refq/refq/internal/memredis"
 	"github.com/refq/refq/internal/store/storetest"
+	"github.com/refq/refq/internal/testkit"
 	"github.com/refq/refq/refcache"
 	"github.com/refq/refq/worker"
 )
@@ -50,6 +51,7 @@ func (w *world) retryAll(f admin.Filter, options ...admin.RetryOption) (accepted
 }
 
 func TestAllFailuresAreRetriedAtOnce(t *testing.T) {
+	testkit.Long(t)
 	inWorld(t, func(w *world) {
 		s := script{errs: []error{worker.Permanent(errDown)}}
 		w.start(s.of(echo))
@@ -118,6 +120,7 @@ func TestRetryAllTakesOnlyWhatPassesTheFilter(t *testing.T) {
 }
 
 func TestTaskThatFailsAgainMeanwhileIsNotRetriedTwice(t *testing.T) {
+	testkit.Long(t)
 	inWorld(t, func(w *world) {
 		s := script{errs: []error{worker.Permanent(errDown)}}
 		w.start(s.of(echo))
@@ -144,6 +147,7 @@ func TestTaskThatFailsAgainMeanwhileIsNotRetriedTwice(t *testing.T) {
 // Its new end may come before the place that the walk has reached: in the same millisecond, or after Redis's clock has
 // been set back.
 func TestTaskThatIsMetAgainIsLeftAlone(t *testing.T) {
+	testkit.Long(t)
 	inWorld(t, func(w *world) {
 		s := script{errs: []error{worker.Permanent(errDown)}}
 		w.start(s.of(echo))

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/refq/refq/internal/memredis"
+	"github.com/refq/refq/internal/testkit"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 	"github.com/refq/refq/worker"
@@ -185,6 +186,7 @@ func TestOptionsOfManyCallsAreThoseOfEach(t *testing.T) {
 }
 
 func TestManySubmittedCallsAreThoseOfSubmit(t *testing.T) {
+	testkit.Long(t)
 	inWorld(t, func(w *world) {
 		known := w.submit(echo, "call 3")
 		all := w.submitMany(echo, numbers(400))
@@ -217,6 +219,7 @@ func TestManyCallsSurviveALossOfTheScripts(t *testing.T) {
 
 // When a connection is cut, go-redis sends a whole pipeline again.
 func TestALostReplyAmongManyLosesAndDoublesNoCall(t *testing.T) {
+	testkit.Long(t)
 	for name, fault := range map[string]memredis.Fault{"reply": memredis.DropReply, "request": memredis.DropRequest,
 		"failover": "READONLY You can't write against a read only replica."} {
 		t.Run(name, func(t *testing.T) {
@@ -248,6 +251,7 @@ func TestALostReplyAmongManyLosesAndDoublesNoCall(t *testing.T) {
 
 // It is as if the producer had crashed between the two.
 func TestManyCallsThatAreRecordedAndNotRungForAreLeftToTheSweep(t *testing.T) {
+	testkit.Long(t)
 	inWorld(t, func(w *world) {
 		w.cancelled(echo, numbers(300))
 		w.server.SetFaults(func(cmd []string) memredis.Fault {
@@ -275,6 +279,7 @@ func TestManyCallsThatAreRecordedAndNotRungForAreLeftToTheSweep(t *testing.T) {
 }
 
 func TestManyCallsAreReadNoFurtherThanTheWindow(t *testing.T) {
+	testkit.Long(t)
 	inWorld(t, func(w *world) {
 		f := echo
 		f.AsyncTimeout = -1
@@ -326,6 +331,7 @@ func TestACallAmongManyWaitsForNoneThatIsNotMadeYet(t *testing.T) {
 }
 
 func TestLeavingManyCallsEndsAllOfIt(t *testing.T) {
+	testkit.Long(t)
 	inWorld(t, func(w *world) {
 		f := echo
 		f.AsyncTimeout = time.Second
@@ -352,6 +358,7 @@ func TestLeavingManyCallsEndsAllOfIt(t *testing.T) {
 }
 
 func TestTheEndOfItsContextAnswersManyCallsWithTheCause(t *testing.T) {
+	testkit.Long(t)
 	inWorld(t, func(w *world) {
 		ctx, end := context.WithCancelCause(w.Context())
 		enough := errors.New("enough of it")

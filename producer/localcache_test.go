@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/refq/refq/internal/memredis"
+	"github.com/refq/refq/internal/testkit"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 	"github.com/refq/refq/worker"
@@ -491,6 +492,7 @@ func TestEverybodyGetsAValueOfTheirOwn(t *testing.T) {
 }
 
 func TestAtMostSoManyEntriesAreKept(t *testing.T) {
+	testkit.Long(t)
 	inWorld(t, func(w *world) {
 		var in []string
 		for n := range 100 {

@@ -16,6 +16,7 @@ import (
 	"github.com/refq/refq/admin"
 	"github.com/refq/refq/internal/memredis"
 	"github.com/refq/refq/internal/store"
+	"github.com/refq/refq/internal/testkit"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 	"github.com/refq/refq/worker"
@@ -117,6 +118,7 @@ func TestWaiterWhoseMessagesAreLostLooksItself(t *testing.T) {
 }
 
 func TestACrowdOfWaitersLooksAThousandTimesASecond(t *testing.T) {
+	testkit.Long(t)
 	inWorld(t, func(w *world) {
 		const crowd = 3000
 		ref := w.submit(echo, "hi") // which nobody runs

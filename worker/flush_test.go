@@ -14,6 +14,7 @@ import (
 
 	"github.com/refq/refq/admin"
 	"github.com/refq/refq/internal/memredis"
+	"github.com/refq/refq/internal/testkit"
 	"github.com/refq/refq/internal/testkit/world"
 	"github.com/refq/refq/refcache"
 	"github.com/refq/refq/worker"
@@ -67,6 +68,7 @@ func (w *house) dropAsynq() {
 }
 
 func TestAllCallsRunAlthoughAsynqHasLostEverything(t *testing.T) {
+	testkit.Long(t)
 	inHouse(t, func(w *house) {
 		fn := &sleeper{}
 		w.Start(worker.Config{Concurrency: 60}, world.Handles(work, fn.run))
@@ -103,6 +105,7 @@ func TestAllCallsRunAlthoughAsynqHasLostEverything(t *testing.T) {
 
 // Where one doorbell got lost, many may have been: a batch in each second would be too slow.
 func TestSweepGoesOnWhereDoorbellsAreMissing(t *testing.T) {
+	testkit.Long(t)
 	inHouse(t, func(w *house) {
 		w.submitMany(2500, "0s")
 		require.NoError(w, asynq.NewInspectorFromRedisClient(w.Redis).PauseQueue("default")) // they are only counted
@@ -118,6 +121,7 @@ func TestSweepGoesOnWhereDoorbellsAreMissing(t *testing.T) {
 
 // A backlog may be healthy up to the last task.
 func TestOneLostDoorbellInAHealthyBacklogIsFound(t *testing.T) {
+	testkit.Long(t)
 	inHouse(t, func(w *house) {
 		fn := &sleeper{}
 		w.Start(worker.Config{Concurrency: 1}, world.Handles(work, fn.run))
@@ -138,6 +142,7 @@ func TestOneLostDoorbellInAHealthyBacklogIsFound(t *testing.T) {
 }
 
 func TestAHealthyWorkerSendsFewCommands(t *testing.T) {
+	testkit.Long(t)
 	inHouse(t, func(w *house) {
 		fn := &sleeper{}
 		w.Start(worker.Config{Concurrency: 1}, world.Handles(work, fn.run))

@@ -12,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
+	"github.com/refq/refq/internal/testkit"
 	"github.com/refq/refq/internal/testkit/world"
 	"github.com/refq/refq/refcache"
 	"github.com/refq/refq/worker"
@@ -193,6 +194,7 @@ func (m *meddling) reachAll(states string) {
 }
 
 func TestNoButtonOfAsynqsToolsChangesAnOutcome(t *testing.T) {
+	testkit.Long(t)
 	for name, button := range buttons {
 		t.Run(name, func(t *testing.T) {
 			inHouse(t, func(w *house) {

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/refq/refq/admin"
+	"github.com/refq/refq/internal/testkit"
 	"github.com/refq/refq/internal/testkit/world"
 	"github.com/refq/refq/monitor"
 	"github.com/refq/refq/refcache"
@@ -29,6 +30,7 @@ func within(t require.TestingT, h monitor.Histogram, count int, least, most time
 }
 
 func TestAWorkerCountsWhatBecomesOfAttemptsAndCalls(t *testing.T) {
+	testkit.Long(t)
 	inHouse(t, func(w *house) {
 		f := work
 		f.Retry = refcache.RetryPolicy{MaxRetries: 3, Delay: 10 * time.Second, Jitter: -1, BackoffFactor: 1}
@@ -84,6 +86,7 @@ func TestAWorkerCountsWhatItHandsBackAndWhatIsCancelled(t *testing.T) {
 
 // The beginning of a later cycle is known only to its first attempt.
 func TestALaterCycleIsTimedFromItsOwnBeginning(t *testing.T) {
+	testkit.Long(t)
 	inHouse(t, func(w *house) {
 		var wk *worker.Worker
 		w.Start(worker.Config{}, world.Handles(work, (&runs{fn: func(context.Context, int) (string, error) {

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/refq/refq/internal/config"
+	"github.com/refq/refq/internal/testkit"
 )
 
 // breakages are what may happen to one line of a file: what it becomes.
@@ -58,6 +59,7 @@ var said = regexp.MustCompile(`^config\.yaml:([1-9][0-9]*): .*( must |: use |did
 // Every line of the files that people start from, broken in every way: the file is refused in one readable line that
 // names the place and what should stand there, or it is still a good one.
 func TestFilesBrokenInAnyOneLineAreRefusedReadablyOrGood(t *testing.T) {
+	testkit.Long(t)
 	t.Parallel()
 	shipped, err := os.ReadFile("../../config.yaml")
 	require.NoError(t, err)
@@ -100,6 +102,7 @@ func checkBroken(t *testing.T, text, what string) int {
 }
 
 func TestFilesCutAtAnyByteAreRefusedReadablyOrGood(t *testing.T) {
+	testkit.Long(t)
 	t.Parallel()
 	sample, err := fs.ReadFile(config.Sample(), "config.yaml")
 	require.NoError(t, err)

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/refq/refq/internal/config"
+	"github.com/refq/refq/internal/testkit"
 	"github.com/refq/refq/refcache"
 )
 
@@ -111,6 +112,7 @@ func TestTheSampleIsNeverWrittenOverOthersFiles(t *testing.T) {
 }
 
 func TestTheSampleCountsWords(t *testing.T) {
+	testkit.Reserve(t, 1)
 	t.Parallel()
 	f := writeSample(t).Functions[0]
 	run := func(arguments string) (stdout, stderr string, code int) {

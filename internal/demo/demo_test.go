@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/refq/refq/internal/term"
+	"github.com/refq/refq/internal/testkit"
 )
 
 // tellDemo runs the demo, in a bubble, and returns what it printed.
@@ -204,6 +205,7 @@ func TestDemoRefusesAFileThatMayNotBeRead(t *testing.T) {
 }
 
 func TestDemoEndsAtOnceWhenItIsInterrupted(t *testing.T) {
+	testkit.Long(t)
 	t.Parallel()
 	path := writeFile(t, "a.txt", "a\n")
 	for after := 50 * time.Millisecond; after < 9*time.Second; after += 770 * time.Millisecond {

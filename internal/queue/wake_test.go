@@ -14,6 +14,7 @@ import (
 
 	"github.com/refq/refq/internal/memredis"
 	"github.com/refq/refq/internal/queue"
+	"github.com/refq/refq/internal/testkit"
 )
 
 // dequeues counts asynq's dequeue scripts from now on.
@@ -125,6 +126,7 @@ func TestAnIdleListenerLooksByItself(t *testing.T) {
 }
 
 func TestMoreRingsThanAreChimedAtATimeWakeAsMany(t *testing.T) {
+	testkit.Long(t)
 	inBubble(t, func(h *house) {
 		c := h.crew(90)
 		for range 90 {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/internal/store/storetest"
+	"github.com/refq/refq/internal/testkit"
 	"github.com/refq/refq/refcache"
 )
 
@@ -90,6 +91,7 @@ func (q *queue) send(k task) map[string]error {
 
 // A script that failed half way would leave half of a transition behind.
 func TestNoCommandTouchesADamagedRecordAndEachNamesTheDamage(t *testing.T) {
+	testkit.Long(t)
 	onBoth(t, func(q *queue) {
 		for _, d := range damages() {
 			k := q.damaged(d)
@@ -169,6 +171,7 @@ func TestKeyOfAnotherTypeIsDamage(t *testing.T) {
 
 // What the scripts trust readers must be able to read, or a claim would be lost; and the other way round.
 func TestScriptsAndReadersAgreeOnWhatIsDamaged(t *testing.T) {
+	testkit.Long(t)
 	onBoth(t, func(q *queue) {
 		texts := slices.Concat(notWhole, notDecimal, []string{"0", "1", "007", "123456789012345", "1.0", "0.1", "1.", "pending", "{", `{"c":"x"}`})
 		for _, field := range slices.Concat(store.Fields, store.PackedWords()["state"], store.PackedWords()["policy"]) {

@@ -29,6 +29,7 @@ import (
 // around it, and on random records. What is compared are the replies, all keys of the queue with their expiry, and the
 // messages.
 func TestFastAndFullPathsAgree(t *testing.T) {
+	testkit.Long(t)
 	t.Parallel()
 	t.Run("memory", func(t *testing.T) {
 		t.Parallel()

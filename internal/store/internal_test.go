@@ -11,6 +11,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/stretchr/testify/require"
 
+	"github.com/refq/refq/internal/testkit"
 	"github.com/refq/refq/refcache"
 )
 
@@ -73,6 +74,7 @@ func TestPolicyIsPackedWithoutItsDefaultsAndReadBack(t *testing.T) {
 
 // A small record must not fill the memory of whoever reads it, whether or not the packed form says how large it is.
 func TestUnpackingIsBounded(t *testing.T) {
+	testkit.Long(t)
 	t.Parallel()
 	zip := newCompressor()
 	var stream bytes.Buffer

@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/refq/refq/internal/testkit"
 	"github.com/refq/refq/monitor"
 
 	"github.com/redis/go-redis/v9"
@@ -93,6 +94,7 @@ func TestOverviewCountsTasksWhoseRecordIsGone(t *testing.T) {
 }
 
 func TestOverviewLooksAtBothEndsOfALongQueue(t *testing.T) {
+	testkit.Long(t)
 	onBoth(t, func(q *queue) {
 		fill := func(n int) {
 			var entries []redis.Z

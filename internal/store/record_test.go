@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/refq/refq/internal/store"
+	"github.com/refq/refq/internal/testkit"
 	"github.com/refq/refq/refcache"
 )
 
@@ -189,6 +190,7 @@ func TestIndexOfAnotherTypeIsAnErrorThatNamesTheQueue(t *testing.T) {
 }
 
 func TestASweepLeavesTheLastTenThousandCompletionsListed(t *testing.T) {
+	testkit.Long(t)
 	onBoth(t, func(q *queue) {
 		var entries []any
 		for n := range 10_100 {

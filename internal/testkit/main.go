@@ -7,6 +7,7 @@ import (
 	"os"
 	"runtime"
 	"strconv"
+	"testing"
 
 	"github.com/redis/go-redis/v9"
 	"go.uber.org/goleak"
@@ -59,6 +60,14 @@ func Rounds(all int) int {
 		}
 	}
 	return max(1, all*percent/100)
+}
+
+// Long skips a test with -short that computes for about a second or longer.
+func Long(tb testing.TB) {
+	tb.Helper()
+	if testing.Short() {
+		tb.Skip("skipped, it takes long, and the tests are short")
+	}
 }
 
 // units is how many servers and processes the tests of all packages may have at once.
