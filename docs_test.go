@@ -94,6 +94,31 @@ func anchors(text string) (all []string) {
 	return all
 }
 
+// What is typed must work: documents and workflows name targets of the Makefile.
+func TestTargetsThatTheDocumentsNameExist(t *testing.T) {
+	makefile, err := os.ReadFile("Makefile")
+	require.NoError(t, err)
+	all := documents(t)
+	all[".github/workflows/weekly.yml"] = "`make " + strings.Join(readWorkflow(t, "weekly.yml").Jobs["run"].Strategy.Matrix["target"], "` `make ") + "`"
+	for document, text := range all {
+		for _, target := range regexp.MustCompile("(?m)(?:`|^)make ([a-z-]+)").FindAllStringSubmatch(text, -1) {
+			require.Regexp(t, `(?m)^`+target[1]+`:`, string(makefile), "%s names make %s", document, target[1])
+		}
+	}
+}
+
+// Where CONTRIBUTING.md says that things go, there is something.
+func TestPlacesThatContributorsAreSentToExist(t *testing.T) {
+	for _, place := range regexp.MustCompile("`([a-z_]+/[a-z_/*.]+)`").FindAllStringSubmatch(documents(t)["CONTRIBUTING.md"], -1) {
+		files, err := filepath.Glob(place[1])
+		require.NoError(t, err)
+		if slices.Contains([]string{"lua", "html", "testing"}, strings.Split(place[1], "/")[0]) { // in the package just named, or Go's
+			continue
+		}
+		require.NotEmpty(t, files, place[1])
+	}
+}
+
 // widest is how many columns a line of a document may have, unless it is one that cannot be broken.
 const widest = 120
 
