@@ -10,6 +10,8 @@ endif
 ROUNDS ?= 20
 # The tests of whole processes wait the longest, so they begin first.
 PACKAGES = ./test/e2e ./cmd/refq $$(go list ./... | grep -v -e /test/e2e$$ -e /cmd/refq$$)
+# Packages whose tests need processes, nearly all of them.
+PROCESSES = /test/e2e$$|/test/chaos$$|/internal/(bench|execfunc|script|testkit/redisserver)$$
 GOTEST = go test -count=1 -timeout 30m
 FUZZTIME ?= 30s
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
@@ -30,7 +32,7 @@ test-long: needs race ## all tests with all repetitions, with the race detector,
 	REFQ_TEST_RACE=$(if $(RACE),1) $(GOTEST) $(RACE) $(PACKAGES)
 
 test-short: ## 20 s: what needs memory alone and no other process
-	REFQ_TEST_ROUNDS=1 $(GOTEST) -short $(PACKAGES)
+	REFQ_TEST_ROUNDS=1 $(GOTEST) -short $$(go list ./... | grep -v -E '$(PROCESSES)')
 
 test-stress: needs ## make test 5 times beside two busy loops on each core
 	REFQ_TEST_ROUNDS=$(ROUNDS) go run ./test/stress $(GOTEST) $(PACKAGES)

@@ -65,6 +65,7 @@ func failed(all map[int]producer.Submitted) (errs []error) {
 }
 
 func TestEachOfManyCallsIsAnsweredAtItsPosition(t *testing.T) {
+	testkit.Long(t)
 	inWorld(t, func(w *world) {
 		w.start((&script{}).of(echo))
 		answers := w.callMany(echo, numbers(300))
@@ -127,6 +128,7 @@ func TestTheSameCallTwiceAmongManyRunsOnce(t *testing.T) {
 }
 
 func TestManyAnswersComeAsTheCallsEnd(t *testing.T) {
+	testkit.Long(t)
 	inWorld(t, func(w *world) {
 		w.start(func(wk *worker.Worker) {
 			worker.Handle(wk, echo, func(_ context.Context, in string) (string, error) {
@@ -147,6 +149,7 @@ func TestManyAnswersComeAsTheCallsEnd(t *testing.T) {
 }
 
 func TestManyCallsThatDoNotEndInTimeAreInFlight(t *testing.T) {
+	testkit.Long(t)
 	inWorld(t, func(w *world) {
 		f := echo
 		f.AsyncTimeout = 7 * time.Second

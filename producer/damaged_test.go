@@ -10,6 +10,7 @@ import (
 
 	"github.com/refq/refq/admin"
 	"github.com/refq/refq/internal/store/storetest"
+	"github.com/refq/refq/internal/testkit"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 )
@@ -31,6 +32,7 @@ func (w *world) operations(ref refcache.Ref, in string) map[string]error {
 }
 
 func TestEveryOperationOnADamagedTaskNamesItTheDamageAndTheWayOut(t *testing.T) {
+	testkit.Long(t)
 	inWorld(t, func(w *world) {
 		fn := &script{}
 		w.start(fn.of(echo))

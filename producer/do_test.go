@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/refq/refq/internal/memredis"
+	"github.com/refq/refq/internal/testkit"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 	"github.com/refq/refq/worker"
@@ -226,6 +227,7 @@ func TestDoServesTheOldResultWhileTheRefreshCannotBeQueued(t *testing.T) {
 }
 
 func TestAThousandDoOfOneCallAreOneExecution(t *testing.T) {
+	testkit.Long(t)
 	inWorld(t, func(w *world) {
 		s := script{hold: make(chan struct{})}
 		w.start(s.of(echo))

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/refq/refq/internal/memredis"
+	"github.com/refq/refq/internal/testkit"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 	"github.com/refq/refq/worker"
@@ -140,6 +141,7 @@ func (w *world) references(ref refcache.Ref) map[string]error {
 
 // Each byte at each kind of place: it is either a ref_id of nobody's task, or none, about which Redis is not asked.
 func TestRefsWithEveryByteAreRefusedOrNotFoundByEveryOperation(t *testing.T) {
+	testkit.Long(t)
 	inWorld(t, func(w *world) {
 		const queue, hash = "media", "0123456789abcdef0123456789abcde"
 		asked := 0

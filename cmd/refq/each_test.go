@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/refq/refq/internal/memredis"
+	"github.com/refq/refq/internal/testkit"
 	"github.com/refq/refq/refcache"
 	"github.com/refq/refq/worker"
 )
@@ -69,6 +70,7 @@ func numberLines(n int) *strings.Reader {
 }
 
 func TestAnswersComeInTheOrderOfTheLines(t *testing.T) {
+	testkit.Long(t)
 	l := newEachLab(t)
 	var out bytes.Buffer
 	code, stderr := l.call(t.Context(), numberLines(60), &out)
@@ -83,6 +85,7 @@ func TestAnswersComeInTheOrderOfTheLines(t *testing.T) {
 }
 
 func TestInterruptedLinesSayHowFarTheyCame(t *testing.T) {
+	testkit.Long(t)
 	l := newEachLab(t)
 	ctx, interrupt := context.WithCancel(t.Context())
 	out := &lineWriter{at: func(lines int) error {

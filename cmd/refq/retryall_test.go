@@ -16,6 +16,7 @@ import (
 
 	"github.com/refq/refq/admin"
 	"github.com/refq/refq/internal/memredis"
+	"github.com/refq/refq/internal/testkit"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 	"github.com/refq/refq/worker"
@@ -74,6 +75,7 @@ func retryAllTo(ctx context.Context, url string, stdout io.Writer) (code int, st
 }
 
 func TestInterruptedRetryOfAllSaysWhatItDid(t *testing.T) {
+	testkit.Long(t)
 	t.Parallel()
 	url := withFailures(t, 60)
 	ctx, interrupt := context.WithCancel(t.Context())
@@ -100,6 +102,7 @@ func TestInterruptedRetryOfAllSaysWhatItDid(t *testing.T) {
 }
 
 func TestRetryOfAllThatCannotTellStopsAndCounts(t *testing.T) {
+	testkit.Long(t)
 	t.Parallel()
 	url := withFailures(t, 60)
 	code, stderr := retryAllTo(t.Context(), url, &lineWriter{at: func(lines int) error {

@@ -287,6 +287,9 @@ func TestLostSubscriptionIsMadeAgain(t *testing.T) {
 				require.Error(r, err)
 				_, err = sub.Receive(r.Context())
 				require.NoError(r, err)
+				require.Eventually(r, func() bool { // the server may notice later that the first one is gone
+					return r.direct.PubSubNumSub(r.Context(), r.key).Val()[r.key] == 1
+				}, time.Minute, time.Millisecond)
 				require.EqualValues(r, 1, r.direct.Publish(r.Context(), r.key, "hello").Val())
 				msg, err := sub.ReceiveMessage(r.Context())
 				require.NoError(r, err)

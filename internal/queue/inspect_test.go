@@ -15,6 +15,7 @@ import (
 	"github.com/refq/refq/internal/queue"
 	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/internal/store/storetest"
+	"github.com/refq/refq/internal/testkit"
 	"github.com/refq/refq/refcache"
 )
 
@@ -90,6 +91,7 @@ func TestKeyThatIsNoDoorbellIsPassedOverAndHoldsUpNoOther(t *testing.T) {
 
 // To go through a list holds up Redis.
 func TestLongQueueIsNotSearchedForADoorbell(t *testing.T) {
+	testkit.Long(t)
 	inBubble(t, func(h *house) {
 		r := h.submit(3)
 		h.enqueue(r, queue.AtOnce)

@@ -71,6 +71,7 @@ func TestOneRingWakesOneOfManyIdleWorkers(t *testing.T) {
 }
 
 func TestManyRingsWakeAsMany(t *testing.T) {
+	testkit.Long(t)
 	inBubble(t, func(h *house) {
 		c := h.crew(20)
 		for range 15 {

@@ -20,6 +20,7 @@ import (
 	"github.com/refq/refq/admin"
 	"github.com/refq/refq/internal/memredis"
 	"github.com/refq/refq/internal/store/storetest"
+	"github.com/refq/refq/internal/testkit"
 	"github.com/refq/refq/internal/web/access"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
@@ -110,6 +111,7 @@ func TestAListGoesOnPageByPage(t *testing.T) {
 }
 
 func TestANarrowListSearchesNoMoreThanItSays(t *testing.T) {
+	testkit.Long(t)
 	inWorld(t, setup{}, func(w *world) {
 		for n := range 2050 {
 			w.charge(fmt.Sprint(n))
