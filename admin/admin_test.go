@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	kit "github.com/refq/refq/internal/testkit/world"
+
 	"github.com/stretchr/testify/require"
 
 	"github.com/refq/refq/admin"
@@ -15,24 +17,24 @@ import (
 )
 
 func TestNewTalksToNobody(t *testing.T) {
-	inWorld(t, func(w *world) {
-		w.server.SetFaults(func(cmd []string) memredis.Fault {
+	inOffice(t, func(w *office) {
+		w.Server.SetFaults(func(cmd []string) memredis.Fault {
 			require.Fail(w, "unexpected command", "%q", cmd)
 			return memredis.Pass
 		})
-		a := admin.New(w.rdb, admin.Config{})
+		a := admin.New(w.Redis, admin.Config{})
 		require.NoError(w, a.As("bob").Close())
 		require.NoError(w, a.Close(), "closing twice does no harm")
 	})
 }
 
 func TestEventsNameUserAndHostUnlessToldOtherwise(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inOffice(t, func(w *office) {
 		host, err := os.Hostname()
 		require.NoError(w, err)
-		ref := w.submit(echo, "hi")
-		require.NoError(w, w.admin("").Cancel(w.Context(), ref))
-		by := w.info(ref).Events[0].By
+		ref := w.Submit(kit.Echo, "hi")
+		require.NoError(w, w.AdminAs("").Cancel(w.Context(), ref))
+		by := w.Info(ref).Events[0].By
 		require.True(w, strings.HasSuffix(by, "@"+host), by)
 		require.NotEqual(w, "@"+host, by)
 	})
@@ -40,26 +42,26 @@ func TestEventsNameUserAndHostUnlessToldOtherwise(t *testing.T) {
 
 // Whoever acts in the name of others is named by all that it does, and nobody else by it.
 func TestEventsNameInWhoseNameAnAdminActs(t *testing.T) {
-	inWorld(t, func(w *world) {
-		s := script{errs: []error{errDown}}
-		w.start(s.of(once(echo)))
+	inOffice(t, func(w *office) {
+		s := kit.Script{Errs: []error{kit.ErrDown}}
+		w.Work(s.Of(kit.Once(kit.Echo)))
 		ref := failNow(w, false)
-		other := w.submit(once(echo), "ho")
-		w.until(other, refcache.Failed)
+		other := w.Submit(kit.Once(kit.Echo), "ho")
+		w.Until(other, refcache.Failed)
 
-		_, err := w.a.As("bob").Retry(w.Context(), ref, admin.FreshBudget())
+		_, err := w.A.As("bob").Retry(w.Context(), ref, admin.FreshBudget())
 		require.NoError(w, err)
-		w.until(ref, refcache.Failed)
-		for r, err := range w.a.As("cat").RetryAll(w.Context(), admin.Filter{}, admin.FreshBudget()) {
+		w.Until(ref, refcache.Failed)
+		for r, err := range w.A.As("cat").RetryAll(w.Context(), admin.Filter{}, admin.FreshBudget()) {
 			require.NoError(w, err)
 			require.NoError(w, r.Err)
 		}
-		require.Equal(w, []string{"bob", "cat"}, by(w.info(ref)))
-		require.Equal(w, []string{"cat"}, by(w.info(other)))
-		w.until(ref, refcache.Failed)
-		_, err = w.a.Retry(w.Context(), ref, admin.FreshBudget(), admin.RetryOption{})
+		require.Equal(w, []string{"bob", "cat"}, by(w.Info(ref)))
+		require.Equal(w, []string{"cat"}, by(w.Info(other)))
+		w.Until(ref, refcache.Failed)
+		_, err = w.A.Retry(w.Context(), ref, admin.FreshBudget(), admin.RetryOption{})
 		require.NoError(w, err)
-		require.Equal(w, []string{"bob", "cat", "ann@desk"}, by(w.info(ref)))
+		require.Equal(w, []string{"bob", "cat", "ann@desk"}, by(w.Info(ref)))
 	})
 }
 
@@ -71,53 +73,53 @@ func by(info refcache.TaskInfo) (names []string) {
 }
 
 func TestTheZeroRetryOptionChangesNothing(t *testing.T) {
-	inWorld(t, func(w *world) {
-		w.start((&script{errs: []error{errDown}}).of(once(echo)))
-		_, err := w.a.Retry(w.Context(), failNow(w, false), admin.RetryOption{})
+	inOffice(t, func(w *office) {
+		w.Work((&kit.Script{Errs: []error{kit.ErrDown}}).Of(kit.Once(kit.Echo)))
+		_, err := w.A.Retry(w.Context(), failNow(w, false), admin.RetryOption{})
 		require.ErrorIs(w, err, refcache.ErrRetriesExhausted)
 	})
 }
 
 func TestAnAdminCountsItsCancelsAndCloseFlushesThem(t *testing.T) {
-	inWorld(t, func(w *world) {
-		a := admin.New(w.client(), admin.Config{})
-		ref := w.submit(echo, "hi")
+	inOffice(t, func(w *office) {
+		a := admin.New(w.Client(), admin.Config{})
+		ref := w.Submit(kit.Echo, "hi")
 		require.NoError(w, a.As("bob").Cancel(w.Context(), ref))
 		require.NoError(w, a.Cancel(w.Context(), ref), "again")
 		require.EqualValues(w, 1, a.Counts()[0].Cancelled)
 		require.NoError(w, a.Close())
-		stats, err := w.a.Stats(w.Context(), "default")
+		stats, err := w.A.Stats(w.Context(), "default")
 		require.NoError(w, err)
 		require.EqualValues(w, 1, stats.Functions[0].Cancelled)
 	})
 }
 
 func TestAnAdminCountsErrorsOfRedis(t *testing.T) {
-	inWorld(t, func(w *world) {
-		w.server.SetFaults(func([]string) memredis.Fault { return "ERR no" })
-		_, err := w.a.Retry(w.Context(), unknown)
+	inOffice(t, func(w *office) {
+		w.Server.SetFaults(func([]string) memredis.Fault { return "ERR no" })
+		_, err := w.A.Retry(w.Context(), unknown)
 		require.ErrorContains(w, err, "ERR no")
-		require.EqualValues(w, 1, w.a.RedisErrors()["read"])
-		w.server.SetFaults(nil)
+		require.EqualValues(w, 1, w.A.RedisErrors()["read"])
+		w.Server.SetFaults(nil)
 	})
 }
 
 // An Admin knows nobody's memory: its Delete reaches every producer by message.
 func TestWhatAnAdminDeletesIsForgottenByProducersThatKeepIt(t *testing.T) {
-	inWorld(t, func(w *world) {
-		w.start((&script{}).of(echo))
-		p := w.producer(producer.Config{LocalCache: producer.LocalCache{Entries: 10, Stale: time.Hour}})
-		res, err := producer.Call(w.Context(), p, echo, "hi")
+	inOffice(t, func(w *office) {
+		w.Work((&kit.Script{}).Of(kit.Echo))
+		p := w.NewProducer(producer.Config{LocalCache: producer.LocalCache{Entries: 10, Stale: time.Hour}})
+		res, err := producer.Call(w.Context(), p, kit.Echo, "hi")
 		require.NoError(w, err)
 		time.Sleep(time.Second) // the first use of the queue subscribes to its messages
 		_, err = p.Get(w.Context(), res.RefID)
 		require.NoError(w, err)
-		w.server.SetFaults(func(cmd []string) memredis.Fault { require.NotEqual(w, "EVALSHA", cmd[0]); return memredis.Pass })
+		w.Server.SetFaults(func(cmd []string) memredis.Fault { require.NotEqual(w, "EVALSHA", cmd[0]); return memredis.Pass })
 		_, err = p.Get(w.Context(), res.RefID)
 		require.NoError(w, err, "from memory")
-		w.server.SetFaults(nil)
+		w.Server.SetFaults(nil)
 
-		require.NoError(w, w.a.Delete(w.Context(), res.RefID))
+		require.NoError(w, w.A.Delete(w.Context(), res.RefID))
 		time.Sleep(100 * time.Millisecond)
 		_, err = p.Get(w.Context(), res.RefID)
 		require.ErrorIs(w, err, refcache.ErrTaskNotFound)

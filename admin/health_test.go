@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	kit "github.com/refq/refq/internal/testkit/world"
+
 	"github.com/stretchr/testify/require"
 
 	"github.com/refq/refq/internal/memredis"
@@ -13,14 +15,14 @@ import (
 	"github.com/refq/refq/refcache"
 )
 
-func (w *world) health() monitor.Health {
+func (w *office) health() monitor.Health {
 	w.Helper()
-	h, err := w.a.Health(w.Context())
+	h, err := w.A.Health(w.Context())
 	require.NoError(w, err)
 	return h
 }
 
-func (w *world) finding(id string) monitor.Finding {
+func (w *office) finding(id string) monitor.Finding {
 	w.Helper()
 	for _, f := range w.health().Findings() {
 		if f.ID == id {
@@ -32,7 +34,7 @@ func (w *world) finding(id string) monitor.Finding {
 }
 
 func TestHealthOfAnEmptyRedis(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inOffice(t, func(w *office) {
 		h := w.health()
 		require.True(w, h.Servers[0].InMemory)
 		require.Zero(w, *h.Servers[0].ClockSkew)
@@ -42,14 +44,14 @@ func TestHealthOfAnEmptyRedis(t *testing.T) {
 }
 
 func TestHealthShowsWorkersOfAllQueues(t *testing.T) {
-	inWorld(t, func(w *world) {
-		media := echo
+	inOffice(t, func(w *office) {
+		media := kit.Echo
 		media.Name, media.Queue, media.Version = "thumb", "media", 2
-		held := script{hold: make(chan struct{})}
-		w.start(held.of(echo), held.of(media))
-		first, second := w.submit(echo, "x"), w.submit(media, "x")
-		w.until(first, refcache.Processing)
-		w.until(second, refcache.Processing)
+		held := kit.Script{Hold: make(chan struct{})}
+		w.Work(held.Of(kit.Echo), held.Of(media))
+		first, second := w.Submit(kit.Echo, "x"), w.Submit(media, "x")
+		w.Until(first, refcache.Processing)
+		w.Until(second, refcache.Processing)
 		time.Sleep(3 * time.Second) // a beat
 
 		h := w.health()
@@ -71,23 +73,23 @@ func TestHealthShowsWorkersOfAllQueues(t *testing.T) {
 }
 
 func TestCallsThatNoWorkerServesAreFound(t *testing.T) {
-	inWorld(t, func(w *world) {
-		w.submit(echo, "x")
+	inOffice(t, func(w *office) {
+		w.Submit(kit.Echo, "x")
 		require.Equal(w, monitor.LevelWrong, w.finding("workers").Level)
 		require.Equal(w, "no worker for echo@1 in queue default (calls: 1)", w.finding("unserved").Fact)
 
 		time.Sleep(2 * time.Minute)
 		require.Equal(w, "pending for 2m0s in queue default; pending there: 1", w.finding("oldest_pending").Fact)
 
-		var s script
-		older := echo
+		var s kit.Script
+		older := kit.Echo
 		older.Version = 2
-		w.start(s.of(older))
+		w.Work(s.Of(older))
 		time.Sleep(time.Second)
 		require.Equal(w, monitor.LevelOK, w.finding("workers").Level)
 		require.Equal(w, "no worker for echo@1 in queue default (calls: 1)", w.finding("unserved").Fact)
 
-		w.start(s.of(echo))
+		w.Work(s.Of(kit.Echo))
 		time.Sleep(time.Minute)
 		require.Equal(w, monitor.LevelOK, w.finding("unserved").Level)
 		require.Equal(w, monitor.LevelOK, w.finding("oldest_pending").Level)
@@ -95,9 +97,9 @@ func TestCallsThatNoWorkerServesAreFound(t *testing.T) {
 }
 
 func TestAttemptsAndRetriesThatNobodyTakesOverAreFound(t *testing.T) {
-	inWorld(t, func(w *world) {
-		s := store.New(w.rdb)
-		retried, lost := w.submit(echo, "retried"), w.submit(echo, "lost")
+	inOffice(t, func(w *office) {
+		s := store.New(w.Redis)
+		retried, lost := w.Submit(kit.Echo, "retried"), w.Submit(kit.Echo, "lost")
 		for _, ref := range []refcache.Ref{retried, lost} {
 			_, err := s.Claim(w.Context(), ref, "token of "+string(ref), "w1")
 			require.NoError(w, err)
@@ -110,8 +112,8 @@ func TestAttemptsAndRetriesThatNobodyTakesOverAreFound(t *testing.T) {
 		require.Equal(w, "attempts of dead workers in queue default, and no worker that takes them over: 1", w.finding("leftovers").Fact)
 		require.Equal(w, "late retries: 1, by up to 59s in queue default", w.finding("overdue").Fact)
 
-		var runs script
-		w.start(runs.of(echo))
+		var runs kit.Script
+		w.Work(runs.Of(kit.Echo))
 		time.Sleep(time.Minute)
 		require.Equal(w, monitor.LevelOK, w.finding("leftovers").Level)
 		require.Equal(w, monitor.LevelOK, w.finding("overdue").Level)
@@ -120,16 +122,16 @@ func TestAttemptsAndRetriesThatNobodyTakesOverAreFound(t *testing.T) {
 }
 
 func TestVanishedRecordsAreFound(t *testing.T) {
-	inWorld(t, func(w *world) {
-		ref := w.submit(echo, "x")
-		require.NoError(w, w.rdb.Del(w.Context(), "refq:{default}:t:"+ref.Hash()).Err())
+	inOffice(t, func(w *office) {
+		ref := w.Submit(kit.Echo, "x")
+		require.NoError(w, w.Redis.Del(w.Context(), "refq:{default}:t:"+ref.Hash()).Err())
 		require.Equal(w, "calls of queue default whose record is gone: 1", w.finding("leftovers").Fact)
 	})
 }
 
 func TestSlowRedisIsFound(t *testing.T) {
-	inWorld(t, func(w *world) {
-		w.server.SetFaults(func(cmd []string) memredis.Fault {
+	inOffice(t, func(w *office) {
+		w.Server.SetFaults(func(cmd []string) memredis.Fault {
 			if cmd[0] == "TIME" {
 				time.Sleep(200 * time.Millisecond)
 			}
@@ -140,8 +142,8 @@ func TestSlowRedisIsFound(t *testing.T) {
 }
 
 func TestRedisThatRefusesIsAFindingAndOneThatIsAwayAnError(t *testing.T) {
-	inWorld(t, func(w *world) {
-		w.server.SetFaults(func(cmd []string) memredis.Fault {
+	inOffice(t, func(w *office) {
+		w.Server.SetFaults(func(cmd []string) memredis.Fault {
 			if cmd[0] == "EVAL" || cmd[0] == "EVALSHA" || cmd[0] == "SMEMBERS" {
 				return memredis.Fault("NOPERM this user has no permissions to run the '" + cmd[0] + "' command")
 			}
@@ -151,23 +153,23 @@ func TestRedisThatRefusesIsAFindingAndOneThatIsAwayAnError(t *testing.T) {
 		require.Equal(w, []monitor.Refusal{{Commands: []string{"EVAL"}}, {Commands: []string{"EVALSHA"}}}, h.Refused)
 		require.Contains(w, h.Blind, "NOPERM")
 
-		w.server.SetFaults(func([]string) memredis.Fault { return memredis.DropRequest })
-		_, err := w.a.Health(w.Context())
+		w.Server.SetFaults(func([]string) memredis.Fault { return memredis.DropRequest })
+		_, err := w.A.Health(w.Context())
 		require.ErrorContains(w, err, "look at the health of Redis and workers: ")
 	})
 }
 
 // A client waits for ever for the confirmation of a subscription, whatever ends its context.
 func TestRedisThatFallsSilentDoesNotHoldUpTheLookAtItsHealth(t *testing.T) {
-	inWorld(t, func(w *world) {
-		w.server.SetFaults(func(cmd []string) memredis.Fault {
+	inOffice(t, func(w *office) {
+		w.Server.SetFaults(func(cmd []string) memredis.Fault {
 			if cmd[0] == "SUBSCRIBE" {
 				time.Sleep(time.Hour)
 			}
 			return memredis.Pass
 		})
 		start := time.Now()
-		_, err := w.a.Health(w.Context())
+		_, err := w.A.Health(w.Context())
 		require.ErrorContains(w, err, "try to use channel refq:")
 		require.Less(w, time.Since(start), time.Minute)
 	})

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	kit "github.com/refq/refq/internal/testkit/world"
+
 	"github.com/stretchr/testify/require"
 
 	"github.com/refq/refq/admin"
@@ -12,10 +14,10 @@ import (
 	"github.com/refq/refq/refcache"
 )
 
-func (w *world) list(f admin.Filter) []refcache.Ref {
+func (w *office) list(f admin.Filter) []refcache.Ref {
 	w.Helper()
 	refs := []refcache.Ref{}
-	for info, err := range w.a.List(w.Context(), f) {
+	for info, err := range w.A.List(w.Context(), f) {
 		require.NoError(w, err)
 		refs = append(refs, info.RefID)
 	}
@@ -23,21 +25,21 @@ func (w *world) list(f admin.Filter) []refcache.Ref {
 }
 
 func TestListIsLatestFirstOverPagesAndQueues(t *testing.T) {
-	inWorld(t, func(w *world) {
-		media := echo
+	inOffice(t, func(w *office) {
+		media := kit.Echo
 		media.Queue = "media"
 		var made []refcache.Ref
 		for n := range 250 {
-			f := echo
+			f := kit.Echo
 			if n%3 == 0 {
 				f = media
 			}
-			made = append(made, w.submit(f, fmt.Sprint(n)))
+			made = append(made, w.Submit(f, fmt.Sprint(n)))
 			time.Sleep(time.Duration(n%2) * time.Millisecond) // every other one shares its instant
 		}
 		var listed []refcache.Ref
 		before := time.Now().Add(time.Second)
-		for info, err := range w.a.List(w.Context(), admin.Filter{}) {
+		for info, err := range w.A.List(w.Context(), admin.Filter{}) {
 			require.NoError(w, err)
 			require.False(w, info.CreatedAt.After(before))
 			listed, before = append(listed, info.RefID), info.CreatedAt
@@ -49,15 +51,15 @@ func TestListIsLatestFirstOverPagesAndQueues(t *testing.T) {
 }
 
 func TestListFiltersByStatusAndFunction(t *testing.T) {
-	inWorld(t, func(w *world) {
-		s := script{errs: []error{errDown}}
+	inOffice(t, func(w *office) {
+		s := kit.Script{Errs: []error{kit.ErrDown}}
 		slow := refcache.Func[string, string]{Name: "slow"}
-		held := script{hold: make(chan struct{})}
-		w.start(s.of(echo), held.of(slow))
-		failed, running := failNow(w, false), w.submit(slow, "x")
-		w.until(running, refcache.Processing)
-		cancelled := w.submit(refcache.Func[string, string]{Name: "nobody"}, "x")
-		require.NoError(w, w.a.Cancel(w.Context(), cancelled))
+		held := kit.Script{Hold: make(chan struct{})}
+		w.Work(s.Of(kit.Echo), held.Of(slow))
+		failed, running := failNow(w, false), w.Submit(slow, "x")
+		w.Until(running, refcache.Processing)
+		cancelled := w.Submit(refcache.Func[string, string]{Name: "nobody"}, "x")
+		require.NoError(w, w.A.Cancel(w.Context(), cancelled))
 
 		require.Equal(w, []refcache.Ref{failed}, w.list(admin.Filter{Status: refcache.Failed}))
 		require.Equal(w, []refcache.Ref{running}, w.list(admin.Filter{Status: refcache.Processing}))
@@ -68,35 +70,35 @@ func TestListFiltersByStatusAndFunction(t *testing.T) {
 }
 
 func TestListStopsWhenItsReaderDoesAndLeavesOutWhatHasExpired(t *testing.T) {
-	inWorld(t, func(w *world) {
-		var s script
-		w.start(s.of(echo))
-		short := echo
+	inOffice(t, func(w *office) {
+		var s kit.Script
+		w.Work(s.Of(kit.Echo))
+		short := kit.Echo
 		short.TTL = time.Second
-		_, err := producer.Call(w.Context(), w.p, short, "short")
+		_, err := producer.Call(w.Context(), w.P, short, "short")
 		require.NoError(w, err)
-		res, err := producer.Call(w.Context(), w.p, echo, "long")
+		res, err := producer.Call(w.Context(), w.P, kit.Echo, "long")
 		require.NoError(w, err)
 		time.Sleep(2 * time.Second)
 		require.Equal(w, []refcache.Ref{res.RefID}, w.list(admin.Filter{}))
-		for range w.a.List(w.Context(), admin.Filter{}) {
+		for range w.A.List(w.Context(), admin.Filter{}) {
 			break
 		}
 	})
 }
 
 func TestListEndsAtTheFirstError(t *testing.T) {
-	inWorld(t, func(w *world) {
-		w.server.Close()
+	inOffice(t, func(w *office) {
+		w.Server.Close()
 		n := 0
-		for _, err := range w.a.List(w.Context(), admin.Filter{}) {
+		for _, err := range w.A.List(w.Context(), admin.Filter{}) {
 			require.ErrorContains(w, err, "connection refused")
 			n++
 		}
 		require.Equal(w, 1, n)
-		_, bad := next(w.a.List(w.Context(), admin.Filter{Queue: "a/b"}))
+		_, bad := next(w.A.List(w.Context(), admin.Filter{Queue: "a/b"}))
 		require.ErrorContains(w, bad, `queue "a/b"`)
-		_, bad = next(w.a.List(w.Context(), admin.Filter{Queue: "default", Status: "done"}))
+		_, bad = next(w.A.List(w.Context(), admin.Filter{Queue: "default", Status: "done"}))
 		require.EqualError(w, bad, `list tasks: status "done": use one of [pending processing retrying complete failed cancelled]`)
 	})
 }

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	kit "github.com/refq/refq/internal/testkit/world"
+
 	"github.com/stretchr/testify/require"
 
 	"github.com/refq/refq/admin"
@@ -15,10 +17,10 @@ import (
 )
 
 // pages walks page by page, and does something between two of them.
-func (w *world) pages(f admin.Filter, n int, between func()) (refs []refcache.Ref, searched []int) {
+func (w *office) pages(f admin.Filter, n int, between func()) (refs []refcache.Ref, searched []int) {
 	w.Helper()
 	for from := admin.Cursor(""); ; {
-		page, err := w.a.Page(w.Context(), f, from, n)
+		page, err := w.A.Page(w.Context(), f, from, n)
 		require.NoError(w, err)
 		for _, info := range page.Tasks {
 			refs = append(refs, info.RefID)
@@ -34,19 +36,19 @@ func (w *world) pages(f admin.Filter, n int, between func()) (refs []refcache.Re
 
 func TestPagesMakeUpTheList(t *testing.T) {
 	testkit.Long(t)
-	inWorld(t, func(w *world) {
-		media, slow := echo, refcache.Func[string, string]{Name: "slow", Queue: "media"}
+	inOffice(t, func(w *office) {
+		media, slow := kit.Echo, refcache.Func[string, string]{Name: "slow", Queue: "media"}
 		media.Queue = "media"
-		held := script{hold: make(chan struct{})}
-		w.start(held.of(slow))
+		held := kit.Script{Hold: make(chan struct{})}
+		w.Work(held.Of(slow))
 		for n := range 8 {
-			w.until(w.submit(slow, fmt.Sprint(n)), refcache.Processing)
+			w.Until(w.Submit(slow, fmt.Sprint(n)), refcache.Processing)
 		}
 		for n := range 120 {
-			f := []refcache.Func[string, string]{echo, media}[n%2]
-			ref := w.submit(f, fmt.Sprint(n))
+			f := []refcache.Func[string, string]{kit.Echo, media}[n%2]
+			ref := w.Submit(f, fmt.Sprint(n))
 			if n%3 == 0 {
-				require.NoError(w, w.a.Cancel(w.Context(), ref))
+				require.NoError(w, w.A.Cancel(w.Context(), ref))
 			}
 			time.Sleep(time.Duration(n/40) * time.Millisecond) // the first forty share an instant
 		}
@@ -62,15 +64,15 @@ func TestPagesMakeUpTheList(t *testing.T) {
 // Complete calls are listed by their ends, and an end stays listed when its call is made again.
 func TestPagesOfCompleteCallsShowEachOnceWhereItEndedLast(t *testing.T) {
 	testkit.Long(t)
-	inWorld(t, func(w *world) {
-		var s script
-		w.start(s.of(echo))
+	inOffice(t, func(w *office) {
+		var s kit.Script
+		w.Work(s.Of(kit.Echo))
 		end := func(inputs []string, o ...producer.CallOption) (refs []refcache.Ref) { // many in an instant
 			for _, in := range inputs {
-				refs = append(refs, w.submit(echo, in, o...))
+				refs = append(refs, w.Submit(kit.Echo, in, o...))
 			}
 			for _, ref := range refs {
-				w.until(ref, refcache.Complete)
+				w.Until(ref, refcache.Complete)
 			}
 			return refs
 		}
@@ -82,7 +84,7 @@ func TestPagesOfCompleteCallsShowEachOnceWhereItEndedLast(t *testing.T) {
 		time.Sleep(time.Second)
 		again := end(inputs[5:15], producer.Refresh())
 		rest = slices.Delete(rest, 5, 15)
-		require.NoError(w, w.a.Delete(w.Context(), rest[0]))
+		require.NoError(w, w.A.Delete(w.Context(), rest[0]))
 		want := w.list(admin.Filter{Status: refcache.Complete})
 		require.ElementsMatch(w, again, want[:10])
 		require.ElementsMatch(w, rest[1:], want[10:])
@@ -96,18 +98,18 @@ func TestPagesOfCompleteCallsShowEachOnceWhereItEndedLast(t *testing.T) {
 		others := 0
 		paged, _ := w.pages(admin.Filter{Status: refcache.Complete}, 7, func() { // others end meanwhile
 			others++
-			w.until(w.submit(echo, fmt.Sprint("other ", others)), refcache.Complete)
+			w.Until(w.Submit(kit.Echo, fmt.Sprint("other ", others)), refcache.Complete)
 		})
 		require.Equal(w, want, paged)
 	})
 }
 
 func TestWhatOthersDoBetweenTwoPagesHidesAndRepeatsNothing(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inOffice(t, func(w *office) {
 		var kept []refcache.Ref
 		passing := map[refcache.Ref]bool{}
 		for n := range 60 {
-			ref := w.submit(echo, fmt.Sprint(n))
+			ref := w.Submit(kit.Echo, fmt.Sprint(n))
 			if n%2 == 0 {
 				passing[ref] = true
 			} else {
@@ -116,9 +118,9 @@ func TestWhatOthersDoBetweenTwoPagesHidesAndRepeatsNothing(t *testing.T) {
 		}
 		met := map[refcache.Ref]int{}
 		paged, _ := w.pages(admin.Filter{Status: refcache.Pending}, 7, func() {
-			w.submit(echo, fmt.Sprint("new ", len(passing)))
+			w.Submit(kit.Echo, fmt.Sprint("new ", len(passing)))
 			for ref := range passing {
-				require.NoError(w, w.a.Cancel(w.Context(), ref))
+				require.NoError(w, w.A.Cancel(w.Context(), ref))
 				delete(passing, ref)
 				break
 			}
@@ -134,13 +136,13 @@ func TestWhatOthersDoBetweenTwoPagesHidesAndRepeatsNothing(t *testing.T) {
 
 func TestAPageSearchesABoundedNumberOfTasks(t *testing.T) {
 	testkit.Long(t)
-	inWorld(t, func(w *world) {
+	inOffice(t, func(w *office) {
 		for n := range 2100 {
-			w.submit(echo, fmt.Sprint(n))
+			w.Submit(kit.Echo, fmt.Sprint(n))
 		}
-		other := w.submit(refcache.Func[string, string]{Name: "other", Queue: "elsewhere"}, "")
+		other := w.Submit(refcache.Func[string, string]{Name: "other", Queue: "elsewhere"}, "")
 		time.Sleep(time.Second)
-		w.submit(echo, "the latest")
+		w.Submit(kit.Echo, "the latest")
 		found, searched := w.pages(admin.Filter{Func: "other"}, 10, func() {})
 		require.Equal(w, []refcache.Ref{other}, found)
 		require.Equal(w, []int{2000, 102}, searched)
@@ -148,21 +150,21 @@ func TestAPageSearchesABoundedNumberOfTasks(t *testing.T) {
 }
 
 func TestWhatIsNoCursorIsRefused(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inOffice(t, func(w *office) {
 		for _, text := range []admin.Cursor{"x", "MSB4IHk", "!", "MTIzIHBlbmRpbmcgZGVmYXVsdDp4"} {
-			_, err := w.a.Page(w.Context(), admin.Filter{}, text, 1)
+			_, err := w.A.Page(w.Context(), admin.Filter{}, text, 1)
 			require.ErrorIs(w, err, admin.ErrInvalidCursor, text)
 		}
 	})
 }
 
 func TestEventsNameWhoActedInTheNameOfOthers(t *testing.T) {
-	inWorld(t, func(w *world) {
-		ref := w.submit(echo, "x")
-		require.NoError(w, w.a.As("bob").Cancel(w.Context(), ref))
-		require.Equal(w, "bob", w.info(ref).Events[0].By)
-		again := w.submit(echo, "y")
-		require.NoError(w, w.a.Cancel(w.Context(), again))
-		require.Equal(w, "ann@desk", w.info(again).Events[0].By)
+	inOffice(t, func(w *office) {
+		ref := w.Submit(kit.Echo, "x")
+		require.NoError(w, w.A.As("bob").Cancel(w.Context(), ref))
+		require.Equal(w, "bob", w.Info(ref).Events[0].By)
+		again := w.Submit(kit.Echo, "y")
+		require.NoError(w, w.A.Cancel(w.Context(), again))
+		require.Equal(w, "ann@desk", w.Info(again).Events[0].By)
 	})
 }

@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	kit "github.com/refq/refq/internal/testkit/world"
+
 	"github.com/stretchr/testify/require"
 
 	"github.com/refq/refq/monitor"
@@ -12,31 +14,31 @@ import (
 )
 
 func TestStatsShowTheLastHourOfAllProducersAndWorkers(t *testing.T) {
-	inWorld(t, func(w *world) {
-		slow := echo
+	inOffice(t, func(w *office) {
+		slow := kit.Echo
 		slow.Name, slow.Queue = "slow", "media"
-		held := script{hold: make(chan struct{}), errs: []error{errDown}}
-		w.start((&script{}).of(echo), held.of(once(slow)))
+		held := kit.Script{Hold: make(chan struct{}), Errs: []error{kit.ErrDown}}
+		w.Work((&kit.Script{}).Of(kit.Echo), held.Of(kit.Once(slow)))
 
-		_, err := w.call(echo, "x")
+		_, err := w.Call(kit.Echo, "x")
 		require.NoError(w, err)
-		_, err = w.call(echo, "x")
+		_, err = w.Call(kit.Echo, "x")
 		require.NoError(w, err)
-		another := w.producer(producer.Config{})
-		first := w.submit(once(slow), "a")
-		_, err = producer.Submit(w.Context(), another, once(slow), "a")
+		another := w.NewProducer(producer.Config{})
+		first := w.Submit(kit.Once(slow), "a")
+		_, err = producer.Submit(w.Context(), another, kit.Once(slow), "a")
 		require.NoError(w, err)
-		second := w.submit(once(slow), "b")
-		require.NoError(w, w.a.Cancel(w.Context(), second))
+		second := w.Submit(kit.Once(slow), "b")
+		require.NoError(w, w.A.Cancel(w.Context(), second))
 		require.NoError(w, another.Cancel(w.Context(), second), "again")
 		time.Sleep(3 * time.Second)
-		held.hold <- struct{}{}
-		w.until(first, refcache.Failed)
-		_, err = w.call(once(slow), "a")
+		held.Hold <- struct{}{}
+		w.Until(first, refcache.Failed)
+		_, err = w.Call(kit.Once(slow), "a")
 		require.Error(w, err)
 		time.Sleep(3 * time.Second) // counts are written within 2 s
 
-		stats, err := w.a.Stats(w.Context())
+		stats, err := w.A.Stats(w.Context())
 		require.NoError(w, err)
 		require.Len(w, stats.Functions, 2)
 		e, s := stats.Functions[0], stats.Functions[1]
@@ -56,17 +58,17 @@ func TestStatsShowTheLastHourOfAllProducersAndWorkers(t *testing.T) {
 		sum.Add(s.CallCounts)
 		require.Equal(w, sum, hour)
 
-		stats, err = w.a.Stats(w.Context(), "media")
+		stats, err = w.A.Stats(w.Context(), "media")
 		require.NoError(w, err)
 		require.Len(w, stats.Functions, 1)
-		_, err = w.a.Stats(w.Context(), "no/queue")
+		_, err = w.A.Stats(w.Context(), "no/queue")
 		require.ErrorContains(w, err, "no/queue")
 	})
 }
 
 func TestStatsOfNothingAreAnEmptyHour(t *testing.T) {
-	inWorld(t, func(w *world) {
-		stats, err := w.a.Stats(w.Context())
+	inOffice(t, func(w *office) {
+		stats, err := w.A.Stats(w.Context())
 		require.NoError(w, err)
 		require.Empty(w, stats.Functions)
 		require.Len(w, stats.Minutes, 60)

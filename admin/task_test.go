@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	kit "github.com/refq/refq/internal/testkit/world"
+
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
@@ -15,14 +17,14 @@ import (
 )
 
 func TestATaskIsReadWithAllThatIsKeptOfIt(t *testing.T) {
-	inWorld(t, func(w *world) {
-		s := script{errs: []error{errDown, worker.Permanent(errDown), nil}}
-		w.start(s.of(echo))
-		ref := w.submit(echo, "hi")
-		w.until(ref, refcache.Failed)
-		failed, err := w.a.Task(w.Context(), ref)
+	inOffice(t, func(w *office) {
+		s := kit.Script{Errs: []error{kit.ErrDown, worker.Permanent(kit.ErrDown), nil}}
+		w.Work(s.Of(kit.Echo))
+		ref := w.Submit(kit.Echo, "hi")
+		w.Until(ref, refcache.Failed)
+		failed, err := w.A.Task(w.Context(), ref)
 		require.NoError(w, err)
-		require.Equal(w, w.info(ref), failed.TaskInfo)
+		require.Equal(w, w.Info(ref), failed.TaskInfo)
 		require.Len(w, failed.RetryHistory, 2)
 		require.Equal(w, `"hi"`, string(failed.Args))
 		require.Nil(w, failed.Result)
@@ -30,13 +32,13 @@ func TestATaskIsReadWithAllThatIsKeptOfIt(t *testing.T) {
 		require.Equal(w, string(ref), failed.Doorbell)
 		require.Equal(w, time.Now().Truncate(time.Millisecond), failed.ReadAt)
 
-		_, err = w.a.Retry(w.Context(), ref)
+		_, err = w.A.Retry(w.Context(), ref)
 		require.NoError(w, err)
-		_, err = w.p.Wait(w.Context(), ref)
+		_, err = w.P.Wait(w.Context(), ref)
 		require.NoError(w, err)
-		done, err := w.a.Task(w.Context(), ref)
+		done, err := w.A.Task(w.Context(), ref)
 		require.NoError(w, err)
-		require.Equal(w, w.info(ref), done.TaskInfo)
+		require.Equal(w, w.Info(ref), done.TaskInfo)
 		require.Len(w, done.Events, 1)
 		require.Equal(w, `"hi!"`, string(done.Result))
 		require.Equal(w, string(ref)+".2", done.Doorbell, "the retry had a new doorbell")
@@ -44,60 +46,60 @@ func TestATaskIsReadWithAllThatIsKeptOfIt(t *testing.T) {
 }
 
 func TestATaskThatRunsTellsHowLongItMayStillTake(t *testing.T) {
-	inWorld(t, func(w *world) {
-		w.start(func(wk *worker.Worker) {
-			worker.Handle(wk, echo, func(ctx context.Context, in string) (string, error) {
+	inOffice(t, func(w *office) {
+		w.Work(func(wk *worker.Worker) {
+			worker.Handle(wk, kit.Echo, func(ctx context.Context, in string) (string, error) {
 				time.Sleep(time.Second)
 				worker.ReportProgress(ctx, 1, 4, "")
 				time.Sleep(3 * time.Second)
 				return in, nil
 			})
 		})
-		ref := w.submit(echo, "hi")
+		ref := w.Submit(kit.Echo, "hi")
 		time.Sleep(2 * time.Second)
-		task, err := w.a.Task(w.Context(), ref)
+		task, err := w.A.Task(w.Context(), ref)
 		require.NoError(w, err)
 		require.NotNil(w, task.ETA)
 		require.InDelta(w, 6*time.Second, *task.ETA, float64(time.Second), "a quarter in 2 s")
-		_, err = w.p.Wait(w.Context(), ref)
+		_, err = w.P.Wait(w.Context(), ref)
 		require.NoError(w, err)
 	})
 }
 
 func TestATaskThatIsNotThereOrDamagedIsAnError(t *testing.T) {
-	inWorld(t, func(w *world) {
-		_, err := w.a.Task(w.Context(), unknown)
+	inOffice(t, func(w *office) {
+		_, err := w.A.Task(w.Context(), unknown)
 		require.ErrorIs(w, err, refcache.ErrTaskNotFound)
-		_, err = w.a.Task(w.Context(), "no ref")
+		_, err = w.A.Task(w.Context(), "no ref")
 		require.ErrorIs(w, err, refcache.ErrInvalidRef)
-		ref := w.submit(echo, "hi")
+		ref := w.Submit(kit.Echo, "hi")
 		record := "refq:{default}:t:" + ref.Hash()
 		for field, text := range map[string]string{"created_at": "x", "hist_n": "-1"} {
-			before, err := storetest.Read(w.Context(), w.rdb, record)
+			before, err := storetest.Read(w.Context(), w.Redis, record)
 			require.NoError(w, err)
-			require.NoError(w, storetest.Set(w.Context(), w.rdb, record, field, text))
-			_, err = w.a.Task(w.Context(), ref)
+			require.NoError(w, storetest.Set(w.Context(), w.Redis, record, field, text))
+			_, err = w.A.Task(w.Context(), ref)
 			require.ErrorIs(w, err, refcache.ErrUnreadable)
-			require.NoError(w, storetest.Set(w.Context(), w.rdb, record, field, before[field]))
+			require.NoError(w, storetest.Set(w.Context(), w.Redis, record, field, before[field]))
 		}
-		require.NoError(w, storetest.Set(w.Context(), w.rdb, record, "hist_n", 1, "attempt:1", "{"))
-		_, err = w.a.Task(w.Context(), ref)
+		require.NoError(w, storetest.Set(w.Context(), w.Redis, record, "hist_n", 1, "attempt:1", "{"))
+		_, err = w.A.Task(w.Context(), ref)
 		require.ErrorIs(w, err, refcache.ErrUnreadable)
 	})
 }
 
 func TestAPageTellsOfHowManyTasksItIs(t *testing.T) {
-	inWorld(t, func(w *world) {
-		held := script{hold: make(chan struct{})}
+	inOffice(t, func(w *office) {
+		held := kit.Script{Hold: make(chan struct{})}
 		slow := refcache.Func[string, string]{Name: "slow", Queue: "media"}
-		w.start(held.of(slow))
-		w.until(w.submit(slow, "runs"), refcache.Processing)
+		w.Work(held.Of(slow))
+		w.Until(w.Submit(slow, "runs"), refcache.Processing)
 		for n := range 5 {
-			w.submit(echo, string(rune('a'+n)))
+			w.Submit(kit.Echo, string(rune('a'+n)))
 		}
-		require.NoError(w, w.a.Cancel(w.Context(), w.submit(echo, "cancelled")))
+		require.NoError(w, w.A.Cancel(w.Context(), w.Submit(kit.Echo, "cancelled")))
 		time.Sleep(2 * time.Minute)
-		w.submit(echo, "late")
+		w.Submit(kit.Echo, "late")
 		for _, c := range []struct {
 			filter admin.Filter
 			want   int
@@ -111,7 +113,7 @@ func TestAPageTellsOfHowManyTasksItIs(t *testing.T) {
 			{admin.Filter{Status: refcache.Pending, Since: time.Minute}, 1},
 		} {
 			for _, n := range []int{1, 100} {
-				page, err := w.a.Page(w.Context(), c.filter, "", n)
+				page, err := w.A.Page(w.Context(), c.filter, "", n)
 				require.NoError(w, err)
 				require.Equal(w, c.want, page.Total, "%+v", c.filter)
 			}
@@ -121,10 +123,10 @@ func TestAPageTellsOfHowManyTasksItIs(t *testing.T) {
 
 // A page of a list whose index is broken must not pretend that there is nothing.
 func TestAPageOfABrokenIndexIsAnError(t *testing.T) {
-	inWorld(t, func(w *world) {
-		w.submit(echo, "x")
-		require.NoError(w, w.rdb.Set(w.Context(), "refq:{default}:failed", "", redis.KeepTTL).Err())
-		_, err := w.a.Page(w.Context(), admin.Filter{}, "", 1)
+	inOffice(t, func(w *office) {
+		w.Submit(kit.Echo, "x")
+		require.NoError(w, w.Redis.Set(w.Context(), "refq:{default}:failed", "", redis.KeepTTL).Err())
+		_, err := w.A.Page(w.Context(), admin.Filter{}, "", 1)
 		require.Error(w, err)
 	})
 }

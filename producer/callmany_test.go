@@ -13,6 +13,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	kit "github.com/refq/refq/internal/testkit/world"
+
 	"github.com/stretchr/testify/require"
 
 	"github.com/refq/refq/internal/memredis"
@@ -34,17 +36,17 @@ func numbers(n int) iter.Seq[string] {
 }
 
 // callMany collects all answers, by position.
-func (w *world) callMany(f refcache.Func[string, string], ins iter.Seq[string], options ...producer.CallOption) map[int]refcache.Response[string] {
+func (w *office) callMany(f refcache.Func[string, string], ins iter.Seq[string], options ...producer.CallOption) map[int]refcache.Response[string] {
 	w.Helper()
-	return collect(w, producer.CallMany(w.Context(), w.p, f, ins, options...))
+	return collect(w, producer.CallMany(w.Context(), w.P, f, ins, options...))
 }
 
-func (w *world) submitMany(f refcache.Func[string, string], ins iter.Seq[string], options ...producer.CallOption) map[int]producer.Submitted {
+func (w *office) submitMany(f refcache.Func[string, string], ins iter.Seq[string], options ...producer.CallOption) map[int]producer.Submitted {
 	w.Helper()
-	return collect(w, producer.SubmitMany(w.Context(), w.p, f, ins, options...))
+	return collect(w, producer.SubmitMany(w.Context(), w.P, f, ins, options...))
 }
 
-func collect[T any](w *world, answers iter.Seq2[int, T]) map[int]T {
+func collect[T any](w *office, answers iter.Seq2[int, T]) map[int]T {
 	w.Helper()
 	all := map[int]T{}
 	for i, answer := range answers {
@@ -66,27 +68,27 @@ func failed(all map[int]producer.Submitted) (errs []error) {
 
 func TestEachOfManyCallsIsAnsweredAtItsPosition(t *testing.T) {
 	testkit.Long(t)
-	inWorld(t, func(w *world) {
-		w.start((&script{}).of(echo))
-		answers := w.callMany(echo, numbers(300))
+	inOffice(t, func(w *office) {
+		w.Work((&kit.Script{}).Of(kit.Echo))
+		answers := w.callMany(kit.Echo, numbers(300))
 		require.Len(w, answers, 300)
 		for i, res := range answers {
 			require.NoError(w, res.Err)
 			require.Equal(w, fmt.Sprint("call ", i, "!"), res.Value)
 		}
-		single, err := w.call(echo, "call 17")
+		single, err := w.Call(kit.Echo, "call 17")
 		require.NoError(w, err)
 		require.Equal(w, single, answers[17])
 	})
 }
 
 func TestAnErrorOfOneOfManyCallsEndsNoOther(t *testing.T) {
-	inWorld(t, func(w *world) {
-		f := once(echo)
-		w.start(func(wk *worker.Worker) {
+	inOffice(t, func(w *office) {
+		f := kit.Once(kit.Echo)
+		w.Work(func(wk *worker.Worker) {
 			worker.Handle(wk, f, func(_ context.Context, in string) (string, error) {
 				if in == "fails" {
-					return "", errDown
+					return "", kit.ErrDown
 				}
 				return in, nil
 			})
@@ -95,14 +97,14 @@ func TestAnErrorOfOneOfManyCallsEndsNoOther(t *testing.T) {
 		answers := w.callMany(f, slices.Values(ins))
 		require.Len(w, answers, len(ins))
 		for i, in := range ins {
-			want, err := w.call(f, in)
+			want, err := w.Call(f, in)
 			want.Err = err
 			require.Equal(w, want, answers[i])
 		}
 		require.Equal(w, "a", answers[0].Value)
 		require.ErrorContains(w, answers[1].Err, "invalid UTF-8")
 		require.Equal(w, refcache.Failed, answers[2].Status)
-		require.Len(w, taskError(w, answers[2].Err).RetryHistory, 1)
+		require.Len(w, kit.TaskError(w, answers[2].Err).RetryHistory, 1)
 		require.ErrorIs(w, answers[3].Err, refcache.ErrArgsTooLarge)
 		require.Equal(w, "b", answers[4].Value)
 
@@ -115,23 +117,23 @@ func TestAnErrorOfOneOfManyCallsEndsNoOther(t *testing.T) {
 }
 
 func TestTheSameCallTwiceAmongManyRunsOnce(t *testing.T) {
-	inWorld(t, func(w *world) {
-		s := script{}
-		w.start(s.of(echo))
-		answers := w.callMany(echo, slices.Values([]string{"hi", "hi", "ho", "hi"}))
+	inOffice(t, func(w *office) {
+		s := kit.Script{}
+		w.Work(s.Of(kit.Echo))
+		answers := w.callMany(kit.Echo, slices.Values([]string{"hi", "hi", "ho", "hi"}))
 		require.Len(w, answers, 4)
 		require.Equal(w, answers[0], answers[1])
 		require.Equal(w, answers[0], answers[3])
 		require.Equal(w, "hi!", answers[0].Value)
-		require.Equal(w, int32(2), s.runs.Load())
+		require.Equal(w, int32(2), s.Runs.Load())
 	})
 }
 
 func TestManyAnswersComeAsTheCallsEnd(t *testing.T) {
 	testkit.Long(t)
-	inWorld(t, func(w *world) {
-		w.start(func(wk *worker.Worker) {
-			worker.Handle(wk, echo, func(_ context.Context, in string) (string, error) {
+	inOffice(t, func(w *office) {
+		w.Work(func(wk *worker.Worker) {
+			worker.Handle(wk, kit.Echo, func(_ context.Context, in string) (string, error) {
 				if in == "call 0" {
 					time.Sleep(20 * time.Second)
 				}
@@ -139,7 +141,7 @@ func TestManyAnswersComeAsTheCallsEnd(t *testing.T) {
 			})
 		})
 		var order []int
-		for i, res := range producer.CallMany(w.Context(), w.p, echo, numbers(200)) {
+		for i, res := range producer.CallMany(w.Context(), w.P, kit.Echo, numbers(200)) {
 			require.NoError(w, res.Err)
 			order = append(order, i)
 		}
@@ -150,14 +152,14 @@ func TestManyAnswersComeAsTheCallsEnd(t *testing.T) {
 
 func TestManyCallsThatDoNotEndInTimeAreInFlight(t *testing.T) {
 	testkit.Long(t)
-	inWorld(t, func(w *world) {
-		f := echo
+	inOffice(t, func(w *office) {
+		f := kit.Echo
 		f.AsyncTimeout = 7 * time.Second
 		began := time.Now()
 		for _, res := range w.callMany(f, numbers(200)) {
 			require.NoError(w, res.Err)
 			require.True(w, res.IsAsync)
-			require.Equal(w, refcache.Pending, w.info(res.RefID).Status)
+			require.Equal(w, refcache.Pending, w.Info(res.RefID).Status)
 		}
 		require.Equal(w, f.AsyncTimeout, time.Since(began))
 
@@ -169,10 +171,10 @@ func TestManyCallsThatDoNotEndInTimeAreInFlight(t *testing.T) {
 }
 
 func TestOptionsOfManyCallsAreThoseOfEach(t *testing.T) {
-	inWorld(t, func(w *world) {
-		f := once(echo)
-		s := script{errs: []error{errDown, errDown, nil}, numbered: true}
-		w.start(s.of(f))
+	inOffice(t, func(w *office) {
+		f := kit.Once(kit.Echo)
+		s := kit.Script{Errs: []error{kit.ErrDown, kit.ErrDown, nil}, Numbered: true}
+		w.Work(s.Of(f))
 		for range 2 {
 			for _, res := range w.callMany(f, numbers(2)) {
 				require.Equal(w, refcache.Failed, res.Status)
@@ -181,7 +183,7 @@ func TestOptionsOfManyCallsAreThoseOfEach(t *testing.T) {
 		for _, res := range w.callMany(f, numbers(2), producer.RetryFailed()) {
 			require.NoError(w, res.Err)
 		}
-		require.Equal(w, int32(4), s.runs.Load())
+		require.Equal(w, int32(4), s.Runs.Load())
 		for i, res := range w.callMany(f, numbers(2), producer.Refresh()) {
 			require.Regexp(w, fmt.Sprintf("^call %d [56]$", i), res.Value)
 		}
@@ -190,33 +192,33 @@ func TestOptionsOfManyCallsAreThoseOfEach(t *testing.T) {
 
 func TestManySubmittedCallsAreThoseOfSubmit(t *testing.T) {
 	testkit.Long(t)
-	inWorld(t, func(w *world) {
-		known := w.submit(echo, "call 3")
-		all := w.submitMany(echo, numbers(400))
+	inOffice(t, func(w *office) {
+		known := w.Submit(kit.Echo, "call 3")
+		all := w.submitMany(kit.Echo, numbers(400))
 		require.Len(w, all, 400)
 		require.Empty(w, failed(all))
 		require.Equal(w, known, all[3].Ref)
-		require.EqualValues(w, 400, w.rdb.ZCard(w.Context(), "refq:{default}:pending").Val())
-		require.EqualValues(w, 400, w.rdb.LLen(w.Context(), "asynq:{default}:pending").Val())
+		require.EqualValues(w, 400, w.Redis.ZCard(w.Context(), "refq:{default}:pending").Val())
+		require.EqualValues(w, 400, w.Redis.LLen(w.Context(), "asynq:{default}:pending").Val())
 
-		s := script{}
-		w.start(s.of(echo))
+		s := kit.Script{}
+		w.Work(s.Of(kit.Echo))
 		for i, submitted := range all {
-			res, err := w.p.Wait(w.Context(), submitted.Ref)
+			res, err := w.P.Wait(w.Context(), submitted.Ref)
 			require.NoError(w, err)
 			require.JSONEq(w, fmt.Sprintf(`"call %d!"`, i), string(res.Value))
 		}
-		require.Equal(w, int32(400), s.runs.Load())
+		require.Equal(w, int32(400), s.Runs.Load())
 	})
 }
 
 func TestManyCallsSurviveALossOfTheScripts(t *testing.T) {
-	inWorld(t, func(w *world) {
-		require.Empty(w, failed(w.submitMany(echo, numbers(100))))
-		require.NoError(w, w.rdb.ScriptFlush(w.Context()).Err())
-		all := w.submitMany(echo, numbers(500))
+	inOffice(t, func(w *office) {
+		require.Empty(w, failed(w.submitMany(kit.Echo, numbers(100))))
+		require.NoError(w, w.Redis.ScriptFlush(w.Context()).Err())
+		all := w.submitMany(kit.Echo, numbers(500))
 		require.Empty(w, failed(all))
-		require.EqualValues(w, 500, w.rdb.LLen(w.Context(), "asynq:{default}:pending").Val())
+		require.EqualValues(w, 500, w.Redis.LLen(w.Context(), "asynq:{default}:pending").Val())
 	})
 }
 
@@ -226,10 +228,10 @@ func TestALostReplyAmongManyLosesAndDoublesNoCall(t *testing.T) {
 	for name, fault := range map[string]memredis.Fault{"reply": memredis.DropReply, "request": memredis.DropRequest,
 		"failover": "READONLY You can't write against a read only replica."} {
 		t.Run(name, func(t *testing.T) {
-			inWorld(t, func(w *world) {
-				require.Empty(w, failed(w.submitMany(echo, numbers(1)))) // the scripts are known from here on
+			inOffice(t, func(w *office) {
+				require.Empty(w, failed(w.submitMany(kit.Echo, numbers(1)))) // the scripts are known from here on
 				var sent atomic.Int32
-				w.server.SetFaults(func(cmd []string) memredis.Fault {
+				w.Server.SetFaults(func(cmd []string) memredis.Fault {
 					if cmd[0] != "EVALSHA" {
 						return memredis.Pass
 					}
@@ -238,15 +240,15 @@ func TestALostReplyAmongManyLosesAndDoublesNoCall(t *testing.T) {
 					}
 					return memredis.Pass
 				})
-				all := w.submitMany(echo, numbers(300))
-				w.server.SetFaults(nil)
+				all := w.submitMany(kit.Echo, numbers(300))
+				w.Server.SetFaults(nil)
 				require.Len(w, all, 300)
 				require.Empty(w, failed(all))
-				require.EqualValues(w, 300, w.rdb.LLen(w.Context(), "asynq:{default}:pending").Val())
-				s := script{}
-				w.start(s.of(echo))
-				require.Len(w, w.callMany(echo, numbers(300)), 300)
-				require.Equal(w, int32(300), s.runs.Load())
+				require.EqualValues(w, 300, w.Redis.LLen(w.Context(), "asynq:{default}:pending").Val())
+				s := kit.Script{}
+				w.Work(s.Of(kit.Echo))
+				require.Len(w, w.callMany(kit.Echo, numbers(300)), 300)
+				require.Equal(w, int32(300), s.Runs.Load())
 			})
 		})
 	}
@@ -255,36 +257,36 @@ func TestALostReplyAmongManyLosesAndDoublesNoCall(t *testing.T) {
 // It is as if the producer had crashed between the two.
 func TestManyCallsThatAreRecordedAndNotRungForAreLeftToTheSweep(t *testing.T) {
 	testkit.Long(t)
-	inWorld(t, func(w *world) {
-		w.cancelled(echo, numbers(300))
-		w.server.SetFaults(func(cmd []string) memredis.Fault {
+	inOffice(t, func(w *office) {
+		w.Cancelled(kit.Echo, numbers(300))
+		w.Server.SetFaults(func(cmd []string) memredis.Fault {
 			if isEnqueue(cmd) {
 				return "OOM command not allowed"
 			}
 			return memredis.Pass
 		})
-		all := w.submitMany(echo, numbers(300))
+		all := w.submitMany(kit.Echo, numbers(300))
 		require.Len(w, all, 300)
 		for _, s := range all {
 			require.ErrorIs(w, s.Err, refcache.ErrNotQueued)
 			require.ErrorContains(w, s.Err, "OOM")
-			require.Equal(w, refcache.Pending, w.info(s.Ref).Status)
+			require.Equal(w, refcache.Pending, w.Info(s.Ref).Status)
 		}
-		w.server.SetFaults(nil)
-		s := script{}
-		w.start(s.of(echo))
+		w.Server.SetFaults(nil)
+		s := kit.Script{}
+		w.Work(s.Of(kit.Echo))
 		for _, submitted := range all {
-			_, err := w.p.Wait(w.Context(), submitted.Ref)
+			_, err := w.P.Wait(w.Context(), submitted.Ref)
 			require.NoError(w, err)
 		}
-		require.Equal(w, int32(300), s.runs.Load())
+		require.Equal(w, int32(300), s.Runs.Load())
 	})
 }
 
 func TestManyCallsAreReadNoFurtherThanTheWindow(t *testing.T) {
 	testkit.Long(t)
-	inWorld(t, func(w *world) {
-		f := echo
+	inOffice(t, func(w *office) {
+		f := kit.Echo
 		f.AsyncTimeout = -1
 		var read atomic.Int32
 		ins := func(yield func(string) bool) {
@@ -296,7 +298,7 @@ func TestManyCallsAreReadNoFurtherThanTheWindow(t *testing.T) {
 			}
 		}
 		taken := 0
-		for _, res := range producer.CallMany(w.Context(), w.p, f, ins) {
+		for _, res := range producer.CallMany(w.Context(), w.P, f, ins) {
 			require.NoError(w, res.Err)
 			if taken%500 == 0 {
 				synctest.Wait() // all that may be read has been read
@@ -310,12 +312,12 @@ func TestManyCallsAreReadNoFurtherThanTheWindow(t *testing.T) {
 }
 
 func TestACallAmongManyWaitsForNoneThatIsNotMadeYet(t *testing.T) {
-	inWorld(t, func(w *world) {
-		w.start((&script{}).of(echo))
+	inOffice(t, func(w *office) {
+		w.Work((&kit.Script{}).Of(kit.Echo))
 		next := make(chan string, 1)
 		next <- "first"
 		answered := 0
-		for _, res := range producer.CallMany(w.Context(), w.p, echo, func(yield func(string) bool) {
+		for _, res := range producer.CallMany(w.Context(), w.P, kit.Echo, func(yield func(string) bool) {
 			for in := range next {
 				if !yield(in) {
 					return
@@ -335,8 +337,8 @@ func TestACallAmongManyWaitsForNoneThatIsNotMadeYet(t *testing.T) {
 
 func TestLeavingManyCallsEndsAllOfIt(t *testing.T) {
 	testkit.Long(t)
-	inWorld(t, func(w *world) {
-		f := echo
+	inOffice(t, func(w *office) {
+		f := kit.Echo
 		f.AsyncTimeout = time.Second
 		ended := false
 		endless := func(yield func(string) bool) {
@@ -348,47 +350,47 @@ func TestLeavingManyCallsEndsAllOfIt(t *testing.T) {
 			}
 		}
 		began := time.Now()
-		for _, res := range producer.CallMany(w.Context(), w.p, f, endless) {
+		for _, res := range producer.CallMany(w.Context(), w.P, f, endless) {
 			require.True(w, res.IsAsync)
 			break
 		}
 		require.True(w, ended)
 		require.Equal(w, time.Second, time.Since(began), "it waits for no other")
-		pending := w.rdb.ZCard(w.Context(), "refq:{default}:pending").Val()
-		require.EqualValues(w, pending, w.rdb.LLen(w.Context(), "asynq:{default}:pending").Val(), "all that were made are rung for")
+		pending := w.Redis.ZCard(w.Context(), "refq:{default}:pending").Val()
+		require.EqualValues(w, pending, w.Redis.LLen(w.Context(), "asynq:{default}:pending").Val(), "all that were made are rung for")
 		require.LessOrEqual(w, pending, int64(1024))
 	})
 }
 
 func TestTheEndOfItsContextAnswersManyCallsWithTheCause(t *testing.T) {
 	testkit.Long(t)
-	inWorld(t, func(w *world) {
+	inOffice(t, func(w *office) {
 		ctx, end := context.WithCancelCause(w.Context())
 		enough := errors.New("enough of it")
 		time.AfterFunc(time.Second, func() { end(enough) })
-		f := echo
+		f := kit.Echo
 		f.AsyncTimeout = time.Hour
 		answered := map[int]refcache.Ref{}
-		for i, res := range producer.CallMany(ctx, w.p, f, numbers(2500)) {
+		for i, res := range producer.CallMany(ctx, w.P, f, numbers(2500)) {
 			require.ErrorIs(w, res.Err, enough)
 			require.ErrorContains(w, res.Err, string(res.RefID))
 			answered[i] = res.RefID
 		}
 		require.Len(w, answered, 1024, "all that were read")
-		require.EqualValues(w, 1024, w.rdb.LLen(w.Context(), "asynq:{default}:pending").Val(), "the calls go on")
+		require.EqualValues(w, 1024, w.Redis.LLen(w.Context(), "asynq:{default}:pending").Val(), "the calls go on")
 	})
 }
 
 func TestManyCallsWithoutRedisAreEachAnErrorAndTheLoopEnds(t *testing.T) {
-	inWorld(t, func(w *world) {
-		w.server.SetFaults(func(cmd []string) memredis.Fault {
+	inOffice(t, func(w *office) {
+		w.Server.SetFaults(func(cmd []string) memredis.Fault {
 			if strings.HasPrefix(cmd[0], "EVAL") || cmd[0] == "SADD" {
 				return memredis.DropRequest
 			}
 			return memredis.Pass
 		})
-		answers := w.callMany(echo, numbers(300))
-		w.server.SetFaults(nil)
+		answers := w.callMany(kit.Echo, numbers(300))
+		w.Server.SetFaults(nil)
 		require.Len(w, answers, 300)
 		for _, res := range answers {
 			require.ErrorContains(w, res.Err, "submit "+string(res.RefID))
@@ -397,17 +399,17 @@ func TestManyCallsWithoutRedisAreEachAnErrorAndTheLoopEnds(t *testing.T) {
 }
 
 func TestManyCallsThatAreOnRecordAreRungForAlsoWhenTheContextEnds(t *testing.T) {
-	inWorld(t, func(w *world) {
-		require.Empty(w, failed(w.submitMany(echo, slices.Values([]string{"the scripts are known from here on"}))))
+	inOffice(t, func(w *office) {
+		require.Empty(w, failed(w.submitMany(kit.Echo, slices.Values([]string{"the scripts are known from here on"}))))
 		ctx, end := context.WithCancel(w.Context())
-		w.server.SetFaults(func(cmd []string) memredis.Fault {
+		w.Server.SetFaults(func(cmd []string) memredis.Fault {
 			if cmd[0] == "EVALSHA" && strings.HasPrefix(cmd[3], "refq:") {
 				end()
 			}
 			return memredis.Pass
 		})
 		made := 0
-		for _, s := range collect(w, producer.SubmitMany(ctx, w.p, echo, numbers(500))) {
+		for _, s := range collect(w, producer.SubmitMany(ctx, w.P, kit.Echo, numbers(500))) {
 			if s.Err == nil {
 				made++
 			} else {
@@ -416,7 +418,7 @@ func TestManyCallsThatAreOnRecordAreRungForAlsoWhenTheContextEnds(t *testing.T) 
 			}
 		}
 		require.Positive(w, made)
-		require.EqualValues(w, made+1, w.rdb.ZCard(w.Context(), "refq:{default}:pending").Val())
-		require.EqualValues(w, made+1, w.rdb.LLen(w.Context(), "asynq:{default}:pending").Val())
+		require.EqualValues(w, made+1, w.Redis.ZCard(w.Context(), "refq:{default}:pending").Val())
+		require.EqualValues(w, made+1, w.Redis.LLen(w.Context(), "asynq:{default}:pending").Val())
 	})
 }

@@ -5,6 +5,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	kit "github.com/refq/refq/internal/testkit/world"
+
 	"github.com/stretchr/testify/require"
 
 	"github.com/refq/refq/admin"
@@ -14,11 +16,11 @@ import (
 
 // The end came with its message; before the caller has read the history, somebody retries the task.
 func TestTheErrorOfACallIsOfTheEndThatItTells(t *testing.T) {
-	inWorld(t, func(w *world) {
-		w.start((&script{errs: []error{errDown}}).of(once(echo)))
-		other := w.admin("bob")
+	inOffice(t, func(w *office) {
+		w.Work((&kit.Script{Errs: []error{kit.ErrDown}}).Of(kit.Once(kit.Echo)))
+		other := w.AdminAs("bob")
 		var met atomic.Bool
-		w.server.SetFaults(func(cmd []string) memredis.Fault {
+		w.Server.SetFaults(func(cmd []string) memredis.Fault {
 			if slices.Contains(cmd, "history") && !met.Swap(true) {
 				for task := range other.List(w.Context(), admin.Filter{}) {
 					_, _ = other.Retry(w.Context(), task.RefID, admin.FreshBudget())
@@ -26,9 +28,9 @@ func TestTheErrorOfACallIsOfTheEndThatItTells(t *testing.T) {
 			}
 			return memredis.Pass
 		})
-		_, err := w.call(once(echo), "x")
+		_, err := w.Call(kit.Once(kit.Echo), "x")
 		require.True(w, met.Load())
-		require.Equal(w, refcache.Failed, taskError(w, err).Status)
-		require.Equal(w, 1, taskError(w, err).Cycle)
+		require.Equal(w, refcache.Failed, kit.TaskError(w, err).Status)
+		require.Equal(w, 1, kit.TaskError(w, err).Cycle)
 	})
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	kit "github.com/refq/refq/internal/testkit/world"
+
 	"github.com/stretchr/testify/require"
 
 	"github.com/refq/refq/internal/memredis"
@@ -18,7 +20,7 @@ import (
 )
 
 // raw hands its arguments back as they arrive.
-var raw = refcache.Func[json.RawMessage, json.RawMessage]{Name: "raw", AsyncTimeout: echo.AsyncTimeout}
+var raw = refcache.Func[json.RawMessage, json.RawMessage]{Name: "raw", AsyncTimeout: kit.Echo.AsyncTimeout}
 
 func handleRaw(w *worker.Worker) {
 	worker.Handle(w, raw, func(_ context.Context, in json.RawMessage) (json.RawMessage, error) { return in, nil })
@@ -38,7 +40,7 @@ type list struct {
 }
 
 func TestHostileArgumentsAreRefusedWithTheCauseAndLeaveNothingBehind(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inOffice(t, func(w *office) {
 		const deepest = "nested deeper than 1000 at byte "
 		for text, want := range map[string]string{
 			strings.Repeat("[", 10_000) + strings.Repeat("]", 10_000):           deepest + "1000",
@@ -57,7 +59,7 @@ func TestHostileArgumentsAreRefusedWithTheCauseAndLeaveNothingBehind(t *testing.
 			`1 2`:                                                               "after top-level value",
 			``:                                                                  "unexpected end",
 		} {
-			_, err := producer.Submit(w.Context(), w.p, raw, json.RawMessage(text))
+			_, err := producer.Submit(w.Context(), w.P, raw, json.RawMessage(text))
 			require.ErrorContains(w, err, "call raw: ", "%.40q", text)
 			require.ErrorContains(w, err, want, "%.40q", text)
 			require.Less(w, len(err.Error()), 300)
@@ -70,18 +72,18 @@ func TestHostileArgumentsAreRefusedWithTheCauseAndLeaveNothingBehind(t *testing.
 			"deep": nested(10_000), "cycle": cycle, "NaN": math.NaN(), "infinity": math.Inf(-1), "channel": make(chan int),
 			"function": func() {}, "invalid UTF-8": "caf\xc3", "invalid key": map[string]int{"\xff": 1},
 		} {
-			_, err := producer.Call(w.Context(), w.p, values, in)
+			_, err := producer.Call(w.Context(), w.P, values, in)
 			require.ErrorContains(w, err, "call values: ", name)
 		}
-		keys, err := w.rdb.Keys(w.Context(), "*").Result()
+		keys, err := w.Redis.Keys(w.Context(), "*").Result()
 		require.NoError(w, err)
 		require.Empty(w, keys)
 	})
 }
 
 func TestOddButValidArgumentsAreAnsweredAsTheyAre(t *testing.T) {
-	inWorld(t, func(w *world) {
-		w.start(handleRaw)
+	inOffice(t, func(w *office) {
+		w.Work(handleRaw)
 		digits := strings.Repeat("9", 40)
 		for text, want := range map[string]string{
 			`"\u0000\u001b[31m\u202e"`: "\"\\u0000\\u001b[31m\u202e\"",
@@ -91,7 +93,7 @@ func TestOddButValidArgumentsAreAnsweredAsTheyAre(t *testing.T) {
 			strings.Repeat("7", 9_999):                            "7." + strings.Repeat("7", 9_998) + "e+9998",
 			strings.Repeat("[", 1000) + strings.Repeat("]", 1000): strings.Repeat("[", 1000) + strings.Repeat("]", 1000),
 		} {
-			res, err := producer.Call(w.Context(), w.p, raw, json.RawMessage(text))
+			res, err := producer.Call(w.Context(), w.P, raw, json.RawMessage(text))
 			if want == "" {
 				require.ErrorContains(w, err, "number with an exponent beyond ±9999")
 				continue
@@ -103,15 +105,15 @@ func TestOddButValidArgumentsAreAnsweredAsTheyAre(t *testing.T) {
 }
 
 func TestArgumentsOfExactlyTheLimitAreTaken(t *testing.T) {
-	inWorld(t, func(w *world) {
-		w.start(handleRaw)
+	inOffice(t, func(w *office) {
+		w.Work(handleRaw)
 		for _, most := range []int{2, 1000, 1 << 20} {
-			p := w.producer(producer.Config{MaxArgs: most})
+			p := w.NewProducer(producer.Config{MaxArgs: most})
 			at := json.RawMessage(`"` + strings.Repeat("x", most-2) + `"`)
 			res, err := producer.Call(w.Context(), p, raw, at)
 			require.NoError(w, err)
 			require.Equal(w, len(at), len(res.Value))
-			records := func() int { return len(w.rdb.Keys(w.Context(), "refq:*:t:*").Val()) }
+			records := func() int { return len(w.Redis.Keys(w.Context(), "refq:*:t:*").Val()) }
 			stored := records()
 
 			over := json.RawMessage(`"` + strings.Repeat("x", most-1) + `"`)
@@ -122,30 +124,30 @@ func TestArgumentsOfExactlyTheLimitAreTaken(t *testing.T) {
 			require.ErrorIs(w, err, refcache.ErrArgsTooLarge)
 			require.Equal(w, stored, records())
 		}
-		_, err := producer.Submit(w.Context(), w.producer(producer.Config{MaxArgs: -1}), raw, json.RawMessage(`1`))
+		_, err := producer.Submit(w.Context(), w.NewProducer(producer.Config{MaxArgs: -1}), raw, json.RawMessage(`1`))
 		require.ErrorIs(w, err, refcache.ErrArgsTooLarge, "none is small enough")
 	})
 }
 
 // references sends a ref_id to all that takes one.
-func (w *world) references(ref refcache.Ref) map[string]error {
+func (w *office) references(ref refcache.Ref) map[string]error {
 	ctx := w.Context()
 	second := func(_ any, err error) error { return err }
 	return map[string]error{
-		"Get": second(w.p.Get(ctx, ref)), "GetAs": second(producer.Get(ctx, w.p, echo, ref)),
-		"Wait": second(producer.Wait(ctx, w.p, echo, ref)), "p.Wait": second(w.p.Wait(ctx, ref)),
-		"TaskInfo": second(w.p.Info(ctx, ref)), "RetryTask": second(w.p.Retry(ctx, ref)),
-		"Cancel": w.p.Cancel(ctx, ref), "Delete": w.p.Delete(ctx, ref),
+		"Get": second(w.P.Get(ctx, ref)), "GetAs": second(producer.Get(ctx, w.P, kit.Echo, ref)),
+		"Wait": second(producer.Wait(ctx, w.P, kit.Echo, ref)), "p.Wait": second(w.P.Wait(ctx, ref)),
+		"TaskInfo": second(w.P.Info(ctx, ref)), "RetryTask": second(w.P.Retry(ctx, ref)),
+		"Cancel": w.P.Cancel(ctx, ref), "Delete": w.P.Delete(ctx, ref),
 	}
 }
 
 // Each byte at each kind of place: it is either a ref_id of nobody's task, or none, about which Redis is not asked.
 func TestRefsWithEveryByteAreRefusedOrNotFoundByEveryOperation(t *testing.T) {
 	testkit.Long(t)
-	inWorld(t, func(w *world) {
+	inOffice(t, func(w *office) {
 		const queue, hash = "media", "0123456789abcdef0123456789abcde"
 		asked := 0
-		w.server.SetFaults(func([]string) memredis.Fault { asked++; return memredis.Pass })
+		w.Server.SetFaults(func([]string) memredis.Fault { asked++; return memredis.Pass })
 		for b := range 256 {
 			char := string([]byte{byte(b)})
 			for _, text := range []string{
@@ -165,25 +167,25 @@ func TestRefsWithEveryByteAreRefusedOrNotFoundByEveryOperation(t *testing.T) {
 				require.Equal(w, valid == nil, asked > before, "%q", text)
 			}
 		}
-		keys, err := w.rdb.Keys(w.Context(), "*").Result()
+		keys, err := w.Redis.Keys(w.Context(), "*").Result()
 		require.NoError(w, err)
 		require.Empty(w, keys)
 	})
 }
 
 func TestTaskOfAQueueThatNobodyServesCanBeLookedAtCancelledAndDeleted(t *testing.T) {
-	inWorld(t, func(w *world) {
-		w.start((&script{}).of(echo))
-		lonely := echo
+	inOffice(t, func(w *office) {
+		w.Work((&kit.Script{}).Of(kit.Echo))
+		lonely := kit.Echo
 		lonely.Queue, lonely.AsyncTimeout = "No.body-serves_this", -1
-		res, err := w.call(lonely, "in")
+		res, err := w.Call(lonely, "in")
 		require.NoError(w, err)
 		require.True(w, res.IsAsync)
-		require.Equal(w, refcache.Pending, w.info(res.RefID).Status)
-		_, err = w.p.Retry(w.Context(), res.RefID)
+		require.Equal(w, refcache.Pending, w.Info(res.RefID).Status)
+		_, err = w.P.Retry(w.Context(), res.RefID)
 		require.ErrorIs(w, err, refcache.ErrNotFailed)
-		require.ErrorIs(w, w.p.Delete(w.Context(), res.RefID), refcache.ErrInFlight)
-		require.NoError(w, w.p.Cancel(w.Context(), res.RefID))
-		require.NoError(w, w.p.Delete(w.Context(), res.RefID))
+		require.ErrorIs(w, w.P.Delete(w.Context(), res.RefID), refcache.ErrInFlight)
+		require.NoError(w, w.P.Cancel(w.Context(), res.RefID))
+		require.NoError(w, w.P.Delete(w.Context(), res.RefID))
 	})
 }

@@ -14,6 +14,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	kit "github.com/refq/refq/internal/testkit/world"
+
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
@@ -28,16 +30,16 @@ import (
 const told = 100 * time.Millisecond
 
 // keeper is a producer that keeps results.
-func (w *world) keeper(c producer.LocalCache) *producer.Producer {
+func (w *office) keeper(c producer.LocalCache) *producer.Producer {
 	w.Helper()
 	if c == (producer.LocalCache{}) {
 		c.Entries = 1000
 	}
-	return w.producer(producer.Config{LocalCache: c})
+	return w.NewProducer(producer.Config{LocalCache: c})
 }
 
 // kept has the result of a call in the memory of a producer.
-func (w *world) kept(p *producer.Producer, f refcache.Func[string, string], in string) refcache.Ref {
+func (w *office) kept(p *producer.Producer, f refcache.Func[string, string], in string) refcache.Ref {
 	w.Helper()
 	res, err := producer.Call(w.Context(), p, f, in)
 	require.NoError(w, err)
@@ -49,44 +51,44 @@ func (w *world) kept(p *producer.Producer, f refcache.Func[string, string], in s
 }
 
 // asks returns how many scripts clients run during what is done.
-func (w *world) asks(do func()) int {
+func (w *office) asks(do func()) int {
 	w.Helper()
 	var n atomic.Int32
-	w.server.SetFaults(func(cmd []string) memredis.Fault {
+	w.Server.SetFaults(func(cmd []string) memredis.Fault {
 		if cmd[0] == "EVALSHA" {
 			n.Add(1)
 		}
 		return memredis.Pass
 	})
-	defer w.server.SetFaults(nil)
+	defer w.Server.SetFaults(nil)
 	do()
 	return int(n.Load())
 }
 
-func (w *world) valueIs(want string, p *producer.Producer, ref refcache.Ref) {
+func (w *office) valueIs(want string, p *producer.Producer, ref refcache.Ref) {
 	w.Helper()
-	res, err := producer.Get(w.Context(), p, echo, ref)
+	res, err := producer.Get(w.Context(), p, kit.Echo, ref)
 	require.NoError(w, err)
 	require.Equal(w, want, res.Value)
 }
 
-func (w *world) isGone(p *producer.Producer, ref refcache.Ref) {
+func (w *office) isGone(p *producer.Producer, ref refcache.Ref) {
 	w.Helper()
 	_, err := p.Get(w.Context(), ref)
 	require.ErrorIs(w, err, refcache.ErrTaskNotFound)
 }
 
 // complete has a worker run echo for each argument, and stop. The results tell which run of that worker they are of.
-func (w *world) complete(p *producer.Producer, in ...string) {
+func (w *office) complete(p *producer.Producer, in ...string) {
 	w.Helper()
-	s := script{numbered: true}
-	wk := worker.New(w.client(), worker.Config{Concurrency: 20, Logger: slog.New(slog.DiscardHandler)})
-	s.of(echo)(wk)
+	s := kit.Script{Numbered: true}
+	wk := worker.New(w.Client(), worker.Config{Concurrency: 20, Logger: slog.New(slog.DiscardHandler)})
+	s.Of(kit.Echo)(wk)
 	ctx, stop := context.WithCancel(w.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- wk.Run(ctx) }()
 	for _, in := range in {
-		_, err := producer.Call(w.Context(), p, echo, in)
+		_, err := producer.Call(w.Context(), p, kit.Echo, in)
 		require.NoError(w, err)
 	}
 	stop()
@@ -94,11 +96,11 @@ func (w *world) complete(p *producer.Producer, in ...string) {
 }
 
 func TestKeptResultIsServedWithoutAskingRedis(t *testing.T) {
-	inWorld(t, func(w *world) {
-		w.complete(w.p, "hi")
+	inOffice(t, func(w *office) {
+		w.complete(w.P, "hi")
 		p := w.keeper(producer.LocalCache{})
-		ref := w.kept(p, echo, "hi")
-		want, err := w.p.Get(w.Context(), ref)
+		ref := w.kept(p, kit.Echo, "hi")
+		want, err := w.P.Get(w.Context(), ref)
 		require.NoError(w, err)
 		require.Zero(w, w.asks(func() {
 			res, err := p.Get(w.Context(), ref)
@@ -108,13 +110,13 @@ func TestKeptResultIsServedWithoutAskingRedis(t *testing.T) {
 			require.NoError(w, err)
 			require.Equal(w, want, res)
 			w.valueIs("hi 1", p, ref)
-			ended, err := producer.Wait(w.Context(), p, echo, ref)
+			ended, err := producer.Wait(w.Context(), p, kit.Echo, ref)
 			require.NoError(w, err)
 			require.Equal(w, "hi 1", ended.Value)
-			value, err := producer.Cached(p, echo)(w.Context(), "hi")
+			value, err := producer.Cached(p, kit.Echo)(w.Context(), "hi")
 			require.NoError(w, err)
 			require.Equal(w, "hi 1", value)
-			call, err := producer.Call(w.Context(), p, echo, "hi", producer.RetryFailed())
+			call, err := producer.Call(w.Context(), p, kit.Echo, "hi", producer.RetryFailed())
 			require.NoError(w, err)
 			require.Equal(w, "hi 1", call.Value)
 		}))
@@ -123,24 +125,24 @@ func TestKeptResultIsServedWithoutAskingRedis(t *testing.T) {
 }
 
 func TestWithoutALocalCacheEveryReadAsksRedis(t *testing.T) {
-	inWorld(t, func(w *world) {
-		w.complete(w.p, "hi")
+	inOffice(t, func(w *office) {
+		w.complete(w.P, "hi")
 		for _, c := range []producer.LocalCache{{}, {Entries: -1, Bytes: -1}, {Entries: 1000, Stale: -1}} {
-			p := w.producer(producer.Config{LocalCache: c})
-			ref := w.kept(p, once(echo), "hi")
+			p := w.NewProducer(producer.Config{LocalCache: c})
+			ref := w.kept(p, kit.Once(kit.Echo), "hi")
 			require.Equal(w, 2, w.asks(func() {
 				w.valueIs("hi 1", p, ref)
 				w.valueIs("hi 1", p, ref)
 			}))
-			require.Empty(w, w.rdb.PubSubChannels(w.Context(), "refq:{*").Val())
+			require.Empty(w, w.Redis.PubSubChannels(w.Context(), "refq:{*").Val())
 		}
 	})
 }
 
 func TestOnlyCompleteTasksAreKept(t *testing.T) {
-	inWorld(t, func(w *world) {
-		s := script{errs: []error{worker.Permanent(errDown), nil}, hold: make(chan struct{})}
-		w.start(s.of(echo))
+	inOffice(t, func(w *office) {
+		s := kit.Script{Errs: []error{worker.Permanent(kit.ErrDown), nil}, Hold: make(chan struct{})}
+		w.Work(s.Of(kit.Echo))
 		p := w.keeper(producer.LocalCache{Entries: 10, Stale: time.Hour})
 		status := func(ref refcache.Ref, want refcache.Status) {
 			w.Helper()
@@ -150,35 +152,35 @@ func TestOnlyCompleteTasksAreKept(t *testing.T) {
 				require.Equal(w, want, res.Status)
 			}
 		}
-		ref, err := producer.Submit(w.Context(), p, echo, "hi")
+		ref, err := producer.Submit(w.Context(), p, kit.Echo, "hi")
 		require.NoError(w, err)
-		w.until(ref, refcache.Processing)
+		w.Until(ref, refcache.Processing)
 		status(ref, refcache.Processing)
-		s.hold <- struct{}{}
-		w.until(ref, refcache.Failed)
+		s.Hold <- struct{}{}
+		w.Until(ref, refcache.Failed)
 		status(ref, refcache.Failed)
-		_, err = w.p.Retry(w.Context(), ref)
+		_, err = w.P.Retry(w.Context(), ref)
 		require.NoError(w, err)
-		w.until(ref, refcache.Processing)
+		w.Until(ref, refcache.Processing)
 		status(ref, refcache.Processing)
-		s.hold <- struct{}{}
-		w.until(ref, refcache.Complete)
+		s.Hold <- struct{}{}
+		w.Until(ref, refcache.Complete)
 		status(ref, refcache.Complete)
 
-		w.submit(echo, "hi", producer.Refresh()) // while it runs, the old value is not the whole answer
-		w.until(ref, refcache.Processing)
+		w.Submit(kit.Echo, "hi", producer.Refresh()) // while it runs, the old value is not the whole answer
+		w.Until(ref, refcache.Processing)
 		status(ref, refcache.Processing)
-		require.NoError(w, w.p.Cancel(w.Context(), ref))
+		require.NoError(w, w.P.Cancel(w.Context(), ref))
 		status(ref, refcache.Cancelled)
 	})
 }
 
 func TestDeletedResultIsForgottenEverywhere(t *testing.T) {
-	inWorld(t, func(w *world) {
-		w.complete(w.p, "hi")
+	inOffice(t, func(w *office) {
+		w.complete(w.P, "hi")
 		ours, theirs := w.keeper(producer.LocalCache{}), w.keeper(producer.LocalCache{})
-		ref := w.kept(ours, echo, "hi")
-		require.Equal(w, ref, w.kept(theirs, echo, "hi"))
+		ref := w.kept(ours, kit.Echo, "hi")
+		require.Equal(w, ref, w.kept(theirs, kit.Echo, "hi"))
 		require.NoError(w, ours.Delete(w.Context(), ref))
 		w.isGone(ours, ref) // at once
 		synctest.Wait()     // no time passes, but messages arrive
@@ -187,13 +189,13 @@ func TestDeletedResultIsForgottenEverywhere(t *testing.T) {
 }
 
 func TestRefreshedResultIsForgottenEverywhere(t *testing.T) {
-	inWorld(t, func(w *world) {
-		s := script{numbered: true}
-		w.start(s.of(echo))
+	inOffice(t, func(w *office) {
+		s := kit.Script{Numbered: true}
+		w.Work(s.Of(kit.Echo))
 		ours, theirs := w.keeper(producer.LocalCache{}), w.keeper(producer.LocalCache{})
-		ref := w.kept(ours, echo, "hi")
-		require.Equal(w, ref, w.kept(theirs, echo, "hi"))
-		res, err := producer.Call(w.Context(), ours, echo, "hi", producer.Refresh())
+		ref := w.kept(ours, kit.Echo, "hi")
+		require.Equal(w, ref, w.kept(theirs, kit.Echo, "hi"))
+		res, err := producer.Call(w.Context(), ours, kit.Echo, "hi", producer.Refresh())
 		require.NoError(w, err)
 		require.Equal(w, "hi 2", res.Value)
 		w.valueIs("hi 2", ours, ref)
@@ -203,41 +205,41 @@ func TestRefreshedResultIsForgottenEverywhere(t *testing.T) {
 }
 
 func TestARefreshIsAskedForAlthoughTheResultIsKept(t *testing.T) {
-	inWorld(t, func(w *world) {
-		s := script{numbered: true}
-		w.start(s.of(echo))
+	inOffice(t, func(w *office) {
+		s := kit.Script{Numbered: true}
+		w.Work(s.Of(kit.Echo))
 		w.deafen() // else a message might hide that it is not
 		p := w.keeper(producer.LocalCache{Entries: 10, Stale: time.Hour})
-		w.kept(p, echo, "hi")
+		w.kept(p, kit.Echo, "hi")
 		for _, want := range []string{"hi 2", "hi 3"} {
-			res, err := producer.Call(w.Context(), p, echo, "hi", producer.Refresh())
+			res, err := producer.Call(w.Context(), p, kit.Echo, "hi", producer.Refresh())
 			require.NoError(w, err)
 			require.Equal(w, want, res.Value)
 		}
-		_, err := producer.Submit(w.Context(), p, echo, "hi", producer.Refresh())
+		_, err := producer.Submit(w.Context(), p, kit.Echo, "hi", producer.Refresh())
 		require.NoError(w, err)
-		res, err := producer.Call(w.Context(), p, echo, "hi")
+		res, err := producer.Call(w.Context(), p, kit.Echo, "hi")
 		require.NoError(w, err)
 		require.Equal(w, refcache.Pending, res.Status, "not what was true before")
 	})
 }
 
 func TestSubmitAlwaysAsksRedis(t *testing.T) {
-	inWorld(t, func(w *world) {
-		w.complete(w.p, "hi")
+	inOffice(t, func(w *office) {
+		w.complete(w.P, "hi")
 		p := w.keeper(producer.LocalCache{})
-		ref := w.kept(p, echo, "hi")
-		require.NoError(w, w.rdb.FlushAll(w.Context()).Err()) // says nothing
-		again, err := producer.Submit(w.Context(), p, echo, "hi")
+		ref := w.kept(p, kit.Echo, "hi")
+		require.NoError(w, w.Redis.FlushAll(w.Context()).Err()) // says nothing
+		again, err := producer.Submit(w.Context(), p, kit.Echo, "hi")
 		require.NoError(w, err)
 		require.Equal(w, ref, again)
-		require.Equal(w, refcache.Pending, w.info(ref).Status)
+		require.Equal(w, refcache.Pending, w.Info(ref).Status)
 	})
 }
 
 // deafen keeps the messages about results from all producers.
-func (w *world) deafen() {
-	w.server.SetFaults(func(cmd []string) memredis.Fault {
+func (w *office) deafen() {
+	w.Server.SetFaults(func(cmd []string) memredis.Fault {
 		if strings.EqualFold(cmd[0], "SUBSCRIBE") && strings.HasSuffix(cmd[1], ":dropped") {
 			return "NOPERM no channels for you"
 		}
@@ -248,20 +250,20 @@ func (w *world) deafen() {
 func TestWithoutMessagesNothingIsOlderThanStale(t *testing.T) {
 	for _, c := range []producer.LocalCache{{Entries: 10}, {Entries: 10, Stale: 20 * time.Second}} {
 		t.Run(fmt.Sprint(c.Stale), func(t *testing.T) {
-			inWorld(t, func(w *world) {
-				w.complete(w.p, "hi")
+			inOffice(t, func(w *office) {
+				w.complete(w.P, "hi")
 				w.deafen()
 				p := w.keeper(c)
 				stale := max(c.Stale, time.Second)
 				for range 10 {
-					ref := w.kept(p, echo, "hi")
+					ref := w.kept(p, kit.Echo, "hi")
 					read := time.Now()
-					require.NoError(w, w.p.Delete(w.Context(), ref))
+					require.NoError(w, w.P.Delete(w.Context(), ref))
 					time.Sleep(stale/2 - time.Since(read))
 					w.valueIs("hi 1", p, ref)
 					time.Sleep(stale - time.Since(read))
 					w.isGone(p, ref)
-					w.complete(w.p, "hi")
+					w.complete(w.P, "hi")
 				}
 			})
 		})
@@ -269,14 +271,14 @@ func TestWithoutMessagesNothingIsOlderThanStale(t *testing.T) {
 }
 
 func TestKeptResultExpiresWithItsRecord(t *testing.T) {
-	inWorld(t, func(w *world) {
-		s := script{numbered: true}
-		w.start(s.of(echo))
+	inOffice(t, func(w *office) {
+		s := kit.Script{Numbered: true}
+		w.Work(s.Of(kit.Echo))
 		p := w.keeper(producer.LocalCache{Entries: 10, Stale: time.Hour})
-		f := echo
+		f := kit.Echo
 		f.TTL = 5 * time.Second
 		ref := w.kept(p, f, "hi")
-		expires := *w.info(ref).ExpiresAt
+		expires := *w.Info(ref).ExpiresAt
 		time.Sleep(time.Until(expires) - 2*time.Millisecond)
 		require.Zero(w, w.asks(func() { w.valueIs("hi 1", p, ref) }))
 		time.Sleep(2 * time.Millisecond)
@@ -303,8 +305,8 @@ func (do after) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 }
 
 // hooked is a producer that keeps results, with a hook on its client.
-func (w *world) hooked(c producer.LocalCache, do after) *producer.Producer {
-	rdb := w.client()
+func (w *office) hooked(c producer.LocalCache, do after) *producer.Producer {
+	rdb := w.Client()
 	rdb.(*redis.Client).AddHook(do)
 	p := producer.New(rdb, producer.Config{LocalCache: c})
 	w.Cleanup(func() { require.NoError(w, p.Close()) })
@@ -317,9 +319,9 @@ var millis = regexp.MustCompile(`^[0-9]{12,13}$`)
 func TestTheClockOfRedisMayBeWrong(t *testing.T) {
 	for _, wrong := range []time.Duration{time.Hour, -time.Hour} {
 		t.Run(wrong.String(), func(t *testing.T) {
-			inWorld(t, func(w *world) {
-				w.complete(w.p, "other")
-				f := echo
+			inOffice(t, func(w *office) {
+				w.complete(w.P, "other")
+				f := kit.Echo
 				f.TTL = 5 * time.Second
 				p := w.hooked(producer.LocalCache{Entries: 10, Stale: 2 * time.Hour}, func(cmd redis.Cmder) {
 					answer, ok := cmd.(*redis.Cmd)
@@ -338,8 +340,8 @@ func TestTheClockOfRedisMayBeWrong(t *testing.T) {
 						}
 					}
 				})
-				var s script
-				w.start(s.of(echo))
+				var s kit.Script
+				w.Work(s.Of(kit.Echo))
 				ref := w.kept(p, f, "hi")
 				time.Sleep(4 * time.Second)
 				require.Zero(w, w.asks(func() { w.valueIs("hi!", p, ref) }))
@@ -352,8 +354,8 @@ func TestTheClockOfRedisMayBeWrong(t *testing.T) {
 
 // What is read before a message comes and arrives after it must not be kept.
 func TestAReadInFlightDoesNotBringBackWhatIsDropped(t *testing.T) {
-	inWorld(t, func(w *world) {
-		w.complete(w.p, "hi")
+	inOffice(t, func(w *office) {
+		w.complete(w.P, "hi")
 		var hold atomic.Bool
 		answered, goOn := make(chan struct{}), make(chan struct{})
 		p := w.hooked(producer.LocalCache{Entries: 10, Stale: time.Hour}, func(cmd redis.Cmder) {
@@ -362,45 +364,45 @@ func TestAReadInFlightDoesNotBringBackWhatIsDropped(t *testing.T) {
 				<-goOn
 			}
 		})
-		ref := w.kept(p, echo, "hi")
+		ref := w.kept(p, kit.Echo, "hi")
 		for name, read := range map[string]func() string{
 			"by ref_id": func() string {
-				res, err := producer.Get(w.Context(), p, echo, ref)
+				res, err := producer.Get(w.Context(), p, kit.Echo, ref)
 				require.NoError(w, err)
 				return res.Value
 			},
 			"by arguments": func() string {
-				res, err := producer.Call(w.Context(), p, echo, "hi")
+				res, err := producer.Call(w.Context(), p, kit.Echo, "hi")
 				require.NoError(w, err)
 				return res.Value
 			},
 		} {
-			require.NoError(w, w.p.Delete(w.Context(), ref))
+			require.NoError(w, w.P.Delete(w.Context(), ref))
 			synctest.Wait()
 			w.isGone(p, ref)
-			w.complete(w.p, "hi")
+			w.complete(w.P, "hi")
 
 			hold.Store(true)
 			var reading sync.WaitGroup
 			reading.Go(func() { require.Equal(w, "hi 1", read(), name) })
 			<-answered // Redis has told the result, and then forgets it
-			require.NoError(w, w.p.Delete(w.Context(), ref))
+			require.NoError(w, w.P.Delete(w.Context(), ref))
 			synctest.Wait()
 			goOn <- struct{}{}
 			reading.Wait()
 			w.isGone(p, ref)
-			w.complete(w.p, "hi")
+			w.complete(w.P, "hi")
 		}
 	})
 }
 
 // While nobody listens messages are missed, so what was kept before is worth nothing afterwards.
 func TestANewConnectionOfTheSubscriptionDropsAll(t *testing.T) {
-	inWorld(t, func(w *world) {
-		w.complete(w.p, "hi")
+	inOffice(t, func(w *office) {
+		w.complete(w.P, "hi")
 		p := w.keeper(producer.LocalCache{Entries: 10, Stale: time.Hour})
-		ref := w.kept(p, echo, "hi")
-		w.server.SetFaults(func(cmd []string) memredis.Fault {
+		ref := w.kept(p, kit.Echo, "hi")
+		w.Server.SetFaults(func(cmd []string) memredis.Fault {
 			switch {
 			case cmd[0] == "PING": // by which the client finds out whether it is still connected
 				return memredis.DropRequest
@@ -410,20 +412,20 @@ func TestANewConnectionOfTheSubscriptionDropsAll(t *testing.T) {
 			return memredis.Pass
 		})
 		time.Sleep(10 * time.Second)
-		require.NoError(w, w.p.Delete(w.Context(), ref))
+		require.NoError(w, w.P.Delete(w.Context(), ref))
 		time.Sleep(time.Second)
 		w.valueIs("hi 1", p, ref) // as was said: no message, an hour
-		w.server.SetFaults(nil)
+		w.Server.SetFaults(nil)
 		time.Sleep(time.Second)
 		w.isGone(p, ref)
 	})
 }
 
 func TestOneCallerRenewsWhatIsGettingOld(t *testing.T) {
-	inWorld(t, func(w *world) {
-		w.complete(w.p, "hi")
+	inOffice(t, func(w *office) {
+		w.complete(w.P, "hi")
 		p := w.keeper(producer.LocalCache{})
-		ref := w.kept(p, echo, "hi")
+		ref := w.kept(p, kit.Echo, "hi")
 		began := time.Now()
 		for time.Since(began) < time.Minute {
 			time.Sleep(told)
@@ -439,22 +441,22 @@ func TestOneCallerRenewsWhatIsGettingOld(t *testing.T) {
 }
 
 func TestWhatOneCallerFindsOutIsTrueForAll(t *testing.T) {
-	inWorld(t, func(w *world) {
-		w.complete(w.p, "hi")
+	inOffice(t, func(w *office) {
+		w.complete(w.P, "hi")
 		w.deafen()
 		p := w.keeper(producer.LocalCache{})
-		ref := w.kept(p, echo, "hi")
-		require.NoError(w, w.p.Delete(w.Context(), ref))
+		ref := w.kept(p, kit.Echo, "hi")
+		require.NoError(w, w.P.Delete(w.Context(), ref))
 		time.Sleep(800 * time.Millisecond)
 		w.isGone(p, ref) // it was one's turn to look
 		w.isGone(p, ref)
 
-		w.complete(w.p, "hi")
-		w.kept(p, echo, "hi")
-		w.submit(echo, "hi", producer.Refresh())
+		w.complete(w.P, "hi")
+		w.kept(p, kit.Echo, "hi")
+		w.Submit(kit.Echo, "hi", producer.Refresh())
 		time.Sleep(800 * time.Millisecond)
 		for range 2 {
-			res, err := producer.Call(w.Context(), p, echo, "hi")
+			res, err := producer.Call(w.Context(), p, kit.Echo, "hi")
 			require.NoError(w, err)
 			require.Equal(w, refcache.Pending, res.Status)
 		}
@@ -462,10 +464,10 @@ func TestWhatOneCallerFindsOutIsTrueForAll(t *testing.T) {
 }
 
 func TestEverybodyGetsAValueOfTheirOwn(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inOffice(t, func(w *office) {
 		type notes map[string][]int
 		f := refcache.Func[string, notes]{Name: "notes", AsyncTimeout: time.Minute}
-		w.start(func(w *worker.Worker) {
+		w.Work(func(w *worker.Worker) {
 			worker.Handle(w, f, func(context.Context, string) (notes, error) { return notes{"a": {1, 2}}, nil })
 		})
 		p := w.keeper(producer.LocalCache{Entries: 10, Stale: time.Hour})
@@ -493,12 +495,12 @@ func TestEverybodyGetsAValueOfTheirOwn(t *testing.T) {
 
 func TestAtMostSoManyEntriesAreKept(t *testing.T) {
 	testkit.Long(t)
-	inWorld(t, func(w *world) {
+	inOffice(t, func(w *office) {
 		var in []string
 		for n := range 100 {
 			in = append(in, fmt.Sprint(n, strings.Repeat("x", 1000)))
 		}
-		w.complete(w.p, in...)
+		w.complete(w.P, in...)
 		for _, c := range []struct {
 			producer.LocalCache
 			least, most int
@@ -512,22 +514,22 @@ func TestAtMostSoManyEntriesAreKept(t *testing.T) {
 		} {
 			c.Stale = time.Hour
 			p := w.keeper(c.LocalCache)
-			w.kept(p, echo, in[0])
+			w.kept(p, kit.Echo, in[0])
 			for range 3 {
 				for _, in := range in {
-					_, err := producer.Call(w.Context(), p, echo, in)
+					_, err := producer.Call(w.Context(), p, kit.Echo, in)
 					require.NoError(w, err)
 				}
 				synctest.Wait() // what is too much goes in the background
 			}
-			w.server.SetFaults(func([]string) memredis.Fault { return "ERR asked" })
+			w.Server.SetFaults(func([]string) memredis.Fault { return "ERR asked" })
 			kept := 0
 			for _, in := range in {
-				if _, err := producer.Call(w.Context(), p, echo, in); err == nil {
+				if _, err := producer.Call(w.Context(), p, kit.Echo, in); err == nil {
 					kept++
 				}
 			}
-			w.server.SetFaults(nil)
+			w.Server.SetFaults(nil)
 			require.LessOrEqual(w, kept, c.most, c)
 			require.GreaterOrEqual(w, kept, c.least, c)
 		}
@@ -535,11 +537,11 @@ func TestAtMostSoManyEntriesAreKept(t *testing.T) {
 }
 
 func TestAClosedProducerKeepsNothing(t *testing.T) {
-	inWorld(t, func(w *world) {
-		w.complete(w.p, "hi")
-		rdb := w.client()
+	inOffice(t, func(w *office) {
+		w.complete(w.P, "hi")
+		rdb := w.Client()
 		p := producer.New(rdb, producer.Config{LocalCache: producer.LocalCache{Entries: 10, Stale: time.Hour}})
-		ref := w.kept(p, echo, "hi")
+		ref := w.kept(p, kit.Echo, "hi")
 		require.NoError(w, p.Close())
 		for range 2 {
 			require.Equal(w, 1, w.asks(func() { w.valueIs("hi 1", p, ref) }))
@@ -549,14 +551,14 @@ func TestAClosedProducerKeepsNothing(t *testing.T) {
 
 // One connection hears of all queues, and each queue is named to Redis once.
 func TestOneSubscriptionServesAllQueues(t *testing.T) {
-	inWorld(t, func(w *world) {
-		a, b := echo, echo
+	inOffice(t, func(w *office) {
+		a, b := kit.Echo, kit.Echo
 		a.Queue, b.Queue, b.Name = "a", "b", "echo-b"
-		var s script
-		w.start(s.of(a), s.of(b))
+		var s kit.Script
+		w.Work(s.Of(a), s.Of(b))
 		var mu sync.Mutex
 		var subscribed []string
-		w.server.SetFaults(func(cmd []string) memredis.Fault {
+		w.Server.SetFaults(func(cmd []string) memredis.Fault {
 			if strings.EqualFold(cmd[0], "SUBSCRIBE") && strings.HasSuffix(cmd[1], ":dropped") {
 				mu.Lock()
 				defer mu.Unlock()

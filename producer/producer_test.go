@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	kit "github.com/refq/refq/internal/testkit/world"
+
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
@@ -34,12 +36,12 @@ func (c *watched) Close() error {
 }
 
 func TestProducerLeavesTheClientAsItIs(t *testing.T) {
-	inWorld(t, func(w *world) {
-		var s script
-		w.start(s.of(echo))
-		lent := &watched{UniversalClient: w.rdb}
+	inOffice(t, func(w *office) {
+		var s kit.Script
+		w.Work(s.Of(kit.Echo))
+		lent := &watched{UniversalClient: w.Redis}
 		p := producer.New(lent, producer.Config{})
-		_, err := producer.Call(w.Context(), p, echo, "hi")
+		_, err := producer.Call(w.Context(), p, kit.Echo, "hi")
 		require.NoError(w, err)
 		require.NoError(w, p.Close())
 		require.NoError(w, p.Close(), "closing twice does no harm")
@@ -50,34 +52,34 @@ func TestProducerLeavesTheClientAsItIs(t *testing.T) {
 }
 
 func TestNewTalksToNobody(t *testing.T) {
-	inWorld(t, func(w *world) {
-		w.server.SetFaults(func(cmd []string) memredis.Fault {
+	inOffice(t, func(w *office) {
+		w.Server.SetFaults(func(cmd []string) memredis.Fault {
 			require.Fail(w, "unexpected command", "%q", cmd)
 			return memredis.Pass
 		})
-		require.NoError(w, producer.New(w.rdb, producer.Config{}).Close())
+		require.NoError(w, producer.New(w.Redis, producer.Config{}).Close())
 	})
 }
 
 func TestEventsNameUserAndHostUnlessToldOtherwise(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inOffice(t, func(w *office) {
 		host, err := os.Hostname()
 		require.NoError(w, err)
-		ref := w.submit(echo, "hi")
-		require.NoError(w, w.producer(producer.Config{}).Cancel(w.Context(), ref))
-		by := w.info(ref).Events[0].By
+		ref := w.Submit(kit.Echo, "hi")
+		require.NoError(w, w.NewProducer(producer.Config{}).Cancel(w.Context(), ref))
+		by := w.Info(ref).Events[0].By
 		require.True(w, strings.HasSuffix(by, "@"+host), by)
 		require.NotEqual(w, "@"+host, by)
 	})
 }
 
 func TestCallsFailFastWhileRedisIsAway(t *testing.T) {
-	inWorld(t, func(w *world) {
-		ref := w.submit(echo, "hi")
-		w.server.Close()
+	inOffice(t, func(w *office) {
+		ref := w.Submit(kit.Echo, "hi")
+		w.Server.Close()
 		for name, ask := range map[string]func() error{
-			"submit ": func() error { _, err := producer.Submit(w.Context(), w.p, echo, "hi"); return err },
-			"read ":   func() error { _, err := w.p.Info(w.Context(), ref); return err },
+			"submit ": func() error { _, err := producer.Submit(w.Context(), w.P, kit.Echo, "hi"); return err },
+			"read ":   func() error { _, err := w.P.Info(w.Context(), ref); return err },
 		} {
 			began := time.Now()
 			err := ask()
@@ -88,7 +90,7 @@ func TestCallsFailFastWhileRedisIsAway(t *testing.T) {
 		}
 		// The first call of a process also subscribes and notes its queue.
 		began := time.Now()
-		res, err := producer.Call(w.Context(), w.producer(producer.Config{}), echo, "hi")
+		res, err := producer.Call(w.Context(), w.NewProducer(producer.Config{}), kit.Echo, "hi")
 		require.ErrorContains(w, err, "submit "+string(ref)+": ")
 		require.Zero(w, res)
 		require.Less(w, time.Since(began), 5*time.Second)
@@ -96,15 +98,15 @@ func TestCallsFailFastWhileRedisIsAway(t *testing.T) {
 }
 
 func TestCallThatLosesRedisWhileItWaitsSaysSo(t *testing.T) {
-	inWorld(t, func(w *world) {
-		f := echo
+	inOffice(t, func(w *office) {
+		f := kit.Echo
 		f.AsyncTimeout = 3 * time.Second
 		go func() {
 			time.Sleep(time.Second)
-			w.server.Close()
+			w.Server.Close()
 		}()
 		began := time.Now()
-		res, err := w.call(f, "hi")
+		res, err := w.Call(f, "hi")
 		require.ErrorContains(w, err, "connection refused")
 		require.Equal(w, refcache.Pending, res.Status, "as it was last seen")
 		require.Less(w, time.Since(began), 9*time.Second)
@@ -112,34 +114,34 @@ func TestCallThatLosesRedisWhileItWaitsSaysSo(t *testing.T) {
 }
 
 func TestFirstCallerWhoIsInAHurryDoesNotSpoilItForTheOthers(t *testing.T) {
-	inWorld(t, func(w *world) {
-		s := script{hold: make(chan struct{})}
-		w.start(s.of(echo))
+	inOffice(t, func(w *office) {
+		s := kit.Script{Hold: make(chan struct{})}
+		w.Work(s.Of(kit.Echo))
 		hurried, cancel := context.WithCancel(w.Context())
 		cancel()
-		_, err := producer.Call(hurried, w.p, echo, "hi")
+		_, err := producer.Call(hurried, w.P, kit.Echo, "hi")
 		require.ErrorIs(w, err, context.Canceled)
 
-		ended := w.waitFor(w.submit(echo, "hi"))
+		ended := w.WaitFor(w.Submit(kit.Echo, "hi"))
 		time.Sleep(7*time.Second + 3*time.Millisecond)
 		began := time.Now()
-		s.hold <- struct{}{}
+		s.Hold <- struct{}{}
 		require.NoError(w, <-ended)
 		require.Less(w, time.Since(began), 50*time.Millisecond, "told, not by looking")
 	})
 }
 
 func TestResultOfAnotherTypeIsAnErrorBesideTheRest(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inOffice(t, func(w *office) {
 		type page struct {
 			Title string
 			Words int
 		}
 		pages := refcache.Func[string, page]{Name: "page", AsyncTimeout: time.Minute}
-		w.start(func(wk *worker.Worker) {
+		w.Work(func(wk *worker.Worker) {
 			worker.Handle(wk, pages, func(context.Context, string) (page, error) { return page{"refq", 7}, nil })
 		})
-		good, err := producer.Call(w.Context(), w.p, pages, "hi")
+		good, err := producer.Call(w.Context(), w.P, pages, "hi")
 		require.NoError(w, err)
 
 		type other struct {
@@ -147,48 +149,48 @@ func TestResultOfAnotherTypeIsAnErrorBesideTheRest(t *testing.T) {
 			Words []string
 		}
 		wrong := refcache.Func[string, other]{Name: "page"}
-		res, err := producer.Get(w.Context(), w.p, wrong, good.RefID)
+		res, err := producer.Get(w.Context(), w.P, wrong, good.RefID)
 		require.ErrorContains(w, err, "result of "+string(good.RefID)+" does not fit producer_test.other: ")
 		require.Zero(w, res.Value, "not half of it either")
 		require.False(w, res.HasValue)
 		require.Equal(w, refcache.Complete, res.Status)
 		require.Equal(w, good.CompletedAt, res.CompletedAt)
 
-		_, err = producer.Wait(w.Context(), w.p, wrong, good.RefID)
+		_, err = producer.Wait(w.Context(), w.P, wrong, good.RefID)
 		require.ErrorContains(w, err, "does not fit")
-		raw, err := w.p.Get(w.Context(), good.RefID)
+		raw, err := w.P.Get(w.Context(), good.RefID)
 		require.NoError(w, err)
 		require.JSONEq(w, `{"Title":"refq","Words":7}`, string(raw.Value))
 	})
 }
 
 func TestMessageTellsTheState(t *testing.T) {
-	inWorld(t, func(w *world) {
-		s := script{errs: []error{errDown, nil, worker.Permanent(errDown)}, hold: make(chan struct{})}
+	inOffice(t, func(w *office) {
+		s := kit.Script{Errs: []error{kit.ErrDown, nil, worker.Permanent(kit.ErrDown)}, Hold: make(chan struct{})}
 		message := func(ref refcache.Ref, status refcache.Status) string {
 			w.Helper()
-			w.until(ref, status)
-			res, err := w.p.Get(w.Context(), ref)
+			w.Until(ref, status)
+			res, err := w.P.Get(w.Context(), ref)
 			require.NoError(w, err)
 			return res.Message
 		}
-		ref := w.submit(echo, "hi")
+		ref := w.Submit(kit.Echo, "hi")
 		require.Equal(w, "waits for a worker", message(ref, refcache.Pending))
-		w.start(s.of(echo))
+		w.Work(s.Of(kit.Echo))
 		require.Equal(w, "attempt 1 is running", message(ref, refcache.Processing))
-		s.hold <- struct{}{}
+		s.Hold <- struct{}{}
 		require.Equal(w, "attempt 1 failed, retry 1 of 3 follows", message(ref, refcache.Retrying))
-		s.hold <- struct{}{}
+		s.Hold <- struct{}{}
 		require.Equal(w, "complete", message(ref, refcache.Complete))
 
-		budget := w.submit(echo, "ho")
-		s.hold <- struct{}{}
+		budget := w.Submit(kit.Echo, "ho")
+		s.Hold <- struct{}{}
 		require.Equal(w, "failed, 3 of 3 retries left", message(budget, refcache.Failed))
-		exhausted := w.submit(once(echo), "hu")
-		s.hold <- struct{}{}
+		exhausted := w.Submit(kit.Once(kit.Echo), "hu")
+		s.Hold <- struct{}{}
 		require.Equal(w, "failed, no retries left", message(exhausted, refcache.Failed))
-		cancelled := w.submit(echo, "ha")
-		require.NoError(w, w.p.Cancel(w.Context(), cancelled))
+		cancelled := w.Submit(kit.Echo, "ha")
+		require.NoError(w, w.P.Cancel(w.Context(), cancelled))
 		require.Equal(w, "cancelled", message(cancelled, refcache.Cancelled))
 	})
 }

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	kit "github.com/refq/refq/internal/testkit/world"
+
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
@@ -23,60 +25,60 @@ import (
 )
 
 func TestWaiterIsToldOfEveryKindOfEnd(t *testing.T) {
-	inWorld(t, func(w *world) {
-		s := script{errs: []error{nil, worker.Permanent(errDown), nil}, hold: make(chan struct{})}
-		w.start(s.of(echo))
-		good := w.waitFor(w.submit(echo, "good"))
-		s.hold <- struct{}{}
+	inOffice(t, func(w *office) {
+		s := kit.Script{Errs: []error{nil, worker.Permanent(kit.ErrDown), nil}, Hold: make(chan struct{})}
+		w.Work(s.Of(kit.Echo))
+		good := w.WaitFor(w.Submit(kit.Echo, "good"))
+		s.Hold <- struct{}{}
 		require.NoError(w, <-good)
 
-		bad := w.waitFor(w.submit(echo, "bad"))
-		s.hold <- struct{}{}
-		require.Equal(w, refcache.Failed, taskError(w, <-bad).Status)
+		bad := w.WaitFor(w.Submit(kit.Echo, "bad"))
+		s.Hold <- struct{}{}
+		require.Equal(w, refcache.Failed, kit.TaskError(w, <-bad).Status)
 
-		ref := w.submit(echo, "ugly")
-		ugly := w.waitFor(ref)
-		w.until(ref, refcache.Processing)
-		require.NoError(w, w.p.Cancel(w.Context(), ref))
+		ref := w.Submit(kit.Echo, "ugly")
+		ugly := w.WaitFor(ref)
+		w.Until(ref, refcache.Processing)
+		require.NoError(w, w.P.Cancel(w.Context(), ref))
 		err := <-ugly
-		require.Equal(w, refcache.Cancelled, taskError(w, err).Status)
+		require.Equal(w, refcache.Cancelled, kit.TaskError(w, err).Status)
 		require.ErrorContains(w, err, "was cancelled")
 	})
 }
 
 func TestToldWaiterDoesNotWaitForItsNextLook(t *testing.T) {
-	inWorld(t, func(w *world) {
-		s := script{hold: make(chan struct{})}
-		w.start(s.of(echo))
-		ended := w.waitFor(w.submit(echo, "hi"))
+	inOffice(t, func(w *office) {
+		s := kit.Script{Hold: make(chan struct{})}
+		w.Work(s.Of(kit.Echo))
+		ended := w.WaitFor(w.Submit(kit.Echo, "hi"))
 		time.Sleep(7*time.Second + 3*time.Millisecond) // by now it looks every 2 s
 		began := time.Now()
-		s.hold <- struct{}{}
+		s.Hold <- struct{}{}
 		require.NoError(w, <-ended)
 		require.Less(w, time.Since(began), 50*time.Millisecond)
 	})
 }
 
 func TestWaiterIsToldFromTheFirstMomentOn(t *testing.T) {
-	inWorld(t, func(w *world) {
-		s := script{hold: make(chan struct{})}
-		w.start(s.of(echo))
-		ref := w.submit(echo, "hi")
-		w.until(ref, refcache.Processing)
-		ended := w.waitFor(ref)
+	inOffice(t, func(w *office) {
+		s := kit.Script{Hold: make(chan struct{})}
+		w.Work(s.Of(kit.Echo))
+		ref := w.Submit(kit.Echo, "hi")
+		w.Until(ref, refcache.Processing)
+		ended := w.WaitFor(ref)
 		time.Sleep(20 * time.Millisecond)
 		began := time.Now()
-		s.hold <- struct{}{}
+		s.Hold <- struct{}{}
 		require.NoError(w, <-ended)
 		require.Less(w, time.Since(began), 20*time.Millisecond, "before its first look")
 	})
 }
 
 func TestWaiterIsToldAsSoonAsItsProducerCanHearAgain(t *testing.T) {
-	inWorld(t, func(w *world) {
+	inOffice(t, func(w *office) {
 		began := time.Now()
 		var back atomic.Bool
-		w.server.SetFaults(func(cmd []string) memredis.Fault {
+		w.Server.SetFaults(func(cmd []string) memredis.Fault {
 			switch at := time.Since(began); {
 			case strings.EqualFold(cmd[0], "PING") && at.Truncate(100*time.Millisecond) == 9*time.Second:
 				return memredis.DropRequest // of the subscriptions: each 3 s they ask whether their connection lives
@@ -86,12 +88,12 @@ func TestWaiterIsToldAsSoonAsItsProducerCanHearAgain(t *testing.T) {
 			}
 			return memredis.Pass
 		})
-		s := script{hold: make(chan struct{})}
-		w.start(s.of(echo))
-		ended := w.waitFor(w.submit(echo, "hi"))
+		s := kit.Script{Hold: make(chan struct{})}
+		w.Work(s.Of(kit.Echo))
+		ended := w.WaitFor(w.Submit(kit.Echo, "hi"))
 		time.Sleep(9200 * time.Millisecond)
 		require.False(w, back.Load())
-		s.hold <- struct{}{} // what is published now is not heard
+		s.Hold <- struct{}{} // what is published now is not heard
 		require.NoError(w, <-ended)
 		require.True(w, back.Load())
 		require.Less(w, time.Since(began), 10*time.Second, "its own look would have come at 11.1 s")
@@ -99,19 +101,19 @@ func TestWaiterIsToldAsSoonAsItsProducerCanHearAgain(t *testing.T) {
 }
 
 func TestWaiterWhoseMessagesAreLostLooksItself(t *testing.T) {
-	inWorld(t, func(w *world) {
-		w.server.SetFaults(func(cmd []string) memredis.Fault {
+	inOffice(t, func(w *office) {
+		w.Server.SetFaults(func(cmd []string) memredis.Fault {
 			if strings.EqualFold(cmd[0], "SUBSCRIBE") && strings.HasPrefix(cmd[1], "refq:inbox:") {
 				return "NOPERM no channels for you"
 			}
 			return memredis.Pass
 		})
-		s := script{hold: make(chan struct{})}
-		w.start(s.of(echo))
-		ended := w.waitFor(w.submit(echo, "hi"))
+		s := kit.Script{Hold: make(chan struct{})}
+		w.Work(s.Of(kit.Echo))
+		ended := w.WaitFor(w.Submit(kit.Echo, "hi"))
 		time.Sleep(10 * time.Second)
 		began := time.Now()
-		s.hold <- struct{}{}
+		s.Hold <- struct{}{}
 		require.NoError(w, <-ended)
 		require.LessOrEqual(w, time.Since(began), 2100*time.Millisecond)
 	})
@@ -119,11 +121,11 @@ func TestWaiterWhoseMessagesAreLostLooksItself(t *testing.T) {
 
 func TestACrowdOfWaitersLooksAThousandTimesASecond(t *testing.T) {
 	testkit.Long(t)
-	inWorld(t, func(w *world) {
+	inOffice(t, func(w *office) {
 		const crowd = 3000
-		ref := w.submit(echo, "hi") // which nobody runs
+		ref := w.Submit(kit.Echo, "hi") // which nobody runs
 		var looks atomic.Int64
-		w.server.SetFaults(func(cmd []string) memredis.Fault {
+		w.Server.SetFaults(func(cmd []string) memredis.Fault {
 			if strings.HasPrefix(cmd[0], "EVAL") {
 				looks.Add(1)
 			}
@@ -132,95 +134,95 @@ func TestACrowdOfWaitersLooksAThousandTimesASecond(t *testing.T) {
 		ctx, leave := context.WithCancel(w.Context())
 		var all sync.WaitGroup
 		for range crowd {
-			all.Go(func() { _, _ = w.p.Wait(ctx, ref) })
+			all.Go(func() { _, _ = w.P.Wait(ctx, ref) })
 		}
 		const seconds = 20
 		time.Sleep(seconds * time.Second)
-		require.Equal(w, crowd, w.p.Waiters())
+		require.Equal(w, crowd, w.P.Waiters())
 		require.InDelta(w, crowd+1000*seconds, looks.Load(), crowd) // each looks once when it comes
 		leave()
 		all.Wait()
-		require.Zero(w, w.p.Waiters())
+		require.Zero(w, w.P.Waiters())
 	})
 }
 
 func TestWaiterStaysThroughAnotherCycle(t *testing.T) {
-	inWorld(t, func(w *world) {
-		s := script{hold: make(chan struct{})}
-		w.start(s.of(echo))
-		ref := w.submit(echo, "hi")
-		w.until(ref, refcache.Processing)
+	inOffice(t, func(w *office) {
+		s := kit.Script{Hold: make(chan struct{})}
+		w.Work(s.Of(kit.Echo))
+		ref := w.Submit(kit.Echo, "hi")
+		w.Until(ref, refcache.Processing)
 		// Deaf to messages, the waiter sleeps through the end of the first cycle and sees only the second.
-		require.NoError(w, w.p.Close())
-		ended := w.waitFor(ref)
+		require.NoError(w, w.P.Close())
+		ended := w.WaitFor(ref)
 		time.Sleep(10 * time.Second)
-		require.NoError(w, w.p.Cancel(w.Context(), ref))
-		require.Equal(w, ref, w.submit(echo, "hi"))
-		w.until(ref, refcache.Processing)
-		s.hold <- struct{}{}
+		require.NoError(w, w.P.Cancel(w.Context(), ref))
+		require.Equal(w, ref, w.Submit(kit.Echo, "hi"))
+		w.Until(ref, refcache.Processing)
+		s.Hold <- struct{}{}
 		require.NoError(w, <-ended)
-		require.Equal(w, 2, w.info(ref).Cycle)
+		require.Equal(w, 2, w.Info(ref).Cycle)
 	})
 }
 
 func TestWaiterForADeletedTaskIsToldSo(t *testing.T) {
-	inWorld(t, func(w *world) {
-		ref := w.submit(echo, "hi")
-		ended := w.waitFor(ref)
+	inOffice(t, func(w *office) {
+		ref := w.Submit(kit.Echo, "hi")
+		ended := w.WaitFor(ref)
 		time.Sleep(time.Second)
-		require.NoError(w, w.rdb.FlushAll(w.Context()).Err())
+		require.NoError(w, w.Redis.FlushAll(w.Context()).Err())
 		require.ErrorIs(w, <-ended, refcache.ErrTaskNotFound)
 	})
 }
 
 func TestWaitForWhatHasEndedDoesNotWait(t *testing.T) {
-	inWorld(t, func(w *world) {
-		s := script{errs: []error{nil, errDown}}
-		w.start(s.of(echo))
-		good, err := w.call(echo, "good")
+	inOffice(t, func(w *office) {
+		s := kit.Script{Errs: []error{nil, kit.ErrDown}}
+		w.Work(s.Of(kit.Echo))
+		good, err := w.Call(kit.Echo, "good")
 		require.NoError(w, err)
-		bad, err := w.call(once(echo), "bad")
+		bad, err := w.Call(kit.Once(kit.Echo), "bad")
 		require.Error(w, err)
-		cancelled := w.submit(echo, "ugly")
-		require.NoError(w, w.p.Cancel(w.Context(), cancelled))
+		cancelled := w.Submit(kit.Echo, "ugly")
+		require.NoError(w, w.P.Cancel(w.Context(), cancelled))
 
 		began := time.Now()
-		ended, err := producer.Wait(w.Context(), w.p, echo, good.RefID)
+		ended, err := producer.Wait(w.Context(), w.P, kit.Echo, good.RefID)
 		require.NoError(w, err)
 		require.Equal(w, "good!", ended.Value)
-		raw, err := w.p.Wait(w.Context(), good.RefID)
+		raw, err := w.P.Wait(w.Context(), good.RefID)
 		require.NoError(w, err)
 		require.JSONEq(w, `"good!"`, string(raw.Value))
 
-		ended, err = producer.Wait(w.Context(), w.p, echo, bad.RefID)
-		require.Equal(w, "service is down", taskError(w, err).Error)
+		ended, err = producer.Wait(w.Context(), w.P, kit.Echo, bad.RefID)
+		require.Equal(w, "service is down", kit.TaskError(w, err).Error)
 		require.Empty(w, ended.Value)
-		raw, err = w.p.Wait(w.Context(), cancelled)
-		require.Equal(w, refcache.Cancelled, taskError(w, err).Status)
+		raw, err = w.P.Wait(w.Context(), cancelled)
+		require.Equal(w, refcache.Cancelled, kit.TaskError(w, err).Status)
 		require.Equal(w, refcache.Cancelled, raw.Status)
 		require.Zero(w, time.Since(began))
 	})
 }
 
 func TestWaitEndsWithItsContext(t *testing.T) {
-	inWorld(t, func(w *world) {
-		ref := w.submit(echo, "hi")
+	inOffice(t, func(w *office) {
+		ref := w.Submit(kit.Echo, "hi")
 		reason := errors.New("closed the page")
 		ctx, cancel := context.WithTimeoutCause(w.Context(), 3*time.Second, reason)
 		defer cancel()
 		began := time.Now()
-		_, err := producer.Wait(ctx, w.p, echo, ref)
+		_, err := producer.Wait(ctx, w.P, kit.Echo, ref)
 		require.ErrorIs(w, err, reason)
 		require.Equal(w, 3*time.Second, time.Since(began))
-		require.Equal(w, refcache.Pending, w.info(ref).Status)
+		require.Equal(w, refcache.Pending, w.Info(ref).Status)
 	})
 }
 
 func TestWaiterLooksLessAndLessOften(t *testing.T) {
-	inWorld(t, func(w *world) {
-		ref := w.submit(echo, "hi")
+	inOffice(t, func(w *office) {
+		ref := w.Submit(kit.Echo, "hi")
 		var looks atomic.Int32
-		w.server.SetFaults(func(cmd []string) memredis.Fault {
+		w.Server.SetFaults(func(cmd []string) memredis.Fault {
 			if slices.Contains(cmd, "refq:{default}:t:"+ref.Hash()) {
 				looks.Add(1)
 			}
@@ -228,56 +230,56 @@ func TestWaiterLooksLessAndLessOften(t *testing.T) {
 		})
 		ctx, cancel := context.WithTimeout(w.Context(), time.Minute)
 		defer cancel()
-		_, err := producer.Wait(ctx, w.p, echo, ref)
+		_, err := producer.Wait(ctx, w.P, kit.Echo, ref)
 		require.ErrorIs(w, err, context.DeadlineExceeded)
 		require.InDelta(w, 36, int(looks.Load()), 4, "after 0.1, 0.2, 0.4, 0.8, 1.6 s, then every 2 s")
 	})
 }
 
 func TestWaiterStaysThroughARetryByHand(t *testing.T) {
-	inWorld(t, func(w *world) {
-		s := script{errs: []error{errDown, nil}, hold: make(chan struct{})}
-		w.start(s.of(echo))
-		require.NoError(w, w.p.Close()) // deaf, it sees only what it looks at
-		ref := w.submit(once(echo), "hi")
-		ended := w.waitFor(ref)
+	inOffice(t, func(w *office) {
+		s := kit.Script{Errs: []error{kit.ErrDown, nil}, Hold: make(chan struct{})}
+		w.Work(s.Of(kit.Echo))
+		require.NoError(w, w.P.Close()) // deaf, it sees only what it looks at
+		ref := w.Submit(kit.Once(kit.Echo), "hi")
+		ended := w.WaitFor(ref)
 		time.Sleep(8*time.Second + 10*time.Millisecond)
-		s.hold <- struct{}{}
-		w.until(ref, refcache.Failed)
-		_, err := w.a.Retry(w.Context(), ref, admin.FreshBudget())
+		s.Hold <- struct{}{}
+		w.Until(ref, refcache.Failed)
+		_, err := w.A.Retry(w.Context(), ref, admin.FreshBudget())
 		require.NoError(w, err)
 		time.Sleep(3 * time.Second)
 		require.Empty(w, ended, "the cycle that it waited for is over, and another has begun")
-		s.hold <- struct{}{}
+		s.Hold <- struct{}{}
 		require.NoError(w, <-ended)
 	})
 }
 
 func TestCloseLeavesWaitersToTheirLooks(t *testing.T) {
-	inWorld(t, func(w *world) {
-		s := script{hold: make(chan struct{})}
-		w.start(s.of(echo))
-		ended := w.waitFor(w.submit(echo, "hi"))
+	inOffice(t, func(w *office) {
+		s := kit.Script{Hold: make(chan struct{})}
+		w.Work(s.Of(kit.Echo))
+		ended := w.WaitFor(w.Submit(kit.Echo, "hi"))
 		time.Sleep(10 * time.Second)
-		require.NoError(w, w.p.Close())
+		require.NoError(w, w.P.Close())
 		time.Sleep(5 * time.Second)
 		require.Empty(w, ended)
 		began := time.Now()
-		s.hold <- struct{}{}
+		s.Hold <- struct{}{}
 		require.NoError(w, <-ended)
 		require.LessOrEqual(w, time.Since(began), 2100*time.Millisecond)
-		require.NoError(w, w.p.Close(), "closing twice does no harm")
+		require.NoError(w, w.P.Close(), "closing twice does no harm")
 	})
 }
 
 func TestWaiterForACancelledAndDeletedTaskIsToldThatItIsGone(t *testing.T) {
-	inWorld(t, func(w *world) {
-		require.NoError(w, w.p.Close()) // deaf
-		ref := w.submit(echo, "hi")
-		ended := w.waitFor(ref)
+	inOffice(t, func(w *office) {
+		require.NoError(w, w.P.Close()) // deaf
+		ref := w.Submit(kit.Echo, "hi")
+		ended := w.WaitFor(ref)
 		time.Sleep(8 * time.Second)
-		require.NoError(w, w.p.Cancel(w.Context(), ref))
-		require.NoError(w, w.p.Delete(w.Context(), ref))
+		require.NoError(w, w.P.Cancel(w.Context(), ref))
+		require.NoError(w, w.P.Delete(w.Context(), ref))
 		err := <-ended
 		require.ErrorIs(w, err, refcache.ErrTaskNotFound)
 		require.ErrorContains(w, err, "deleted or lost meanwhile")
@@ -286,21 +288,21 @@ func TestWaiterForACancelledAndDeletedTaskIsToldThatItIsGone(t *testing.T) {
 
 // A record has room for 64 inboxes; who finds none looks.
 func TestEveryOneOfManyProducersGetsItsAnswer(t *testing.T) {
-	inWorld(t, func(w *world) {
-		s := script{hold: make(chan struct{})}
-		w.start(s.of(echo))
-		ref := w.submit(echo, "hi")
+	inOffice(t, func(w *office) {
+		s := kit.Script{Hold: make(chan struct{})}
+		w.Work(s.Of(kit.Echo))
+		ref := w.Submit(kit.Echo, "hi")
 		ended := make(chan error, 70)
 		for range cap(ended) {
-			p := producer.New(w.rdb, producer.Config{})
+			p := producer.New(w.Redis, producer.Config{})
 			defer p.Close()
 			go func() {
-				_, err := producer.Wait(w.Context(), p, echo, ref)
+				_, err := producer.Wait(w.Context(), p, kit.Echo, ref)
 				ended <- err
 			}()
 		}
 		time.Sleep(4 * time.Second)
-		s.hold <- struct{}{}
+		s.Hold <- struct{}{}
 		began := time.Now()
 		for range cap(ended) {
 			require.NoError(w, <-ended)
@@ -310,17 +312,17 @@ func TestEveryOneOfManyProducersGetsItsAnswer(t *testing.T) {
 }
 
 func TestWaiterOutlastsAnOutage(t *testing.T) {
-	inWorld(t, func(w *world) {
-		s := script{hold: make(chan struct{})}
-		w.start(s.of(echo))
-		ref := w.submit(echo, "hi")
-		ended := w.waitFor(ref)
+	inOffice(t, func(w *office) {
+		s := kit.Script{Hold: make(chan struct{})}
+		w.Work(s.Of(kit.Echo))
+		ref := w.Submit(kit.Echo, "hi")
+		ended := w.WaitFor(ref)
 		time.Sleep(time.Second)
-		w.server.SetFaults(func([]string) memredis.Fault { return "LOADING Redis is loading the dataset in memory" })
+		w.Server.SetFaults(func([]string) memredis.Fault { return "LOADING Redis is loading the dataset in memory" })
 		time.Sleep(20 * time.Second)
 		require.Empty(w, ended)
-		w.server.SetFaults(nil)
-		s.hold <- struct{}{}
+		w.Server.SetFaults(nil)
+		s.Hold <- struct{}{}
 		require.NoError(w, <-ended)
 	})
 }
@@ -328,21 +330,21 @@ func TestWaiterOutlastsAnOutage(t *testing.T) {
 // A failover may take a refresh, or a retry by hand, back. The end that the record then shows is an earlier one, and no
 // answer.
 func TestWaiterDoesNotTakeAnEarlierEndForItsOwn(t *testing.T) {
-	for name, again := range map[string]func(w *world, ref refcache.Ref) error{
-		"refresh": func(w *world, _ refcache.Ref) error {
-			_, err := w.call(echo, "hi", producer.Refresh())
+	for name, again := range map[string]func(w *office, ref refcache.Ref) error{
+		"refresh": func(w *office, _ refcache.Ref) error {
+			_, err := w.Call(kit.Echo, "hi", producer.Refresh())
 			return err
 		},
-		"retry": func(w *world, ref refcache.Ref) error {
-			_, failed := w.p.Retry(w.Context(), ref)
-			_, err := producer.Wait(w.Context(), w.p, echo, ref)
+		"retry": func(w *office, ref refcache.Ref) error {
+			_, failed := w.P.Retry(w.Context(), ref)
+			_, err := producer.Wait(w.Context(), w.P, kit.Echo, ref)
 			return errors.Join(failed, err)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inWorld(t, func(w *world) {
-				ref := w.submit(echo, "hi")
-				s := store.New(w.rdb)
+			inOffice(t, func(w *office) {
+				ref := w.Submit(kit.Echo, "hi")
+				s := store.New(w.Redis)
 				outcome := s.Completed([]byte(`"old"`))
 				if name == "retry" {
 					outcome = store.Errored(store.Failure{Error: "old", Permanent: true})
@@ -352,11 +354,11 @@ func TestWaiterDoesNotTakeAnEarlierEndForItsOwn(t *testing.T) {
 				_, err = s.Finish(w.Context(), ref, "t1", outcome)
 				require.NoError(w, err)
 				key := "refq:{default}:t:" + ref.Hash()
-				earlier := w.rdb.HGetAll(w.Context(), key).Val()
+				earlier := w.Redis.HGetAll(w.Context(), key).Val()
 				ended := make(chan error, 1)
 				go func() { ended <- again(w, ref) }()
 				time.Sleep(time.Second)
-				_, err = w.rdb.TxPipelined(w.Context(), func(p redis.Pipeliner) error {
+				_, err = w.Redis.TxPipelined(w.Context(), func(p redis.Pipeliner) error {
 					p.Del(w.Context(), key)
 					p.HSet(w.Context(), key, earlier)
 					return nil
