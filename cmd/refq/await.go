@@ -9,13 +9,13 @@ import (
 	"github.com/refq/refq/refcache"
 )
 
-// await waits until the task has ended, patience is over (0: there is no end to it) or ctx has ended, and answers how
+// await waits until the task has ended, waitLimit is over (0: there is no end to it) or ctx has ended, and answers how
 // the task stands then. On a terminal it shows the progress meanwhile. The error is that it could not find out; when
 // ctx ended before the first answer, the response has nothing but the ref_id.
-func (a *app) await(ctx context.Context, p *producer.Producer, ref refcache.Ref, patience time.Duration) (response, error) {
+func (a *app) await(ctx context.Context, p *producer.Producer, ref refcache.Ref, waitLimit time.Duration) (response, error) {
 	waiting, stop := context.WithCancel(ctx)
-	if patience > 0 {
-		waiting, stop = context.WithTimeout(ctx, patience)
+	if waitLimit > 0 {
+		waiting, stop = context.WithTimeout(ctx, waitLimit)
 	}
 	defer stop()
 	endWatch := a.watch(waiting, p, ref)

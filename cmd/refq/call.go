@@ -94,7 +94,7 @@ func (a *app) call(ctx context.Context, args []string, plan callPlan) error {
 	if err := a.load(); err != nil {
 		return err
 	}
-	f, patience, err := a.plannedFunction(args[0], plan)
+	f, waitLimit, err := a.plannedFunction(args[0], plan)
 	if err != nil {
 		return err
 	}
@@ -118,8 +118,8 @@ func (a *app) call(ctx context.Context, args []string, plan callPlan) error {
 		return err
 	}
 	// An old result answers all but the one who asked for a new one.
-	if res.Status.InFlight() && patience > 0 && (!res.HasValue || plan.refresh) {
-		if res, err = a.await(ctx, p, res.RefID, patience); err != nil {
+	if res.Status.InFlight() && waitLimit > 0 && (!res.HasValue || plan.refresh) {
+		if res, err = a.await(ctx, p, res.RefID, waitLimit); err != nil {
 			return err
 		}
 	}

@@ -30,7 +30,7 @@ func (a *app) callEach(ctx context.Context, name string, plan callPlan) error {
 	if err := a.load(); err != nil {
 		return err
 	}
-	f, patience, err := a.plannedFunction(name, plan)
+	f, waitLimit, err := a.plannedFunction(name, plan)
 	if err != nil {
 		return err
 	}
@@ -39,11 +39,11 @@ func (a *app) callEach(ctx context.Context, name string, plan callPlan) error {
 		return err
 	}
 	defer end()
-	f.AsyncTimeout = patience
+	f.AsyncTimeout = waitLimit
 	switch {
 	case !plan.waitGiven:
 		f.AsyncTimeout = math.MaxInt64
-	case patience == 0:
+	case waitLimit == 0:
 		f.AsyncTimeout = -1
 	}
 	e := each{app: a, format: plan.format, lines: newLines(a.stdin, a.longestArguments())}

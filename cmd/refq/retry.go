@@ -105,10 +105,10 @@ func (r retrier) retry(ctx context.Context, ref refcache.Ref) (response, error) 
 }
 
 // conclude tells of a call that was accepted; with --wait, of its end.
-func (r retrier) conclude(ctx context.Context, res response, patience time.Duration) error {
-	if r.wait > 0 && patience > 0 {
+func (r retrier) conclude(ctx context.Context, res response, waitLimit time.Duration) error {
+	if r.wait > 0 && waitLimit > 0 {
 		var err error
-		if res, err = r.await(ctx, r.producer, res.RefID, patience); err != nil {
+		if res, err = r.await(ctx, r.producer, res.RefID, waitLimit); err != nil {
 			return err
 		}
 	}

@@ -54,7 +54,7 @@ func (s *stage) settle(ctx context.Context, producers ...*process) (map[refcache
 // settleAfter is settle after spans in which Redis itself lost writes.
 func (s *stage) settleAfter(ctx context.Context, lossy []span, producers []*process) (map[refcache.Ref]*book, account, error) {
 	for _, p := range producers {
-		if err := p.stop(patience); err != nil {
+		if err := p.stop(waitLimit); err != nil {
 			return nil, account{}, err
 		}
 	}

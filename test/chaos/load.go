@@ -31,8 +31,8 @@ type load struct {
 	NoWait      bool    // submit only
 }
 
-// patience is how long a producer that was stopped waits for the calls that it has made.
-const patience = 4 * time.Minute
+// waitLimit is how long a producer that was stopped waits for the calls that it has made.
+const waitLimit = 4 * time.Minute
 
 // produce makes the calls and writes down how each was answered. What Redis refuses is tried again: a caller in earnest
 // would do so, and the call is the same.
@@ -46,7 +46,7 @@ func produce(ctx context.Context, b brief, j *journal) error {
 	defer p.Close()
 	waits, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
-	defer context.AfterFunc(ctx, func() { time.AfterFunc(patience, end) })()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(waitLimit, end) })()
 
 	c := caller{p, b.Policy.function(), j}
 	jobs := make(chan job)
