@@ -1,6 +1,8 @@
 package store
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/refq/refq/refcache"
@@ -160,47 +162,57 @@ func (p packed) pattern(of func(packedWord) string) string {
 	return "^" + strings.Join(words, ",") + "$"
 }
 
-// Places in a record as it was read: words of state, of policy, and fields.
-const (
-	atV = iota
-	atStatus
-	atCycle
-	atDelivery
-	atAttempt
-	atCreatedAt
-	atUpdatedAt
-	atStartedAt
-	atCompletedAt
-	atNextRetryAt
-	atRetryCount
-	atLostCount
-	atHistN
-	atEventN
-	atToken
-	atReq
-	atWorker
-	atWaiters
+// recordWords are the words of a record as it was read, in their order: those of state and of policy, the other fields that are
+// read, and Redis's time.
+var recordWords = slices.Concat(stateWords.names(), policyWords.names(), fields[2:], []string{"now"})
 
-	atFunc
-	atVersion
-	atNS
-	atMaxRetries
-	atTTL
-	atFailureTTL
-	atRetryDelay
-	atRetryMaxDelay
-	atTimeout
-	atBackoffFactor
-	atJitter
-	atBackoff
+// wordsOfRecord is how many these are, as a constant: a record is read into an array.
+const wordsOfRecord = 34
 
-	atLastError
-	atNote
-	atProgress
-	atNow // Redis's time, behind the fields
-
-	wordsOfRecord
+// Positions in a record as it was read.
+var (
+	atV             = at("v")
+	atStatus        = at("status")
+	atCycle         = at("cycle")
+	atDelivery      = at("delivery")
+	atAttempt       = at("attempt")
+	atCreatedAt     = at("created_at")
+	atUpdatedAt     = at("updated_at")
+	atStartedAt     = at("started_at")
+	atCompletedAt   = at("completed_at")
+	atNextRetryAt   = at("next_retry_at")
+	atRetryCount    = at("retry_count")
+	atLostCount     = at("lost_count")
+	atHistN         = at("hist_n")
+	atEventN        = at("event_n")
+	atWorker        = at("worker")
+	atFunc          = at("func")
+	atVersion       = at("version")
+	atNS            = at("ns")
+	atMaxRetries    = at("max_retries")
+	atTTL           = at("ttl")
+	atFailureTTL    = at("failure_ttl")
+	atRetryDelay    = at("retry_delay")
+	atRetryMaxDelay = at("retry_max_delay")
+	atTimeout       = at("timeout")
+	atBackoffFactor = at("retry_backoff_factor")
+	atJitter        = at("retry_jitter")
+	atBackoff       = at("backoff")
+	atLastError     = at("last_error")
+	atNote          = at("note")
+	atProgress      = at("progress")
+	atNow           = at("now")
 )
+
+// at is the position of a word in a record as it was read. It panics when there is no such word, or another number of words than
+// wordsOfRecord.
+func at(name string) int {
+	i := slices.Index(recordWords, name)
+	if i < 0 || len(recordWords) != wordsOfRecord {
+		panic(fmt.Sprintf("no word of a record: %s; there are %d words", name, len(recordWords)))
+	}
+	return i
+}
 
 // Places in what Redis answers of a record.
 const (
