@@ -18,7 +18,7 @@ var limits = []limit{
 	{"closed", "16 callers", InScripts, 41},
 	{"closed", "16 callers", Bytes, 3850},
 	{"closed", "16 callers", Allocs, 335},
-	// submit, and a chime for those that come within a millisecond: more of them on a slow machine.
+	// submit, and a wake-up for those that come within a millisecond: more of them on a slow machine.
 	{"open", "submit", Commands, 1.5},
 	{"open", "submit", RoundTrips, 1.2},
 	{"open", "submit", InScripts, 9.2},
@@ -30,7 +30,7 @@ var limits = []limit{
 	{"open", "drain", InScripts, 30},
 	{"open", "drain", Bytes, 1980},
 	{"open", "drain", Allocs, 205},
-	// submit, in pipelines of up to 128, and a chime for each of those. Machines differ in how full they are.
+	// submit, in pipelines of up to 128, and a wake-up for each of those. Machines differ in how full they are.
 	{"many", "SubmitMany", Commands, 1.1},
 	{"many", "SubmitMany", RoundTrips, 0.1},
 	{"many", "SubmitMany", InScripts, 9.2},

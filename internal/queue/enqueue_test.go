@@ -136,7 +136,7 @@ func TestManyWhoRingForASilentDoorbellMakeOneNewOne(t *testing.T) {
 	})
 }
 
-// Ring knows a task as it was. When another has renumbered it since, that number is rung; when it needs none any
+// Enqueue knows a task as it was. When another has given it a new delivery since, that one is enqueued; when it needs none any
 // more, nobody rings.
 func TestRingFollowsWhatTheTaskHasBecome(t *testing.T) {
 	inBubble(t, func(h *house) {

@@ -85,14 +85,14 @@ func TestManyAreRungForInOneRoundTrip(t *testing.T) {
 		}
 		for range 2 {
 			h.enqueueMany(tasks[:1], queue.AtOnce) // the scripts are known from here on
-			time.Sleep(time.Second)                // and the chime sent
+			time.Sleep(time.Second)                // and the wake-up sent
 		}
 		pipes := &pipelines{}
 		h.rdb.AddHook(pipes)
 		h.enqueueMany(tasks, queue.AtOnce)
 		require.EqualValues(h, 1, pipes.n.Load())
 		require.EqualValues(h, 100, pipes.commands.Load())
-		require.EqualValues(h, 2, pipes.single.Load(), "a look for the doorbell that was there, and a chime for the others")
+		require.EqualValues(h, 2, pipes.single.Load(), "a look for the doorbell that was there, and a wake-up for the others")
 		require.EqualValues(h, 100, h.rdb.LLen(h.Context(), "asynq:{"+name+"}:pending").Val())
 		time.Sleep(time.Second)
 	})

@@ -55,7 +55,7 @@ func TestANewCallIsRungForInTheSameStepAsAsynqWouldRing(t *testing.T) {
 		_, err = h.bell.Submit(h.Context(), someRef[:len(someRef)-1]+"0", submission(7))
 		require.NoError(h, err)
 		require.Equal(h, []string{"EVALSHA"}, sent())
-		time.Sleep(time.Second) // until no chime is owed
+		time.Sleep(time.Second) // until no wake-up is owed
 	})
 }
 
@@ -97,8 +97,8 @@ func TestANewCallWakesAnIdleWorkerInTheSameStep(t *testing.T) {
 	})
 }
 
-// A hit chimes for nobody, and must not keep others from it.
-func TestAHitLeavesTheChimeToTheNextCall(t *testing.T) {
+// A hit wakes nobody, and must not keep others from it.
+func TestAHitLeavesTheWakeUpToTheNextCall(t *testing.T) {
 	inBubble(t, func(h *house) {
 		made, err := h.bell.Submit(h.Context(), someRef, submission(3))
 		require.NoError(h, err)

@@ -58,7 +58,7 @@ func (c *crew) stop() {
 	}
 }
 
-func TestOneRingWakesOneOfManyIdleWorkers(t *testing.T) {
+func TestOneDoorbellWakesOneOfManyIdleWorkers(t *testing.T) {
 	inBubble(t, func(h *house) {
 		c := h.crew(20)
 		count := h.dequeues()
@@ -70,7 +70,7 @@ func TestOneRingWakesOneOfManyIdleWorkers(t *testing.T) {
 	})
 }
 
-func TestManyRingsWakeAsMany(t *testing.T) {
+func TestManyDoorbellsWakeAsMany(t *testing.T) {
 	testkit.Long(t)
 	inBubble(t, func(h *house) {
 		c := h.crew(20)
@@ -84,7 +84,7 @@ func TestManyRingsWakeAsMany(t *testing.T) {
 }
 
 // To others it may still look idle.
-func TestABusyWorkerPassesTheChimeOn(t *testing.T) {
+func TestABusyWorkerPassesTheWakeUpOn(t *testing.T) {
 	inBubble(t, func(h *house) {
 		c := h.crew(8)
 		var busy []any
@@ -114,7 +114,7 @@ func TestAnIdleListenerHardlyEverAsks(t *testing.T) {
 	})
 }
 
-// Chimes may get lost.
+// Wake-ups may get lost.
 func TestAnIdleListenerLooksByItself(t *testing.T) {
 	inBubble(t, func(h *house) {
 		c := h.crew(1)
@@ -126,7 +126,7 @@ func TestAnIdleListenerLooksByItself(t *testing.T) {
 	})
 }
 
-func TestMoreRingsThanAreChimedAtATimeWakeAsMany(t *testing.T) {
+func TestMoreDoorbellsThanOneScriptWakesForWakeAsMany(t *testing.T) {
 	testkit.Long(t)
 	inBubble(t, func(h *house) {
 		c := h.crew(90)
@@ -139,8 +139,8 @@ func TestMoreRingsThanAreChimedAtATimeWakeAsMany(t *testing.T) {
 	})
 }
 
-// A chime may have been sent to it in its last moment.
-func TestAStoppingListenerPassesItsChimeOn(t *testing.T) {
+// A wake-up may have been sent to it in its last moment.
+func TestAStoppingListenerPassesItsWakeUpOn(t *testing.T) {
 	inBubble(t, func(h *house) {
 		c := h.crew(1)
 		defer c.stop()

@@ -68,7 +68,7 @@ func (w *modelWorld) ring(who string, task store.Record, patience time.Duration)
 		if b.state == "waiting" || b.state == "scheduled" || b.state == "active" && modelReadyFor(task) < patience {
 			return
 		}
-		reply := w.execute(w.renumber(who, task.Ref, task.Delivery), "")
+		reply := w.execute(w.newDelivery(who, task.Ref, task.Delivery), "")
 		if reply.says == modelNoRecord {
 			return
 		}

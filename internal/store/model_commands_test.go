@@ -138,14 +138,14 @@ func (w *modelWorld) redeliver(by *modelWorker, from string, c store.Claim) *mod
 	}
 }
 
-func (w *modelWorld) renumber(who string, ref refcache.Ref, delivery int) *modelCommand {
+func (w *modelWorld) newDelivery(who string, ref refcache.Ref, delivery int) *modelCommand {
 	return &modelCommand{kind: "new_delivery", ref: ref,
-		says: fmt.Sprintf("%s renumbers %s after %d", who, modelName(ref), delivery),
+		says: fmt.Sprintf("%s gives %s a new delivery after %d", who, modelName(ref), delivery),
 		send: func() (modelReply, error) {
 			task, err := w.store.NewDelivery(w.ctx, ref, delivery)
 			return modelAnswer("is", task), err
 		},
-		rule: func() string { return w.oracle.renumber(ref, delivery) },
+		rule: func() string { return w.oracle.newDelivery(ref, delivery) },
 		hear: modelIgnore,
 		lose: modelGiveUp,
 	}

@@ -172,7 +172,7 @@ func (o *modelOracle) redeliver(ref refcache.Ref, token, by string) string {
 	return t.about("taken")
 }
 
-func (o *modelOracle) renumber(ref refcache.Ref, delivery int) string {
+func (o *modelOracle) newDelivery(ref refcache.Ref, delivery int) string {
 	t := o.find(ref)
 	if t == nil {
 		return modelNoRecord

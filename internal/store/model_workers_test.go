@@ -118,7 +118,7 @@ func (r *modelRun) finishAnswered(reply modelReply) {
 	}
 	r.over()
 	if s := reply.finished.Status; !asked && (s == refcache.Retrying || s == refcache.Pending) {
-		anew := w.execute(w.renumber(r.worker.id, r.ref, r.task.Delivery), "")
+		anew := w.execute(w.newDelivery(r.worker.id, r.ref, r.task.Delivery), "")
 		if anew.says != modelNoRecord {
 			w.owesRing(r.worker.id, anew.task, modelAtOnce)
 		}

@@ -145,7 +145,7 @@ func TestClaimOnNothingIsCleanedUp(t *testing.T) {
 	})
 }
 
-func TestRenumberGivesAWaitingTaskANewDoorbell(t *testing.T) {
+func TestNewDeliveryGivesAWaitingTaskANewDoorbell(t *testing.T) {
 	onBoth(t, func(q *queue) {
 		for _, k := range []task{q.pending(), q.retrying(time.Hour)} {
 			before := q.hash(k.ref)
