@@ -143,7 +143,9 @@ func TestRatiosCompareNeighbours(t *testing.T) {
 	require.Equal(t, "GET", refq.Against)
 	require.Empty(t, get.Against)
 	require.Empty(t, get.Ratios)
-	require.Equal(t, bench.Spread{Median: 1, Min: 1, Max: 1}, refq.Ratios[bench.Commands])
+	commands := refq.Ratios[bench.Commands]
+	require.EqualValues(t, []float64{1, 1}, []float64{commands.Median, commands.Min})
+	require.LessOrEqual(t, commands.Max, 1.1, "a producer writes its counts every 2 s, and a round may last as long")
 	require.InDelta(t, refq.Figures[bench.Bytes].Median/get.Figures[bench.Bytes].Median, refq.Ratios[bench.Bytes].Median, 0.01)
 	rate := refq.Ratios[bench.Rate]
 	require.LessOrEqual(t, rate.Min, rate.Median)
