@@ -63,17 +63,18 @@ type sent struct {
 
 // recognise finds out what asynq does by a script with these keys and arguments. False: it is none that is known.
 func recognise(queue string, keys []string, args []any) (sent, bool) {
+	id, now := firstText(args), time.Now()
 	for _, r := range recognisers {
-		s := sent{r, firstText(args), keys, args, time.Now()}
-		if s.fits(queue) {
+		if s := (sent{r, id, keys, args, now}); s.fits(queue) {
 			return s, true
 		}
 	}
 	return sent{}, false
 }
 
-// fits reports whether keys and arguments are as the recogniser has them. asynq may send more arguments than are listed.
-func (s sent) fits(queue string) bool {
+// fits reports whether keys and arguments are as the recogniser has them. asynq may send more arguments than are listed. It runs
+// with every script of asynq's, and makes no garbage.
+func (s *sent) fits(queue string) bool {
 	if len(s.keys) != len(s.recogniser.keys) || len(s.args) < len(s.recogniser.args) {
 		return false
 	}
@@ -91,11 +92,41 @@ func (s sent) fits(queue string) bool {
 }
 
 // isKey reports whether a key has a form.
-func (s sent) isKey(queue, form, key string) bool {
-	before := s.at.Add(-time.Minute) // asynq may have named the day just before it ended
-	return slices.ContainsFunc(strings.Split(form, "|"), func(form string) bool {
-		return key == keyPrefix(queue)+named(form, s.id, s.at) || key == keyPrefix(queue)+named(form, s.id, before)
-	})
+func (s *sent) isKey(queue, form, key string) bool {
+	key, ours := strings.CutPrefix(key, "asynq:{")
+	if ours {
+		key, ours = strings.CutPrefix(key, queue)
+	}
+	if ours {
+		key, ours = strings.CutPrefix(key, "}:")
+	}
+	for ours {
+		one, others, more := strings.Cut(form, "|")
+		if s.hasForm(one, key) {
+			return true
+		}
+		form, ours = others, more
+	}
+	return false
+}
+
+// hasForm is isKey for one alternative, and a key without its prefix.
+func (s *sent) hasForm(form, key string) bool {
+	if before, found := strings.CutSuffix(form, "ID"); found {
+		id, ok := strings.CutPrefix(key, before)
+		return ok && id == s.id
+	}
+	if before, found := strings.CutSuffix(form, "DAY"); found {
+		day, ok := strings.CutPrefix(key, before)
+		return ok && (isDay(day, s.at) || isDay(day, s.at.Add(-time.Minute))) // asynq may have named it just before it ended
+	}
+	return form == key
+}
+
+// isDay reports whether a text is a day as asynq names those that its statistics are of.
+func isDay(text string, at time.Time) bool {
+	var buffer [len(time.DateOnly)]byte
+	return text == string(at.UTC().AppendFormat(buffer[:0], time.DateOnly))
 }
 
 // resembles reports whether a script that is not recognised has all keys of one that would be, and others: another version of
@@ -110,17 +141,6 @@ func resembles(queue string, keys []string, args []any) bool {
 		}
 		return true
 	})
-}
-
-// named fills a doorbell's id and a day into the form of a key.
-func named(form, id string, at time.Time) string {
-	if before, found := strings.CutSuffix(form, "ID"); found {
-		return before + id
-	}
-	if before, found := strings.CutSuffix(form, "DAY"); found {
-		return before + at.UTC().Format(time.DateOnly) // as asynq names the day that its statistics are of
-	}
-	return form
 }
 
 func keyPrefix(queue string) string { return "asynq:{" + queue + "}:" }
@@ -226,17 +246,21 @@ func (l *lessons) acknowledge(id string) *script.Piggyback {
 	if !known {
 		return nil
 	}
-	now := time.Now()
 	keys, args := slices.Clone(script.keys), slices.Clone(script.args)
-	for i, form := range recognisers[slices.IndexFunc(recognisers, isDone)].keys {
-		keys[i] = keyPrefix(l.queue) + named(form, id, now)
+	keys[doneID] = keyPrefix(l.queue) + "t:" + id
+	if day := len(keys[doneDay]) - len(time.DateOnly); !isDay(keys[doneDay][day:], time.Now()) {
+		keys[doneDay] = keys[doneDay][:day] + time.Now().UTC().Format(time.DateOnly)
 	}
 	args[0], args[1] = id, script.later(args[1]) // when the day's statistics end
 	acknowledgement := script.piggyback(keys, args)
 	return &acknowledgement
 }
 
-func isDone(r recogniser) bool { return r.operation == done }
+// Where the script that acknowledges has what changes from doorbell to doorbell, and from day to day.
+const (
+	doneID  = 2
+	doneDay = 3
+)
 
 // warn says once that asynq goes its own way.
 func (l *lessons) warn(what string) {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"sync/atomic"
 	"time"
 )
 
@@ -37,7 +38,8 @@ func loop() {
 		_, _ = os.Stdin.Read(make([]byte, 1))
 		os.Exit(0)
 	}()
-	for {
+	for turns := new(atomic.Int64); ; {
+		turns.Add(1)
 	}
 }
 
