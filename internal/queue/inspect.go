@@ -74,7 +74,7 @@ func (c *Client) inspect(ctx context.Context, queue string, ids []string, listed
 	for _, id := range ids {
 		args = append(args, id)
 	}
-	answer, err := inspectScript.Run(ctx, c.rdb, []string{"asynq:{" + queue + "}:"}, args...).Slice()
+	answer, err := inspectScript.Run(ctx, c.rdb, []string{keyPrefix(queue)}, args...).Slice()
 	if err != nil {
 		c.store.CountError("inspect", err)
 		return nil, err

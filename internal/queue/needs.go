@@ -9,7 +9,7 @@ import (
 
 // Needs are what asynq, as it is used here, and this package do with the keys of a queue, and asynq with its own of all queues.
 func Needs(queue string) []store.Need {
-	prefix := "asynq:{" + queue + "}:"
+	prefix := keyPrefix(queue)
 	return []store.Need{
 		{Keys: prefix + "*", Key: prefix + "t:probe", Commands: []string{
 			"EXISTS $", "EXPIREAT $ 9999999999", "GET $", "INCR $", "SET $ x",

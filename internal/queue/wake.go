@@ -39,7 +39,7 @@ func wake(ctx context.Context, rdb redis.Scripter, queue string, n int) error {
 
 // markIdle notes that a worker waits to be woken. It returns false when there is something to do after all.
 func markIdle(ctx context.Context, rdb redis.Scripter, queue, worker string) (bool, error) {
-	keys := []string{store.IdleKey(queue), "asynq:{" + queue + "}:pending", "asynq:{" + queue + "}:paused"}
+	keys := []string{store.IdleKey(queue), keyPrefix(queue) + "pending", keyPrefix(queue) + "paused"}
 	return idleScript.Run(ctx, rdb, keys, worker).Bool()
 }
 
