@@ -8,11 +8,13 @@ RACE := -race
 endif
 # How much of what tests repeat they do in everyday runs, in percent.
 ROUNDS ?= 20
-# The tests of whole processes wait the longest, so they begin first.
-PACKAGES = ./test/e2e ./cmd/refq $$(go list ./... | grep -v -e /test/e2e$$ -e /cmd/refq$$)
+# What takes the longest begins first.
+LONGEST = ./test/e2e ./cmd/refq ./producer ./worker ./internal/store
+PACKAGES = $(LONGEST) $$(go list ./... | grep -v -E '/(test/e2e|cmd/refq|producer|worker|internal/store)$$')
 # Packages whose tests need processes, nearly all of them.
 PROCESSES = /test/e2e$$|/test/chaos$$|/internal/(bench|execfunc|script|testkit/redisserver)$$
-GOTEST = go test -count=1 -timeout 30m
+# Tests wait more than they compute: three packages at once for each core.
+GOTEST = go test -count=1 -timeout 30m -p $$((3 * $$(getconf _NPROCESSORS_ONLN || echo 2)))
 FUZZTIME ?= 30s
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 
@@ -31,8 +33,8 @@ test-race: needs race ## the same with the race detector, but not in the program
 test-long: needs race ## all tests with all repetitions, with the race detector, also in the programs that they start
 	REFQ_TEST_RACE=$(if $(RACE),1) $(GOTEST) $(RACE) $(PACKAGES)
 
-test-short: ## 20 s: what needs memory alone and no other process
-	REFQ_TEST_ROUNDS=1 $(GOTEST) -short $$(go list ./... | grep -v -E '$(PROCESSES)')
+test-short: ## what needs memory alone and no other process; of unchanged packages, results that Go has kept
+	REFQ_TEST_ROUNDS=1 go test -short $$(go list ./... | grep -v -E '$(PROCESSES)')
 
 test-stress: needs ## make test 5 times beside two busy loops on each core
 	REFQ_TEST_ROUNDS=$(ROUNDS) go run ./test/stress $(GOTEST) $(PACKAGES)

@@ -148,8 +148,8 @@ func TestRefsWithEveryByteAreRefusedOrNotFoundByEveryOperation(t *testing.T) {
 		const queue, hash = "media", "0123456789abcdef0123456789abcde"
 		asked := 0
 		w.Server.SetFaults(func([]string) memredis.Fault { asked++; return memredis.Pass })
-		for b := range 256 {
-			char := string([]byte{byte(b)})
+		for i := range testkit.Rounds(256) {
+			char := string([]byte{byte(i * 37)}) // each byte once: 37 is odd
 			for _, text := range []string{
 				char + queue + ":" + hash + "0", queue + char + ":" + hash + "0", queue + char + hash + "0", queue + ":" + hash + char,
 				queue + ":" + char + hash, queue + ":" + hash + "0" + char,

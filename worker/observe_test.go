@@ -95,7 +95,7 @@ func TestALaterCycleIsTimedFromItsOwnBeginning(t *testing.T) {
 		}}).run), kept(&wk))
 		ref := w.submit(work, "x")
 		w.await(ref, refcache.Failed)
-		time.Sleep(time.Hour)
+		time.Sleep(5 * time.Minute)
 		_, err := w.a.Retry(w.Context(), ref, admin.FreshBudget())
 		require.NoError(w, err)
 		time.Sleep(5 * time.Second)

@@ -10,9 +10,10 @@ import (
 )
 
 // await waits until the task has ended, waitLimit is over (0: there is no end to it) or ctx has ended, and answers how
-// the task stands then. On a terminal it shows the progress meanwhile. The error is that it could not find out; when
-// ctx ended before the first answer, the response has nothing but the ref_id.
-func (a *app) await(ctx context.Context, p *producer.Producer, ref refcache.Ref, waitLimit time.Duration) (response, error) {
+// the task stands then: if ctx ended before it could look, as known, which tells at least the ref_id. On a terminal it
+// shows the progress meanwhile. The error is that it could not find out.
+func (a *app) await(ctx context.Context, p *producer.Producer, known response, waitLimit time.Duration) (response, error) {
+	ref := known.RefID
 	waiting, stop := context.WithCancel(ctx)
 	if waitLimit > 0 {
 		waiting, stop = context.WithTimeout(ctx, waitLimit)
@@ -30,6 +31,8 @@ func (a *app) await(ctx context.Context, p *producer.Producer, ref refcache.Ref,
 		return res, nil
 	case !over || errors.Is(err, refcache.ErrTaskNotFound):
 		return res, err
+	case ctx.Err() != nil && res.Status == "":
+		return known, nil
 	case ctx.Err() != nil:
 		return res, nil
 	}

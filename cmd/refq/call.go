@@ -119,7 +119,7 @@ func (a *app) call(ctx context.Context, args []string, plan callPlan) error {
 	}
 	// An old result answers all but the one who asked for a new one.
 	if res.Status.InFlight() && waitLimit > 0 && (!res.HasValue || plan.refresh) {
-		if res, err = a.await(ctx, p, res.RefID, waitLimit); err != nil {
+		if res, err = a.await(ctx, p, res, waitLimit); err != nil {
 			return err
 		}
 	}

@@ -108,7 +108,7 @@ func (r retrier) retry(ctx context.Context, ref refcache.Ref) (response, error) 
 func (r retrier) conclude(ctx context.Context, res response, waitLimit time.Duration) error {
 	if r.wait > 0 && waitLimit > 0 {
 		var err error
-		if res, err = r.await(ctx, r.producer, res.RefID, waitLimit); err != nil {
+		if res, err = r.await(ctx, r.producer, res, waitLimit); err != nil {
 			return err
 		}
 	}

@@ -31,7 +31,7 @@ waiting, the call goes on.`,
 			return err
 		}
 		defer end()
-		res, err := a.await(cmd.Context(), p, refs[0], timeout)
+		res, err := a.await(cmd.Context(), p, response{RefID: refs[0]}, timeout)
 		if err != nil {
 			return err
 		}

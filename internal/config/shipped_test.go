@@ -112,8 +112,8 @@ func TestTheSampleIsNeverWrittenOverOthersFiles(t *testing.T) {
 }
 
 func TestTheSampleCountsWords(t *testing.T) {
-	testkit.Reserve(t, 1)
 	t.Parallel()
+	testkit.Reserve(t, 1)
 	f := writeSample(t).Functions[0]
 	run := func(arguments string) (stdout, stderr string, code int) {
 		var out, progress bytes.Buffer

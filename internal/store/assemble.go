@@ -49,7 +49,7 @@ func paths(name string) (fast, full string) {
 	if before, after, found := strings.Cut(body, fullPath); found {
 		fast, body = withConstants(name, before), after
 	}
-	return fast, withConstants(name, used(definitions(code(source("lib"))), body)+body)
+	return fast, withConstants(name, used(library(), body)+body)
 }
 
 // tryFast runs the fast path, and goes on when that has declined.
@@ -75,9 +75,9 @@ var assembledScripts sync.Map // assembled -> *redis.Script
 
 // withPiggyback returns the script of that name with a piggyback behind its fast path, and what to run it with. Without
 // a piggyback these are plain and own.
-func withPiggyback(name string, plain *redis.Script, p *script.Piggyback, own script.Use) (*redis.Script, script.Use) {
+func withPiggyback(name string, plain func() *redis.Script, p *script.Piggyback, own script.Use) (*redis.Script, script.Use) {
 	if p == nil {
-		return plain, own
+		return plain(), own
 	}
 	carrying := assembleOnce(name, p.Text, func() string {
 		fast, full := paths(name)
@@ -137,10 +137,10 @@ var (
 	word         = regexp.MustCompile(`\w+`)
 )
 
-// definitions splits a library into its definitions: an empty line stands between two.
-func definitions(library string) []definition {
+// library returns the definitions of lib.lua: an empty line stands between two.
+var library = sync.OnceValue(func() []definition {
 	var all []definition
-	for text := range strings.SplitSeq(library, "\n\n") {
+	for text := range strings.SplitSeq(code(source("lib")), "\n\n") {
 		text = strings.Trim(text, "\n") + "\n"
 		names := definedNames.FindStringSubmatch(text)
 		if names == nil {
@@ -149,7 +149,7 @@ func definitions(library string) []definition {
 		all = append(all, definition{word.FindAllString(names[1], -1), text})
 	}
 	return all
-}
+})
 
 // used returns the definitions that a text uses, and what these use, in their order.
 func used(all []definition, text string) string {

@@ -49,8 +49,8 @@ func (s *Store) ClaimUnsuspected(ctx context.Context, ref refcache.Ref, token, w
 }
 
 func (s *Store) claim(ctx context.Context, ref refcache.Ref, args ...any) (ClaimAnswer, error) {
-	cmd := claimScript.Run(ctx, script.Once(s.rdb), about(ref), args...)
-	values, err := s.counted(claimScript, cmd).Slice()
+	cmd := claimScript().Run(ctx, script.Once(s.rdb), about(ref), args...)
+	values, err := s.counted(claimScript(), cmd).Slice()
 	if err != nil {
 		return ClaimAnswer{}, wrap(err, "claim", ref)
 	}
@@ -170,7 +170,7 @@ func (s *Store) Progress(ctx context.Context, ref refcache.Ref, token string, p 
 	if err != nil {
 		return false, fmt.Errorf("progress of %s: %w", ref, err)
 	}
-	current, err := s.onTask(ctx, progressScript, ref, token, report).Int()
+	current, err := s.onTask(ctx, progressScript(), ref, token, report).Int()
 	return current == 1, wrap(err, "report progress of", ref)
 }
 
@@ -183,7 +183,7 @@ type Claim struct {
 // Redeliver takes an attempt from the worker that claimed it: by asks, either that worker itself or a sweeper. False
 // when the attempt is over or its worker lives.
 func (s *Store) Redeliver(ctx context.Context, c Claim, worker, by string) (bool, Record, error) {
-	values, err := s.onTask(ctx, redeliverScript, c.Ref, c.Token, worker, by).Slice()
+	values, err := s.onTask(ctx, redeliverScript(), c.Ref, c.Token, worker, by).Slice()
 	if err != nil {
 		return false, Record{}, wrap(err, "redeliver", c.Ref)
 	}
@@ -196,5 +196,5 @@ func (s *Store) Redeliver(ctx context.Context, c Claim, worker, by string) (bool
 
 // NewDelivery gives a waiting task a new delivery, if it still has the one given. It answers the task as it then is.
 func (s *Store) NewDelivery(ctx context.Context, ref refcache.Ref, delivery int) (Record, error) {
-	return recordFrom(s.onTask(ctx, newDeliveryScript, ref, delivery), "give a new delivery to", ref)
+	return recordFrom(s.onTask(ctx, newDeliveryScript(), ref, delivery), "give a new delivery to", ref)
 }

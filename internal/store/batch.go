@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/refq/refq/internal/script"
 	"github.com/refq/refq/refcache"
 )
@@ -19,7 +21,8 @@ func (s *Store) SubmitMany(ctx context.Context, calls []Call) []Submitted {
 	if len(calls) == 0 {
 		return nil
 	}
-	transition, uses := submitScript, make([]script.Use, len(calls))
+	var transition *redis.Script
+	uses := make([]script.Use, len(calls))
 	for i, c := range calls {
 		transition, uses[i] = withPiggyback("submit", submitScript, c.Enqueue, c.use(c.Ref))
 	}

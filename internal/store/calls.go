@@ -85,7 +85,7 @@ func (s *Store) recordAndResult(ref refcache.Ref, answer reply) (Record, []byte,
 // Result reads a task with its result, nil when there is none, and adds inbox, unless empty, to those who are told of
 // the end of a task in flight.
 func (s *Store) Result(ctx context.Context, ref refcache.Ref, inbox string) (Record, []byte, error) {
-	answer, err := s.onTask(ctx, readScript, ref, inbox, "result").Slice()
+	answer, err := s.onTask(ctx, readScript(), ref, inbox, "result").Slice()
 	if err != nil {
 		return Record{}, nil, wrap(err, "read", ref)
 	}
@@ -94,7 +94,7 @@ func (s *Store) Result(ctx context.Context, ref refcache.Ref, inbox string) (Rec
 
 // Read reads a task without result and history.
 func (s *Store) Read(ctx context.Context, ref refcache.Ref) (Record, error) {
-	answer, err := s.onTask(ctx, readScript, ref, "", "").Slice()
+	answer, err := s.onTask(ctx, readScript(), ref, "", "").Slice()
 	if err != nil {
 		return Record{}, wrap(err, "read", ref)
 	}
@@ -116,27 +116,27 @@ func (s *Store) Retry(ctx context.Context, seen Record, request, by string, fres
 	if fresh {
 		mode = refcache.EventFresh
 	}
-	answer, record, err := outcomeAndRecord(s.onTask(ctx, retryScript, seen.Ref,
+	answer, record, err := outcomeAndRecord(s.onTask(ctx, retryScript(), seen.Ref,
 		request, string(mode), seen.CreatedAt.UnixMilli(), seen.Delivery, by), "retry", seen.Ref)
 	return RetryOutcome(answer.text(0)), record, err
 }
 
 // Cancel ends the task seen; false when it had ended, or is another life by now.
 func (s *Store) Cancel(ctx context.Context, seen Record, by string) (bool, Record, error) {
-	answer, record, err := outcomeAndRecord(s.onTask(ctx, cancelScript, seen.Ref,
+	answer, record, err := outcomeAndRecord(s.onTask(ctx, cancelScript(), seen.Ref,
 		seen.CreatedAt.UnixMilli(), seen.Cycle, by), "cancel", seen.Ref)
 	return answer.int(0) == 1, record, err
 }
 
 // Delete removes the ended task seen; false when it is in flight.
 func (s *Store) Delete(ctx context.Context, seen Record) (bool, error) {
-	gone, err := s.onTask(ctx, deleteScript, seen.Ref, seen.CreatedAt.UnixMilli(), seen.Cycle).Int()
+	gone, err := s.onTask(ctx, deleteScript(), seen.Ref, seen.CreatedAt.UnixMilli(), seen.Cycle).Int()
 	return gone == 1, wrap(err, "delete", seen.Ref)
 }
 
 // DeleteDamaged removes the record of a task if it is damaged, whatever its status was: nobody can end such a task.
 // False when it is not damaged.
 func (s *Store) DeleteDamaged(ctx context.Context, ref refcache.Ref) (bool, error) {
-	gone, err := s.onTask(ctx, deleteScript, ref, "", "").Int()
+	gone, err := s.onTask(ctx, deleteScript(), ref, "", "").Int()
 	return gone == 1, wrap(err, "delete", ref)
 }

@@ -45,7 +45,8 @@ func WordsOf(k string) []string {
 // TryPermissions makes the Store find out about permissions as it must before Redis 7, until the test ends: by trying.
 func TryPermissions(cleanup func(func())) {
 	asking := permittedScript
-	permittedScript = redis.NewScript("local redis = setmetatable({acl_check_cmd = false}, {__index = redis})\n" + source("permitted"))
+	edited := redis.NewScript("local redis = setmetatable({acl_check_cmd = false}, {__index = redis})\n" + source("permitted"))
+	permittedScript = func() *redis.Script { return edited }
 	cleanup(func() { permittedScript = asking })
 }
 

@@ -83,7 +83,9 @@ func agree(q *queue, options *redis.Options, accuracy time.Duration) {
 			p.compare(t, fmt.Sprintf("%s when %s", c.name, s.name), p.snapshot(), func(q *queue) { c.send(q, s.task) })
 		})
 	}
-	p.requireTaken()
+	if testkit.Rounds(100) == 100 { // fewer may by chance leave one out
+		p.requireTaken()
+	}
 }
 
 // fitting are the scripts whose fast path is about a status.

@@ -10,7 +10,7 @@ import (
 
 // Info reads a task with its history.
 func (s *Store) Info(ctx context.Context, ref refcache.Ref) (refcache.TaskInfo, error) {
-	values, err := s.onTask(ctx, readScript, ref, "", "history").Slice()
+	values, err := s.onTask(ctx, readScript(), ref, "", "history").Slice()
 	if err != nil {
 		return refcache.TaskInfo{}, wrap(err, "read", ref)
 	}
@@ -32,7 +32,7 @@ type Whole struct {
 
 // Whole reads a task with everything that is kept of it.
 func (s *Store) Whole(ctx context.Context, ref refcache.Ref) (Whole, error) {
-	values, err := s.onTask(ctx, readScript, ref, "", "all").Slice()
+	values, err := s.onTask(ctx, readScript(), ref, "", "all").Slice()
 	if err != nil {
 		return Whole{}, wrap(err, "read", ref)
 	}

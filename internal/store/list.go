@@ -35,9 +35,9 @@ type Entry struct {
 // complete, or again, may still have the entry: [Store.ReadAll] leaves it out. There is no such order for processing: see
 // [Store.Running].
 func (s *Store) Page(ctx context.Context, queue string, status refcache.Status, from Position, n int) ([]Entry, Position, error) {
-	script, args := pageScript, []any{string(status), n, from.score, from.member}
+	script, args := pageScript(), []any{string(status), n, from.score, from.member}
 	if status == refcache.Complete {
-		script, args = completionsScript, args[1:]
+		script, args = completionsScript(), args[1:]
 	}
 	found, err := s.onQueue(ctx, script, queue, args...).StringSlice()
 	if err != nil {
@@ -91,7 +91,7 @@ func (s *Store) Listed(ctx context.Context, queue string, status refcache.Status
 
 func (s *Store) listed(ctx context.Context, queue string, status refcache.Status, from int64) (int64, error) {
 	if status == refcache.Complete {
-		return s.onQueue(ctx, listedScript, queue, from).Int64()
+		return s.onQueue(ctx, listedScript(), queue, from).Int64()
 	}
 	return s.rdb.ZCount(ctx, statusKey(queue, status), strconv.FormatInt(from, 10), "+inf").Result()
 }

@@ -73,7 +73,7 @@ func (s *Store) CountMinute(ctx context.Context, queue string, functions []monit
 			}
 		}
 	}
-	if err := s.onQueue(ctx, countScript, queue, args...).Err(); err != nil {
+	if err := s.onQueue(ctx, countScript(), queue, args...).Err(); err != nil {
 		return fmt.Errorf("count what happened in queue %s: %w", queue, err)
 	}
 	return nil

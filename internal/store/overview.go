@@ -30,7 +30,7 @@ const MostLookedAt = 1000
 // Overview tells what waits in a queue, and which workers serve it. It changes nothing.
 func (s *Store) Overview(ctx context.Context, queue string) (monitor.QueueHealth, []monitor.WorkerHealth, error) {
 	q := monitor.QueueHealth{Name: queue}
-	values, err := s.onQueue(ctx, overviewScript, queue, MostLookedAt, monitor.OverdueAfter.Milliseconds()).Slice()
+	values, err := s.onQueue(ctx, overviewScript(), queue, MostLookedAt, monitor.OverdueAfter.Milliseconds()).Slice()
 	if err != nil {
 		return q, nil, fmt.Errorf("look at queue %s: %w", queue, err)
 	}

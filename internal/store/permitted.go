@@ -106,7 +106,7 @@ func (s *Store) refusedKeys(ctx context.Context, n Need) ([]monitor.Refusal, err
 	for _, command := range n.Commands {
 		args = append(args, command)
 	}
-	answer, err := permittedScript.Eval(ctx, s.rdb, []string{n.Key}, args...).Slice()
+	answer, err := permittedScript().Eval(ctx, s.rdb, []string{n.Key}, args...).Slice()
 	if Refuses(err) {
 		return []monitor.Refusal{refusal(err, monitor.Refusal{Keys: n.Keys}, "EVAL")}, nil
 	}

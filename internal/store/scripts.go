@@ -54,9 +54,13 @@ var (
 	sizesScript        = newScript("sizes")
 )
 
-func newScript(name string) *redis.Script { return named(name, assemble(name)) }
+// newScript returns a function that returns the script of that name. The script is put together when it is used first:
+// all of them take some 30 ms, and most programs and most runs of the command line use few.
+func newScript(name string) func() *redis.Script {
+	return sync.OnceValue(func() *redis.Script { return named(name, assemble(name)) })
+}
 
-// scriptNames are the names of all scripts that were made, by hash.
+// scriptNames are the names of the scripts that this process has used, by hash.
 var scriptNames sync.Map // string -> string
 
 func named(name, text string) *redis.Script {
@@ -66,7 +70,7 @@ func named(name, text string) *redis.Script {
 }
 
 // ScriptName returns the name of the script of this package that has a hash, with or without a piggyback; empty if it
-// is none.
+// is none, or none that this process has used.
 func ScriptName(hash string) string {
 	name, _ := scriptNames.Load(hash)
 	text, _ := name.(string)

@@ -24,7 +24,7 @@ type Sizes struct {
 
 // Sizes counts what is in a queue, at a cost that does not grow with it.
 func (s *Store) Sizes(ctx context.Context, queue string) (Sizes, error) {
-	values, err := s.onQueue(ctx, sizesScript, queue, sizesWorkers, sizesPending).Int64Slice()
+	values, err := s.onQueue(ctx, sizesScript(), queue, sizesWorkers, sizesPending).Int64Slice()
 	if err == nil && len(values) != 7 {
 		err = fmt.Errorf("unexpected reply of %d values", len(values))
 	}

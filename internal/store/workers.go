@@ -16,7 +16,7 @@ func (s *Store) Heartbeat(ctx context.Context, queue, worker, about string, runs
 	for _, c := range runs {
 		args = append(args, c.Ref.Hash(), c.Token)
 	}
-	answer, err := s.onQueue(ctx, heartbeatScript, queue, args...).Slice()
+	answer, err := s.onQueue(ctx, heartbeatScript(), queue, args...).Slice()
 	if err != nil {
 		return nil, nil, fmt.Errorf("beat of worker %s in queue %s: %w", worker, queue, err)
 	}
@@ -33,7 +33,7 @@ func claims(queue string, pairs []string) []Claim {
 
 // RemoveWorker forgets a worker that holds no claims, if it is dead or if it asks itself: by is who asks.
 func (s *Store) RemoveWorker(ctx context.Context, queue, worker, by string) error {
-	if err := s.onQueue(ctx, removeWorkerScript, queue, worker, by).Err(); err != nil {
+	if err := s.onQueue(ctx, removeWorkerScript(), queue, worker, by).Err(); err != nil {
 		return fmt.Errorf("drop worker %s of queue %s: %w", worker, queue, err)
 	}
 	return nil
@@ -66,7 +66,7 @@ type Swept struct {
 // Sweep looks at up to batch entries of each set of a queue. With goOn it does so although a sweep has just been: for
 // the one that swept, and found much to mend.
 func (s *Store) Sweep(ctx context.Context, queue string, batch int, goOn bool) (Swept, error) {
-	values, err := s.onQueue(ctx, sweepScript, queue, batch, goOn).Slice()
+	values, err := s.onQueue(ctx, sweepScript(), queue, batch, goOn).Slice()
 	if isNil(err) {
 		return Swept{}, nil
 	}
