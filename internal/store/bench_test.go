@@ -38,7 +38,7 @@ func newStand(b *testing.B) *stand {
 	policy, err := refcache.Func[int, int]{Name: "f", Queue: name}.Policy()
 	require.NoError(b, err)
 	b.ReportAllocs()
-	return &stand{b, store.New(rdb), rdb, name, policy, fmt.Appendf(nil, `{"pad":"%s"}`, strings.Repeat("x", 118))}
+	return &stand{b, store.New(script.New(rdb)), rdb, name, policy, fmt.Appendf(nil, `{"pad":"%s"}`, strings.Repeat("x", 118))}
 }
 
 func (s *stand) ref(n int) refcache.Ref {
