@@ -27,7 +27,7 @@ type many struct {
 // newMany makes n calls that failed for good, as workers would.
 func newMany(tb testing.TB, n int) many {
 	tb.Helper()
-	rdb, err := refq.Connect("redis://" + testkit.New(tb).Addr)
+	rdb, err := refq.Connect("redis://" + testkit.New(tb).Addr + testkit.Patience)
 	require.NoError(tb, err)
 	m := many{tb, rdb, admin.New(rdb, admin.Config{By: "ann@desk"})}
 	tb.Cleanup(func() {

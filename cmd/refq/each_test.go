@@ -37,7 +37,7 @@ func newEachLab(t *testing.T) eachLab {
 	server, err := memredis.Listen("127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(server.Close)
-	rdb := redis.NewClient(&redis.Options{Addr: server.Addr()})
+	rdb := redis.NewClient(testkit.Options(server.Addr()))
 	t.Cleanup(func() { require.NoError(t, rdb.Close()) })
 	w := worker.New(rdb, worker.Config{Logger: slog.New(slog.DiscardHandler), Concurrency: 8})
 	worker.Handle(w, refcache.Func[int, int]{Name: "same"}, func(_ context.Context, n int) (int, error) { return n, nil })
@@ -50,8 +50,7 @@ func newEachLab(t *testing.T) eachLab {
 	})
 	config := filepath.Join(t.TempDir(), "config.yaml")
 	require.NoError(t, os.WriteFile(config, []byte("functions:\n  same: {}\n"), 0o600))
-	slow := "?read_timeout=1m&write_timeout=1m" // for a slow machine
-	return eachLab{t, "redis://" + server.Addr() + slow, config}
+	return eachLab{t, "redis://" + server.Addr() + testkit.Patience, config}
 }
 
 func (l eachLab) call(ctx context.Context, stdin io.Reader, stdout io.Writer) (code int, stderr string) {

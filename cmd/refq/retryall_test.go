@@ -28,7 +28,7 @@ func withFailures(t *testing.T, n int) string {
 	server, err := memredis.Listen("127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(server.Close)
-	rdb := redis.NewClient(&redis.Options{Addr: server.Addr()})
+	rdb := redis.NewClient(testkit.Options(server.Addr()))
 	t.Cleanup(func() { require.NoError(t, rdb.Close()) })
 	w := worker.New(rdb, worker.Config{Logger: slog.New(slog.DiscardHandler), Concurrency: n})
 	f := refcache.Func[int, int]{Name: "f", AsyncTimeout: time.Minute}
@@ -52,7 +52,7 @@ func withFailures(t *testing.T, n int) string {
 	require.NoError(t, p.Close())
 	stop()
 	require.NoError(t, <-ended)
-	return "redis://" + server.Addr()
+	return "redis://" + server.Addr() + testkit.Patience
 }
 
 // lineWriter does something at each line that is written.

@@ -129,7 +129,7 @@ type serverKey struct{}
 // damage changes a record behind refq's back: damage REF [FIELD [TEXT]] writes a text to a field, deletes the field, or
 // puts something else in place of the record.
 func damage(ts *testscript.TestScript, _ bool, args []string) {
-	rdb := redis.NewClient(&redis.Options{Addr: ts.Value(serverKey{}).(string)})
+	rdb := redis.NewClient(testkit.Options(ts.Value(serverKey{}).(string)))
 	defer rdb.Close()
 	ref, ctx := refcache.Ref(args[0]), context.Background()
 	key := "refq:{" + ref.Queue() + "}:t:" + ref.Hash()
@@ -158,7 +158,7 @@ func findRef(ts *testscript.TestScript, _ bool, names []string) {
 
 // tellRedis sends a command to the script's Redis: redis COMMAND [ARGS...]. A ref_id stands for the key of its record.
 func tellRedis(ts *testscript.TestScript, _ bool, args []string) {
-	rdb := redis.NewClient(&redis.Options{Addr: ts.Getenv("ADDR")})
+	rdb := redis.NewClient(testkit.Options(ts.Getenv("ADDR")))
 	defer rdb.Close()
 	words := make([]any, len(args))
 	for i, arg := range args {

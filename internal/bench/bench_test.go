@@ -36,7 +36,7 @@ type lab struct {
 func newLab(t *testing.T) lab {
 	t.Helper()
 	t.Parallel()
-	url := "redis://" + testkit.New(t, "--save", "").Addr
+	url := "redis://" + testkit.New(t, "--save", "").Addr + testkit.Patience
 	rdb, err := refq.Connect(url)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, rdb.Close()) })

@@ -54,8 +54,8 @@ func onRoads(t *testing.T, test func(r road)) {
 				require.NoError(t, err)
 				t.Cleanup(proxy.Close)
 				// On a busy machine a large reply may take its time.
-				suffix := fmt.Sprintf("?max_retries=-1&read_timeout=1m&protocol=%d", protocol)
-				test(road{t, proxy, connect(t, proxy.Addr()+suffix), connect(t, target), rand.Text()})
+				suffix := fmt.Sprintf("%s&max_retries=-1&protocol=%d", testkit.Patience, protocol)
+				test(road{t, proxy, connect(t, proxy.Addr()+suffix), connect(t, target+testkit.Patience), rand.Text()})
 			})
 		}
 	}

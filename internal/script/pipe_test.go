@@ -35,7 +35,7 @@ func newRoad(t *testing.T) road {
 	proxy, err := netproxy.Listen(addr)
 	require.NoError(t, err)
 	t.Cleanup(proxy.Close)
-	r := road{t, proxy, script.New(connect(t, proxy.Addr())), connect(t, addr), rand.Text()}
+	r := road{t, proxy, script.New(connect(t, proxy.Addr())), connect(t, addr+testkit.Patience), rand.Text()}
 	t.Cleanup(proxy.Cut) // before a client is closed: it would wait for answers
 	return r
 }

@@ -102,7 +102,7 @@ func TestASubmitAmongManyThatRedisRefusesForNowIsSentAgain(t *testing.T) {
 func TestManySubmitsInAClusterWithoutScripts(t *testing.T) {
 	t.Parallel()
 	node := testkit.New(t, "--cluster-enabled", "yes")
-	plain := redis.NewClient(&redis.Options{Addr: node.Addr})
+	plain := redis.NewClient(testkit.Options(node.Addr))
 	defer plain.Close()
 	require.NoError(t, plain.ClusterAddSlotsRange(t.Context(), 0, 16383).Err())
 	for !strings.Contains(plain.ClusterInfo(t.Context()).Val(), "cluster_state:ok") {

@@ -43,7 +43,7 @@ func TestFastAndFullPathsAgree(t *testing.T) {
 	t.Run("redis", func(t *testing.T) {
 		t.Parallel()
 		server := testkit.New(t, "--save", "")
-		options := &redis.Options{Addr: server.Addr}
+		options := testkit.Options(server.Addr)
 		rdb := redis.NewClient(options)
 		t.Cleanup(func() { _ = rdb.Close() })
 		agree(newQueue(t, rdb), options, time.Second)

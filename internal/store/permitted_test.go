@@ -30,9 +30,9 @@ type guarded struct {
 func newGuarded(t *testing.T, rights ...any) *guarded {
 	t.Helper()
 	addr := testkit.New(t).Addr
-	g := &guarded{T: t, addr: addr, admin: dial(t, "redis://"+addr)}
+	g := &guarded{T: t, addr: addr, admin: dial(t, "redis://"+addr+testkit.Patience)}
 	g.permit(append([]any{"on", "nopass"}, rights...)...)
-	g.app = store.New(dial(t, "redis://app:any@"+addr))
+	g.app = store.New(dial(t, "redis://app:any@"+addr+testkit.Patience))
 	return g
 }
 

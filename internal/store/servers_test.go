@@ -41,7 +41,7 @@ func TestServerTellsVersionMemoryAndPersistence(t *testing.T) {
 		{[]string{"--save", "", "--appendonly", "yes"}, "noeviction", 0, true, false},
 	} {
 		addr := testkit.New(t, c.args...).Addr
-		s := lookAt(t, "redis://"+addr)
+		s := lookAt(t, "redis://"+addr+testkit.Patience)
 		require.Regexp(t, `^\d+\.\d+\.\d+$`, s.Version)
 		require.Positive(t, s.UsedMemory)
 		require.Less(t, *s.Latency, soon)
@@ -84,7 +84,7 @@ func TestServerMayKeepEverythingToItself(t *testing.T) {
 func TestEveryMasterOfAClusterIsLookedAt(t *testing.T) {
 	t.Parallel()
 	node := testkit.New(t, "--cluster-enabled", "yes")
-	require.NoError(t, dial(t, "redis://"+node.Addr).ClusterAddSlotsRange(t.Context(), 0, 16383).Err())
+	require.NoError(t, dial(t, "redis://"+node.Addr+testkit.Patience).ClusterAddSlotsRange(t.Context(), 0, 16383).Err())
 	s := lookAt(t, node.Addr+",")
 	_, port, err := net.SplitHostPort(node.Addr)
 	require.NoError(t, err)

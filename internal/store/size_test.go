@@ -20,7 +20,7 @@ import (
 // completions.
 func TestWhatACompleteCallTakesOfRedis(t *testing.T) {
 	t.Parallel()
-	rdb := redis.NewClient(&redis.Options{Addr: testkit.New(t).Addr})
+	rdb := redis.NewClient(testkit.Options(testkit.New(t).Addr))
 	t.Cleanup(func() { require.NoError(t, rdb.Close()) })
 	s := store.New(rdb)
 	const queue = "default"

@@ -56,7 +56,7 @@ func onBoth(t *testing.T, test func(q *queue)) {
 }
 
 func realRedis(t *testing.T) redis.UniversalClient {
-	rdb, err := refq.Connect("redis://" + testkit.Start(t))
+	rdb, err := refq.Connect("redis://" + testkit.Start(t) + testkit.Patience)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, rdb.Close()) })
 	return rdb

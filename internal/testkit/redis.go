@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
@@ -41,6 +42,15 @@ func Start(tb testing.TB) (addr string) {
 		tb.Fatalf("start redis-server: %v", err)
 	}
 	return s.Addr
+}
+
+// Patience is the query of a Redis URL whose client waits a minute for a connection and for each reply: the machine may
+// be busy.
+const Patience = "?dial_timeout=1m&read_timeout=1m&write_timeout=1m"
+
+// Options are those of a plain client with that patience.
+func Options(addr string) *redis.Options {
+	return &redis.Options{Addr: addr, DialTimeout: time.Minute, ReadTimeout: time.Minute, WriteTimeout: time.Minute}
 }
 
 // CPU is the time that a Redis has worked since it started, in seconds.
