@@ -80,6 +80,11 @@ func (p *Producer) await(ctx context.Context, w *waiter, now answer.Snapshot, wa
 			return now, fmt.Errorf("wait for call %s: %w", now.Ref, context.Cause(ctx))
 		}
 		stored, err := p.poll(ctx, now.Ref)
+		select {
+		case <-enough: // while it was polled: a second look at a silent Redis would only double the wait
+			last = true
+		default:
+		}
 		switch {
 		case errors.Is(err, refcache.ErrUnreadable):
 			return now, err // and will be at every poll
