@@ -10,7 +10,7 @@ endif
 ROUNDS ?= 20
 # What takes the longest begins first.
 LONGEST = ./test/e2e ./cmd/refq ./producer ./worker ./internal/store
-PACKAGES = $(LONGEST) $$(go list ./... | grep -v -E '/(test/e2e|cmd/refq|producer|worker|internal/store)$$')
+PACKAGES = $(LONGEST) $$(go list ./... | grep -v -x -F "$$(go list $(LONGEST))")
 # Packages whose tests need processes, nearly all of them.
 PROCESSES = /test/e2e$$|/test/chaos$$|/internal/(bench|execfunc|script|testkit/redisserver)$$
 # Tests wait more than they compute: three packages at once for each core.
