@@ -51,7 +51,7 @@ func kinds(events []refcache.Event) []refcache.EventKind {
 func TestAttemptOfALivingWorkerStaysWithIt(t *testing.T) {
 	onBoth(t, func(q *queue) {
 		k := q.processing()
-		q.silence("w1", store.DeadAfter-time.Minute) // it lives for a minute, however slow the machine is
+		q.keepAlive("w1")
 		before := q.dump()
 		taken, _ := q.redeliver(k, "w2")
 		require.False(q, taken)

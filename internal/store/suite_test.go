@@ -129,6 +129,12 @@ func (q *queue) silence(worker string, d time.Duration) {
 	q.score("workers", worker, q.now().Add(-d))
 }
 
+// keepAlive makes a worker count as living for a minute, however slow the machine is.
+func (q *queue) keepAlive(worker string) {
+	q.Helper()
+	q.silence(worker, store.DeadAfter-time.Minute)
+}
+
 // due makes a task that waits for its retry overdue by d.
 func (q *queue) due(ref refcache.Ref, d time.Duration) {
 	q.Helper()

@@ -65,6 +65,8 @@ func TestSweepFindsTheClaimsOfDeadWorkers(t *testing.T) {
 		mine := q.processing()
 		alive := q.start(task{ref: q.pending().ref, worker: "alive"})
 		q.beat("alive", alive.claim())
+		q.keepAlive("alive")
+		q.keepAlive("w1")
 		q.silence("idle", time.Hour)
 		require.Empty(q, q.sweep(10).Orphans, "w1 lives")
 

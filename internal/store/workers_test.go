@@ -82,6 +82,7 @@ func TestDeadWorkerIsDroppedOnceItHoldsNothing(t *testing.T) {
 		listed := func() []string { return q.rdb.ZRange(q.Context(), q.key("workers"), 0, -1).Val() }
 
 		q.beat("w1")
+		q.keepAlive("w1")
 		drop("w1", "w2")
 		require.Equal(q, []string{"w1"}, listed(), "it lives")
 		drop("w1", "w1")
