@@ -20,14 +20,14 @@ import (
 // completions.
 func TestWhatACompleteCallTakesOfRedis(t *testing.T) {
 	t.Parallel()
-	rdb := redis.NewClient(testkit.Options(testkit.New(t).Addr))
+	addr := testkit.New(t).Addr
+	rdb := redis.NewClient(testkit.Options(addr))
 	t.Cleanup(func() { require.NoError(t, rdb.Close()) })
-	s := store.New(rdb)
 	const queue = "default"
 	policy, err := refcache.Func[int, int]{Name: "f", Queue: queue}.Policy()
 	require.NoError(t, err)
 	pad := fmt.Appendf(nil, `{"pad":"%s"}`, strings.Repeat("x", 118))
-	call := func(n int) error {
+	call := func(s *store.Store, n int) error {
 		ref := refcache.Ref(queue + ":" + hex.EncodeToString(fmt.Appendf(nil, "%016d", n)))
 		token := rand.Text()
 		_, err := s.Submit(t.Context(), ref, store.Submission{Request: rand.Text(), Inbox: "refq:inbox:b",
@@ -43,18 +43,24 @@ func TestWhatACompleteCallTakesOfRedis(t *testing.T) {
 	const calls = 2048 // tables of Redis have powers of two
 	callAll := func(from int) {
 		const atOnce = 64
+		callers := redis.NewClient(testkit.Options(addr))
+		s := store.New(callers)
 		ends := make(chan error, atOnce)
 		for first := range atOnce {
 			go func() {
 				var err error
 				for n := from + first; n < from+calls && err == nil; n += atOnce {
-					err = call(n)
+					err = call(s, n)
 				}
 				ends <- err
 			}()
 		}
 		for range atOnce {
 			require.NoError(t, <-ends)
+		}
+		require.NoError(t, callers.Close())
+		for rdb.InfoMap(t.Context(), "clients").Item("Clients", "connected_clients") != "1" {
+			require.NoError(t, t.Context().Err()) // memory of callers does not count
 		}
 	}
 	callAll(0)
