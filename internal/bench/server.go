@@ -32,9 +32,11 @@ func readServer(ctx context.Context, rdb redis.UniversalClient) (server, error) 
 	if err != nil {
 		return s, err
 	}
-	s.statsOK = len(stats) > 0
-	for _, line := range stats {
-		s.commands += calls(line)
+	for key, line := range stats {
+		if strings.HasPrefix(key, "cmdstat_") {
+			s.commands += calls(line)
+			s.statsOK = true
+		}
 	}
 	return s, nil
 }
