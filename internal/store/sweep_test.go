@@ -144,8 +144,8 @@ func TestClockThatGoesBackStopsNoSweep(t *testing.T) {
 
 func TestSweepNamesTasksThatHaveWaitedForTooLong(t *testing.T) {
 	onBoth(t, func(q *queue) {
-		q.pending()
-		q.end(q.processing(), store.Released("", "w1"))
+		q.old(q.pending(), -soon) // however slow the machine is
+		q.old(q.end(q.processing(), store.Released("", "w1")), -soon)
 		q.retrying(time.Hour)
 		q.processing()
 		q.complete()
@@ -219,6 +219,7 @@ func TestOldTaskThatHasJustBecomePendingIsNotSilent(t *testing.T) {
 		k := q.failed()
 		q.set(k.ref, "created_at", q.ago(time.Hour))
 		q.retry(q.read(k.ref), "r1", true)
+		q.old(k, -soon)
 		require.Empty(q, waiting(q.sweep(10)))
 	})
 }
