@@ -19,6 +19,7 @@ type Filter struct {
 	Func   string          // empty: any
 	Queue  string          // empty: all queues
 	Error  string          // a piece of the last error, letter by letter; empty: any error, and none
+	Stale  bool            // only complete tasks whose last refresh failed or was cancelled
 	Since  time.Duration   // how long ago, by Redis's clock and what List goes by, at most; 0: however long, and negative is refused
 }
 
@@ -76,7 +77,7 @@ func (a *Admin) walk(ctx context.Context, f Filter) iter.Seq2[store.Found, error
 // passes tells of function and error; the rest is the sources' business. What is unknown may be what is looked for.
 func (f Filter) passes(task store.Found) bool {
 	unknown := func(text string) bool { return task.Err != nil && text == "" }
-	return (f.Func == "" || f.Func == task.Policy.Name || unknown(task.Policy.Name)) &&
+	return (!f.Stale || task.Stale()) && (f.Func == "" || f.Func == task.Policy.Name || unknown(task.Policy.Name)) &&
 		(strings.Contains(task.LastError, f.Error) || unknown(task.LastError))
 }
 
@@ -96,6 +97,9 @@ type source struct {
 // sources are all that the filter asks for, from a position on, in the order in which they share an instant.
 func (a *Admin) sources(ctx context.Context, f Filter, after position) ([]*source, error) {
 	statuses := refcache.Statuses
+	if f.Stale && f.Status == "" {
+		f.Status = refcache.Complete
+	}
 	if f.Status != "" {
 		if !slices.Contains(statuses, f.Status) {
 			return nil, fmt.Errorf("list tasks: status %q: use one of %v", f.Status, statuses)

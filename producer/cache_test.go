@@ -172,7 +172,8 @@ func TestOldValueIsServedWhileARefreshIsRetried(t *testing.T) {
 		w.Until(ref, refcache.Retrying)
 		res, err := w.Call(kit.Echo, "hi")
 		require.NoError(w, err)
-		require.Equal(w, refcache.Retrying, res.Status)
+		require.Equal(w, refcache.Complete, res.Status)
+		require.True(w, res.Refreshing)
 		require.Equal(w, "hi 1", res.Value)
 		s.Hold <- struct{}{}
 		require.Equal(w, 2, w.Until(ref, refcache.Complete).Cycle)
@@ -182,15 +183,16 @@ func TestOldValueIsServedWhileARefreshIsRetried(t *testing.T) {
 	})
 }
 
-func TestCancelledRefreshDropsTheOldValue(t *testing.T) {
+func TestCancelledRefreshLeavesTheOldValue(t *testing.T) {
 	inOffice(t, func(w *office) {
 		var s kit.Script
 		ref := refreshing(w, &s)
 		require.NoError(w, w.P.Cancel(w.Context(), ref))
 		res, err := w.P.Get(w.Context(), ref)
 		require.NoError(w, err)
-		require.Equal(w, refcache.Cancelled, res.Status)
-		require.False(w, res.HasValue)
+		require.Equal(w, refcache.Complete, res.Status)
+		require.Equal(w, refcache.StaleCancelled, res.StaleReason)
+		require.True(w, res.HasValue)
 	})
 }
 

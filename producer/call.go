@@ -19,6 +19,10 @@ import (
 // *refcache.TaskError. With refcache.ErrNotQueued the Response is filled as well: Redis could not be told to queue the
 // call, and no worker's sweep did so and had it run while Call waited. Any other error means that it could not be found
 // out. The end of ctx ends the waiting, with its cause as error, never the call itself.
+//
+// While a complete call is run again, Call answers at once with the old result, as complete. Who asked for that run by
+// [Refresh] waits for it; if it fails, the Response has the old result, and the error is a *refcache.TaskError with
+// Refresh.
 func Call[In, Out any](ctx context.Context, p *Producer, f refcache.Func[In, Out], in In, options ...CallOption) (refcache.Response[Out], error) {
 	c, err := prepare(p, f, in, options)
 	if err != nil {
@@ -31,7 +35,7 @@ func Call[In, Out any](ctx context.Context, p *Producer, f refcache.Func[In, Out
 	if made.Ref == "" {
 		return refcache.Response[Out]{}, err
 	}
-	return conclude[Out](ctx, p, now, errorUnlessEnded(made, now, err))
+	return conclude[Out](ctx, p, now, c.submission.Refresh, errorUnlessEnded(made, now, err))
 }
 
 // localHit returns the result that is kept in memory for a call, and counts the hit; nil if Redis is to be asked.
@@ -62,6 +66,9 @@ func (p *Producer) callAndWait(ctx context.Context, c call, waitLimit time.Durat
 	}
 	now := answer.Snapshot{Record: made.Record, Result: made.Result}
 	p.local.keep(mark, now)
+	if c.served(made) {
+		return made, now.Old(), nil
+	}
 	if !c.waits(made) {
 		return made, now, made.Err
 	}
@@ -69,11 +76,16 @@ func (p *Producer) callAndWait(ctx context.Context, c call, waitLimit time.Durat
 	return made, now, err
 }
 
-// waits reports whether a call's answer is that of its end, which is still to come. An old result answers all calls but
-// those that ask for a new one. One that could not be queued is waited for as well: a sweep queues it.
+// served reports whether an old result answers a call: that of any call but those that ask for a new one. That the run
+// for a new one could not be queued is no matter of this call: a sweep queues it.
+func (c call) served(made store.Submitted) bool {
+	return made.Ref != "" && made.Result != nil && made.Status.InFlight() && !c.submission.Refresh
+}
+
+// waits reports whether a call's answer is that of its end, which is still to come. One that could not be queued is
+// waited for as well: a sweep queues it.
 func (c call) waits(made store.Submitted) bool {
-	served := made.Result != nil && !c.submission.Refresh
-	return (made.Err == nil || errors.Is(made.Err, refcache.ErrNotQueued)) && c.submission.Inbox != "" && made.Status.InFlight() && !served
+	return (made.Err == nil || errors.Is(made.Err, refcache.ErrNotQueued)) && c.submission.Inbox != "" && made.Status.InFlight() && !c.served(made)
 }
 
 // errorUnlessEnded is the error of a caller who has waited for a call and now sees it as it is. That the call could
@@ -85,18 +97,21 @@ func errorUnlessEnded(made store.Submitted, now answer.Snapshot, err error) erro
 	return err
 }
 
-// conclude turns what is known into what Call and Wait return; err is why the waiting ended early, or nil.
-func conclude[Out any](ctx context.Context, p *Producer, now answer.Snapshot, err error) (refcache.Response[Out], error) {
+// conclude turns what is known into what Call and Wait return. asked: a refresh was asked for, or seen in flight. err is
+// why the waiting ended early, or nil.
+func conclude[Out any](ctx context.Context, p *Producer, now answer.Snapshot, asked bool, err error) (refcache.Response[Out], error) {
 	res, bad := answer.Response[Out](&now)
 	if err != nil || bad != nil {
 		return res, errors.Join(err, bad)
 	}
-	return res, p.failure(ctx, now)
+	return res, p.failure(ctx, now, asked)
 }
 
-// failure is the error of a call that ended without a result, nil for any other.
-func (p *Producer) failure(ctx context.Context, now answer.Snapshot) error {
-	if now.Status != refcache.Failed && now.Status != refcache.Cancelled {
+// failure is the error of a call that ended without a result, and of a refresh that did, for those who asked for it or
+// saw it in flight; nil for any other.
+func (p *Producer) failure(ctx context.Context, now answer.Snapshot, asked bool) error {
+	refresh := asked && now.Stale()
+	if now.Status != refcache.Failed && now.Status != refcache.Cancelled && !refresh {
 		return nil
 	}
 	ended := now.Info()
@@ -104,5 +119,5 @@ func (p *Producer) failure(ctx context.Context, now answer.Snapshot) error {
 	if err != nil || info.Status != ended.Status || !info.CompletedAt.Equal(*ended.CompletedAt) {
 		info = ended // without its history, rather than no answer, or another life's
 	}
-	return &refcache.TaskError{Info: info}
+	return &refcache.TaskError{Info: info, Refresh: refresh}
 }

@@ -217,27 +217,104 @@ func TestRefreshServesTheOldValueUntilTheNewOneIsThere(t *testing.T) {
 		w.Until(res.RefID, refcache.Processing)
 		meanwhile, err := producer.Call(w.Context(), w.P, count, "x")
 		require.NoError(w, err)
-		require.Equal(w, refcache.Processing, meanwhile.Status)
-		require.False(w, meanwhile.IsComplete)
+		require.Equal(w, refcache.Complete, meanwhile.Status)
+		require.True(w, meanwhile.IsComplete)
+		require.False(w, meanwhile.IsAsync || meanwhile.IsStale)
+		require.True(w, meanwhile.Refreshing)
 		require.Equal(w, 1, meanwhile.Value, "the old one, at once")
+		now, err := w.P.Get(w.Context(), res.RefID)
+		require.NoError(w, err)
+		require.Equal(w, refcache.Processing, now.Status, "who asks how it stands is told so")
+		require.True(w, now.Refreshing)
 
 		hold <- struct{}{}
 		require.Equal(w, 2, (<-asked).Value, "the call that asked waits")
 	})
 }
 
-func TestFailedRefreshDropsTheOldValue(t *testing.T) {
+func TestARefreshThatFailsLeavesTheOldValue(t *testing.T) {
 	inOffice(t, func(w *office) {
-		s := kit.Script{Errs: []error{nil, worker.Permanent(kit.ErrDown)}}
+		s := kit.Script{Errs: []error{nil, worker.Permanent(kit.ErrDown), nil}}
+		f := kit.Echo
+		f.TTL = 10 * time.Minute
+		w.Work(s.Of(f))
+		res, err := producer.Call(w.Context(), w.P, f, "hi")
+		require.NoError(w, err)
+		expires := *res.ExpiresAt
+		time.Sleep(time.Minute)
+
+		asked, err := producer.Call(w.Context(), w.P, f, "hi", producer.Refresh())
+		var failed *refcache.TaskError
+		require.ErrorAs(w, err, &failed)
+		require.True(w, failed.Refresh)
+		require.ErrorContains(w, err, kit.ErrDown.Error())
+		require.Equal(w, "hi!", asked.Value)
+		require.True(w, asked.IsStale)
+
+		plain, err := producer.Call(w.Context(), w.P, f, "hi")
+		require.NoError(w, err)
+		require.Equal(w, "hi!", plain.Value)
+		require.Equal(w, refcache.Complete, plain.Status)
+		require.True(w, plain.IsStale)
+		require.Equal(w, refcache.StaleError, plain.StaleReason)
+		require.Equal(w, kit.ErrDown.Error(), plain.Error)
+		require.Equal(w, expires, *plain.ExpiresAt)
+		value, err := producer.Do(w.Context(), w.P, f, "hi")
+		require.NoError(w, err)
+		require.Equal(w, "hi!", value)
+		require.EqualValues(w, 2, s.Runs.Load(), "it starts no other")
+
+		_, err = w.P.Retry(w.Context(), res.RefID)
+		require.ErrorIs(w, err, refcache.ErrNotFailed)
+		require.ErrorContains(w, err, "it is complete; its last refresh failed; call with --refresh")
+		time.Sleep(time.Until(expires) + time.Millisecond)
+		_, err = producer.Do(w.Context(), w.P, f, "hi")
+		require.NoError(w, err)
+		require.EqualValues(w, 3, s.Runs.Load(), "the old value has expired")
+	})
+}
+
+func TestWhoSawARefreshInFlightHearsThatItFailed(t *testing.T) {
+	inOffice(t, func(w *office) {
+		s := kit.Script{Errs: []error{nil, worker.Permanent(kit.ErrDown)}, Hold: make(chan struct{})}
 		w.Work(s.Of(kit.Echo))
-		res, err := producer.Call(w.Context(), w.P, kit.Echo, "hi")
-		require.NoError(w, err)
-		_, err = producer.Call(w.Context(), w.P, kit.Echo, "hi", producer.Refresh())
+		ref := w.Submit(kit.Echo, "hi")
+		s.Hold <- struct{}{}
+		w.Until(ref, refcache.Complete)
+		w.Submit(kit.Echo, "hi", producer.Refresh())
+		w.Until(ref, refcache.Processing)
+		ended := make(chan error, 1)
+		go func() {
+			res, err := producer.Wait(w.Context(), w.P, kit.Echo, ref)
+			require.Equal(w, "hi!", res.Value)
+			ended <- err
+		}()
+		time.Sleep(time.Second)
+		s.Hold <- struct{}{}
+		var failed *refcache.TaskError
+		require.ErrorAs(w, <-ended, &failed)
+		require.True(w, failed.Refresh)
+		_, err := producer.Wait(w.Context(), w.P, kit.Echo, ref)
+		require.NoError(w, err, "who comes later waits for nothing")
+	})
+}
+
+func TestAFailureAnswersForAMinuteAndTheNextCallRunsAnew(t *testing.T) {
+	inOffice(t, func(w *office) {
+		s := kit.Script{Errs: []error{kit.ErrDown, nil}}
+		w.Work(s.Of(kit.Echo))
+		f := kit.Once(kit.Echo)
+		_, err := producer.Do(w.Context(), w.P, f, "hi")
 		kit.TaskError(w, err)
-		now, err := w.P.Get(w.Context(), res.RefID)
+		time.Sleep(40 * time.Second)
+		res, err := producer.Call(w.Context(), w.P, f, "hi")
+		kit.TaskError(w, err)
+		require.Equal(w, "failed 40s ago, no retries left; --retry-failed runs it anew", res.Message)
+		time.Sleep(20 * time.Second)
+		value, err := producer.Do(w.Context(), w.P, f, "hi")
 		require.NoError(w, err)
-		require.Equal(w, refcache.Failed, now.Status)
-		require.False(w, now.HasValue)
+		require.Equal(w, "hi!", value)
+		require.EqualValues(w, 2, s.Runs.Load())
 	})
 }
 

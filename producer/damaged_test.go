@@ -107,9 +107,9 @@ func TestNewerRecordIsRefusedByEveryOperationAndKept(t *testing.T) {
 		w.Work((&kit.Script{}).Of(kit.Echo))
 		ref := w.Submit(kit.Echo, "in")
 		w.Until(ref, refcache.Complete)
-		require.NoError(w, storetest.Set(w.Context(), w.Redis, recordOf(ref), "v", 2, "completed_at", "2026-11-25", "result_encoding", "brotli"))
+		require.NoError(w, storetest.Set(w.Context(), w.Redis, recordOf(ref), "v", 3, "completed_at", "2026-11-25", "result_encoding", "brotli"))
 		before := w.Redis.HGetAll(w.Context(), recordOf(ref)).Val()
-		want := fmt.Sprintf("record of %s has version 2: written by a newer refq, update this one", ref)
+		want := fmt.Sprintf("record of %s has version 3: written by a newer refq, update this one", ref)
 		for operation, err := range w.operations(ref, "in") {
 			require.EqualError(w, err, want, operation)
 		}

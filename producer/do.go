@@ -17,7 +17,8 @@ import (
 // ref_id and wraps the cause of ctx; the call goes on. A call that is on record and could not be queued is waited
 // for, because a worker's sweep queues it; the error wraps refcache.ErrNotQueued if ctx ends first.
 // refcache.ErrTaskNotFound means that the call was deleted meanwhile. Arguments that cannot be called with are
-// refused as by [Submit]. With any error the result is the zero value.
+// refused as by [Submit]. With any error the result is the zero value, but that of a [Refresh] that failed: then it is
+// the old result, and the error is a *refcache.TaskError with Refresh.
 //
 // Give ctx a deadline: where no worker serves the queue, Do waits for ever. A function that calls Do keeps its slot in
 // the worker while it waits, so functions that call each other need more slots than there are such waits at a time.
@@ -31,14 +32,15 @@ func Do[In, Out any](ctx context.Context, p *Producer, f refcache.Func[In, Out],
 		return answer.Value[Out](&hit.Snapshot)
 	}
 	made, now, err := p.callAndWait(ctx, c, forEver)
-	// With ErrNotQueued there is an old result to serve: without one, callAndWait waits.
-	if err != nil && !errors.Is(err, refcache.ErrNotQueued) {
+	if err != nil {
 		return none, endedEarly(ctx, made, err)
 	}
-	if err := p.failure(ctx, now); err != nil {
-		return none, err
+	failure := p.failure(ctx, now, c.submission.Refresh)
+	if failure != nil && !now.Stale() {
+		return none, failure
 	}
-	return answer.Value[Out](&now)
+	value, err := answer.Value[Out](&now)
+	return value, errors.Join(failure, err)
 }
 
 // Cached returns f as a plain function. To call it is [Do].

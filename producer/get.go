@@ -36,7 +36,8 @@ func (p *Producer) Get(ctx context.Context, ref refcache.Ref) (refcache.Response
 
 // Wait blocks until a call ends and answers how it ended. For a call that failed or was cancelled the Response is
 // filled and the error is a *refcache.TaskError; refcache.ErrTaskNotFound means that there is no such call, or none
-// any more. It waits through outages of Redis. The end of ctx ends the waiting, with its cause as error. f tells only
+// any more. A refresh that Wait saw in flight and that failed is a *refcache.TaskError with Refresh, beside the old
+// result. It waits through outages of Redis. The end of ctx ends the waiting, with its cause as error. f tells only
 // the type of the result.
 func Wait[In, Out any](ctx context.Context, p *Producer, f refcache.Func[In, Out], ref refcache.Ref) (refcache.Response[Out], error) {
 	return wait[Out](ctx, p, ref)
@@ -60,10 +61,11 @@ func wait[Out any](ctx context.Context, p *Producer, ref refcache.Ref) (refcache
 	if err != nil {
 		return refcache.Response[Out]{}, err
 	}
-	if now.Status.InFlight() {
+	inFlight := now.Status.InFlight()
+	if inFlight {
 		now, err = p.await(ctx, w, now, forEver, firstPoll)
 	}
-	return conclude[Out](ctx, p, now, err)
+	return conclude[Out](ctx, p, now, inFlight, err)
 }
 
 // Info reads everything that is known of a call but its arguments and result, with its history. It always asks Redis.

@@ -159,12 +159,12 @@ func (l *localCache) beginRead(ctx context.Context, ref refcache.Ref) readMark {
 }
 
 // keep keeps the result that a read found. If the call is not complete, or there is none (the zero Snapshot), it
-// removes the entry of the call.
+// removes the entry of the call. So it does if the last refresh of the call failed: no message comes when a refresh ends.
 func (l *localCache) keep(read readMark, found answer.Snapshot) {
 	switch {
 	case l == nil:
 		return
-	case found.Status != refcache.Complete:
+	case found.Status != refcache.Complete || found.Stale():
 		l.entries.Invalidate(read.ref)
 		return
 	case read.mark != l.mark(read.slot):

@@ -159,7 +159,10 @@ func (m *many) submitBatch(ctx context.Context, batch []numbered) {
 	for i, made := range m.submitMany(ctx, batch) {
 		c, w := batch[i], waiters[i]
 		end := outcomeOf{c.index, c.ref, answer.Snapshot{Record: made.Record, Result: made.Result}, made.Err}
-		if made.Ref != "" && made.Status != refcache.Complete && w != nil {
+		if c.served(made) {
+			end.now, end.err = end.now.Old(), nil
+		}
+		if made.Ref != "" && end.now.Status != refcache.Complete && w != nil {
 			m.all.Go(func() { m.ends <- m.await(ctx, w, c.call, made, end) })
 			continue
 		}
@@ -179,7 +182,7 @@ func (m *many) await(ctx context.Context, w *waiter, c call, made store.Submitte
 		end.now, end.err = now, errorUnlessEnded(made, now, err)
 	}
 	if end.err == nil {
-		end.err = m.failure(ctx, end.now)
+		end.err = m.failure(ctx, end.now, c.submission.Refresh)
 	}
 	return end
 }

@@ -185,10 +185,10 @@ func TestMessageTellsTheState(t *testing.T) {
 
 		budget := w.Submit(kit.Echo, "ho")
 		s.Hold <- struct{}{}
-		require.Equal(w, "failed, 3 of 3 retries left", message(budget, refcache.Failed))
+		require.Equal(w, "failed 0s ago, 3 of 3 retries left; --retry-failed runs it anew", message(budget, refcache.Failed))
 		exhausted := w.Submit(kit.Once(kit.Echo), "hu")
 		s.Hold <- struct{}{}
-		require.Equal(w, "failed, no retries left", message(exhausted, refcache.Failed))
+		require.Equal(w, "failed 0s ago, no retries left; --retry-failed runs it anew", message(exhausted, refcache.Failed))
 		cancelled := w.Submit(kit.Echo, "ha")
 		require.NoError(w, w.P.Cancel(w.Context(), cancelled))
 		require.Equal(w, "cancelled", message(cancelled, refcache.Cancelled))

@@ -19,7 +19,7 @@ type CallOption struct{ retryFailed, refresh bool }
 func RetryFailed() CallOption { return CallOption{retryFailed: true} }
 
 // Refresh makes a call run again although it is complete. Until the new result is there, other calls are answered with
-// the old one. If the run fails, the old result is gone.
+// the old one. If the run fails or is cancelled, the old result stays until it would have expired.
 func Refresh() CallOption { return CallOption{refresh: true} }
 
 // Submit makes a call and returns its ref_id without waiting for it. When the same call was made before it is the

@@ -31,11 +31,16 @@ var (
 // Any other error of a call means that refq could not find out.
 type TaskError struct {
 	Info TaskInfo // the task as it was read when the error was made
+	// Refresh: it was a refresh that ended so. The call is complete, with the result that it had before.
+	Refresh bool
 }
 
 // Error names the function, the ref_id, the status, and for a failed task its last error.
 func (e *TaskError) Error() string {
 	i := e.Info
+	if e.Refresh {
+		return fmt.Sprintf("refresh of call %s of %s failed, its old result stays: %s", i.RefID, i.Func, i.Error)
+	}
 	if i.Status == Cancelled {
 		return fmt.Sprintf("call %s of %s was cancelled", i.RefID, i.Func)
 	}

@@ -26,8 +26,60 @@ type Func[In, Out any] struct {
 	AsyncTimeout time.Duration
 	// TTL is how long a result is kept. Default 24 h, at least 1 s.
 	TTL time.Duration
-	// FailureTTL is how long a failed or cancelled task is kept. Default 168 h, at least 1 s.
+	// FailureTTL is how long people see a failed or cancelled task. Default 168 h, at least 1 s.
 	FailureTTL time.Duration
+	// FailureAnswer is how long a failure answers calls. A later call runs the function anew.
+	FailureAnswer FailureAnswer
+}
+
+// FailureAnswer says how long a failure answers calls, counted from its end, by why the last attempt failed. Zero fields
+// mean the defaults, negative ones none: every call runs the function anew. At most 100 years each.
+type FailureAnswer struct {
+	// Error is for an error that the function returned. Default 1 min.
+	Error time.Duration
+	// Permanent is for an error of which the function says that no retry would mend it. Default 1 h.
+	Permanent time.Duration
+	// Timeout is for an attempt that took too long. Default 1 min.
+	Timeout time.Duration
+	// Panic is for an attempt that panicked. Default 1 min.
+	Panic time.Duration
+	// Lost is for attempts that brought down their workers, or seem to have. Default 10 min: a caller that calls again
+	// and again must not bring down more.
+	Lost time.Duration
+}
+
+// Of returns the field for a kind of failure, that for errors if the kind is unknown.
+func (a FailureAnswer) Of(kind FailureKind) time.Duration {
+	return *a.field(kind)
+}
+
+// FailureKind is why a call failed: the cause of its last attempt, or that no retry would mend it.
+type FailureKind string
+
+// The kinds, in the order of the fields of [FailureAnswer].
+const (
+	FailureError     = FailureKind(CauseError)
+	FailurePermanent = FailureKind("permanent")
+	FailureTimeout   = FailureKind(CauseTimeout)
+	FailurePanic     = FailureKind(CausePanic)
+	FailureLost      = FailureKind(CauseLost)
+)
+
+// FailureKinds lists every FailureKind.
+var FailureKinds = []FailureKind{FailureError, FailurePermanent, FailureTimeout, FailurePanic, FailureLost}
+
+func (a *FailureAnswer) field(kind FailureKind) *time.Duration {
+	switch kind {
+	case FailurePermanent:
+		return &a.Permanent
+	case FailureTimeout:
+		return &a.Timeout
+	case FailurePanic:
+		return &a.Panic
+	case FailureLost:
+		return &a.Lost
+	}
+	return &a.Error
 }
 
 // RetryPolicy says how often and when a failed attempt is repeated: after Delay * BackoffFactor^n, where n counts the
@@ -64,6 +116,9 @@ func (f Func[In, Out]) Policy() (Policy, error) {
 		AsyncTimeout:  max(0, orDefault(f.AsyncTimeout, Defaults.AsyncTimeout)),
 		TTL:           wholeMillis(orDefault(f.TTL, Defaults.TTL)),
 		FailureTTL:    wholeMillis(orDefault(f.FailureTTL, Defaults.FailureTTL)),
+	}
+	for _, kind := range FailureKinds {
+		*p.FailureAnswer.field(kind) = wholeMillis(orDefault(f.FailureAnswer.Of(kind), Defaults.FailureAnswer.Of(kind)))
 	}
 	return p, p.check()
 }

@@ -13,11 +13,14 @@ type minimalJSON struct {
 	IsComplete bool   `json:"is_complete"`
 	IsAsync    bool   `json:"is_async"`
 	CanRetry   bool   `json:"can_retry"`
+	IsStale    bool   `json:"is_stale"`
 }
 
 type standardJSON struct {
 	minimalJSON
 	Value       any           `json:"value"`
+	StaleReason *StaleReason  `json:"stale_reason"`
+	Refreshing  bool          `json:"refreshing"`
 	StartedAt   *jsonTime     `json:"started_at"`
 	Progress    *progressJSON `json:"progress"`
 	Message     *string       `json:"message"`
@@ -49,11 +52,11 @@ func (r Response[T]) MarshalJSON() ([]byte, error) {
 // RFC 3339 in UTC with milliseconds, durations numbers of seconds. The error is that of encoding Value, or names an
 // unknown format.
 func (r Response[T]) JSON(format Format) ([]byte, error) {
-	minimal := minimalJSON{r.RefID, r.Status, r.IsComplete, r.IsAsync, r.CanRetry}
+	minimal := minimalJSON{r.RefID, r.Status, r.IsComplete, r.IsAsync, r.CanRetry, r.IsStale}
 	if format == Minimal {
 		return marshal(minimal)
 	}
-	standard := standardJSON{minimalJSON: minimal, StartedAt: timePtr(r.StartedAt), Progress: progressOf(r.Progress),
+	standard := standardJSON{minimalJSON: minimal, StaleReason: stringPtr(r.StaleReason), Refreshing: r.Refreshing, StartedAt: timePtr(r.StartedAt), Progress: progressOf(r.Progress),
 		Message: stringPtr(r.Message), Error: stringPtr(r.Error), RetryCount: r.RetryCount, MaxRetries: r.MaxRetries,
 		Exhausted: r.Exhausted, NextRetryAt: timePtr(r.NextRetryAt)}
 	if r.HasValue {
@@ -94,6 +97,9 @@ type taskInfoJSON struct {
 	CompletedAt        *jsonTime     `json:"completed_at"`
 	ExpiresAt          *jsonTime     `json:"expires_at"`
 	NextRetryAt        *jsonTime     `json:"next_retry_at"`
+	AsOf               *jsonTime     `json:"as_of"`
+	IsStale            bool          `json:"is_stale"`
+	StaleReason        *StaleReason  `json:"stale_reason"`
 	Error              *string       `json:"error"`
 	LastError          *string       `json:"last_error"`
 	ErrorCause         *Cause        `json:"error_cause"`
@@ -122,6 +128,7 @@ type attemptJSON struct {
 	Duration  float64   `json:"duration_seconds"`
 	Delay     float64   `json:"delay_seconds"`
 	Worker    string    `json:"worker"`
+	Permanent bool      `json:"permanent"`
 }
 
 type eventJSON struct {
@@ -137,7 +144,7 @@ func (i TaskInfo) MarshalJSON() ([]byte, error) {
 		Status: i.Status, Note: stringPtr(i.Note), Cycle: i.Cycle, Attempt: i.Attempt, Worker: stringPtr(i.Worker),
 		Progress: progressOf(i.Progress), CreatedAt: timePtr(&i.CreatedAt), StartedAt: timePtr(i.StartedAt),
 		CompletedAt: timePtr(i.CompletedAt), ExpiresAt: timePtr(i.ExpiresAt), NextRetryAt: timePtr(i.NextRetryAt),
-		Error: stringPtr(i.Error), LastError: stringPtr(i.LastError), ErrorCause: stringPtr(i.ErrorCause),
+		AsOf: timePtr(i.AsOf), IsStale: i.IsStale, StaleReason: stringPtr(i.StaleReason), Error: stringPtr(i.Error), LastError: stringPtr(i.LastError), ErrorCause: stringPtr(i.ErrorCause),
 		RetryCount: i.RetryCount, MaxRetries: i.MaxRetries, LostCount: i.LostCount, CanRetry: i.CanRetry,
 		Exhausted: i.Exhausted, RetryDelay: i.RetryDelay.Seconds(), RetryBackoffFactor: i.RetryBackoffFactor,
 		RetryHistory: make([]attemptJSON, len(i.RetryHistory)), AttemptsTotal: i.AttemptsTotal,
@@ -147,7 +154,7 @@ func (i TaskInfo) MarshalJSON() ([]byte, error) {
 	}
 	for n, a := range i.RetryHistory {
 		out.RetryHistory[n] = attemptJSON{a.Cycle, a.Attempt, a.Error, a.Cause, timePtr(&a.Timestamp),
-			timePtr(&a.StartedAt), a.Duration.Seconds(), a.Delay.Seconds(), a.Worker}
+			timePtr(&a.StartedAt), a.Duration.Seconds(), a.Delay.Seconds(), a.Worker, a.Permanent}
 	}
 	for n, e := range i.Events {
 		out.Events[n] = eventJSON{timePtr(&e.At), e.Kind, e.By}

@@ -24,6 +24,7 @@ type Policy struct {
 	AsyncTimeout  time.Duration
 	TTL           time.Duration
 	FailureTTL    time.Duration
+	FailureAnswer FailureAnswer
 }
 
 // Defaults is what the zero values of a [Func] stand for.
@@ -39,6 +40,8 @@ var Defaults = Policy{
 	AsyncTimeout:  5 * time.Second,
 	TTL:           24 * time.Hour,
 	FailureTTL:    168 * time.Hour,
+	FailureAnswer: FailureAnswer{Error: time.Minute, Permanent: time.Hour, Timeout: time.Minute, Panic: time.Minute,
+		Lost: 10 * time.Minute},
 }
 
 // DefaultNamespace is the namespace of a producer that names none.
@@ -131,6 +134,11 @@ func (p Policy) checkFields() error {
 	} {
 		if d.value > MaxDelay {
 			return fmt.Errorf("%s is %v, must be at most 100 years", d.field, d.value)
+		}
+	}
+	for _, kind := range FailureKinds {
+		if d := p.FailureAnswer.Of(kind); d > MaxDelay {
+			return fmt.Errorf("failure_answer %s is %v, must be at most 100 years", kind, d)
 		}
 	}
 	return nil

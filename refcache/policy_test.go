@@ -21,6 +21,8 @@ func TestZeroMeansTheDefault(t *testing.T) {
 		Name: "f", Version: 1, Queue: "default", MaxRetries: 3, RetryDelay: time.Second, BackoffFactor: 2,
 		RetryMaxDelay: time.Minute, RetryJitter: 0.1, Timeout: 5 * time.Minute, AsyncTimeout: 5 * time.Second,
 		TTL: 24 * time.Hour, FailureTTL: 168 * time.Hour,
+		FailureAnswer: refcache.FailureAnswer{Error: time.Minute, Permanent: time.Hour, Timeout: time.Minute,
+			Panic: time.Minute, Lost: 10 * time.Minute},
 	}, p))
 }
 

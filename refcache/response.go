@@ -9,15 +9,18 @@ type Response[T any] struct {
 	IsComplete bool // the status is complete
 	IsAsync    bool // answered while the call is in flight: poll or wait with RefID
 	CanRetry   bool // failed, with retries left
+	IsStale    bool // complete, with an old result: StaleReason says why there is no newer one
 
 	// Value is the result of a complete call; while a complete call is run again ([producer.Refresh]) the old result.
 	// It is the zero T unless HasValue.
 	Value       T
 	HasValue    bool
+	StaleReason StaleReason
+	Refreshing  bool // Value is an old result, and the call is being run again
 	StartedAt   *time.Time
 	Progress    *Progress
 	Message     string // for people: the progress message, a note, or a sentence on the state
-	Error       string // why the task failed; empty in every other status
+	Error       string // why the task failed, or the refresh of a complete one; empty for any other
 	RetryCount  int
 	MaxRetries  int
 	Exhausted   bool // failed, with no retries left
@@ -36,6 +39,14 @@ type Response[T any] struct {
 	// everywhere else.
 	Err error
 }
+
+// StaleReason is why a complete call has an old result; empty if it is not stale.
+type StaleReason string
+
+const (
+	StaleError     StaleReason = "error"     // its last refresh failed
+	StaleCancelled StaleReason = "cancelled" // its last refresh was cancelled
+)
 
 // Format is how much of a [Response] its JSON shows.
 type Format string

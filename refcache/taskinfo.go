@@ -21,7 +21,10 @@ type TaskInfo struct {
 	CompletedAt *time.Time // when the task ended
 	ExpiresAt   *time.Time // when the record goes away
 	NextRetryAt *time.Time
-	Error       string // why the task failed; empty in every other status
+	AsOf        *time.Time // when the attempt began that made the result; nil without one
+	IsStale     bool       // complete, with an old result
+	StaleReason StaleReason
+	Error       string // why the task failed, or the refresh of a complete one; empty for any other
 	LastError   string // of the latest failed or lost attempt
 	ErrorCause  Cause  // of the same attempt
 	RetryCount  int    // retries scheduled in this cycle, 0 to MaxRetries
@@ -61,6 +64,7 @@ type Attempt struct {
 	Attempt   int
 	Error     string // at most 8 KiB
 	Cause     Cause
+	Permanent bool      // the function said that no retry would mend it
 	Timestamp time.Time // when it ended
 	StartedAt time.Time
 	Duration  time.Duration
@@ -84,6 +88,8 @@ const (
 	EventCancel      EventKind = "cancel"      // cancelled
 	EventRedelivered EventKind = "redelivered" // taken from a lost worker
 	EventHandedBack  EventKind = "handed_back" // given back by a worker that could not run it
+	// EventRefreshFailed: a refresh ended without a new result, and the old one stayed.
+	EventRefreshFailed EventKind = "refresh_failed"
 )
 
 // Progress is what a running function last reported.

@@ -80,7 +80,7 @@ func (a *attempt) made() (at time.Time, known bool) {
 func (w *Worker) countLost(task store.Record) {
 	function := w.counters.Of(task.Ref.Queue(), task.Policy.Name)
 	function.Count(counters.AttemptLost)
-	if task.Status == refcache.Failed {
+	if task.Status == refcache.Failed || task.Stale() {
 		function.Count(counters.CallFailed)
 	} else {
 		function.Count(counters.Redelivered)

@@ -11,7 +11,8 @@ import (
 
 // await waits until the task has ended, waitLimit is over (0: there is no end to it) or ctx has ended, and answers how
 // the task stands then: if ctx ended before it could look, as known, which tells at least the ref_id. On a terminal it
-// shows the progress meanwhile. The error is that it could not find out.
+// shows the progress meanwhile. The error is that it could not find out, or a *refcache.TaskError of a refresh that it
+// saw end without a new result.
 func (a *app) await(ctx context.Context, p *producer.Producer, known response, waitLimit time.Duration) (response, error) {
 	ref := known.RefID
 	waiting, stop := context.WithCancel(ctx)
@@ -27,7 +28,9 @@ func (a *app) await(ctx context.Context, p *producer.Producer, known response, w
 	res.RefID = ref
 	var ended *refcache.TaskError
 	switch {
-	case err == nil || errors.As(err, &ended):
+	case errors.As(err, &ended) && ended.Refresh:
+		return res, ended
+	case err == nil || ended != nil:
 		return res, nil
 	case !over || errors.Is(err, refcache.ErrTaskNotFound):
 		return res, err
@@ -39,8 +42,12 @@ func (a *app) await(ctx context.Context, p *producer.Producer, known response, w
 	return p.Get(ctx, ref) // later than the last look of Wait
 }
 
-// conclude prints what waiting came to, and exits by it. A task that is still in flight goes on: that is said.
-func (a *app) conclude(r response, format refcache.Format) error {
+// conclude prints what a call or waiting came to, and exits by it. A task that is still in flight goes on: that is said.
+// err is the error of a refresh that ended without a new result, whose old one is printed; or that nothing is known.
+func (a *app) conclude(r response, err error, format refcache.Format) error {
+	if _, kept := refreshError(err); err != nil && !kept {
+		return err
+	}
 	if r.Status != "" {
 		if err := a.answer(r, format); err != nil {
 			return err
@@ -49,5 +56,23 @@ func (a *app) conclude(r response, format refcache.Format) error {
 	if !r.Status.IsFinal() {
 		a.notice("the call goes on; wait for its end with: refq wait %s", r.RefID)
 	}
+	if err != nil {
+		a.complain(err)
+		return exitByRefresh(r)
+	}
 	return exitBy(r.Status)
+}
+
+// refreshError is the error of a refresh that ended without a new result, if err is one.
+func refreshError(err error) (*refcache.TaskError, bool) {
+	var ended *refcache.TaskError
+	return ended, errors.As(err, &ended) && ended.Refresh
+}
+
+// exitByRefresh tells how the refresh of a complete call ended.
+func exitByRefresh(r response) error {
+	if r.StaleReason == refcache.StaleCancelled {
+		return exitStatus(exitCancelled)
+	}
+	return exitStatus(exitFailed)
 }

@@ -117,13 +117,13 @@ func (a *app) call(ctx context.Context, args []string, plan callPlan) error {
 	case err != nil && !errors.As(err, &ended):
 		return err
 	}
-	// An old result answers all but the one who asked for a new one.
-	if res.Status.InFlight() && waitLimit > 0 && (!res.HasValue || plan.refresh) {
-		if res, err = a.await(ctx, p, res, waitLimit); err != nil {
-			return err
-		}
+	if _, kept := refreshError(err); !kept {
+		err = nil
 	}
-	return a.conclude(res, plan.format)
+	if res.Status.InFlight() && waitLimit > 0 {
+		res, err = a.await(ctx, p, res, waitLimit)
+	}
+	return a.conclude(res, err, plan.format)
 }
 
 func (plan callPlan) options() []producer.CallOption {

@@ -98,7 +98,12 @@ func (e *each) report(i int, res response) error {
 	if err := e.print(res); err != nil {
 		return err
 	}
-	e.done.add(res.Status)
+	if _, kept := refreshError(err); kept {
+		e.complain(err)
+		e.done.addRefresh(res)
+	} else {
+		e.done.add(res.Status)
+	}
 	return nil
 }
 
@@ -196,6 +201,15 @@ func (t *eachCount) add(s refcache.Status) {
 		t.cancelled++
 	default:
 		t.inFlight++
+	}
+}
+
+// addRefresh counts a refresh that ended without a new result.
+func (t *eachCount) addRefresh(r response) {
+	if r.StaleReason == refcache.StaleCancelled {
+		t.add(refcache.Cancelled)
+	} else {
+		t.add(refcache.Failed)
 	}
 }
 

@@ -85,20 +85,21 @@ func retriesText(p refcache.Policy) string {
 
 // functionJSON tells a declaration with its defaults. Where 0 means none, none is null.
 type functionJSON struct {
-	Name               string   `json:"func"`
-	Version            int      `json:"version"`
-	Queue              string   `json:"queue"`
-	Exec               []string `json:"exec"` // null: Go workers serve it
-	Timeout            *float64 `json:"timeout_seconds"`
-	AsyncTimeout       float64  `json:"async_timeout_seconds"`
-	TTL                float64  `json:"ttl_seconds"`
-	FailureTTL         float64  `json:"failure_ttl_seconds"`
-	MaxRetries         int      `json:"max_retries"`
-	RetryDelay         float64  `json:"retry_delay_seconds"`
-	RetryBackoffFactor float64  `json:"retry_backoff_factor"`
-	RetryMaxDelay      *float64 `json:"retry_max_delay_seconds"`
-	RetryJitter        float64  `json:"retry_jitter"`
-	Backoff            *string  `json:"backoff"`
+	Name               string                           `json:"func"`
+	Version            int                              `json:"version"`
+	Queue              string                           `json:"queue"`
+	Exec               []string                         `json:"exec"` // null: Go workers serve it
+	Timeout            *float64                         `json:"timeout_seconds"`
+	AsyncTimeout       float64                          `json:"async_timeout_seconds"`
+	TTL                float64                          `json:"ttl_seconds"`
+	FailureTTL         float64                          `json:"failure_ttl_seconds"`
+	FailureAnswer      map[refcache.FailureKind]float64 `json:"failure_answer_seconds"`
+	MaxRetries         int                              `json:"max_retries"`
+	RetryDelay         float64                          `json:"retry_delay_seconds"`
+	RetryBackoffFactor float64                          `json:"retry_backoff_factor"`
+	RetryMaxDelay      *float64                         `json:"retry_max_delay_seconds"`
+	RetryJitter        float64                          `json:"retry_jitter"`
+	Backoff            *string                          `json:"backoff"`
 }
 
 func (a *app) functionsJSON() error {
@@ -119,9 +120,13 @@ func newFunctionJSON(fn config.Function) (functionJSON, error) {
 	if err != nil {
 		return functionJSON{}, &usageError{err}
 	}
+	answers := map[refcache.FailureKind]float64{}
+	for _, kind := range refcache.FailureKinds {
+		answers[kind] = p.FailureAnswer.Of(kind).Seconds()
+	}
 	return functionJSON{Name: p.Name, Version: p.Version, Queue: p.Queue, Exec: fn.Exec,
 		Timeout: unlessZero(p.Timeout.Seconds()), AsyncTimeout: p.AsyncTimeout.Seconds(), TTL: p.TTL.Seconds(),
-		FailureTTL: p.FailureTTL.Seconds(), MaxRetries: p.MaxRetries, RetryDelay: p.RetryDelay.Seconds(),
+		FailureTTL: p.FailureTTL.Seconds(), FailureAnswer: answers, MaxRetries: p.MaxRetries, RetryDelay: p.RetryDelay.Seconds(),
 		RetryBackoffFactor: p.BackoffFactor, RetryMaxDelay: unlessZero(p.RetryMaxDelay.Seconds()),
 		RetryJitter: p.RetryJitter, Backoff: unlessZero(p.Backoff)}, nil
 }

@@ -27,6 +27,7 @@ is 1 then.`,
 	}
 	flags := cmd.Flags()
 	status := flags.String("status", "", "only calls in this status")
+	stale := flags.Bool("stale", false, "only complete calls whose last refresh failed or was cancelled")
 	chosen := addFilterFlags(flags)
 	limit := 50
 	flags.Var(setter{"50", "number", func(value string) (err error) {
@@ -45,6 +46,7 @@ is 1 then.`,
 				return err
 			}
 		}
+		filter.Stale = *stale
 		return a.ls(cmd.Context(), filter, limit)
 	}
 	return cmd
@@ -155,6 +157,9 @@ func listedDetail(i refcache.TaskInfo) string {
 	case refcache.Failed:
 		return fmt.Sprintf("%s: %s", term.Plural(i.Attempt, "attempt", "attempts"), firstLine(i.LastError))
 	case refcache.Complete:
+		if i.Error != "" {
+			return "stale, its refresh failed: " + firstLine(i.Error)
+		}
 		if i.StartedAt == nil || i.CompletedAt == nil {
 			return ""
 		}

@@ -72,12 +72,12 @@ func (p *page) response(r response, format refcache.Format) {
 		return
 	}
 	if r.HasValue {
-		p.Field("value", p.value(r.Value, r.Status))
+		p.Field("value", p.value(r.Value, r.Refreshing))
 	}
 	if r.Progress != nil && r.Status == refcache.Processing {
 		p.Field("progress", progressText(*r.Progress))
 	}
-	if m := r.Message; m != "" && r.Status.InFlight() && (r.Progress == nil || m != r.Progress.Message) {
+	if m := r.Message; m != "" && (r.Status.InFlight() || r.Status == refcache.Failed || r.IsStale) && (r.Progress == nil || m != r.Progress.Message) {
 		p.Field("message", term.Printable(m))
 	}
 	if r.Error != "" {
@@ -107,7 +107,7 @@ func (p *page) fullResponse(r response) {
 }
 
 // value is a result for people: on several lines if it is long, on a terminal cut if it is very long.
-func (p *page) value(raw json.RawMessage, s refcache.Status) string {
+func (p *page) value(raw json.RawMessage, old bool) string {
 	const line, most = 90, 4 << 10
 	text := string(term.PrintableJSON(raw))
 	if len(raw) > line && len(raw) <= most {
@@ -119,7 +119,7 @@ func (p *page) value(raw json.RawMessage, s refcache.Status) string {
 	if p.Screen.Terminal && len(raw) > most {
 		text = fmt.Sprintf("%s… (%d bytes; refq result prints all)", strings.ToValidUTF8(text[:most], ""), len(raw))
 	}
-	if s != refcache.Complete {
+	if old {
 		text += "  (the old one: it runs again)"
 	}
 	return text

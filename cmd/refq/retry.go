@@ -113,7 +113,7 @@ func (r retrier) conclude(ctx context.Context, res response, waitLimit time.Dura
 		}
 	}
 	if r.exitByStatus {
-		return r.app.conclude(res, refcache.Standard)
+		return r.app.conclude(res, nil, refcache.Standard)
 	}
 	if r.asJSON {
 		return r.answer(res, refcache.Standard)

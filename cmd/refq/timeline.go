@@ -74,11 +74,12 @@ func (p *page) past(i refcache.TaskInfo) []moment {
 }
 
 var eventTexts = map[refcache.EventKind]string{
-	refcache.EventRetry:       "retried by hand",
-	refcache.EventFresh:       "retried by hand with a fresh budget",
-	refcache.EventCancel:      "cancelled",
-	refcache.EventRedelivered: "given to another worker",
-	refcache.EventHandedBack:  "handed back",
+	refcache.EventRetry:         "retried by hand",
+	refcache.EventFresh:         "retried by hand with a fresh budget",
+	refcache.EventCancel:        "cancelled",
+	refcache.EventRedelivered:   "given to another worker",
+	refcache.EventHandedBack:    "handed back",
+	refcache.EventRefreshFailed: "refresh failed, old result kept",
 }
 
 var causeTexts = map[refcache.Cause]string{

@@ -32,10 +32,7 @@ waiting, the call goes on.`,
 		}
 		defer end()
 		res, err := a.await(cmd.Context(), p, response{RefID: refs[0]}, timeout)
-		if err != nil {
-			return err
-		}
-		return a.conclude(res, format)
+		return a.conclude(res, err, format)
 	}
 	return cmd
 }

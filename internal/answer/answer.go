@@ -16,6 +16,15 @@ import (
 type Snapshot struct {
 	store.Record
 	Result []byte // JSON; nil when there is none
+
+	refreshing bool // it is the old result of a call that is being run again
+}
+
+// Old is the answer of a call in flight with an old result, for those whom that result serves: a complete call.
+func (s Snapshot) Old() Snapshot {
+	s.Status, s.StartedAt, s.refreshing = refcache.Complete, s.ResultFrom.AsOf, true
+	s.Progress, s.Note, s.NextRetryAt, s.RetryCount, s.LostCount = nil, "", time.Time{}, 0, 0
+	return s
 }
 
 // Response turns a record into the answer for people and programs. The error is that of a result that does not fit Out;
@@ -23,7 +32,8 @@ type Snapshot struct {
 func Response[Out any](now *Snapshot) (r refcache.Response[Out], err error) {
 	r = refcache.Response[Out]{
 		RefID: now.Ref, Status: now.Status, IsComplete: now.Status == refcache.Complete, IsAsync: now.Status.InFlight(),
-		CanRetry: now.CanRetry(), Progress: now.Progress, Message: message(&now.Record),
+		CanRetry: now.CanRetry(), IsStale: now.Stale(), StaleReason: now.StaleReason(),
+		Refreshing: now.refreshing || now.Status.InFlight() && now.Result != nil, Progress: now.Progress, Message: message(&now.Record),
 		Error: now.Error(), RetryCount: now.RetryCount, MaxRetries: now.Policy.MaxRetries, Exhausted: now.Exhausted(),
 		Func: now.Policy.Name, Queue: now.Ref.Queue(), CreatedAt: now.CreatedAt,
 		ETA: ETA(&now.Record), LostCount: now.LostCount,
@@ -86,14 +96,26 @@ func message(r *store.Record) string {
 	case refcache.Retrying:
 		return fmt.Sprintf("attempt %d failed, retry %d of %d follows", r.Attempt, r.RetryCount, r.Policy.MaxRetries)
 	case refcache.Complete:
+		switch r.StaleReason() {
+		case refcache.StaleError:
+			return fmt.Sprintf("complete; its last refresh failed %s ago", ago(r))
+		case refcache.StaleCancelled:
+			return fmt.Sprintf("complete; its last refresh was cancelled %s ago", ago(r))
+		}
 		return "complete"
 	case refcache.Cancelled:
 		return "cancelled"
 	}
 	if r.Exhausted() {
-		return "failed, no retries left"
+		return fmt.Sprintf("failed %s ago, no retries left; --retry-failed runs it anew", ago(r))
 	}
-	return fmt.Sprintf("failed, %d of %d retries left", r.Policy.MaxRetries-r.RetryCount, r.Policy.MaxRetries)
+	return fmt.Sprintf("failed %s ago, %d of %d retries left; --retry-failed runs it anew", ago(r),
+		r.Policy.MaxRetries-r.RetryCount, r.Policy.MaxRetries)
+}
+
+// ago is how long a call has been over.
+func ago(r *store.Record) time.Duration {
+	return max(0, r.ReadAt.Sub(r.CompletedAt)).Truncate(time.Second)
 }
 
 // ETA is what remains divided by the rate of this attempt; nil while that is not known.

@@ -53,6 +53,9 @@ func (c Changer) RetryError(ctx context.Context, outcome store.RetryOutcome, tas
 	if task.Status == refcache.Failed {
 		return fmt.Errorf("retry %s: %w: somebody else retried it meanwhile, and it failed again", task.Ref, refcache.ErrNotFailed)
 	}
+	if task.Stale() {
+		return fmt.Errorf("retry %s: %w: it is complete; its last refresh failed; call with --refresh", task.Ref, refcache.ErrNotFailed)
+	}
 	return fmt.Errorf("retry %s: %w: it is %s", task.Ref, refcache.ErrNotFailed, task.Status)
 }
 

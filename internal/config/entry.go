@@ -156,6 +156,11 @@ func (e entry) isList() bool {
 	return is
 }
 
+func (e entry) isMapping() bool {
+	_, is := e.node.(ast.MapNode)
+	return is
+}
+
 func (e entry) isEmpty() bool {
 	_, null := e.node.(*ast.NullNode)
 	return null || e.node == nil

@@ -26,6 +26,11 @@ var policyKeys = []key[Func]{
 	duration("async_timeout", func(f *Func) *time.Duration { return &f.AsyncTimeout }),
 	duration("ttl", func(f *Func) *time.Duration { return &f.TTL }),
 	duration("failure_ttl", func(f *Func) *time.Duration { return &f.FailureTTL }),
+	{failureAnswer, wantFailureAnswer, func(f *Func, s string) bool {
+		ok := setDuration(&f.FailureAnswer.Error, s)
+		f.FailureAnswer.Timeout, f.FailureAnswer.Panic = f.FailureAnswer.Error, f.FailureAnswer.Error
+		return ok
+	}},
 	{"max_retries", "a whole number, 0 (none) or more", func(f *Func, s string) bool {
 		ok := setWhole(&f.Retry.MaxRetries, s, 0)
 		f.Retry.MaxRetries = cmp.Or(f.Retry.MaxRetries, refcache.NoRetries)
@@ -42,6 +47,20 @@ var policyKeys = []key[Func]{
 		return ok
 	}},
 	{"backoff", "a name", func(f *Func, s string) bool { f.Retry.Backoff = s; return s != "" }},
+}
+
+const (
+	failureAnswer     = "failure_answer"
+	wantFailureAnswer = "a duration like 1m, 0 (none), or one for each of error, permanent, timeout, panic, lost"
+)
+
+// failureKeys may stand in failure_answer, which is a duration for error, timeout and panic otherwise.
+var failureKeys = []key[Func]{
+	duration("error", func(f *Func) *time.Duration { return &f.FailureAnswer.Error }),
+	duration("permanent", func(f *Func) *time.Duration { return &f.FailureAnswer.Permanent }),
+	duration("timeout", func(f *Func) *time.Duration { return &f.FailureAnswer.Timeout }),
+	duration("panic", func(f *Func) *time.Duration { return &f.FailureAnswer.Panic }),
+	duration("lost", func(f *Func) *time.Duration { return &f.FailureAnswer.Lost }),
 }
 
 var versionKey = key[Func]{"version", "a whole number, at least 1", func(f *Func, s string) bool { return setWhole(&f.Version, s, 1) }}
@@ -87,6 +106,12 @@ func inherit(f, from Func) Func {
 	f.AsyncTimeout = cmp.Or(f.AsyncTimeout, from.AsyncTimeout)
 	f.TTL = cmp.Or(f.TTL, from.TTL)
 	f.FailureTTL = cmp.Or(f.FailureTTL, from.FailureTTL)
+	answer := &f.FailureAnswer
+	answer.Error = cmp.Or(answer.Error, from.FailureAnswer.Error)
+	answer.Permanent = cmp.Or(answer.Permanent, from.FailureAnswer.Permanent)
+	answer.Timeout = cmp.Or(answer.Timeout, from.FailureAnswer.Timeout)
+	answer.Panic = cmp.Or(answer.Panic, from.FailureAnswer.Panic)
+	answer.Lost = cmp.Or(answer.Lost, from.FailureAnswer.Lost)
 	f.Retry.MaxRetries = cmp.Or(f.Retry.MaxRetries, from.Retry.MaxRetries)
 	f.Retry.Delay = cmp.Or(f.Retry.Delay, from.Retry.Delay)
 	f.Retry.BackoffFactor = cmp.Or(f.Retry.BackoffFactor, from.Retry.BackoffFactor)

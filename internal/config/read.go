@@ -81,6 +81,18 @@ func setEntry(f *Func, e entry, keys []key[Func], known []string) error {
 	if i < 0 {
 		return e.unknownKey(known)
 	}
+	if e.key == failureAnswer && e.isMapping() {
+		kinds, err := e.children(e.scope + failureAnswer + ".")
+		if err != nil {
+			return err
+		}
+		for _, kind := range kinds {
+			if err := setEntry(f, kind, failureKeys, names(failureKeys)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 	text, err := e.text(keys[i].want)
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"embed"
 	"fmt"
 	"hash/crc32"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -178,7 +179,8 @@ func fieldConstant(name string) string { return strings.ToUpper(name) }
 func fieldsNamedIn(text string) []string {
 	words := word.FindAllString(text, -1)
 	return slices.Concat(fields, slices.DeleteFunc(slices.Clone(privateFields), func(field string) bool {
-		return !slices.Contains(words, fieldConstant(field))
+		versioned := neededVersions[field] > 0 && slices.Contains(words, "NEEDED_V")
+		return !versioned && !slices.Contains(words, fieldConstant(field))
 	}))
 }
 
@@ -195,6 +197,15 @@ func constants(script string, read []string) map[string]string {
 	for i, w := range stateWords {
 		define(fieldConstant(w.name), i+1)
 	}
+	for i, w := range resultFromWords {
+		define(fieldConstant(w.name), i+1)
+	}
+	define("RESULT_FROM_FORM", "'"+resultFromForm+"'")
+	define("RESULT_FROM_WORDS", "{"+luaTexts(resultFromWords.names())+"}")
+	define("RESULT_FROM_KINDS", "'"+resultFromWords.kinds()+"'")
+	define("NEEDED_V", luaNeededVersion(read))
+	define("FAILURE_PLACES", luaFailurePlaces())
+	define("FAILURE_DEFAULTS", luaFailureDefaults())
 	define("FIELDS", luaTexts(read))
 	define("STATE_FORM", "'"+stateForm+"'")
 	define("WORDS_FORM", "'"+wordsForm+"'")
@@ -241,6 +252,33 @@ func constants(script string, read []string) map[string]string {
 
 func luaTexts(texts []string) string {
 	return "'" + strings.Join(texts, "', '") + "'"
+}
+
+// luaNeededVersion writes neededVersions as an expression: the highest of those that the fields present need, as text.
+func luaNeededVersion(read []string) string {
+	expression := "''"
+	for _, field := range slices.SortedFunc(maps.Keys(neededVersions), func(a, b string) int { return neededVersions[a] - neededVersions[b] }) {
+		expression = fmt.Sprintf("stored[%d] and '%d' or %s", slices.Index(read, field)+1, neededVersions[field], expression)
+	}
+	return "(" + expression + ")"
+}
+
+// luaFailurePlaces writes at which place each kind of failure stands in what a submission says of them.
+func luaFailurePlaces() string {
+	var b strings.Builder
+	for i, kind := range refcache.FailureKinds {
+		fmt.Fprintf(&b, "%s = %d, ", kind, i+1)
+	}
+	return "({" + b.String() + "})"
+}
+
+// luaFailureDefaults writes for how many ms a failure answers, in the same order.
+func luaFailureDefaults() string {
+	var b strings.Builder
+	for _, kind := range refcache.FailureKinds {
+		fmt.Fprintf(&b, "%d, ", refcache.Defaults.FailureAnswer.Of(kind).Milliseconds())
+	}
+	return "({" + b.String() + "})"
 }
 
 // luaLacking writes neededFields as a chain of tests: what a record with a status lacks, false if nothing, nil if there

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"strconv"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -20,7 +21,7 @@ type Submission struct {
 	Trace     string // where the spans of its attempts belong; empty: it is not traced
 
 	RetryFailed bool // start anew what has failed
-	Refresh     bool // start anew what is complete
+	Refresh     bool // start anew what is complete; until that has ended its result stays
 
 	Enqueue *script.Piggyback // enqueues a doorbell for a new task behind the fast path, and answers 1; nil: nothing does
 }
@@ -42,7 +43,25 @@ func (s *Store) Submit(ctx context.Context, ref refcache.Ref, c Submission) (Sub
 
 // use is what the submission comes to as arguments of its script.
 func (c Submission) use(ref refcache.Ref) script.Use {
-	return script.Use{Keys: about(ref), Args: []any{c.Request, c.Inbox, c.revives(), packPolicy(c.Namespace, c.Policy), c.Args, c.Trace}}
+	return script.Use{Keys: about(ref), Args: []any{c.Request, c.Inbox, c.terms(), packPolicy(c.Namespace, c.Policy), c.Args, c.Trace}}
+}
+
+// terms are what the call starts anew, and for how many ms a failure answers, by kind, joined by commas. What is the
+// default is left empty, and so is the whole if there is nothing else.
+func (c Submission) terms() string {
+	answers := c.Policy.FailureAnswer
+	if answers == refcache.Defaults.FailureAnswer {
+		return c.revives()
+	}
+	words := []string{c.revives()}
+	for _, kind := range refcache.FailureKinds {
+		word := ""
+		if d := answers.Of(kind); d != refcache.Defaults.FailureAnswer.Of(kind) {
+			word = strconv.FormatInt(d.Milliseconds(), 10)
+		}
+		words = append(words, word)
+	}
+	return strings.Join(words, ",")
 }
 
 func (s *Store) submitted(ref refcache.Ref, cmd *redis.Cmd) (Submitted, error) {
@@ -63,7 +82,7 @@ func (c Submission) revives() string {
 	if c.Refresh {
 		statuses = append(statuses, string(refcache.Complete))
 	}
-	return strings.Join(statuses, ",")
+	return strings.Join(statuses, " ")
 }
 
 // recordAndResult reads an answer that starts with a record, a stored result and its encoding.

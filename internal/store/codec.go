@@ -33,6 +33,7 @@ type attemptEntry struct {
 	StartedAt int64          `json:"started_at"`
 	Delay     int64          `json:"delay"`
 	Worker    string         `json:"worker"`
+	Permanent bool           `json:"permanent"`
 }
 
 type eventEntry struct {
@@ -48,7 +49,7 @@ func parseAttempt(text string) (refcache.Attempt, error) {
 	}
 	started, ended := time.UnixMilli(e.StartedAt), time.UnixMilli(e.Timestamp)
 	return refcache.Attempt{
-		Cycle: e.Cycle, Attempt: e.Attempt, Error: e.Error, Cause: e.Cause, Worker: e.Worker,
+		Cycle: e.Cycle, Attempt: e.Attempt, Error: e.Error, Cause: e.Cause, Worker: e.Worker, Permanent: e.Permanent,
 		Timestamp: ended, StartedAt: started, Duration: max(0, ended.Sub(started)),
 		Delay: time.Duration(max(0, min(e.Delay, refcache.MaxDelay.Milliseconds()))) * time.Millisecond,
 	}, nil

@@ -275,7 +275,7 @@ func TestUnreadableProgressIsShownAndHoldsNobodyUp(t *testing.T) {
 func TestNewerRecordIsNotStartedAnew(t *testing.T) {
 	onBoth(t, func(q *queue) {
 		for _, k := range []task{q.cancelled(), q.failed(), q.complete()} {
-			q.set(k.ref, "v", 2, "cycle", "written in another way")
+			q.set(k.ref, "v", 3, "cycle", "written in another way")
 			before := q.dump()
 			c := q.submission()
 			c.RetryFailed, c.Refresh = true, true

@@ -28,20 +28,21 @@ func (s *Store) ParseEnd(message string) (End, bool) {
 	if !ours {
 		return e, true // too long, or of another refq
 	}
-	values, ok := unpackValues(packed, inRecord+2)
-	if !ok {
+	values, ok := unpackValues(packed)
+	if !ok || len(values) < inRecord+2 {
 		return e, true
 	}
+	record := append(values[:inRecord:inRecord], values[inRecord+2:]...)
 	var err error
-	e.Record, e.Result, err = s.recordAndResult(e.Ref, reply{values[:inRecord], values[inRecord], values[inRecord+1]})
+	e.Record, e.Result, err = s.recordAndResult(e.Ref, reply{record, values[inRecord], values[inRecord+1]})
 	e.Whole = err == nil
 	return e, true
 }
 
-// unpackValues reads n values, each as its length, a colon and its bytes, or "-" for none.
-func unpackValues(packed string, n int) ([]any, bool) {
-	values := make([]any, 0, n)
-	for range n {
+// unpackValues reads values, each as its length, a colon and its bytes, or "-" for none.
+func unpackValues(packed string) ([]any, bool) {
+	values := make([]any, 0, inRecord+2)
+	for packed != "" {
 		if rest, none := strings.CutPrefix(packed, "-"); none {
 			values, packed = append(values, nil), rest
 			continue
@@ -53,5 +54,5 @@ func unpackValues(packed string, n int) ([]any, bool) {
 		}
 		values, packed = append(values, rest[:size]), rest[size:]
 	}
-	return values, packed == ""
+	return values, true
 }

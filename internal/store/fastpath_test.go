@@ -159,7 +159,7 @@ var variations = []struct {
 	{"lost workers", writes("lost_count", "2", "retry_count", "1", "hist_n", "3", "event_n", "1")},
 	{"updated", writes("updated_at", "1764000000000")},
 	{"a policy of its own", writes("max_retries", "1", "ttl", "60000", "failure_ttl", "70000", "retry_jitter", "0.25", "backoff", "slow")},
-	{"a newer record", writes("v", "2")},
+	{"a newer record", writes("v", "3")},
 	{"leading zeros", writes("cycle", "02", "attempt", "01", "ttl", "060000", "waiters", "refq:inbox:a")},
 	{"a ttl with a leading zero", writes("ttl", "060000")},
 	{"no cycle", writes("cycle", "0", "waiters", "refq:inbox:a")},

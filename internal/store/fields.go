@@ -16,7 +16,7 @@ var (
 	fields = []string{"state", "policy", "last_error", "note", "progress"}
 
 	// privateFields are for the scripts, and for who asks for arguments or result.
-	privateFields = []string{"args", "trace", "result", "result_encoding"}
+	privateFields = []string{"args", "trace", "result", "result_encoding", "result_from"}
 
 	// stateWords are changed by transitions. token is that of the attempt that runs, or was the last to end; waiters are all
 	// that follows.
@@ -34,6 +34,10 @@ var (
 		{"retry_backoff_factor", decimal}, {"retry_jitter", decimal}, {"backoff", free},
 	}
 
+	// resultFromWords tell of a result while it is run again, and after that has failed: when the attempt began that made
+	// it, when it expires, and how the last refresh failed, empty while one runs. They count only beside a result.
+	resultFromWords = packed{{"as_of", whole}, {"expires_at", whole}, {"refresh", free}}
+
 	// neededFields are those without a default, by status.
 	neededFields = map[refcache.Status][]string{
 		refcache.Pending:    {"args", "created_at"},
@@ -47,7 +51,7 @@ var (
 
 // PackedWords returns the words of the packed fields, by field.
 func PackedWords() map[string][]string {
-	return map[string][]string{"state": stateWords.names(), "policy": policyWords.names()}
+	return map[string][]string{"state": stateWords.names(), "policy": policyWords.names(), "result_from": resultFromWords.names()}
 }
 
 // packed are the words of a field, in their order.
@@ -121,6 +125,9 @@ var (
 		return "[^,]*"
 	})
 )
+
+// resultFromForm is that of the field result_from, with every word captured.
+const resultFromForm = "^(%d+),(%d+),([^,]*)$"
 
 // Forms of states that the fast paths know, with what they use captured.
 var (
@@ -214,7 +221,7 @@ func at(name string) int {
 	return i
 }
 
-// Places in what Redis answers of a record.
+// Places in what Redis answers of a record. The last two may be absent.
 const (
 	inState = iota
 	inPolicy
@@ -223,10 +230,16 @@ const (
 	inProgress
 	inNow
 	inRecord
+	inResultFrom = iota - 1
+	inLastAttempt
+	inWholeRecord
 )
 
 // recordVersion is the newest form of record that this code reads. Records of version 1 do not name it.
-const recordVersion = 1
+const recordVersion = 2
+
+// neededVersions are the versions that a reader must know for fields which an older one must not overlook.
+var neededVersions = map[string]int{"result_from": 2}
 
 // maxDigits is what Lua's numbers hold exactly: the times of thirty thousand years.
 const maxDigits = 15

@@ -72,7 +72,7 @@ func (r Record) Info() refcache.TaskInfo {
 		ExpiresAt: known(r.ExpiresAt()), NextRetryAt: known(r.NextRetryAt), Error: r.Error(), LastError: r.LastError,
 		RetryCount: r.RetryCount, MaxRetries: r.Policy.MaxRetries, LostCount: r.LostCount, CanRetry: r.CanRetry(),
 		Exhausted: r.Exhausted(), RetryDelay: r.Policy.RetryDelay, RetryBackoffFactor: r.Policy.BackoffFactor,
-		Timeout: r.Policy.Timeout, AttemptsTotal: r.attempts, EventsTotal: r.events,
+		Timeout: r.Policy.Timeout, AsOf: known(r.AsOf()), IsStale: r.Stale(), StaleReason: r.StaleReason(), AttemptsTotal: r.attempts, EventsTotal: r.events,
 	}
 }
 

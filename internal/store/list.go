@@ -114,6 +114,9 @@ type Found struct {
 	Err error
 }
 
+// listedFields are those of a record that a walk reads.
+var listedFields = append(slices.Clone(fields), "result_from")
+
 // ReadAll reads tasks of a queue in one go. Left out are those that have no record, and entries of a complete task from
 // an earlier end. One that cannot be read is found as such, and keeps none from being read.
 func (s *Store) ReadAll(ctx context.Context, entries []Entry) ([]Found, error) {
@@ -124,7 +127,7 @@ func (s *Store) ReadAll(ctx context.Context, entries []Entry) ([]Found, error) {
 	clock := pipe.Time(ctx)
 	replies := make([]*redis.SliceCmd, len(entries))
 	for i, e := range entries {
-		replies[i] = pipe.HMGet(ctx, recordKey(e.Ref), fields...)
+		replies[i] = pipe.HMGet(ctx, recordKey(e.Ref), listedFields...)
 	}
 	_, _ = pipe.Exec(ctx) // the first error of all; each reply has its own
 	if err := clock.Err(); err != nil {
@@ -140,7 +143,8 @@ func (s *Store) ReadAll(ctx context.Context, entries []Entry) ([]Found, error) {
 		case err != nil:
 			return nil, fmt.Errorf("read %d tasks: %w", len(entries), err)
 		case values[inState] != nil:
-			if values = append(values, now); !isOver(e, values) {
+			values = slices.Insert(values, inNow, any(now))
+			if values = append(values, nil); !isOver(e, values) { // nor is its last attempt read
 				all = append(all, parseFound(e, values))
 			}
 		}

@@ -258,7 +258,10 @@ func TestWhatIsNoLongerCompleteIsNotListed(t *testing.T) {
 		c.Refresh = true
 		q.submit(failed.ref, c)
 		q.end(q.start(failed), store.Errored(permanent()))
-		require.Equal(q, []refcache.Ref{kept.ref}, q.completed(1))
+		require.Equal(q, []refcache.Ref{failed.ref, kept.ref}, q.completed(1), "its refresh failed, its result stays")
+		gone, err = q.Delete(q.Context(), q.read(failed.ref))
+		require.NoError(q, err)
+		require.True(q, gone)
 
 		q.submit(deleted.ref, q.submission())
 		q.end(q.start(deleted), q.Completed([]byte("2")))
@@ -346,7 +349,7 @@ func TestTaskThatCannotBeReadKeepsNoOtherFromIt(t *testing.T) {
 	onBoth(t, func(q *queue) {
 		good, damaged, newer, lost, noHash := q.complete(), q.failed(), q.cancelled(), q.failed(), q.failed()
 		q.set(damaged.ref, "cycle", "x")
-		q.set(newer.ref, "v", 2, "func", "g")
+		q.set(newer.ref, "v", 3, "func", "g")
 		q.set(lost.ref, "status", "over")
 		require.NoError(q, q.rdb.Set(q.Context(), q.record(noHash.ref), "no hash", 0).Err())
 		found, err := q.ReadAll(q.Context(), entries(damaged.ref, newer.ref, lost.ref, noHash.ref, good.ref))

@@ -86,6 +86,9 @@ func (l *modelLaws) moved(c *modelCommand, name string, was, is *modelTask) {
 	if c.kind == "redeliver" && was.Token != is.Token {
 		l.onlyLostIsTaken(was)
 	}
+	if was.answer() != "" && !(c.kind == "finish" && is.Status == refcache.Complete && is.Refresh == "") {
+		l.require(is.Result == was.Result, "%s lost its result to %s", name, c.kind)
+	}
 	if was.Status.IsFinal() {
 		l.afterTheEnd(c, name, was, is)
 	} else if is.Status.IsFinal() {

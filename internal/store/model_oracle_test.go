@@ -69,24 +69,35 @@ func (o *modelOracle) find(ref refcache.Ref) *modelTask {
 
 func (o *modelOracle) submit(ref refcache.Ref, s store.Submission) string {
 	t := o.find(ref)
-	asked := t != nil && (t.Status == refcache.Cancelled || t.Status == refcache.Failed && s.RetryFailed ||
-		t.Status == refcache.Complete && s.Refresh)
+	asked := t != nil && (t.Status == refcache.Cancelled || t.Status == refcache.Complete && s.Refresh ||
+		t.Status == refcache.Failed && (s.RetryFailed || modelNow()-t.Ended >= s.Policy.FailureAnswer.Of(t.why()).Milliseconds()))
 	if t == nil || asked && t.Req != s.Request {
 		if t == nil {
 			t = &modelTask{Created: modelNow(), Cycle: 1, Delivery: 1}
 			o.tasks[ref] = t
 		} else {
 			o.forget(ref)
+			lost := 0
+			if t.Status == refcache.Failed && t.why() == refcache.FailureLost {
+				lost = t.Lost
+			}
+			if t.Status == refcache.Complete && t.AsOf == 0 {
+				t.AsOf, t.ResultEnds = t.Started, t.Ended+t.TTL
+			}
+			t.Refresh = ""
 			t.revive()
 			t.freshBudget()
+			t.Lost = lost
 		}
 		t.pend()
 		t.Req, t.MaxRetries = s.Request, s.Policy.MaxRetries
 		t.TTL, t.FailureTTL = s.Policy.TTL.Milliseconds(), s.Policy.FailureTTL.Milliseconds()
 	}
-	t.wait(s.Inbox)
+	if t.answer() == "" || s.Refresh {
+		t.wait(s.Inbox)
+	}
 	what := map[bool]string{true: "starts", false: "finds"}[t.Req == s.Request]
-	return t.about(what) + fmt.Sprintf(", result %q", t.Result)
+	return t.about(what) + fmt.Sprintf(", result %q", t.answer())
 }
 
 func (o *modelOracle) claim(ref refcache.Ref, token, worker string) string {
@@ -119,6 +130,8 @@ func (o *modelOracle) finish(ref refcache.Ref, token string, out modelOutcome) s
 	switch {
 	case t == nil, t.LastToken != token && (t.Status != refcache.Processing || t.Token != token):
 		return modelNotYours
+	case t.LastToken == token && t.Refresh != "":
+		return string(refcache.Failed)
 	case t.LastToken == token:
 		return modelFinished(t.Status, t.Due)
 	}
@@ -133,12 +146,13 @@ func (o *modelOracle) finish(ref refcache.Ref, token string, out modelOutcome) s
 		t.event(refcache.EventHandedBack, worker)
 		t.pend()
 	case !out.permanent && t.Retries < t.MaxRetries:
-		t.failed(refcache.CauseError, out.result, worker, out.delay)
+		t.failed(refcache.CauseError, out.result, worker, out.delay, false)
 		t.Retries++
 		t.Status, t.Since, t.Due = refcache.Retrying, modelNow(), modelNow()+out.delay.Milliseconds()
 	default:
-		t.failed(refcache.CauseError, out.result, worker, 0)
-		o.end(ref, refcache.Failed)
+		t.failed(refcache.CauseError, out.result, worker, 0, out.permanent)
+		o.endWithoutResult(ref, refcache.Failed, string(t.why()), worker)
+		return string(refcache.Failed)
 	}
 	return modelFinished(t.Status, t.Due)
 }
@@ -159,11 +173,11 @@ func (o *modelOracle) redeliver(ref refcache.Ref, token, by string) string {
 	if by != t.Worker && !o.dead(t.Worker) {
 		return modelNothing
 	}
-	t.failed(refcache.CauseLost, "", t.leave(), 0)
+	t.failed(refcache.CauseLost, "", t.leave(), 0, false)
 	t.Lost++
 	t.LastToken = ""
 	if t.Lost > refcache.MaxLost {
-		o.end(ref, refcache.Failed)
+		o.endWithoutResult(ref, refcache.Failed, string(refcache.FailureLost), by)
 		return t.about("taken")
 	}
 	t.Delivery++
@@ -213,17 +227,19 @@ func (o *modelOracle) cancel(seen store.Record, by string) string {
 	switch {
 	case t == nil:
 		return modelNoRecord
+	case t.is(seen) && t.Status == refcache.Complete && t.Refresh == "cancelled":
+		return t.about("done")
 	case !t.is(seen) || t.Status == refcache.Complete || t.Status == refcache.Failed:
 		return t.about("refused")
 	case t.Status == refcache.Cancelled:
 		return t.about("done")
 	case t.Status == refcache.Processing:
 		o.told = append(o.told, modelWorkerChannel+t.Worker+" "+t.Token)
-		t.failed(refcache.CauseCancelled, "", t.leave(), 0)
+		t.failed(refcache.CauseCancelled, "", t.leave(), 0, false)
 	}
 	t.LastToken = ""
 	t.event(refcache.EventCancel, by)
-	o.end(seen.Ref, refcache.Cancelled)
+	o.endWithoutResult(seen.Ref, refcache.Cancelled, "cancelled", by)
 	return t.about("done")
 }
 
@@ -255,7 +271,7 @@ func (o *modelOracle) wait(ref refcache.Ref, inbox string) string {
 		return modelNoRecord
 	}
 	t.wait(inbox)
-	return t.about("is") + fmt.Sprintf(", result %q", t.Result)
+	return t.about("is") + fmt.Sprintf(", result %q", t.answer())
 }
 
 func (o *modelOracle) beat(worker string, names []store.Claim) string {
@@ -358,9 +374,23 @@ func modelSwept(found []string) string {
 	return "found [" + strings.Join(found, ", ") + "]"
 }
 
+// endWithoutResult makes the task final. One that was refreshed is complete again, if its old result has not expired.
+func (o *modelOracle) endWithoutResult(ref refcache.Ref, status refcache.Status, kind, by string) {
+	t := o.tasks[ref]
+	asOf, ends := t.AsOf, t.ResultEnds
+	if ends <= modelNow() {
+		o.end(ref, status)
+		return
+	}
+	t.event(refcache.EventRefreshFailed, by)
+	o.end(ref, refcache.Complete)
+	t.AsOf, t.ResultEnds, t.Refresh, t.Expires = asOf, ends, kind, ends
+}
+
 // end makes the task final, as a whole.
 func (o *modelOracle) end(ref refcache.Ref, status refcache.Status) {
 	t := o.tasks[ref]
+	t.AsOf, t.ResultEnds, t.Refresh = 0, 0, ""
 	for inbox := range strings.FieldsSeq(t.Waiters) {
 		o.told = append(o.told, inbox+" "+string(ref))
 	}

@@ -156,6 +156,7 @@ func (w *modelWorld) readTask(fields map[string]string, expiry time.Duration) *m
 		Token: fields["token"], Worker: fields["worker"], LastToken: fields["last_token"], Req: fields["req"],
 		Created: number("created_at"), Started: number("started_at"), Due: number("next_retry_at"), Ended: number("completed_at"),
 		TTL: number("ttl"), FailureTTL: number("failure_ttl"),
+		AsOf: number("as_of"), ResultEnds: number("expires_at"), Refresh: fields["refresh"],
 		Result: fields["result"], Waiters: strings.ReplaceAll(fields["waiters"], ",", " "), Error: fields["last_error"]}
 	if t.Status == refcache.Pending || t.Status == refcache.Retrying {
 		t.Since = max(t.Created, number("updated_at"))
@@ -187,6 +188,7 @@ func (w *modelWorld) readAttempt(text string) modelAttempt {
 		Error, Worker    string
 		Started          int64 `json:"started_at"`
 		Timestamp, Delay int64
+		Permanent        bool
 	}
 	w.must(json.Unmarshal([]byte(text), &e))
 	if e.Error == "" {
@@ -195,7 +197,7 @@ func (w *modelWorld) readAttempt(text string) modelAttempt {
 	if e.Cause != refcache.CauseError {
 		e.Error = ""
 	}
-	return modelAttempt{e.Cycle, e.Attempt, e.Cause, e.Error, e.Worker, e.Started, e.Timestamp, e.Delay}
+	return modelAttempt{e.Cycle, e.Attempt, e.Cause, e.Error, e.Worker, e.Started, e.Timestamp, e.Delay, e.Permanent}
 }
 
 // compare looks at Redis, checks that it is as the oracle says, and returns what it saw before and now.

@@ -19,7 +19,9 @@ type modelTask struct {
 	Expires                             int64
 	TTL, FailureTTL                     int64
 	Result, Waiters                     string
-	Progress                            int64 // of the running attempt
+	AsOf, ResultEnds                    int64  // of a result that is to be replaced: its attempt's start, its expiry
+	Refresh                             string // how replacing it failed
+	Progress                            int64  // of the running attempt
 	Error                               string
 	Attempts                            []modelAttempt
 	Events                              []modelEvent
@@ -30,6 +32,7 @@ type modelAttempt struct {
 	Cause                refcache.Cause
 	Error, Worker        string // Error only of cause error: the others' wording is free
 	Started, Ended, Wait int64
+	Permanent            bool
 }
 
 type modelEvent struct {
@@ -68,15 +71,32 @@ func (t *modelTask) freshBudget() {
 	t.Attempt, t.Retries, t.Lost = 0, 0, 0
 }
 
+// answer is the result that a call is told: an old one until it expires.
+func (t *modelTask) answer() string {
+	if t.Status != refcache.Complete && t.ResultEnds <= modelNow() {
+		return ""
+	}
+	return t.Result
+}
+
+// why is why the task failed.
+func (t *modelTask) why() refcache.FailureKind {
+	last := t.Attempts[len(t.Attempts)-1]
+	if last.Permanent {
+		return refcache.FailurePermanent
+	}
+	return refcache.FailureKind(last.Cause)
+}
+
 func (t *modelTask) wait(inbox string) {
 	if inbox != "" && t.Status.InFlight() && !slices.Contains(strings.Fields(t.Waiters), inbox) {
 		t.Waiters = strings.TrimSpace(t.Waiters + " " + inbox)
 	}
 }
 
-func (t *modelTask) failed(cause refcache.Cause, text, worker string, wait time.Duration) {
+func (t *modelTask) failed(cause refcache.Cause, text, worker string, wait time.Duration, permanent bool) {
 	t.Attempts = append(t.Attempts, modelAttempt{Cycle: t.Cycle, Attempt: t.Attempt, Cause: cause, Error: text,
-		Worker: worker, Started: t.Started, Ended: modelNow(), Wait: wait.Milliseconds()})
+		Worker: worker, Started: t.Started, Ended: modelNow(), Wait: wait.Milliseconds(), Permanent: permanent})
 	t.Error = text
 }
 

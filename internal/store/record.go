@@ -34,7 +34,50 @@ type Record struct {
 	Note       string
 	Progress   *refcache.Progress
 
-	attempts, events int // how many there have been
+	// Of a complete task that was refreshed in vain, and of one that is being refreshed: where its result comes from.
+	ResultFrom ResultFrom
+
+	attempts, events int    // how many there have been
+	lastAttempt      string // its entry in the history; empty: not told, or none
+}
+
+// ResultFrom tells of a result while it is run again, and after that has failed. The zero value is that of all others.
+type ResultFrom struct {
+	AsOf      time.Time // when the attempt began that made it
+	ExpiresAt time.Time
+	Refresh   string // how the refresh failed: a refcache.FailureKind or "cancelled"; empty while it runs
+}
+
+// Stale reports whether the task is complete with an old result, because its last refresh failed.
+func (r Record) Stale() bool { return r.Status == refcache.Complete && r.ResultFrom.Refresh != "" }
+
+// StaleReason is why a complete task has an old result; empty if it has not.
+func (r Record) StaleReason() refcache.StaleReason {
+	switch {
+	case !r.Stale():
+		return ""
+	case r.ResultFrom.Refresh == string(refcache.StaleCancelled):
+		return refcache.StaleCancelled
+	}
+	return refcache.StaleError
+}
+
+// AsOf is when the attempt began that made the result; zero if there is none.
+func (r Record) AsOf() time.Time {
+	if r.Status == refcache.Complete && r.ResultFrom.AsOf.IsZero() {
+		return r.StartedAt
+	}
+	return r.ResultFrom.AsOf
+}
+
+// LastAttempt is the last entry of the history of attempts behind a failed or stale record; the zero Attempt if there
+// is none.
+func (r Record) LastAttempt() refcache.Attempt {
+	attempt, err := parseAttempt(r.lastAttempt)
+	if err != nil {
+		return refcache.Attempt{}
+	}
+	return attempt
 }
 
 // CanRetry reports whether the task failed with retries left.
@@ -51,6 +94,9 @@ func (r Record) Exhausted() bool {
 func (r Record) ExpiresAt() time.Time {
 	switch r.Status {
 	case refcache.Complete:
+		if !r.ResultFrom.ExpiresAt.IsZero() {
+			return r.ResultFrom.ExpiresAt
+		}
 		return r.CompletedAt.Add(r.Policy.TTL)
 	case refcache.Failed, refcache.Cancelled:
 		return r.CompletedAt.Add(r.Policy.FailureTTL)
@@ -58,18 +104,21 @@ func (r Record) ExpiresAt() time.Time {
 	return time.Time{}
 }
 
-// Error is why the task failed; empty in every other status.
+// Error is why the task failed, or the refresh of a complete one; empty for any other.
 func (r Record) Error() string {
-	if r.Status != refcache.Failed {
-		return ""
+	switch reason := r.StaleReason(); {
+	case reason == refcache.StaleCancelled:
+		return "the refresh was cancelled"
+	case reason == refcache.StaleError || r.Status == refcache.Failed:
+		return r.LastError
 	}
-	return r.LastError
+	return ""
 }
 
 // parseRecord reads what scripts answer as a record: the values of fields, then Redis's time.
 func parseRecord(ref refcache.Ref, reply any) (Record, error) {
 	values, ok := reply.([]any)
-	if !ok || len(values) != inRecord {
+	if !ok || len(values) != inRecord && len(values) != inWholeRecord {
 		return Record{}, fmt.Errorf("record of %s: unexpected reply %T", ref, reply)
 	}
 	p := newParser(values)
@@ -85,10 +134,34 @@ func parseRecord(ref refcache.Ref, reply any) (Record, error) {
 			p.need(at)
 		}
 	}
+	if len(values) == inWholeRecord && p.int(atV, 1) >= neededVersions["result_from"] {
+		r.ResultFrom = p.resultFrom(values[inResultFrom])
+	}
+	if len(values) == inWholeRecord {
+		r.lastAttempt, _ = values[inLastAttempt].(string)
+	}
 	if p.err != nil {
 		return Record{}, damaged(ref, p.err)
 	}
 	return r, nil
+}
+
+// resultFrom reads the field of that name.
+func (p *parser) resultFrom(value any) ResultFrom {
+	text, ok := value.(string)
+	if !ok {
+		return ResultFrom{}
+	}
+	words := make([]string, len(resultFromWords))
+	unpack(words, text)
+	at := func(place int) time.Time {
+		n, err := strconv.ParseUint(words[place], 10, 63)
+		if (err != nil || len(words[place]) > maxDigits) && p.err == nil {
+			p.err = fmt.Errorf("%s is %.40q, not a whole number", resultFromWords[place].name, words[place])
+		}
+		return time.UnixMilli(int64(n))
+	}
+	return ResultFrom{AsOf: at(0), ExpiresAt: at(1), Refresh: words[2]}
 }
 
 func (p *parser) record(ref refcache.Ref) Record {

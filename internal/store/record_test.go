@@ -155,9 +155,9 @@ func TestATaskIsReadWhole(t *testing.T) {
 func TestRecordOfANewerVersionIsRefusedClearly(t *testing.T) {
 	onBoth(t, func(q *queue) {
 		k := q.pending()
-		q.set(k.ref, "v", 2)
+		q.set(k.ref, "v", 3)
 		_, err := q.Read(q.Context(), k.ref)
-		require.EqualError(q, err, fmt.Sprintf("record of %s has version 2: written by a newer refq, update this one", k.ref))
+		require.EqualError(q, err, fmt.Sprintf("record of %s has version 3: written by a newer refq, update this one", k.ref))
 	})
 }
 

@@ -109,7 +109,7 @@ func TestFourthLossInACycleFailsTheTask(t *testing.T) {
 	})
 }
 
-func TestOldResultIsGoneWhenARefreshIsLostForGood(t *testing.T) {
+func TestOldResultStaysWhenARefreshIsLostForGood(t *testing.T) {
 	onBoth(t, func(q *queue) {
 		k := q.complete()
 		c := q.submission()
@@ -120,7 +120,8 @@ func TestOldResultIsGoneWhenARefreshIsLostForGood(t *testing.T) {
 		q.redeliver(k, "w1")
 		_, result, err := q.Result(q.Context(), k.ref, "")
 		require.NoError(q, err)
-		require.Nil(q, result)
+		require.Equal(q, `"done"`, string(result))
+		require.Equal(q, "lost", q.read(k.ref).ResultFrom.Refresh)
 		q.sound(k.ref)
 	})
 }

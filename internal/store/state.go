@@ -21,16 +21,17 @@ type transition struct {
 var transitions = []transition{
 	{"submit", none, refcache.Pending},
 	{"submit", refcache.Cancelled, refcache.Pending},
-	{"submit", refcache.Failed, refcache.Pending},   // with RetryFailed
+	{"submit", refcache.Failed, refcache.Pending},   // with RetryFailed, or when the failure answers no longer
 	{"submit", refcache.Complete, refcache.Pending}, // with Refresh
 	{"claim", refcache.Pending, refcache.Processing},
-	{"claim", refcache.Retrying, refcache.Processing}, // when due
-	{"finish", refcache.Processing, refcache.Complete},
+	{"claim", refcache.Retrying, refcache.Processing},  // when due
+	{"finish", refcache.Processing, refcache.Complete}, // also when a refresh failed
 	{"finish", refcache.Processing, refcache.Retrying},
 	{"finish", refcache.Processing, refcache.Failed},
 	{"finish", refcache.Processing, refcache.Pending}, // handed back
 	{"redeliver", refcache.Processing, refcache.Pending},
-	{"redeliver", refcache.Processing, refcache.Failed}, // lost too often
+	{"redeliver", refcache.Processing, refcache.Failed},   // lost too often
+	{"redeliver", refcache.Processing, refcache.Complete}, // the same, for a refresh
 	{"new_delivery", refcache.Pending, refcache.Pending},
 	{"new_delivery", refcache.Retrying, refcache.Retrying},
 	{"progress", refcache.Processing, refcache.Processing},
@@ -38,6 +39,9 @@ var transitions = []transition{
 	{"cancel", refcache.Pending, refcache.Cancelled},
 	{"cancel", refcache.Retrying, refcache.Cancelled},
 	{"cancel", refcache.Processing, refcache.Cancelled},
+	{"cancel", refcache.Pending, refcache.Complete}, // a refresh
+	{"cancel", refcache.Retrying, refcache.Complete},
+	{"cancel", refcache.Processing, refcache.Complete},
 	{"delete", refcache.Complete, none},
 	{"delete", refcache.Failed, none},
 	{"delete", refcache.Cancelled, none},

@@ -25,7 +25,7 @@ func TestFirstSubmitStartsALife(t *testing.T) {
 		require.Equal(q, []int{1, 1, 0}, []int{s.Cycle, s.Delivery, s.Attempt})
 		require.Equal(q, "shop", s.Namespace)
 		want := c.Policy
-		want.AsyncTimeout = 0 // is the caller's own
+		want.AsyncTimeout, want.FailureAnswer = 0, refcache.FailureAnswer{} // are the caller's own
 		require.Equal(q, want, s.Policy)
 		require.WithinDuration(q, q.now(), s.CreatedAt, soon)
 		require.True(q, s.CreatedAt.Equal(s.ReadAt))
@@ -162,7 +162,7 @@ func TestNewLifeUnderTheDefaultPolicyForgetsTheOldOne(t *testing.T) {
 		k := q.cancel(task{ref: ref, seen: q.submit(ref, c).Record})
 		require.True(q, q.submit(k.ref, q.submission()).Starts)
 		want := q.policy()
-		want.AsyncTimeout = 0
+		want.AsyncTimeout, want.FailureAnswer = 0, refcache.FailureAnswer{}
 		require.Equal(q, want, q.read(k.ref).Policy)
 	})
 }
@@ -185,8 +185,8 @@ func TestOldResultIsServedUntilTheRefreshEnds(t *testing.T) {
 		result any
 	}{
 		"complete":  {func(q *queue, k task) { q.end(k, q.Completed([]byte(`"new"`))) }, []byte(`"new"`)},
-		"failed":    {func(q *queue, k task) { q.end(k, store.Errored(permanent())) }, []byte(nil)},
-		"cancelled": {func(q *queue, k task) { q.cancel(k) }, []byte(nil)},
+		"failed":    {func(q *queue, k task) { q.end(k, store.Errored(permanent())) }, []byte(`"done"`)},
+		"cancelled": {func(q *queue, k task) { q.cancel(k) }, []byte(`"done"`)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			onBoth(t, func(q *queue) {

@@ -138,7 +138,13 @@ func permitted(status refcache.Status) []command {
 func TestCommandsAreTheTableOfTransitions(t *testing.T) {
 	t.Parallel()
 	// What depends on the record besides its status has tests of its own.
-	want := map[store.Transition]bool{{Script: "redeliver", From: refcache.Processing, To: refcache.Failed}: true}
+	want := map[store.Transition]bool{
+		{Script: "redeliver", From: refcache.Processing, To: refcache.Failed}:   true,
+		{Script: "redeliver", From: refcache.Processing, To: refcache.Complete}: true,
+		{Script: "cancel", From: refcache.Pending, To: refcache.Complete}:       true,
+		{Script: "cancel", From: refcache.Retrying, To: refcache.Complete}:      true,
+		{Script: "cancel", From: refcache.Processing, To: refcache.Complete}:    true,
+	}
 	for _, c := range commands {
 		for _, from := range c.from {
 			want[store.Transition{Script: c.script, From: from, To: c.leadsTo(from)}] = true

@@ -1,7 +1,7 @@
 -- cancel ends a task in flight because a person says so.
 -- ARGV[1] created_at and ARGV[2] cycle that the person saw   ARGV[3] who
--- Returns {1, record} when the task is cancelled, now or by an earlier copy of this command; {0, record} when it had
--- ended or is another life; false when there is no record.
+-- Returns {1, record} when the task is cancelled, now or by an earlier copy of this command, or complete because a
+-- refresh was cancelled; {0, record} when it had ended or is another life; false when there is no record.
 -- It writes no request id: a resend of the submit that it cancelled must still find its own.
 
 local damaged = damage()
@@ -13,7 +13,7 @@ if not status then
   return false
 end
 local same_life = task[CREATED_AT] == ARGV[1] and number(CYCLE, 1) == tonumber(ARGV[2])
-if same_life and status == 'cancelled' then
+if same_life and (status == 'cancelled' or result_from[REFRESH] == 'cancelled') then
   return {1, public()}
 end
 if not same_life or not FROM[status] then
@@ -24,7 +24,7 @@ if status == 'processing' then
   attempt_ended('cancelled', 'cancelled by ' .. ARGV[3], nil)
 end
 event('cancel', ARGV[3])
-end_task('cancelled')
+end_without_result('cancelled', 'cancelled', ARGV[3])
 if worker ~= '' then
   redis.call('PUBLISH', 'refq:worker:' .. worker, token)
 end

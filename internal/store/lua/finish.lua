@@ -61,7 +61,8 @@ if damaged then
   return damaged
 end
 if task[TOKEN] == ARGV[1] and task[STATUS] ~= 'processing' then
-  return {1, task[STATUS], math.max(0, number(NEXT_RETRY_AT, now) - now)}
+  local refresh = result_from[REFRESH] or ''
+  return {1, refresh ~= '' and 'failed' or task[STATUS], math.max(0, number(NEXT_RETRY_AT, now) - now)}
 end
 if not FROM[task[STATUS]] or task[TOKEN] ~= ARGV[1] then
   return {0}
@@ -79,10 +80,10 @@ end
 local function fail(text, cause, permanent, delay, remark)
   local retries = number(RETRY_COUNT, 0)
   local retry = permanent ~= '1' and retries < (tonumber(max_retries) or DEFAULT_MAX_RETRIES)
-  attempt_ended(cause, text, retry and delay or nil)
+  attempt_ended(cause, text, retry and delay or nil, permanent == '1')
   set_field(LAST_ERROR, 'last_error', text)
   if not retry then
-    end_task('failed')
+    end_without_result('failed', permanent == '1' and 'permanent' or cause, task[WORKER])
     return {1, 'failed', 0}
   end
   move('retrying', now + delay)

@@ -45,6 +45,14 @@ local stored = try('HMGET', record, FIELDS)
 -- task has the words of the field state. It is empty when there is no record, or when the field has another form.
 local task = {string.match(stored and stored[STATE] or '', STATE_FORM)}
 
+-- result_from has the words of the field of that name, by constant. They tell of the result that a refresh is to replace:
+-- when the attempt began that made it, when it expires, and how the last refresh failed, empty while one runs. The table is
+-- empty when there is no such field. It counts only in a record whose version says that it is there.
+local result_from = {string.match(stored and stored[RESULT_FROM] or '', RESULT_FROM_FORM)}
+if stored and stored[RESULT_FROM] and task[V] == '' then
+  result_from, stored[RESULT_FROM] = {}, false
+end
+
 -- words_of splits a state, sound or not, into its words.
 local function words_of(state)
   return {string.match(state or '', WORDS_FORM)}
@@ -84,11 +92,23 @@ local function drop_field(place, name)
   end
 end
 
--- save writes what has changed. A script calls it after all commands that fail when a key is not ours, so that it
--- leaves nothing half done.
+-- newer is the version of the record if only newer code can read it, else nothing.
+local function newer()
+  if task[V] == '' then
+    return nil
+  end
+  local v = string.match(stored[STATE] or '', '^(%d+),')
+  return v and #v <= MAX_DIGITS and tonumber(v) > RECORD_VERSION and v
+end
+
+-- save writes what has changed, and with it the version that a reader must know for the fields that are there. A script
+-- calls it after all commands that fail when a key is not ours, so that it leaves nothing half done.
 local function save()
   if not changed then
     return
+  end
+  if not newer() then
+    task[V] = result_from and NEEDED_V -- once the fields that do not count are gone
   end
   stored[STATE] = table.concat(task, ',')
   local new, gone = {'state', stored[STATE]}, {}
@@ -111,18 +131,20 @@ local function number(place, default)
   return tonumber(task[place]) or default
 end
 
--- public returns the record as readers get it.
-local function public()
-  return {stored[STATE], stored[POLICY], stored[LAST_ERROR], stored[NOTE], stored[PROGRESS], now_text}
+-- last_attempt is the last entry of the history of attempts, false if there is none.
+local function last_attempt()
+  local n = number(HIST_N, 0)
+  return n > 0 and redis.call('HGET', record, 'attempt:' .. n)
 end
 
--- newer is the version of the record if only newer code can read it, else nothing.
-local function newer()
-  if task[V] == '' then
-    return nil
+-- public returns the record as readers get it: behind a failed one, and one whose result is or was to be replaced, also
+-- where that result comes from, and the last attempt.
+local function public()
+  local values = {stored[STATE], stored[POLICY], stored[LAST_ERROR], stored[NOTE], stored[PROGRESS], now_text}
+  if task[STATUS] == 'failed' or result_from[AS_OF] then
+    values[7], values[8] = stored[RESULT_FROM], last_attempt()
   end
-  local v = string.match(stored[STATE] or '', '^(%d+),')
-  return v and #v <= MAX_DIGITS and tonumber(v) > RECORD_VERSION and v
+  return values
 end
 
 local function damaged_by(text)
@@ -180,6 +202,9 @@ local function damage()
   sound, _, max_retries, ttl, failure_ttl, factor, jitter = string.find(stored[POLICY] or '', POLICY_FORM)
   sound = sound and string.byte(factor) ~= DOT and string.byte(jitter) ~= DOT
     and (#stored[POLICY] <= MAX_DIGITS or not string.find(stored[POLICY], TOO_MANY_DIGITS))
+  if stored[RESULT_FROM] and not (result_from[REFRESH] and #result_from[AS_OF] <= MAX_DIGITS and #result_from[EXPIRES_AT] <= MAX_DIGITS) then
+    return problem(stored[RESULT_FROM], RESULT_FROM_WORDS, RESULT_FROM_KINDS) or damaged_by('result_from has too many words')
+  end
   local lacks = lacking(task[STATUS])
   for place = V, EVENT_N do
     sound = sound and #(task[place] or '') <= MAX_DIGITS
@@ -209,10 +234,10 @@ local function event(kind, by)
 end
 
 -- attempt_ended adds the running attempt to the history, without what is empty.
-local function attempt_ended(cause, error, delay)
+local function attempt_ended(cause, error, delay, permanent)
   append(HIST_N, 'attempt:', {
     cycle = number(CYCLE, 1), attempt = number(ATTEMPT), started_at = number(STARTED_AT), worker = task[WORKER],
-    timestamp = now, cause = cause, error = error, delay = delay,
+    timestamp = now, cause = cause, error = error, delay = delay, permanent = permanent or nil,
   })
 end
 
@@ -265,53 +290,87 @@ local function new_delivery()
   put(DELIVERY, number(DELIVERY, 1) + 1)
 end
 
--- tell publishes the end of the task to its waiters: "<ref_id> <cycle> <status>" and a line feed. Unless the result is
--- long, these follow: FORMAT, the record, the result and its encoding, each value as its length, a colon and its bytes,
--- or as "-".
-local function tell(inboxes, result, encoding)
-  local words = {string.match(prefix, '{(.*)}') .. ':' .. hash .. ' ' .. number(CYCLE, 1) .. ' ' .. task[STATUS] .. '\n'}
-  if not result or #result <= MAX_PUSH then
-    local values = public()
-    words[2], values[#values + 1], values[#values + 2] = FORMAT, result or false, encoding or false
-    for place, value in ipairs(values) do
-      words[place + 2] = value and #value .. ':' .. value or '-'
-    end
-  end
-  local message = table.concat(words)
+-- tell publishes the end of the task to inboxes: "<ref_id> <cycle> <status>" and a line feed. What may follow the waiters
+-- need not read.
+local function tell(inboxes, what_follows)
+  local message = string.match(prefix, '{(.*)}') .. ':' .. hash .. ' ' .. number(CYCLE, 1) .. ' ' .. task[STATUS] .. '\n'
+    .. (what_follows or '')
   for inbox in string.gmatch(inboxes, '[^,]+') do
     redis.call('PUBLISH', inbox, message)
   end
 end
 
--- end_task gives the task a final status: in the record, which it saves, in the index, with its expiry, and for its
--- waiters. Only a complete task has a result.
-local function end_task(status, result, encoding)
-  local waiters, life = task[WAITERS], nil
+-- whole_end is what follows in the message of an end whose result is not long: FORMAT, the record, the result, its
+-- encoding, and what stands behind the record, each value as its length, a colon and its bytes, or as "-".
+local function whole_end(result, encoding)
+  if result and #result > MAX_PUSH then
+    return ''
+  end
+  local values = public()
+  table.insert(values, 7, result or false)
+  table.insert(values, 8, encoding or false)
+  for place = 1, #values do
+    local value = values[place]
+    values[place] = value and #value .. ':' .. value or '-'
+  end
+  return FORMAT .. table.concat(values)
+end
+
+-- close gives the task a final status, saves the record, and has it expire. It returns who waits for that.
+local function close(status, life)
+  local waiters = task[WAITERS]
   move(status, now_text)
   clear(WAITERS, UPDATED_AT, NEXT_RETRY_AT)
   put(COMPLETED_AT, now_text)
   drop_field(NOTE, 'note')
   if status == 'complete' then
     drop_field(PROGRESS, 'progress')
-    life = tonumber(ttl) or DEFAULT_TTL
-  else
-    life = tonumber(failure_ttl) or DEFAULT_FAILURE_TTL
   end
+  save()
+  redis.call('PEXPIRE', record, life)
+  return waiters
+end
+
+-- end_task ends the task. Only a complete one has a result.
+local function end_task(status, result, encoding)
   changes.result, changes.result_encoding = result or false, encoding or nil
   if not encoding and stored[RESULT_ENCODING] then
     changes.result_encoding = false
   end
-  save()
-  redis.call('PEXPIRE', record, life)
-  if waiters ~= '' then
-    tell(waiters, result, encoding)
+  drop_field(RESULT_FROM, 'result_from')
+  local life = tonumber(failure_ttl) or DEFAULT_FAILURE_TTL
+  if status == 'complete' then
+    life = tonumber(ttl) or DEFAULT_TTL
   end
+  local waiters = close(status, life)
+  if waiters ~= '' then
+    tell(waiters, whole_end(result, encoding))
+  end
+end
+
+-- end_without_result ends a task that failed or was cancelled. One that was refreshed is complete again, with the result
+-- that it had, as long as that would have lived: a refresh never costs a good value. Who waits is told to look.
+local function end_without_result(status, kind, by)
+  local expires = tonumber(result_from[EXPIRES_AT])
+  if not expires or expires <= now or redis.call('HEXISTS', record, 'result') == 0 then
+    end_task(status)
+    return
+  end
+  set_field(RESULT_FROM, 'result_from', result_from[AS_OF] .. ',' .. result_from[EXPIRES_AT] .. ',' .. kind)
+  event('refresh_failed', by)
+  tell(close('complete', expires - now))
 end
 
 -- invalidate tells the local caches that this result is no longer the answer. A user of Redis who may not publish goes
 -- on all the same: what a cache keeps soon expires by itself.
 local function invalidate()
   redis.pcall('PUBLISH', prefix .. 'dropped', hash)
+end
+
+-- may_answer is whether a result that is there may be told: it is that of a complete task, or an old one that has not
+-- expired.
+local function may_answer()
+  return task[STATUS] == 'complete' or (tonumber(result_from[EXPIRES_AT]) or 0) > now
 end
 
 -- revive makes a final task pending.

@@ -23,6 +23,7 @@ end
 local answer = {public()}
 if ARGV[2] == 'result' or ARGV[2] == 'all' then
   answer[2], answer[3] = unpack(redis.call('HMGET', record, 'result', 'result_encoding'))
+  answer[2] = may_answer() and answer[2]
 end
 if ARGV[2] == 'history' or ARGV[2] == 'all' then
   answer[#answer + 1] = entries(HIST_N, 'attempt:')

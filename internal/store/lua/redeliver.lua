@@ -42,7 +42,7 @@ attempt_ended('lost', reason, nil)
 put(LOST_COUNT, lost)
 set_field(LAST_ERROR, 'last_error', reason)
 if lost > MAX_LOST then
-  end_task('failed')
+  end_without_result('failed', 'lost', ARGV[3])
   return {1, public()}
 end
 wait_for_worker()

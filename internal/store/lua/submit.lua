@@ -1,6 +1,7 @@
 -- submit makes a call: it creates the task, gives an ended one a new life, or finds what is there.
--- ARGV[1] request id   ARGV[2] inbox to tell, or empty   ARGV[3] revive: 'failed', 'complete', both joined by a comma,
--- or empty
+-- ARGV[1] request id   ARGV[2] inbox to tell, or empty
+-- ARGV[3] terms, empty if all are the default: what it starts anew ('failed', 'complete', both joined by a space), and for
+-- how many ms a failure answers, by kind, those that are not the default, all joined by commas
 -- ARGV[4] policy   ARGV[5] arguments   ARGV[6] where the trace of the call is, or empty
 -- Returns {record, result, its encoding, 1 if this call started the life that the record shows, what its piggyback
 -- answered}. A resend finds its own request id and only reads (R11).
@@ -12,7 +13,7 @@ local function fast(KEYS, ARGV, piggyback)
   local state = stored[STATE]
   if state then
     local req = string.match(state, COMPLETE_FORM)
-    if not req or req == ARGV[1] or ARGV[3] ~= '' or not stored[RESULT] then
+    if not req or req == ARGV[1] or string.find(ARGV[3], 'complete', 1, true) or not stored[RESULT] then
       return nil
     end
   elseif stored.err or call('EXISTS', KEYS[2]) == 1 then -- the key is not ours, or the record has lost its state
@@ -36,11 +37,45 @@ end
 
 FULL_PATH
 
+-- failure_kind is why the task failed.
+local function failure_kind()
+  local sound, entry = pcall(cjson.decode, last_attempt() or '')
+  if not sound or type(entry) ~= 'table' then
+    return 'error'
+  end
+  return entry.permanent and 'permanent' or entry.cause
+end
+
+-- answers_for is for how many ms a failure of this kind answers.
+local function answers_for(kind)
+  local place, n = FAILURE_PLACES[kind] or 1, -1
+  for word in string.gmatch(ARGV[3] .. ',', '([^,]*),') do
+    n = n + 1
+    if n == place and word ~= '' then
+      return tonumber(word)
+    end
+  end
+  return FAILURE_DEFAULTS[place]
+end
+
+-- keep_result has the result of a complete task answer while a new one is made.
+local function keep_result()
+  if not result_from[AS_OF] then
+    result_from[AS_OF] = task[STARTED_AT] ~= '' and task[STARTED_AT] or task[COMPLETED_AT]
+    result_from[EXPIRES_AT] = whole_text(number(COMPLETED_AT) + (tonumber(ttl) or DEFAULT_TTL))
+  end
+  result_from[REFRESH] = ''
+  set_field(RESULT_FROM, 'result_from', table.concat(result_from, ','))
+end
+
 if not stored then
   return damage()
 end
+local revives = string.match(ARGV[3], '^[^,]*')
 local status, mine = task[STATUS], task[REQ] == ARGV[1]
-local asked = status == 'cancelled' or string.find(',' .. ARGV[3] .. ',', ',' .. tostring(status) .. ',', 1, true)
+local why = status == 'failed' and failure_kind()
+local asked = status == 'cancelled' or why and now - number(COMPLETED_AT, 0) >= answers_for(why)
+  or string.find(revives, tostring(status), 1, true)
 local starts = not status or (not mine and FROM[status] and asked and not newer())
 local damaged = starts and damage() -- a reader finds out by itself
 if damaged then
@@ -49,8 +84,18 @@ end
 
 if starts then
   if status then
+    local lost = why == 'lost' and task[LOST_COUNT]
+    if status == 'complete' then
+      keep_result()
+    else
+      result_from = {}
+      drop_field(RESULT_FROM, 'result_from')
+    end
     revive()
     fresh_budget()
+    if lost then
+      put(LOST_COUNT, lost) -- a suspect: the next loss ends it
+    end
     drop_field(LAST_ERROR, 'last_error')
   else
     task = BLANK
@@ -63,6 +108,9 @@ if starts then
   if ARGV[6] ~= '' then set_field(TRACE, 'trace', ARGV[6]) end
   put(REQ, ARGV[1])
 end
-add_waiter(ARGV[2])
+local result = may_answer() and stored[RESULT]
+if not result or string.find(revives, 'complete', 1, true) then -- else the old result is the answer
+  add_waiter(ARGV[2])
+end
 save()
-return {public(), stored[RESULT], stored[RESULT_ENCODING], (starts or mine) and 1 or 0}
+return {public(), result, stored[RESULT_ENCODING], (starts or mine) and 1 or 0}

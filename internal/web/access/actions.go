@@ -45,14 +45,19 @@ func (a Actions) Retry(ctx context.Context, ref refcache.Ref, fresh bool) (refca
 	return res, err
 }
 
-// Cancel cancels a call in flight. Its errors are those of [admin.Admin.Cancel].
-func (a Actions) Cancel(ctx context.Context, ref refcache.Ref) error {
-	change := Change{What: "cancel", Ref: ref, From: a.status(ctx, ref), To: string(refcache.Cancelled)}
-	if err := a.admin(ctx).Cancel(ctx, ref); err != nil {
-		change.To, change.Err = "", err
+// Cancel cancels a call in flight, and returns how it ended: a refresh that is cancelled leaves its call complete. Its
+// errors are those of [admin.Admin.Cancel].
+func (a Actions) Cancel(ctx context.Context, ref refcache.Ref) (refcache.Status, error) {
+	change := Change{What: "cancel", Ref: ref, From: a.status(ctx, ref)}
+	ended := refcache.Cancelled
+	if change.Err = a.admin(ctx).Cancel(ctx, ref); change.Err == nil {
+		if info, err := a.info(ctx, ref); err == nil && info.StaleReason == refcache.StaleCancelled {
+			ended = refcache.Complete
+		}
+		change.To = string(ended)
 	}
 	Audit(ctx, a.log, change)
-	return change.Err
+	return ended, change.Err
 }
 
 // Delete deletes a call that has ended. Its errors are those of [admin.Admin.Delete].

@@ -131,11 +131,34 @@ func TestRefreshAndRetryFailedRunAgain(t *testing.T) {
 	})
 }
 
+func TestARefreshThatFailsOrIsCancelledLeavesTheOldResult(t *testing.T) {
+	inWorld(t, setup{}, func(w *world) {
+		w.work()
+		go func() { w.held <- struct{}{} }()
+		ref := w.ended(`{"func":"hold","args":1,"wait":"1m"}`).ref(w)
+		for _, again := range []string{`{"refresh":true,"timeout":"1s","max_retries":0}`, `{}`} {
+			a := w.ended(`{"func":"hold","args":1,"wait":"1m","options":` + again + `}`).fields(w)
+			require.Equal(w, []any{"complete", true, "error", 1.0, false}, []any{a["status"], a["is_stale"], a["stale_reason"], a["value"], a["refreshing"]})
+			require.Contains(w, a["error"], "timed out after 1s")
+		}
+
+		require.Equal(w, http.StatusAccepted, w.ask("POST", "/calls", `{"func":"hold","args":1,"wait":0,"options":{"refresh":true}}`).code)
+		a := w.ended(`{"func":"hold","args":1}`).fields(w)
+		require.Equal(w, []any{"complete", false, nil, 1.0, true}, []any{a["status"], a["is_stale"], a["stale_reason"], a["value"], a["refreshing"]})
+		require.Equal(w, `{"ref_id":"`+ref+`","status":"complete","is_complete":true,"is_async":false,"can_retry":false,"is_stale":true}`+"\n",
+			w.ask("POST", "/calls/"+ref+"/cancel", "").body)
+		task := w.ask("GET", "/calls/"+ref+"/task", "").fields(w)
+		require.Equal(w, []any{true, "cancelled"}, []any{task["is_stale"], task["stale_reason"]})
+		require.Less(w, task["as_of"], task["started_at"])
+		require.Contains(w, w.ask("GET", "/calls?stale=true", "").body, ref)
+	})
+}
+
 func TestCancelAndDelete(t *testing.T) {
 	inWorld(t, setup{}, func(w *world) {
 		ref := w.pending()
 		w.ask("DELETE", "/calls/"+ref, "").problem(w, http.StatusConflict, "in-flight")
-		require.Equal(w, `{"ref_id":"`+ref+`","status":"cancelled","is_complete":false,"is_async":false,"can_retry":false}`+"\n",
+		require.Equal(w, `{"ref_id":"`+ref+`","status":"cancelled","is_complete":false,"is_async":false,"can_retry":false,"is_stale":false}`+"\n",
 			w.ask("POST", "/calls/"+ref+"/cancel", "").body)
 		require.Equal(w, http.StatusOK, w.ask("POST", "/calls/"+ref+"/cancel", "").code, "cancelling again is a success")
 		w.ask("GET", "/calls/"+ref+"/result", "").problem(w, http.StatusConflict, "call-cancelled")

@@ -46,10 +46,12 @@ func (a *API) cancel(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := a.actions.Cancel(r.Context(), ref); err != nil {
+	status, err := a.actions.Cancel(r.Context(), ref)
+	if err != nil {
 		return err
 	}
-	return a.answer(w, response{RefID: ref, Status: refcache.Cancelled}, refcache.Minimal)
+	kept := status == refcache.Complete // a refresh was cancelled
+	return a.answer(w, response{RefID: ref, Status: status, IsComplete: kept, IsStale: kept}, refcache.Minimal)
 }
 
 // delete answers DELETE /calls/{ref}.

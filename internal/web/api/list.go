@@ -26,7 +26,7 @@ type page struct {
 
 // list answers GET /calls.
 func (a *API) list(w http.ResponseWriter, r *http.Request) error {
-	values, err := query(r, "status", "func", "queue", "error", "since", "limit", "cursor")
+	values, err := query(r, "status", "func", "queue", "error", "since", "stale", "limit", "cursor")
 	if err != nil {
 		return err
 	}
@@ -75,6 +75,13 @@ func filter(values url.Values) (admin.Filter, error) {
 		if err := refcache.CheckQueue(f.Queue); err != nil {
 			return f, badRequest(err)
 		}
+	}
+	switch stale := values.Get("stale"); stale {
+	case "", "false":
+	case "true":
+		f.Stale = true
+	default:
+		return f, badRequest(fmt.Errorf("stale is %.80q, must be true or false", stale))
 	}
 	if since := values.Get("since"); since != "" {
 		var err error

@@ -147,7 +147,7 @@ func (u *UI) retryAll(w http.ResponseWriter, r *http.Request) error {
 
 // cancelAll answers POST /calls/cancel.
 func (u *UI) cancelAll(w http.ResponseWriter, r *http.Request) error {
-	return u.doAll(w, r, "cancel", func(r *http.Request, ref refcache.Ref) error { return u.actions.Cancel(r.Context(), ref) })
+	return u.doAll(w, r, "cancel", u.cancelOne)
 }
 
 // doAll changes calls, the latest first, until there are no more or the time of one request is used up: then the page

@@ -16,7 +16,12 @@ func (u *UI) retry(w http.ResponseWriter, r *http.Request) error {
 
 // cancel answers POST /calls/{ref}/cancel.
 func (u *UI) cancel(w http.ResponseWriter, r *http.Request) error {
-	return u.byHand(w, r, func(ref refcache.Ref) error { return u.actions.Cancel(r.Context(), ref) }, "cancelled")
+	return u.byHand(w, r, func(ref refcache.Ref) error { return u.cancelOne(r, ref) }, "cancelled")
+}
+
+func (u *UI) cancelOne(r *http.Request, ref refcache.Ref) error {
+	_, err := u.actions.Cancel(r.Context(), ref)
+	return err
 }
 
 // delete answers POST /calls/{ref}/delete.
@@ -68,6 +73,9 @@ func said(r *http.Request, t refcache.TaskInfo) string {
 	case "retried":
 		return "The call was retried."
 	case "cancelled":
+		if t.StaleReason == refcache.StaleCancelled {
+			return "The refresh was cancelled. The old result stays."
+		}
 		return "The call was cancelled."
 	case "deleted":
 		return "The call was deleted."

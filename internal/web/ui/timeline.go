@@ -160,6 +160,8 @@ func eventHappening(e refcache.Event) happening {
 		h.Title = "Taken from the worker that was lost"
 	case refcache.EventHandedBack:
 		h.Title = "Handed back by a worker that could not run it"
+	case refcache.EventRefreshFailed:
+		h.Kind, h.Title = "failed", "Refresh failed, the old result stays"
 	default:
 		h.Title = string(e.Kind)
 	}
