@@ -27,7 +27,7 @@ internal/answer: refcache internal/codec internal/store
 internal/change: refcache internal/store internal/queue internal/counters internal/answer
 producer: refcache monitor internal/codec internal/tracing internal/answer internal/change CORE
 worker: refcache monitor internal/codec internal/tracing CORE
-admin: refcache monitor internal/answer internal/change CORE
+admin: refcache monitor internal/codec internal/answer internal/change CORE
 internal/memredis: .
 metrics: refcache monitor internal/store producer worker admin
 refqtest: internal/memredis producer worker

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/refq/refq/internal/answer"
+	"github.com/refq/refq/internal/codec"
 	"github.com/refq/refq/internal/queue"
 	"github.com/refq/refq/refcache"
 )
@@ -14,7 +15,7 @@ import (
 type Task struct {
 	refcache.TaskInfo
 	ReadAt   time.Time       // by Redis's clock, as all its times
-	Args     json.RawMessage // canonical
+	Args     json.RawMessage // canonical, but for numbers, which have no exponent where 40 digits do
 	Result   json.RawMessage // nil when there is none; while a complete call is run again, the old one
 	ETA      *time.Duration  // as in refcache.Response
 	Doorbell string          // the id of the asynq task that told, or tells, workers of this call
@@ -30,6 +31,6 @@ func (a *Admin) Task(ctx context.Context, ref refcache.Ref) (Task, error) {
 	if err != nil {
 		return Task{}, err
 	}
-	return Task{TaskInfo: w.Info, ReadAt: w.ReadAt, Args: w.Args, Result: w.Result, ETA: answer.ETA(&w.Record),
+	return Task{TaskInfo: w.Info, ReadAt: w.ReadAt, Args: codec.Plain(w.Args), Result: w.Result, ETA: answer.ETA(&w.Record),
 		Doorbell: queue.TaskID(ref, w.Delivery)}, nil
 }

@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/refq/refq/internal/codec"
 	"github.com/refq/refq/internal/counters"
 	"github.com/refq/refq/internal/queue"
 	"github.com/refq/refq/internal/script"
@@ -173,7 +174,7 @@ func (a *attempt) run(h handler) {
 	a.returned = make(chan struct{})
 	go func() {
 		defer close(a.returned)
-		call(ctx, h, a.claimed.Args, results)
+		call(ctx, h, codec.Plain(a.claimed.Args), results)
 	}()
 	returned := a.await(ctx, results)
 	a.took = time.Since(started)
