@@ -91,7 +91,8 @@ type RetryPolicy struct {
 	Delay time.Duration
 	// BackoffFactor is what each further wait is multiplied by. Default 2, at least 1.
 	BackoffFactor float64
-	// MaxDelay caps the wait. Default 60 s; negative: no cap.
+	// MaxDelay caps the wait. Default 60 s, or Delay if that is longer, and no cap beside a named Backoff; negative: no
+	// cap. A cap that is shorter than Delay is refused.
 	MaxDelay time.Duration
 	// Jitter is the largest share of a wait that is added to it at random, 0 to 1. Default 0.1; negative: none.
 	Jitter float64
@@ -109,7 +110,7 @@ func (f Func[In, Out]) Policy() (Policy, error) {
 		MaxRetries:    max(0, orDefault(f.Retry.MaxRetries, Defaults.MaxRetries)),
 		RetryDelay:    wholeMillis(orDefault(f.Retry.Delay, Defaults.RetryDelay)),
 		BackoffFactor: orDefault(f.Retry.BackoffFactor, Defaults.BackoffFactor),
-		RetryMaxDelay: wholeMillis(orDefault(f.Retry.MaxDelay, Defaults.RetryMaxDelay)),
+		RetryMaxDelay: wholeMillis(f.Retry.maxDelay()),
 		RetryJitter:   max(0, orDefault(f.Retry.Jitter, Defaults.RetryJitter)),
 		Backoff:       f.Retry.Backoff,
 		Timeout:       wholeMillis(orDefault(f.Timeout, Defaults.Timeout)),
@@ -121,6 +122,17 @@ func (f Func[In, Out]) Policy() (Policy, error) {
 		*p.FailureAnswer.field(kind) = wholeMillis(orDefault(f.FailureAnswer.Of(kind), Defaults.FailureAnswer.Of(kind)))
 	}
 	return p, p.check()
+}
+
+// maxDelay is the cap with its default filled in.
+func (r RetryPolicy) maxDelay() time.Duration {
+	switch {
+	case r.MaxDelay != 0:
+		return r.MaxDelay
+	case r.Backoff != "":
+		return 0
+	}
+	return max(Defaults.RetryMaxDelay, r.Delay)
 }
 
 func orDefault[T comparable](v, def T) T {

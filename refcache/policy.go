@@ -120,6 +120,8 @@ func (p Policy) checkFields() error {
 		return fmt.Errorf("retry_backoff_factor is %v, must be finite and at least 1", p.BackoffFactor)
 	case !(p.RetryJitter <= 1):
 		return fmt.Errorf("retry_jitter is %v, must be at most 1", p.RetryJitter)
+	case p.RetryMaxDelay > 0 && p.RetryMaxDelay < p.RetryDelay && p.Backoff == "":
+		return fmt.Errorf("retry_max_delay is %v, shorter than retry_delay %v", p.RetryMaxDelay, p.RetryDelay)
 	case p.TTL < time.Second:
 		return fmt.Errorf("ttl is %v, must be at least 1s", p.TTL)
 	case p.FailureTTL < time.Second:

@@ -63,6 +63,9 @@ func TestBadDeclarationsAreRefusedByFieldAndValue(t *testing.T) {
 		`function f: ttl is 0s, must be at`:    {Name: "f", TTL: -1},
 		`function f: failure_ttl is 1ms,`:      {Name: "f", FailureTTL: 1},
 		`function f: timeout is `:              {Name: "f", Timeout: math.MaxInt64},
+		`function f: failure_answer lost is `:  {Name: "f", FailureAnswer: refcache.FailureAnswer{Lost: math.MaxInt64}},
+		`function f: retry_max_delay is 1m0s, shorter than retry_delay 5m0s`: {Name: "f",
+			Retry: refcache.RetryPolicy{Delay: 5 * time.Minute, MaxDelay: time.Minute}},
 	} {
 		_, err := f.Policy()
 		require.ErrorContains(t, err, want)
@@ -79,6 +82,24 @@ func TestDelaysDouble(t *testing.T) {
 	require.Equal(t, []time.Duration{1e9, 2e9, 4e9, 8e9, 16e9, 32e9, 60e9, 60e9}, delays)
 	require.Equal(t, 1050*time.Millisecond, p.Delay(0, 0.5), "half of the jitter of a tenth")
 	require.Zero(t, refcache.Policy{BackoffFactor: 2}.Delay(10_000, 0.5), "no delay stays none")
+}
+
+func TestTheCapThatNobodySetFollowsTheDelay(t *testing.T) {
+	for _, c := range []struct {
+		retry refcache.RetryPolicy
+		want  time.Duration
+	}{
+		{refcache.RetryPolicy{}, time.Minute},
+		{refcache.RetryPolicy{Delay: 59 * time.Second}, time.Minute},
+		{refcache.RetryPolicy{Delay: 5 * time.Minute}, 5 * time.Minute},
+		{refcache.RetryPolicy{Delay: 5 * time.Minute, MaxDelay: -1}, 0},
+		{refcache.RetryPolicy{Backoff: "b"}, 0},
+		{refcache.RetryPolicy{Backoff: "b", Delay: 5 * time.Minute, MaxDelay: time.Minute}, time.Minute},
+	} {
+		p, err := fn{Name: "f", Retry: c.retry}.Policy()
+		require.NoError(t, err)
+		require.Equal(t, c.want, p.RetryMaxDelay, "%+v", c.retry)
+	}
 }
 
 func TestDelayIsBoundedAtAnyCount(t *testing.T) {

@@ -80,13 +80,21 @@ func SetPolicy(f *Func, name, text string) error {
 	return nil
 }
 
-// setPolicy relies on Policy to check each field by itself, so that what it refuses is the key just set.
+// setPolicy has Policy check the key alone, so that what it refuses is the key just set. What keys mean together is
+// checked when all are there.
 func setPolicy(f *Func, k key[Func], text string) error {
 	if err := k.apply(f, k.name, text); err != nil {
 		return err
 	}
+	alone := Func{Name: "alone", Retry: refcache.RetryPolicy{Delay: none}} // any cap is longer than no delay
+	_ = k.apply(&alone, k.name, text)
+	return checked(alone)
+}
+
+// checked is what is wrong with a policy, without the name of the function, which is known from where its keys stand.
+func checked(f Func) error {
 	if _, err := f.Policy(); err != nil {
-		return cmp.Or(errors.Unwrap(err), err) // Policy's "function NAME: " is known from where the key stands
+		return cmp.Or(errors.Unwrap(err), err)
 	}
 	return nil
 }

@@ -32,6 +32,9 @@ func (r *functionReader) readDefaults(e entry) error {
 			return err
 		}
 	}
+	if err := checked(r.all); err != nil {
+		return e.fail(fmt.Errorf("%s.%w", plain(e.key), err))
+	}
 	return nil
 }
 
@@ -72,6 +75,9 @@ func (r *functionReader) readFunction(e entry) (Function, error) {
 		}
 	}
 	fn.Func = inherit(fn.Func, r.all)
+	if err := checked(fn.Func); err != nil {
+		return Function{}, e.fail(fmt.Errorf("%s.%w", plain(e.key), err))
+	}
 	return r.completeExec(fn, keys)
 }
 

@@ -129,6 +129,9 @@ func (a *API) function(c callRequest) (config.Func, error) {
 			return f, unprocessable("invalid-options", "Options out of bounds", fmt.Errorf("options.%w", err))
 		}
 	}
+	if _, err := f.Policy(); err != nil {
+		return f, unprocessable("invalid-options", "Options out of bounds", err)
+	}
 	return f, nil
 }
 

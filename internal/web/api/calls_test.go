@@ -220,6 +220,7 @@ func TestWhatIsWrongWithACallIsSaid(t *testing.T) {
 			`{"func":"echo","args":{"a":1,"a":2}}`: {400, "bad-request", `duplicate object member name "a" within "/args"`},
 			`{"func":"echo","args":1e10000}`:       {422, "invalid-arguments", "exponent beyond"},
 			`{"func":"echo","options":{"max_retries":10001}}`:           {422, "invalid-options", "options.max_retries is 10001, must be at most 10000"},
+			`{"func":"capped","options":{"retry_delay":"5m"}}`:          {422, "invalid-options", "retry_max_delay is 1s, shorter than retry_delay 5m0s"},
 			`{"func":"echo","options":{"ttl":0}}`:                       {422, "invalid-options", "options.ttl is 0s, must be at least 1s"},
 			`{"func":"echo","options":{"retries":3}}`:                   {400, "bad-request", `"retries"`},
 			`{"func":"echo","args":"` + strings.Repeat("x", 100) + `"}`: {413, "args-too-large", "102 bytes, more than max_args 100"},

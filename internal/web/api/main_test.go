@@ -100,6 +100,7 @@ func (w *world) serve(s setup) {
 	for name, queue := range declared {
 		cfg.Functions = append(cfg.Functions, config.Function{Func: config.Func{Name: name, Queue: queue}})
 	}
+	cfg.Functions = append(cfg.Functions, config.Function{Func: config.Func{Name: "capped", Retry: refcache.RetryPolicy{MaxDelay: time.Second}}})
 	var err error
 	cfg.Redact, err = redact.Parse(s.redact)
 	require.NoError(w, err)
