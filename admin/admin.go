@@ -1,5 +1,5 @@
-// Package admin is for operators: it lists, reads, retries, cancels and deletes calls of all namespaces, and judges the
-// health of Redis, queues and workers.
+// Package admin is for operators: it lists, reads, retries, cancels and deletes the calls of a namespace, or of all, and
+// judges the health of Redis, queues and workers.
 //
 //	a := admin.New(rdb, admin.Config{By: "ann"})
 //	defer a.Close()
@@ -18,6 +18,8 @@
 package admin
 
 import (
+	"cmp"
+
 	"github.com/redis/go-redis/v9"
 
 	"github.com/refq/refq/internal/change"
@@ -25,10 +27,14 @@ import (
 	"github.com/refq/refq/internal/queue"
 	"github.com/refq/refq/internal/script"
 	"github.com/refq/refq/internal/store"
+	"github.com/refq/refq/refcache"
 )
 
 // Config sets up an Admin. The zero value works.
 type Config struct {
+	// Namespace is whose calls this Admin finds: those of others are refcache.ErrTaskNotFound. Default "default", and
+	// refcache.AllNamespaces is all. This is no access control: whoever may use Redis may name any.
+	Namespace string
 	// By is who the events of calls name for what this Admin does to them. Default user@host.
 	By string
 }
@@ -50,7 +56,7 @@ func New(rdb redis.UniversalClient, c Config) *Admin {
 	rdb = script.New(rdb)
 	s := store.New(rdb)
 	a := &Admin{store: s, queue: queue.New(rdb, s), counters: counters.New(s)}
-	a.change = change.Changer{Store: s, Queue: a.queue, Counters: a.counters, By: c.By}
+	a.change = change.Changer{Namespace: cmp.Or(c.Namespace, refcache.DefaultNamespace), Store: s, Queue: a.queue, Counters: a.counters, By: c.By}
 	return a
 }
 

@@ -12,11 +12,14 @@ import (
 	"github.com/refq/refq/refcache"
 )
 
-// Health surveys Redis, the calls that wait in all queues of all namespaces, and their workers. It changes
-// nothing, and what it reads of a queue is bounded. What Redis refuses to tell is unknown in the answer; an error means
+// Health surveys Redis, the calls that wait in all queues, and their workers. Single calls are those of the Admin's
+// namespace; numbers are of all. It changes nothing, and what it reads of a queue is bounded. What Redis refuses to tell is unknown in the answer; an error means
 // that Redis could not be reached.
 func (a *Admin) Health(ctx context.Context) (monitor.Health, error) {
 	var h monitor.Health
+	if a.change.Namespace != refcache.AllNamespaces {
+		h.Namespace = a.change.Namespace
+	}
 	err := a.surveyRedis(ctx, &h)
 	if err == nil {
 		err = a.surveyQueues(ctx, &h)
@@ -62,7 +65,7 @@ func (a *Admin) surveyQueues(ctx context.Context, h *monitor.Health) error {
 	slices.Sort(queues)
 	workers := map[string]monitor.WorkerHealth{}
 	for _, name := range queues {
-		queue, here, err := a.store.Overview(ctx, name)
+		queue, here, err := a.store.Overview(ctx, name, a.change.Namespace)
 		if err != nil {
 			return err
 		}

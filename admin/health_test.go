@@ -39,7 +39,7 @@ func TestHealthOfAnEmptyRedis(t *testing.T) {
 		require.True(w, h.Servers[0].InMemory)
 		require.Zero(w, *h.Servers[0].ClockSkew)
 		h.Servers = nil
-		require.Equal(w, monitor.Health{}, h)
+		require.Equal(w, monitor.Health{Namespace: "default"}, h)
 	})
 }
 
@@ -76,10 +76,10 @@ func TestCallsThatNoWorkerServesAreFound(t *testing.T) {
 	inOffice(t, func(w *office) {
 		w.Submit(kit.Echo, "x")
 		require.Equal(w, monitor.LevelWrong, w.finding("workers").Level)
-		require.Equal(w, "no worker for echo@1 in queue default (calls: 1)", w.finding("unserved").Fact)
+		require.Equal(w, "no worker for echo@1 in queue default (calls: 1) of namespace default", w.finding("unserved").Fact)
 
 		time.Sleep(2 * time.Minute)
-		require.Equal(w, "pending for 2m0s in queue default; pending there: 1", w.finding("oldest_pending").Fact)
+		require.Equal(w, "pending for 2m0s in queue default; pending there in all namespaces: 1", w.finding("oldest_pending").Fact)
 
 		var s kit.Script
 		older := kit.Echo
@@ -87,7 +87,7 @@ func TestCallsThatNoWorkerServesAreFound(t *testing.T) {
 		w.Work(s.Of(older))
 		time.Sleep(time.Second)
 		require.Equal(w, monitor.LevelOK, w.finding("workers").Level)
-		require.Equal(w, "no worker for echo@1 in queue default (calls: 1)", w.finding("unserved").Fact)
+		require.Equal(w, "no worker for echo@1 in queue default (calls: 1) of namespace default", w.finding("unserved").Fact)
 
 		w.Work(s.Of(kit.Echo))
 		time.Sleep(time.Minute)
@@ -110,7 +110,7 @@ func TestAttemptsAndRetriesThatNobodyTakesOverAreFound(t *testing.T) {
 		time.Sleep(time.Minute)
 		require.Equal(w, monitor.LevelWrong, w.finding("leftovers").Level)
 		require.Equal(w, "attempts of dead workers in queue default, and no worker that takes them over: 1", w.finding("leftovers").Fact)
-		require.Equal(w, "late retries: 1, by up to 59s in queue default", w.finding("overdue").Fact)
+		require.Equal(w, "late retries in all namespaces: 1, by up to 59s in queue default", w.finding("overdue").Fact)
 
 		var runs kit.Script
 		w.Work(runs.Of(kit.Echo))

@@ -13,8 +13,12 @@ import (
 	"github.com/refq/refq/refcache"
 )
 
-// Filter says which tasks are meant. The zero Filter means all.
+// Filter says which tasks are meant. The zero Filter means all of the Admin's namespace.
 type Filter struct {
+	// Namespace narrows what an Admin of all namespaces means; empty: the Admin's own. Any other is refused by an Admin of
+	// one namespace.
+	Namespace string
+
 	Status refcache.Status // empty: any
 	Func   string          // empty: any
 	Queue  string          // empty: all queues
@@ -31,8 +35,8 @@ const pageSize = 100
 // complete tasks of a queue those are listed that ended with its last 10,000 completions; the ones that have expired
 // since, or were complete again, count. The infos have no history. The walk ends at the first error.
 //
-// A task whose record cannot be read ends nothing: its info says why in Unreadable. It passes Func, Error and Since
-// unless it is known that it should not.
+// A task whose record cannot be read ends nothing: its info says why in Unreadable. It passes Namespace, Func, Error and
+// Since unless it is known that it should not.
 func (a *Admin) List(ctx context.Context, f Filter) iter.Seq2[refcache.TaskInfo, error] {
 	return func(yield func(refcache.TaskInfo, error) bool) {
 		for found, err := range a.walk(ctx, f) {
@@ -58,7 +62,11 @@ func listed(found store.Found) refcache.TaskInfo {
 // walk is List for those who need the records. The Status of an unreadable one is that of the index that has it.
 func (a *Admin) walk(ctx context.Context, f Filter) iter.Seq2[store.Found, error] {
 	return func(yield func(store.Found, error) bool) {
-		sources, err := a.sources(ctx, f, position{})
+		f, err := a.meant(f)
+		var sources []*source
+		if err == nil {
+			sources, err = a.sources(ctx, f, position{})
+		}
 		for err == nil {
 			var next *source
 			if next, err = latest(ctx, sources); next == nil || err != nil {
@@ -74,10 +82,29 @@ func (a *Admin) walk(ctx context.Context, f Filter) iter.Seq2[store.Found, error
 	}
 }
 
-// passes tells of function and error; the rest is the sources' business. What is unknown may be what is looked for.
+// meant is the filter with what it leaves to the Admin, or to another of its fields.
+func (a *Admin) meant(f Filter) (Filter, error) {
+	own := a.change.Namespace
+	f.Namespace = cmp.Or(f.Namespace, own)
+	if f.Namespace != own && own != refcache.AllNamespaces {
+		return f, fmt.Errorf("list tasks: namespace %.130q: this one looks in %s only", f.Namespace, own)
+	}
+	if f.Namespace != refcache.AllNamespaces {
+		if err := refcache.CheckName(f.Namespace); err != nil {
+			return f, fmt.Errorf("list tasks: namespace: %w", err)
+		}
+	}
+	if f.Stale && f.Status == "" {
+		f.Status = refcache.Complete
+	}
+	return f, nil
+}
+
+// passes tells of namespace, function and error; the rest is the sources' business. What is unknown may be what is looked for.
 func (f Filter) passes(task store.Found) bool {
 	unknown := func(text string) bool { return task.Err != nil && text == "" }
-	return (!f.Stale || task.Stale()) && (f.Func == "" || f.Func == task.Policy.Name || unknown(task.Policy.Name)) &&
+	return (f.Namespace == refcache.AllNamespaces || f.Namespace == task.Namespace || unknown(task.Namespace)) &&
+		(!f.Stale || task.Stale()) && (f.Func == "" || f.Func == task.Policy.Name || unknown(task.Policy.Name)) &&
 		(strings.Contains(task.LastError, f.Error) || unknown(task.LastError))
 }
 
@@ -97,9 +124,6 @@ type source struct {
 // sources are all that the filter asks for, from a position on, in the order in which they share an instant.
 func (a *Admin) sources(ctx context.Context, f Filter, after position) ([]*source, error) {
 	statuses := refcache.Statuses
-	if f.Stale && f.Status == "" {
-		f.Status = refcache.Complete
-	}
 	if f.Status != "" {
 		if !slices.Contains(statuses, f.Status) {
 			return nil, fmt.Errorf("list tasks: status %q: use one of %v", f.Status, statuses)

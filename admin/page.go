@@ -26,7 +26,7 @@ var ErrInvalidCursor = errors.New("invalid cursor: use the one that came with th
 type Page struct {
 	Tasks    []refcache.TaskInfo
 	Searched int    // how many tasks were looked at, those that did not pass the filter among them
-	Total    int    // how many tasks there are to look at in all, roughly: those in the filter's status, queue and time, of all pages
+	Total    int    // how many tasks there are to look at in all, roughly: those in the filter's status, queue and time, of all pages and namespaces
 	Next     Cursor // where the next page starts; empty: there is none
 }
 
@@ -40,6 +40,9 @@ const maxSearched = 2000
 func (a *Admin) Page(ctx context.Context, f Filter, from Cursor, n int) (Page, error) {
 	after, err := parseCursor(from)
 	if err != nil {
+		return Page{}, err
+	}
+	if f, err = a.meant(f); err != nil {
 		return Page{}, err
 	}
 	sources, err := a.sources(ctx, f, after)

@@ -8,6 +8,7 @@ import (
 	"github.com/refq/refq/internal/answer"
 	"github.com/refq/refq/internal/codec"
 	"github.com/refq/refq/internal/queue"
+	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/refcache"
 )
 
@@ -28,6 +29,9 @@ func (a *Admin) Task(ctx context.Context, ref refcache.Ref) (Task, error) {
 		return Task{}, err
 	}
 	w, err := a.store.Whole(ctx, ref)
+	if err == nil {
+		err = store.CheckNamespace(a.change.Namespace, ref, w.Namespace)
+	}
 	if err != nil {
 		return Task{}, err
 	}

@@ -9,12 +9,13 @@ import (
 // Health is what was found out about a Redis, the calls that wait in it and the workers that serve them. It holds
 // facts; [Health.Findings] judges them. Pointers are nil, and texts empty, for what could not be found out.
 type Health struct {
-	Servers []ServerHealth // the one server, or each master of a Cluster
-	User    string         // that Redis knows us as
-	Refused []Refusal      // what Redis does not let us do
-	Blind   string         // why Queues and Workers could not be read; empty: they were
-	Queues  []QueueHealth  // all that were ever used, by name
-	Workers []WorkerHealth // by id; also those that died and have not been cleared away
+	Servers   []ServerHealth // the one server, or each master of a Cluster
+	User      string         // that Redis knows us as
+	Refused   []Refusal      // what Redis does not let us do
+	Blind     string         // why Queues and Workers could not be read; empty: they were
+	Namespace string         // whose calls Waiting and OldestPending of Queues tell of; empty: all. Numbers are of all namespaces
+	Queues    []QueueHealth  // all that were ever used, by name
+	Workers   []WorkerHealth // by id; also those that died and have not been cleared away
 }
 
 // ServerHealth is a Redis server that holds calls.

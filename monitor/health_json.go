@@ -7,14 +7,15 @@ import (
 )
 
 type healthJSON struct {
-	Wrong    bool          `json:"wrong"`
-	Findings []findingJSON `json:"findings"`
-	Servers  []serverJSON  `json:"servers"`
-	User     *string       `json:"user"`
-	Refused  []refusalJSON `json:"refused"`
-	Blind    *string       `json:"blind"`
-	Queues   []queueJSON   `json:"queues"`
-	Workers  []workerJSON  `json:"workers"`
+	Wrong     bool          `json:"wrong"`
+	Findings  []findingJSON `json:"findings"`
+	Servers   []serverJSON  `json:"servers"`
+	User      *string       `json:"user"`
+	Refused   []refusalJSON `json:"refused"`
+	Blind     *string       `json:"blind"`
+	Namespace *string       `json:"namespace"`
+	Queues    []queueJSON   `json:"queues"`
+	Workers   []workerJSON  `json:"workers"`
 }
 
 type findingJSON struct {
@@ -83,7 +84,7 @@ type workerJSON struct {
 // MarshalJSON writes the findings and all facts, null when not known; times are RFC 3339 in UTC with milliseconds,
 // durations numbers of seconds, memory bytes. A max_memory of null means no limit.
 func (h Health) MarshalJSON() ([]byte, error) {
-	out := healthJSON{Wrong: h.Wrong(), User: stringPtr(h.User), Blind: stringPtr(h.Blind), Findings: []findingJSON{},
+	out := healthJSON{Wrong: h.Wrong(), User: stringPtr(h.User), Blind: stringPtr(h.Blind), Namespace: stringPtr(h.Namespace), Findings: []findingJSON{},
 		Servers: []serverJSON{}, Refused: []refusalJSON{}, Queues: []queueJSON{}, Workers: []workerJSON{}}
 	for _, f := range h.Findings() {
 		out.Findings = append(out.Findings, findingJSON{f.ID, f.Level, f.Fact, stringPtr(f.Remedy)})

@@ -251,7 +251,7 @@ func TestHealthJSONTellsFindingsAndFacts(t *testing.T) {
 	require.Equal(t, map[string]any{"id": "redis_version", "level": "ok", "fact": "Redis 7.0.15", "remedy": nil}, findings[0])
 	delete(parts, "findings")
 	for name, want := range map[string]string{
-		"wrong": `true`, "user": `"app"`, "blind": `null`,
+		"wrong": `true`, "user": `"app"`, "blind": `null`, "namespace": `null`,
 		"servers": `[{"addr":"a:6379","version":"7.0.15","in_memory":false,"eviction_policy":"noeviction","used_memory":50,"max_memory":null,` +
 			`"append_only":true,"snapshots":true,"save_error":null,"latency_seconds":0.00015,"clock_skew_seconds":-0.002}]`,
 		"refused": `[{"keys":"refq:queues","channels":null,"commands":["SADD"],"reason":null}]`,

@@ -32,6 +32,22 @@ func (h Health) Serves(queue string, f WaitingFunction) bool {
 	})
 }
 
+// within names the namespace whose calls a finding is about; nothing if they are all.
+func (h Health) within() string {
+	if h.Namespace == "" {
+		return ""
+	}
+	return " of namespace " + h.Namespace
+}
+
+// everywhere says of a number that it is of all namespaces, where others are not.
+func (h Health) everywhere() string {
+	if h.within() == "" {
+		return ""
+	}
+	return " in all namespaces"
+}
+
 func (h Health) workers() Finding {
 	const remedy = "start one: refq worker, or a program of yours that calls worker.Run"
 	living := h.living()
@@ -49,7 +65,7 @@ func (h Health) workers() Finding {
 	case len(living) > 0:
 		return fine("%d alive, %d running; %s", len(living), running, named(slices.Compact(functions)))
 	case waiting > 0:
-		return LevelWrong.of(remedy, "no worker is alive, and calls wait: %d", waiting)
+		return LevelWrong.of(remedy, "no worker is alive, and calls wait%s: %d", h.everywhere(), waiting)
 	}
 	return LevelWarning.of(remedy, "no worker is alive")
 }
@@ -76,10 +92,10 @@ func (h Health) unserved() Finding {
 		}
 	}
 	if len(unserved) == 0 {
-		return fine("every waiting call has a worker for its function%s", partial)
+		return fine("every waiting call%s has a worker for its function%s", h.within(), partial)
 	}
 	return LevelWrong.of("start a worker with that function and version in that queue, or cancel the calls",
-		"no worker for %s%s", named(unserved), partial)
+		"no worker for %s%s%s", named(unserved), h.within(), partial)
 }
 
 func (h Health) oldestPending() Finding {
@@ -94,11 +110,13 @@ func (h Health) oldestPending() Finding {
 	switch {
 	case pending == 0:
 		return fine("no call is pending")
+	case oldest.OldestPending == 0 && h.within() != "":
+		return fine("no call%s is pending; pending%s: %d", h.within(), h.everywhere(), pending)
 	case oldest.OldestPending > pendingLong:
 		return LevelWarning.of("start more workers, or raise their concurrency; if they are idle, look into their logs",
-			"pending for %s in queue %s; pending there: %d", roughly(oldest.OldestPending), oldest.Name, oldest.Pending)
+			"pending for %s in queue %s; pending there%s: %d", roughly(oldest.OldestPending), oldest.Name, h.everywhere(), oldest.Pending)
 	}
-	return fine("pending for %s; pending in all: %d", roughly(oldest.OldestPending), pending)
+	return fine("pending for %s; pending in all%s: %d", roughly(oldest.OldestPending), strings.TrimPrefix(h.everywhere(), " in all"), pending)
 }
 
 func (h Health) overdue() Finding {
@@ -114,7 +132,7 @@ func (h Health) overdue() Finding {
 		return fine("no retry is late")
 	}
 	return LevelWarning.of("start more workers, or raise their concurrency; if they are idle, look into their logs",
-		"late retries: %d, by up to %s in queue %s", overdue, roughly(latest.OldestOverdue), latest.Name)
+		"late retries%s: %d, by up to %s in queue %s", h.everywhere(), overdue, roughly(latest.OldestOverdue), latest.Name)
 }
 
 func (h Health) leftovers() Finding {

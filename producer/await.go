@@ -30,6 +30,11 @@ func (p *Producer) read(ctx context.Context, ref refcache.Ref, inbox string) (an
 	mark := p.local.beginRead(ctx, ref)
 	record, result, err := p.store.Result(ctx, ref, inbox)
 	now := answer.Snapshot{Record: record, Result: result}
+	if err == nil {
+		if err = store.CheckNamespace(p.cfg.Namespace, ref, record.Namespace); err != nil {
+			now = answer.Snapshot{}
+		}
+	}
 	if err == nil || errors.Is(err, refcache.ErrTaskNotFound) {
 		p.local.keep(mark, now)
 	}

@@ -73,7 +73,9 @@ func TestNamespacesAndVersionsKeepTheirResultsApart(t *testing.T) {
 		newer, err := w.Call(second, "hi")
 		require.NoError(w, err)
 		require.Equal(w, []string{"hi 1", "hi 2", "hi 3"}, []string{ours.Value, theirs.Value, newer.Value})
-		require.Equal(w, []string{"default", "shop"}, []string{w.Info(ours.RefID).Namespace, w.Info(theirs.RefID).Namespace})
+		of, err := shop.Info(w.Context(), theirs.RefID)
+		require.NoError(w, err)
+		require.Equal(w, []string{"default", "shop"}, []string{w.Info(ours.RefID).Namespace, of.Namespace})
 		require.Equal(w, []int{1, 2}, []int{w.Info(ours.RefID).Version, w.Info(newer.RefID).Version})
 	})
 }

@@ -3,6 +3,7 @@ package producer
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 
 	"github.com/refq/refq/refcache"
 )
@@ -14,6 +15,9 @@ import (
 // other status, also because somebody else was quicker. With refcache.ErrNotQueued the retry was accepted, as with
 // [Submit]. Events name user@host: for a person's name, or all of the retries anew, use package admin.
 func (p *Producer) Retry(ctx context.Context, ref refcache.Ref) (refcache.Response[json.RawMessage], error) {
+	if err := p.checkCaller(); err != nil {
+		return refcache.Response[json.RawMessage]{}, fmt.Errorf("retry %s: %w", ref, err)
+	}
 	return p.change.Retry(ctx, ref, false)
 }
 
@@ -21,6 +25,9 @@ func (p *Producer) Retry(ctx context.Context, ref refcache.Ref) (refcache.Respon
 // attempt still returns is dropped. To cancel a cancelled call again is a success. The error is
 // refcache.ErrTaskNotFound, or refcache.ErrNotCancellable when the call has ended otherwise.
 func (p *Producer) Cancel(ctx context.Context, ref refcache.Ref) error {
+	if err := p.checkCaller(); err != nil {
+		return fmt.Errorf("cancel %s: %w", ref, err)
+	}
 	return p.change.Cancel(ctx, ref)
 }
 
@@ -28,6 +35,9 @@ func (p *Producer) Cancel(ctx context.Context, ref refcache.Ref) error {
 // returns; others forget it within milliseconds, by a message. The error is refcache.ErrTaskNotFound, or
 // refcache.ErrInFlight. A call whose record is damaged is removed in any status.
 func (p *Producer) Delete(ctx context.Context, ref refcache.Ref) error {
+	if err := p.checkCaller(); err != nil {
+		return fmt.Errorf("delete %s: %w", ref, err)
+	}
 	defer p.local.forget(ref) // also if it is not known whether it was deleted
 	return p.change.Delete(ctx, ref)
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 
 	"github.com/refq/refq/internal/answer"
+	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/refcache"
 )
 
@@ -74,5 +75,12 @@ func (p *Producer) Info(ctx context.Context, ref refcache.Ref) (refcache.TaskInf
 	if _, err := refcache.ParseRef(string(ref)); err != nil {
 		return refcache.TaskInfo{}, err
 	}
-	return p.store.Info(ctx, ref)
+	info, err := p.store.Info(ctx, ref)
+	if err == nil {
+		err = store.CheckNamespace(p.cfg.Namespace, ref, info.Namespace)
+	}
+	if err != nil {
+		return refcache.TaskInfo{}, err
+	}
+	return info, nil
 }

@@ -20,6 +20,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"sync"
 
 	"github.com/redis/go-redis/v9"
@@ -76,7 +77,7 @@ func New(rdb redis.UniversalClient, c Config) *Producer {
 	s := store.New(rdb)
 	p := &Producer{cfg: c, store: s, queue: queue.New(rdb, s), inbox: newInbox(rdb, s, rand.Text()), counters: counters.New(s),
 		local: newLocalCache(rdb, c.LocalCache), tracer: tracing.New(c.Traces), queues: map[string]bool{}}
-	p.change = change.Changer{Store: s, Queue: p.queue, Counters: p.counters, By: change.UserAtHost()}
+	p.change = change.Changer{Namespace: c.Namespace, Store: s, Queue: p.queue, Counters: p.counters, By: change.UserAtHost()}
 	return p
 }
 
@@ -86,6 +87,17 @@ func New(rdb redis.UniversalClient, c Config) *Producer {
 func (p *Producer) Close() error {
 	p.counters.Close()
 	return errors.Join(p.inbox.close(), p.local.close())
+}
+
+// checkCaller is why this Producer makes and changes no calls.
+func (p *Producer) checkCaller() error {
+	if p.cfg.Namespace == refcache.AllNamespaces {
+		return errors.New("a producer of all namespaces only reads")
+	}
+	if err := refcache.CheckName(p.cfg.Namespace); err != nil {
+		return fmt.Errorf("namespace: %w", err)
+	}
+	return nil
 }
 
 // noteQueue makes the queue known to those who list tasks.

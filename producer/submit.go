@@ -47,8 +47,8 @@ func prepare[In, Out any](p *Producer, f refcache.Func[In, Out], in In, options 
 	if err != nil {
 		return call{}, err
 	}
-	if err := refcache.CheckName(p.cfg.Namespace); err != nil {
-		return call{}, fmt.Errorf("namespace: %w", err)
+	if err := p.checkCaller(); err != nil {
+		return call{}, fmt.Errorf("call %s: %w", f.Name, err)
 	}
 	raw, err := codec.Encode(in)
 	if err != nil {

@@ -7,7 +7,8 @@ import (
 
 // What refq answers when it cannot do what was asked. Errors returned by producer and worker wrap these; test with errors.Is.
 var (
-	// ErrTaskNotFound: no record has this ref_id; it never existed, has expired or was deleted.
+	// ErrTaskNotFound: no record has this ref_id; it never existed, has expired or was deleted. Or it is a call of another
+	// namespace than the one that was looked in.
 	ErrTaskNotFound = errors.New("task not found")
 	// ErrNotFailed: only failed tasks can be retried by hand.
 	ErrNotFailed = errors.New("task has not failed")

@@ -44,8 +44,11 @@ var Defaults = Policy{
 		Lost: 10 * time.Minute},
 }
 
-// DefaultNamespace is the namespace of a producer that names none.
+// DefaultNamespace is the namespace of who names none.
 const DefaultNamespace = "default"
+
+// AllNamespaces stands for all namespaces where somebody looks for calls. It is no name: nobody calls in it.
+const AllNamespaces = "*"
 
 // MaxLost is how many lost attempts a cycle survives: the next loss fails the task.
 const MaxLost = 3

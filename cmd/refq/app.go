@@ -130,7 +130,7 @@ func (a *app) newAdmin(ctx context.Context) (*admin.Admin, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	operator := admin.New(rdb, admin.Config{})
+	operator := admin.New(rdb, admin.Config{Namespace: a.cfg.Namespace})
 	return operator, func() {
 		_ = operator.Close()
 		leave(rdb)
@@ -143,7 +143,7 @@ func (a *app) newProducerAndAdmin(ctx context.Context) (*producer.Producer, *adm
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	p, operator := a.producerOf(rdb), admin.New(rdb, admin.Config{})
+	p, operator := a.producerOf(rdb), admin.New(rdb, admin.Config{Namespace: a.cfg.Namespace})
 	return p, operator, func() {
 		_, _ = p.Close(), operator.Close()
 		leave(rdb)
@@ -176,7 +176,11 @@ func parseRefs(texts []string) ([]refcache.Ref, error) {
 // complain prints an error as one sentence.
 func (a *app) complain(err error) {
 	if errors.Is(err, refcache.ErrTaskNotFound) {
-		err = fmt.Errorf("%w: it never existed, has expired or was deleted", err)
+		where := "any namespace"
+		if a.cfg.Namespace != refcache.AllNamespaces {
+			where = fmt.Sprintf("namespace %s; --namespace '*' looks in all", a.cfg.Namespace)
+		}
+		err = fmt.Errorf("%w: it never existed, has expired or was deleted in %s", err, where)
 	}
 	a.notice("%v", err)
 }

@@ -65,7 +65,6 @@ again with the same input: what was called goes on and is not run again.`,
 	plan.policyFlag(flags, "retry-backoff-factor", "number", "each further delay is so many times longer")
 	plan.policyFlag(flags, "timeout", "duration", "limit of one attempt; 0: none")
 	plan.policyFlag(flags, "ttl", "duration", "how long the result is kept")
-	a.configFlag(flags, "namespace", "name", "part of what identifies the call")
 	flags.BoolVar(&plan.retryFailed, "retry-failed", false, "run it anew if it failed")
 	flags.BoolVar(&plan.refresh, "refresh", false, "run it again although it is complete")
 	format := formatFlag(flags)
@@ -139,6 +138,9 @@ func (plan callPlan) options() []producer.CallOption {
 
 // plannedFunction is the declared function under the policy of the flags, and how long to wait for its answer.
 func (a *app) plannedFunction(name string, plan callPlan) (config.Func, time.Duration, error) {
+	if err := a.checkCaller(); err != nil {
+		return config.Func{}, 0, err
+	}
 	fn, err := a.cfg.Function(name)
 	if err != nil {
 		return config.Func{}, 0, &usageError{err}

@@ -39,6 +39,9 @@ func (a *app) dev(ctx context.Context) error {
 	if err := a.load(); err != nil {
 		return err
 	}
+	if err := a.checkCaller(); err != nil {
+		return err
+	}
 	commands, err := a.commands(nil, nil)
 	if err != nil && !errors.Is(err, errNoCommands) {
 		return err

@@ -9,12 +9,14 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/refq/refq/internal/config"
+	"github.com/refq/refq/refcache"
 )
 
 // addGlobalFlags declares the flags of all verbs.
 func (a *app) addGlobalFlags(root *cobra.Command) {
 	flags := root.PersistentFlags()
 	a.configFlag(flags, "redis", "url", "Redis: redis://, rediss://, redis-sentinel://,\nor host:port,host:port for a Cluster")
+	a.configFlag(flags, "namespace", "name", "whose calls (default default); '*': all, but not to call")
 	a.configFlag(flags, "config", "file", "configuration (default ./config.yaml, if there is one)")
 	a.configFlag(flags, "log-level", "level", "debug, info, warn or error")
 	a.configFlag(flags, "log-format", "format", "text or json")
@@ -76,4 +78,12 @@ func flagNames(cmd *cobra.Command) []string {
 	cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
 	cmd.InheritedFlags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
 	return names
+}
+
+// checkCaller refuses to make calls in all namespaces at once.
+func (a *app) checkCaller() error {
+	if a.cfg.Namespace == refcache.AllNamespaces {
+		return usagef("namespace '*' (from %s) only looks: name the one to call in", a.cfg.Source("namespace"))
+	}
+	return nil
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/refq/refq/internal/web/ui"
 	"github.com/refq/refq/metrics"
 	"github.com/refq/refq/producer"
+	"github.com/refq/refq/refcache"
 )
 
 func newWeb(a *app) *cobra.Command {
@@ -43,6 +44,9 @@ with lines of operator:NAME:SECRET or viewer:NAME:SECRET.`,
 	insecure := flags.Bool("insecure-no-auth", false, "no credentials, although other machines reach the address")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if err := a.load(); err != nil {
+			return err
+		}
+		if err := a.checkCaller(); err != nil {
 			return err
 		}
 		site, err := a.listen(*insecure)
@@ -142,11 +146,14 @@ func (p *page) site(s *site) {
 
 // serveWeb serves the site until ctx ends.
 func (a *app) serveWeb(ctx context.Context, rdb redis.UniversalClient, s *site) error {
-	p, operator := a.producerOf(rdb), admin.New(rdb, admin.Config{})
+	everywhere := refcache.AllNamespaces
+	p, reader := a.producerOf(rdb), producer.New(rdb, producer.Config{Namespace: everywhere})
+	operator := admin.New(rdb, admin.Config{Namespace: everywhere})
 	defer p.Close()
+	defer reader.Close()
 	defer operator.Close()
 	a.log.Info("web started", "address", s.Addr().String(), "credentials", len(s.credentials), "read_only", a.cfg.Web.ReadOnly)
-	err := server.Serve(ctx, s, a.handler(p, operator, rdb, s), a.log)
+	err := server.Serve(ctx, s, a.handler(p, reader, operator, rdb, s), a.log)
 	a.log.Info("web stopped")
 	if err != nil {
 		a.complain(err) // here, since at the end of ctx an error is taken for the interruption itself
@@ -155,13 +162,13 @@ func (a *app) serveWeb(ctx context.Context, rdb redis.UniversalClient, s *site) 
 	return nil
 }
 
-// handler is all that is served. Only probes pass the guard: they have no credentials, and hear nothing of calls.
-func (a *app) handler(p *producer.Producer, operator *admin.Admin, rdb redis.UniversalClient, s *site) http.Handler {
+// handler is all that is served: p makes calls, reader and operator know those of all namespaces. Only probes pass the guard: they have no credentials, and hear nothing of calls.
+func (a *app) handler(p, reader *producer.Producer, operator *admin.Admin, rdb redis.UniversalClient, s *site) http.Handler {
 	own := metrics.Handler(metrics.Config{Redis: rdb, Producer: p, Admin: operator, Version: thisVersion().Version})
-	calls := live.NewCalls(p)
+	calls := live.NewCalls(reader)
 	guarded := http.NewServeMux()
-	guarded.Handle("/", ui.New(p, operator, calls, a.cfg, a.log))
-	guarded.Handle(api.Base+"/", api.New(p, operator, calls, a.cfg, a.log))
+	guarded.Handle("/", ui.New(p, reader, operator, calls, a.cfg, a.log))
+	guarded.Handle(api.Base+"/", api.New(p, reader, operator, calls, a.cfg, a.log))
 	guarded.Handle(asynqmon.Base+"/", asynqmon.New(operator, rdb, a.cfg, a.log))
 	guarded.Handle("GET /metrics", own)
 	all := http.NewServeMux()

@@ -19,10 +19,11 @@ import (
 
 // Changer changes calls in somebody's name. It is safe for concurrent use, and made anew for each name at no cost.
 type Changer struct {
-	Store    *store.Store
-	Queue    *queue.Client
-	Counters *counters.Counters // counts the calls that were cancelled
-	By       string             // who the events of calls name
+	Namespace string // whose calls it changes; those of others it does not find
+	Store     *store.Store
+	Queue     *queue.Client
+	Counters  *counters.Counters // counts the calls that were cancelled
+	By        string             // who the events of calls name
 }
 
 // Retry runs a failed call again, spending one of the retries that are left, or in a new cycle if fresh. It does not
@@ -110,7 +111,11 @@ func (c Changer) see(ctx context.Context, ref refcache.Ref) (store.Record, error
 	if _, err := refcache.ParseRef(string(ref)); err != nil {
 		return store.Record{}, err
 	}
-	return c.Store.Read(ctx, ref)
+	seen, err := c.Store.Read(ctx, ref)
+	if err != nil {
+		return store.Record{}, err
+	}
+	return seen, store.CheckNamespace(c.Namespace, ref, seen.Namespace)
 }
 
 // enqueue makes sure that a worker looks at the call.

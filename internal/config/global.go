@@ -48,7 +48,10 @@ func (k globalKey) flagName() string {
 var globalKeys = []globalKey{
 	{key[Config]{"redis", "a Redis URL", func(c *Config, s string) bool { c.Redis = s; return s != "" }},
 		true, func(c Config) string { return refq.RedactURL(c.Redis) }, list{"a list of the host:port of Cluster nodes", setCluster}},
-	{key[Config]{"namespace", wantName, func(c *Config, s string) bool { c.Namespace = s; return refcache.CheckName(s) == nil }},
+	{key[Config]{"namespace", wantName, func(c *Config, s string) bool {
+		c.Namespace = s
+		return s == refcache.AllNamespaces || refcache.CheckName(s) == nil
+	}},
 		true, func(c Config) string { return c.Namespace }, list{}},
 	{key[Config]{"concurrency", "a whole number, at least 1", func(c *Config, s string) bool { return setWhole(&c.Concurrency, s, 1) }},
 		true, func(c Config) string { return strconv.Itoa(c.Concurrency) }, list{}},

@@ -110,7 +110,7 @@ type Found struct {
 	Record
 	At time.Time // what the walk goes by: its Entry's, or the start of the attempt that runs
 	// Err says why the record cannot be read: it is refcache.ErrUnreadable. Record then has no more than Ref and, if
-	// they are there, Status, LastError, and the name in Policy.
+	// they are there, Status, LastError, Namespace and the name in Policy.
 	Err error
 }
 
@@ -176,6 +176,9 @@ func parseFound(e Entry, values []any) Found {
 func glimpse(ref refcache.Ref, values []any) Record {
 	p := newParser(values)
 	r := Record{Ref: ref, LastError: p.text(atLastError, ""), Policy: refcache.Policy{Name: p.text(atFunc, "")}}
+	if r.Policy.Name != "" {
+		r.Namespace = p.text(atNS, refcache.DefaultNamespace)
+	}
 	if s := refcache.Status(p.text(atStatus, "")); slices.Contains(refcache.Statuses, s) {
 		r.Status = s
 	}

@@ -359,9 +359,9 @@ func TestTaskThatCannotBeReadKeepsNoOtherFromIt(t *testing.T) {
 			record store.Record
 			err    string
 		}{
-			{store.Record{Ref: damaged.ref, Status: refcache.Failed, LastError: "hopeless", Policy: refcache.Policy{Name: "f"}}, `damaged: cycle is "x"`},
-			{store.Record{Ref: newer.ref, Status: refcache.Cancelled, Policy: refcache.Policy{Name: "g"}}, "newer refq"},
-			{store.Record{Ref: lost.ref, LastError: "hopeless", Policy: refcache.Policy{Name: "f"}}, `status is "over"`},
+			{store.Record{Ref: damaged.ref, Status: refcache.Failed, LastError: "hopeless", Namespace: refcache.DefaultNamespace, Policy: refcache.Policy{Name: "f"}}, `damaged: cycle is "x"`},
+			{store.Record{Ref: newer.ref, Status: refcache.Cancelled, Namespace: refcache.DefaultNamespace, Policy: refcache.Policy{Name: "g"}}, "newer refq"},
+			{store.Record{Ref: lost.ref, LastError: "hopeless", Namespace: refcache.DefaultNamespace, Policy: refcache.Policy{Name: "f"}}, `status is "over"`},
 			{store.Record{Ref: noHash.ref}, "its key holds no hash"},
 		} {
 			require.ErrorIs(q, found[i].Err, refcache.ErrUnreadable)

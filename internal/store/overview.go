@@ -27,8 +27,9 @@ type About struct {
 // MostLookedAt is how many waiting tasks an overview reads from each end of a set.
 const MostLookedAt = 1000
 
-// Overview tells what waits in a queue, and which workers serve it. It changes nothing.
-func (s *Store) Overview(ctx context.Context, queue string) (monitor.QueueHealth, []monitor.WorkerHealth, error) {
+// Overview tells what waits in a queue, and which workers serve it. Single calls that it tells of are those of the
+// namespace; numbers are of all. It changes nothing.
+func (s *Store) Overview(ctx context.Context, queue, namespace string) (monitor.QueueHealth, []monitor.WorkerHealth, error) {
 	q := monitor.QueueHealth{Name: queue}
 	values, err := s.onQueue(ctx, overviewScript(), queue, MostLookedAt, monitor.OverdueAfter.Milliseconds()).Slice()
 	if err != nil {
@@ -41,7 +42,7 @@ func (s *Store) Overview(ctx context.Context, queue string) (monitor.QueueHealth
 	if q.Overdue > 0 {
 		q.OldestOverdue = since(now, answer.text(6))
 	}
-	if err := s.lookAtWaiting(ctx, &q, now, answer.texts(2), answer.texts(4)); err != nil {
+	if err := s.lookAtWaiting(ctx, &q, namespace, now, answer.texts(2), answer.texts(4)); err != nil {
 		return q, nil, err
 	}
 	workers := workersFrom(queue, now, answer.texts(7))
@@ -62,8 +63,8 @@ func since(now int64, then string) time.Duration {
 	return max(0, time.Duration(now-int64(ms))*time.Millisecond)
 }
 
-// lookAtWaiting counts waiting tasks by function.
-func (s *Store) lookAtWaiting(ctx context.Context, q *monitor.QueueHealth, now int64, pending, retrying []string) error {
+// lookAtWaiting counts waiting tasks of a namespace by function.
+func (s *Store) lookAtWaiting(ctx context.Context, q *monitor.QueueHealth, namespace string, now int64, pending, retrying []string) error {
 	hashes := slices.Concat(pending, retrying)
 	if len(hashes) == 0 {
 		return nil
@@ -87,7 +88,7 @@ func (s *Store) lookAtWaiting(ctx context.Context, q *monitor.QueueHealth, now i
 		switch status := refcache.Status(p.text(atStatus, "")); {
 		case status == none:
 			q.Gone++
-		case status == set: // else it has moved on meanwhile
+		case status == set && CheckNamespace(namespace, "", p.text(atNS, refcache.DefaultNamespace)) == nil: // else it has moved on
 			version, _ := strconv.Atoi(p.text(atVersion, "1"))
 			calls[monitor.WaitingFunction{Func: p.text(atFunc, ""), Version: version}]++
 			if set == refcache.Pending {

@@ -20,7 +20,7 @@ import (
 func (q *queue) overview() (monitor.QueueHealth, []monitor.WorkerHealth) {
 	q.Helper()
 	before := q.dump()
-	seen, workers, err := q.Overview(q.Context(), q.name)
+	seen, workers, err := q.Overview(q.Context(), q.name, refcache.AllNamespaces)
 	require.NoError(q, err)
 	require.Equal(q, before, q.dump(), "looking changes nothing")
 	return seen, workers

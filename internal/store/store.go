@@ -44,6 +44,14 @@ func wrap(err error, operation string, ref refcache.Ref) error {
 	return nil
 }
 
+// CheckNamespace makes a call look as if there were none to who means those of another namespace.
+func CheckNamespace(means string, ref refcache.Ref, is string) error {
+	if means == is || means == refcache.AllNamespaces {
+		return nil
+	}
+	return wrap(redis.Nil, "read", ref)
+}
+
 // foreign says of an error that a key of the queue has another type than ours, if it is about that.
 func foreign(err error, queue string) error {
 	if strings.Contains(err.Error(), "WRONGTYPE ") {

@@ -28,7 +28,8 @@ const (
 
 // API answers requests below [Base]. It may be used concurrently.
 type API struct {
-	producer *producer.Producer
+	producer *producer.Producer // makes calls
+	reader   *producer.Producer // reads those of all namespaces
 	admin    *admin.Admin
 	actions  access.Actions
 	calls    *live.Calls
@@ -39,11 +40,11 @@ type API struct {
 	quick, waiting chan struct{} // requests at work, as many as there may be
 }
 
-// New returns an API that makes calls of the functions of cfg with p, lists and changes calls with op, and follows those
-// of calls. It hides what cfg.Redact says, and serves cfg.Web.MaxRequests requests at a time, and as many again that may wait: others are answered 429. The log hears of
+// New returns an API that makes calls of the functions of cfg with p. It reads calls with reader, follows them with calls,
+// and lists and changes them with op: what these three find, it shows. It hides what cfg.Redact says, and serves cfg.Web.MaxRequests requests at a time, and as many again that may wait: others are answered 429. The log hears of
 // every change ([access.Audit]).
-func New(p *producer.Producer, op *admin.Admin, calls *live.Calls, cfg config.Config, log *slog.Logger) *API {
-	a := &API{producer: p, admin: op, actions: access.NewActions(op, p.Info, log), calls: calls, cfg: cfg, log: log, mux: http.NewServeMux(),
+func New(p, reader *producer.Producer, op *admin.Admin, calls *live.Calls, cfg config.Config, log *slog.Logger) *API {
+	a := &API{producer: p, reader: reader, admin: op, actions: access.NewActions(op, reader.Info, log), calls: calls, cfg: cfg, log: log, mux: http.NewServeMux(),
 		quick: make(chan struct{}, cfg.Web.MaxRequests), waiting: make(chan struct{}, cfg.Web.MaxRequests)}
 	for _, r := range routes {
 		method, path, _ := strings.Cut(r.pattern, " ")

@@ -12,6 +12,7 @@ import (
 	"github.com/refq/refq/admin"
 	"github.com/refq/refq/internal/memredis"
 	"github.com/refq/refq/internal/store/storetest"
+	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 )
 
@@ -154,6 +155,25 @@ func TestARefreshThatFailsOrIsCancelledLeavesTheOldResult(t *testing.T) {
 	})
 }
 
+func TestAllNamespacesAreShown(t *testing.T) {
+	inWorld(t, setup{}, func(w *world) {
+		w.work()
+		shop := w.NewProducer(producer.Config{Namespace: "shop"})
+		res, err := producer.Call(w.Context(), shop, refcache.Func[string, string]{Name: "echo"}, "x")
+		require.NoError(w, err)
+		theirs, ours := string(res.RefID), w.ended(`{"func":"echo","args":"x"}`).ref(w)
+		require.NotEqual(w, theirs, ours)
+		require.Equal(w, http.StatusOK, w.ask("GET", "/calls/"+theirs, "").code)
+		require.Equal(w, `"x"`, w.ask("GET", "/calls/"+theirs+"/result", "").body)
+		require.Equal(w, "shop", w.ask("GET", "/calls/"+theirs+"/task", "").fields(w)["namespace"])
+		for query, want := range map[string][2]bool{"": {true, true}, "namespace=shop": {true, false}, "namespace=default": {false, true}} {
+			list := w.ask("GET", "/calls?"+query, "").body
+			require.Equal(w, want, [2]bool{strings.Contains(list, theirs), strings.Contains(list, ours)}, query)
+		}
+		require.Equal(w, http.StatusNoContent, w.ask("DELETE", "/calls/"+theirs, "").code)
+	})
+}
+
 func TestCancelAndDelete(t *testing.T) {
 	inWorld(t, setup{}, func(w *world) {
 		ref := w.pending()
@@ -261,6 +281,8 @@ func TestWhatIsWrongWithAnAddressIsSaid(t *testing.T) {
 			{"GET", "/calls?limit=501", 400, "bad-request", "from 1 to 500"},
 			{"GET", "/calls?func=a=b", 400, "bad-request", "func: name"},
 			{"GET", "/calls?queue=a/b", 400, "bad-request", "queue"},
+			{"GET", "/calls?namespace=*", 400, "bad-request", "namespace: name"},
+			{"GET", "/calls?stale=perhaps", 400, "bad-request", "must be true or false"},
 			{"GET", "/calls?since=x", 400, "bad-request", "since: "},
 			{"GET", "/calls?cursor=x", 400, "invalid-cursor", "invalid cursor"},
 			{"GET", "/openapi.json?x", 400, "bad-request", "there is none here"},

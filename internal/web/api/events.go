@@ -15,7 +15,7 @@ func (a *API) events(w http.ResponseWriter, r *http.Request, ref refcache.Ref, f
 	viewer := a.calls.Watch(ref) // before the first look, so that nothing is missed
 	defer viewer.Leave()
 	viewer.Skip()
-	first, err := a.producer.Get(r.Context(), ref)
+	first, err := a.reader.Get(r.Context(), ref)
 	if err != nil {
 		return err
 	}

@@ -48,7 +48,7 @@ func (a *API) await(w http.ResponseWriter, r *http.Request, ref refcache.Ref, wa
 		defer cancel()
 		ctx, over := context.WithTimeout(ctx, wait)
 		defer over()
-		res, err := a.producer.Wait(ctx, ref)
+		res, err := a.reader.Wait(ctx, ref)
 		_, ended := errors.AsType[*refcache.TaskError](err)
 		if err == nil || ended {
 			return res, nil
@@ -59,7 +59,7 @@ func (a *API) await(w http.ResponseWriter, r *http.Request, ref refcache.Ref, wa
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
 	defer cancel()
-	return a.producer.Get(ctx, ref) // later than the last look of Wait
+	return a.reader.Get(ctx, ref) // later than the last look of Wait
 }
 
 // result answers GET /calls/{ref}/result: the bytes that the function returned.
@@ -71,7 +71,7 @@ func (a *API) result(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	res, err := a.producer.Get(r.Context(), ref)
+	res, err := a.reader.Get(r.Context(), ref)
 	switch {
 	case err != nil:
 		return err
@@ -105,7 +105,7 @@ func (a *API) task(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	info, err := a.producer.Info(r.Context(), ref)
+	info, err := a.reader.Info(r.Context(), ref)
 	if err != nil {
 		return err
 	}

@@ -26,7 +26,7 @@ type page struct {
 
 // list answers GET /calls.
 func (a *API) list(w http.ResponseWriter, r *http.Request) error {
-	values, err := query(r, "status", "func", "queue", "error", "since", "stale", "limit", "cursor")
+	values, err := query(r, "status", "func", "queue", "error", "since", "stale", "namespace", "limit", "cursor")
 	if err != nil {
 		return err
 	}
@@ -61,10 +61,15 @@ func (a *API) list(w http.ResponseWriter, r *http.Request) error {
 }
 
 func filter(values url.Values) (admin.Filter, error) {
-	f := admin.Filter{Status: refcache.Status(values.Get("status")), Func: values.Get("func"), Queue: values.Get("queue"),
+	f := admin.Filter{Namespace: values.Get("namespace"), Status: refcache.Status(values.Get("status")), Func: values.Get("func"), Queue: values.Get("queue"),
 		Error: values.Get("error")}
 	if f.Status != "" && !slices.Contains(refcache.Statuses, f.Status) {
 		return f, badRequest(fmt.Errorf("status is %.80q, must be one of %v", f.Status, refcache.Statuses))
+	}
+	if f.Namespace != "" {
+		if err := refcache.CheckName(f.Namespace); err != nil {
+			return f, badRequest(fmt.Errorf("namespace: %w", err))
+		}
 	}
 	if f.Func != "" {
 		if err := refcache.CheckName(f.Func); err != nil {

@@ -58,6 +58,7 @@ func (c complete) Run() int {
 type world struct {
 	*kit.World
 	p      *producer.Producer
+	reader *producer.Producer // of calls in all namespaces
 	a      *admin.Admin
 	log    *safeBuffer
 	client *http.Client
@@ -82,7 +83,8 @@ func inWorld(t *testing.T, s setup, test func(w *world)) {
 	kit.In(t, func(k *kit.World) {
 		w := &world{World: k, log: &safeBuffer{}, held: make(chan struct{})}
 		w.p = k.NewProducer(producer.Config{MaxArgs: s.maxArgs, Traces: s.traces})
-		w.a = k.NewAdmin(admin.Config{By: "server@host"})
+		w.reader = k.NewProducer(producer.Config{Namespace: refcache.AllNamespaces})
+		w.a = k.NewAdmin(admin.Config{By: "server@host", Namespace: refcache.AllNamespaces})
 		w.serve(s)
 		test(w)
 		require.NoError(t, w.stop())
@@ -110,7 +112,7 @@ func (w *world) serve(s setup) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {
-		done <- server.Serve(ctx, p, access.New(s.guard).Handler(api.New(w.p, w.a, live.NewCalls(w.p), cfg, log)), log)
+		done <- server.Serve(ctx, p, access.New(s.guard).Handler(api.New(w.p, w.reader, w.a, live.NewCalls(w.reader), cfg, log)), log)
 	}()
 	transport := &http.Transport{DialContext: p.dial}
 	w.client = &http.Client{Transport: transport}

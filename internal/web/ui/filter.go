@@ -23,12 +23,17 @@ type filter struct {
 
 // parseFilter reads a filter from the parameters of an address, or of a form.
 func parseFilter(v url.Values) (filter, error) {
-	f := filter{admin.Filter{Status: refcache.Status(v.Get("status")), Func: v.Get("func"), Queue: v.Get("queue"), Error: v.Get("error")}, v.Get("since")}
+	f := filter{admin.Filter{Namespace: v.Get("namespace"), Status: refcache.Status(v.Get("status")), Func: v.Get("func"), Queue: v.Get("queue"), Error: v.Get("error")}, v.Get("since")}
 	wrong := func(cause error) (filter, error) {
 		return f, &refusal{http.StatusBadRequest, "No such list", cause}
 	}
 	if f.Status != "" && !slices.Contains(refcache.Statuses, f.Status) {
 		return wrong(fmt.Errorf("status is %.80q, must be one of %v", f.Status, refcache.Statuses))
+	}
+	if f.Namespace != "" {
+		if err := refcache.CheckName(f.Namespace); err != nil {
+			return wrong(fmt.Errorf("namespace: %w", err))
+		}
 	}
 	if f.Func != "" {
 		if err := refcache.CheckName(f.Func); err != nil {
@@ -52,7 +57,7 @@ func parseFilter(v url.Values) (filter, error) {
 // pairs are the parameters that make the filter, of those that say anything.
 func (f filter) pairs() []pair {
 	var all []pair
-	for _, p := range []pair{{"status", string(f.Status)}, {"func", f.Func}, {"queue", f.Queue}, {"error", f.Error}, {"since", f.Since}} {
+	for _, p := range []pair{{"namespace", f.Namespace}, {"status", string(f.Status)}, {"func", f.Func}, {"queue", f.Queue}, {"error", f.Error}, {"since", f.Since}} {
 		if p.Value != "" {
 			all = append(all, p)
 		}
@@ -88,13 +93,16 @@ func (f filter) in(status refcache.Status) filter {
 func (f filter) Any() bool { return len(f.pairs()) > 0 }
 
 // Narrow reports whether records must be read to tell what passes.
-func (f filter) Narrow() bool { return f.Func != "" || f.Error != "" }
+func (f filter) Narrow() bool { return f.Namespace != "" || f.Func != "" || f.Error != "" }
 
 // Words describes what the filter leaves: " of charge in queue media".
 func (f filter) Words() string {
 	var text strings.Builder
 	if f.Func != "" {
 		text.WriteString(" of " + f.Func)
+	}
+	if f.Namespace != "" {
+		text.WriteString(" of namespace " + f.Namespace)
 	}
 	if f.Queue != "" {
 		text.WriteString(" in queue " + f.Queue)

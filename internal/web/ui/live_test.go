@@ -170,7 +170,7 @@ func TestAServerThatStopsEndsItsStreams(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	pages := ui.New(p, a, live.NewCalls(p), config.Config{Web: config.Web{MaxRequests: 1}}, log)
+	pages := ui.New(p, p, a, live.NewCalls(p), config.Config{Web: config.Web{MaxRequests: 1}}, log)
 	ctx, stop := context.WithCancel(t.Context())
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(ctx, l, access.New(access.Config{Logger: log}).Handler(pages), log) }()

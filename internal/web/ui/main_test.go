@@ -94,7 +94,7 @@ func (w *world) handlerOf(s setup, functions ...config.Function) http.Handler {
 	require.NoError(w, err)
 	log := slog.New(cfg.Redact.Handler(slog.NewTextHandler(w.log, nil)))
 	s.guard.Logger = log
-	return access.New(s.guard).Handler(ui.New(w.p, w.a, live.NewCalls(w.p), cfg, log))
+	return access.New(s.guard).Handler(ui.New(w.p, w.p, w.a, live.NewCalls(w.p), cfg, log))
 }
 
 // work runs a worker until the test ends. What runs on it as hold runs until release.

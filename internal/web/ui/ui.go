@@ -53,15 +53,14 @@ type UI struct {
 	followedQueues *live.Shared[struct{}, string]
 }
 
-// New returns pages about the calls that a knows, and about the functions of cfg, which p calls; calls are followed for
-// all who look at them. The pages hide what
-// cfg.Redact says, and offer no changes if cfg.Web.ReadOnly; cfg.Web.MaxRequests are made at a time, and as many are kept
+// New returns pages about the calls that a and reader find, and about the functions of cfg, which p calls; calls are
+// followed for all who look at them. The pages hide what cfg.Redact says, and offer no changes if cfg.Web.ReadOnly; cfg.Web.MaxRequests are made at a time, and as many are kept
 // live. The log hears of every change ([access.Audit]).
 //
 // Who asks is told by a [access.Guard] in front of it, which also refuses what may not be asked: without one, nobody is
 // offered changes.
-func New(p *producer.Producer, a *admin.Admin, calls *live.Calls, cfg config.Config, log *slog.Logger) *UI {
-	u := &UI{producer: p, admin: a, actions: access.NewActions(a, p.Info, log), cfg: cfg, log: log, mux: http.NewServeMux(), followed: calls,
+func New(p, reader *producer.Producer, a *admin.Admin, calls *live.Calls, cfg config.Config, log *slog.Logger) *UI {
+	u := &UI{producer: p, admin: a, actions: access.NewActions(a, reader.Info, log), cfg: cfg, log: log, mux: http.NewServeMux(), followed: calls,
 		slots: make(chan struct{}, cfg.Web.MaxRequests), viewers: make(chan struct{}, cfg.Web.MaxRequests)}
 	u.facts, u.health = newFresh(keepFacts, u.readFacts), newFresh(keepHealth, a.Health)
 	u.followedQueues = live.NewShared(u.followQueues)
