@@ -42,6 +42,9 @@ import (
 // when nobody answers a dial (a Cluster: 2 s for each of its addresses). When Redis goes silent on connections that were
 // open, each of them that the command tries costs 2 s. Closing the client waits as long for what is in the pipe.
 func Connect(url string) (redis.UniversalClient, error) {
+	if url == "" {
+		return nil, errors.New("redis URL is empty: write redis://host:port, or host:port,host:port for a Cluster")
+	}
 	client, err := connect(splitURL(url))
 	if err != nil {
 		return nil, fmt.Errorf("redis URL %s: %w", RedactURL(url), err)

@@ -133,7 +133,7 @@ func TestSentinelURLBecomesAFailoverClient(t *testing.T) {
 func TestConnectRefusesWhatItDoesNotKnow(t *testing.T) {
 	t.Parallel()
 	for url, want := range map[string]string{
-		"":                                              "every address must be host:port",
+		"":                                              "redis URL is empty",
 		"localhost":                                     "every address must be host:port",
 		"localhost:6379/0":                              "plain addresses take no database",
 		"me:pw@h:1":                                     "plain addresses take no user and password",

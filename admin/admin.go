@@ -19,6 +19,7 @@ package admin
 
 import (
 	"cmp"
+	"errors"
 
 	"github.com/redis/go-redis/v9"
 
@@ -48,8 +49,12 @@ type Admin struct {
 	change   change.Changer
 }
 
-// New returns an Admin that uses rdb, which the caller closes after the Admin. It does not talk to Redis yet.
+// New returns an Admin that uses rdb, which the caller closes after the Admin. It does not talk to Redis yet. It
+// panics if rdb is nil.
 func New(rdb redis.UniversalClient, c Config) *Admin {
+	if rdb == nil {
+		panic("admin.New: the Redis client is nil")
+	}
 	if c.By == "" {
 		c.By = change.UserAtHost()
 	}
@@ -68,9 +73,20 @@ func (a *Admin) As(by string) *Admin {
 	return &named
 }
 
+// checkMade refuses an Admin that New did not make.
+func (a *Admin) checkMade() error {
+	if a == nil || a.store == nil {
+		return errors.New("the admin is not made by admin.New")
+	}
+	return nil
+}
+
 // Close adds what was counted since the last 2 s to the statistics in Redis, which takes up to a second if Redis does
-// not answer. The error is always nil.
+// not answer. The error is nil if New made a.
 func (a *Admin) Close() error {
+	if err := a.checkMade(); err != nil {
+		return err
+	}
 	a.counters.Close()
 	return nil
 }

@@ -27,15 +27,28 @@ func isFresh(options []RetryOption) bool {
 // other status, also because somebody else was quicker. With refcache.ErrNotQueued the retry was accepted: a worker's
 // sweep queues the call.
 func (a *Admin) Retry(ctx context.Context, ref refcache.Ref, options ...RetryOption) (refcache.Response[json.RawMessage], error) {
+	if err := a.checkMade(); err != nil {
+		return refcache.Response[json.RawMessage]{}, err
+	}
 	return a.change.Retry(ctx, ref, isFresh(options))
 }
 
 // Cancel ends a call in flight at once. Its status is cancelled, a running attempt is told to stop, and what that
 // attempt still returns is dropped. To cancel a cancelled call again is a success. The error is
 // refcache.ErrTaskNotFound, or refcache.ErrNotCancellable when the call has ended otherwise.
-func (a *Admin) Cancel(ctx context.Context, ref refcache.Ref) error { return a.change.Cancel(ctx, ref) }
+func (a *Admin) Cancel(ctx context.Context, ref refcache.Ref) error {
+	if err := a.checkMade(); err != nil {
+		return err
+	}
+	return a.change.Cancel(ctx, ref)
+}
 
 // Delete removes a call that has ended, with its result and history. Producers that keep the result in memory forget
 // it within milliseconds, by a message. The error is refcache.ErrTaskNotFound, or refcache.ErrInFlight. A call whose
 // record is damaged is removed in any status.
-func (a *Admin) Delete(ctx context.Context, ref refcache.Ref) error { return a.change.Delete(ctx, ref) }
+func (a *Admin) Delete(ctx context.Context, ref refcache.Ref) error {
+	if err := a.checkMade(); err != nil {
+		return err
+	}
+	return a.change.Delete(ctx, ref)
+}

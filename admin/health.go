@@ -16,6 +16,9 @@ import (
 // namespace; numbers are of all. It changes nothing, and what it reads of a queue is bounded. What Redis refuses to tell is unknown in the answer; an error means
 // that Redis could not be reached.
 func (a *Admin) Health(ctx context.Context) (monitor.Health, error) {
+	if err := a.checkMade(); err != nil {
+		return monitor.Health{}, err
+	}
 	var h monitor.Health
 	if a.change.Namespace != refcache.AllNamespaces {
 		h.Namespace = a.change.Namespace

@@ -84,6 +84,9 @@ func (a *Admin) walk(ctx context.Context, f Filter) iter.Seq2[store.Found, error
 
 // meant is the filter with what it leaves to the Admin, or to another of its fields.
 func (a *Admin) meant(f Filter) (Filter, error) {
+	if err := a.checkMade(); err != nil {
+		return f, err
+	}
 	own := a.change.Namespace
 	f.Namespace = cmp.Or(f.Namespace, own)
 	if f.Namespace != own && own != refcache.AllNamespaces {

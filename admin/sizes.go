@@ -31,6 +31,9 @@ func (a *Admin) Sizes(ctx context.Context, queues ...string) ([]monitor.QueueSiz
 
 // named are the queues that are meant: those named, or all.
 func (a *Admin) named(ctx context.Context, queues []string) ([]string, error) {
+	if err := a.checkMade(); err != nil {
+		return nil, err
+	}
 	for _, queue := range queues {
 		if err := refcache.CheckQueue(queue); err != nil {
 			return nil, err

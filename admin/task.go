@@ -25,6 +25,9 @@ type Task struct {
 // Task reads everything that is known of a task. The error is refcache.ErrTaskNotFound when there is no such task,
 // refcache.ErrUnreadable when its record, history or result is damaged.
 func (a *Admin) Task(ctx context.Context, ref refcache.Ref) (Task, error) {
+	if err := a.checkMade(); err != nil {
+		return Task{}, err
+	}
 	if _, err := refcache.ParseRef(string(ref)); err != nil {
 		return Task{}, err
 	}

@@ -18,7 +18,8 @@ import (
 // ref_id to poll or wait with. For a call that failed or was cancelled the Response is filled and the error is a
 // *refcache.TaskError. With refcache.ErrNotQueued the Response is filled as well: Redis could not be told to queue the
 // call, and no worker's sweep did so and had it run while Call waited. Any other error means that it could not be found
-// out. The end of ctx ends the waiting, with its cause as error, never the call itself.
+// out, and the Response has the ref_id, if the arguments led to one. The end of ctx ends the waiting, with its cause as
+// error, never the call itself.
 //
 // While a complete call is run again, Call answers at once with the old result, as complete. Who asked for that run by
 // [Refresh] waits for it; if it fails, the Response has the old result, and the error is a *refcache.TaskError with
@@ -33,7 +34,7 @@ func Call[In, Out any](ctx context.Context, p *Producer, f refcache.Func[In, Out
 	}
 	made, now, err := p.callAndWait(ctx, c, c.submission.Policy.AsyncTimeout)
 	if made.Ref == "" {
-		return refcache.Response[Out]{}, err
+		return refcache.Response[Out]{RefID: c.ref}, err
 	}
 	return conclude[Out](ctx, p, now, c.submission.Refresh, errorUnlessEnded(made, now, err))
 }

@@ -40,7 +40,9 @@ func SubmitMany[In, Out any](ctx context.Context, p *Producer, f refcache.Func[I
 //
 // The end of ctx ends the reading and the waiting: what was read and has not ended is answered with its cause, the
 // calls go on. Leaving the loop does the same without answers. Both wait until ins yields or returns: one that may
-// block should end by itself when it is no longer needed.
+// block should end by itself when it is no longer needed. A panic in ins, or in how an argument is encoded, ends the
+// reading; it is raised in the ranging goroutine, with its first stack, when all that was started has ended. A nil ins
+// is no calls.
 func CallMany[In, Out any](ctx context.Context, p *Producer, f refcache.Func[In, Out], ins iter.Seq[In], options ...CallOption) iter.Seq2[int, refcache.Response[Out]] {
 	return func(yield func(int, refcache.Response[Out]) bool) {
 		policy, _ := f.Policy() // what is wrong with it, each call says
@@ -55,6 +57,9 @@ func CallMany[In, Out any](ctx context.Context, p *Producer, f refcache.Func[In,
 // prepareAll prepares the calls as they are asked for.
 func prepareAll[In, Out any](p *Producer, f refcache.Func[In, Out], ins iter.Seq[In], options []CallOption) iter.Seq2[call, error] {
 	return func(yield func(call, error) bool) {
+		if ins == nil {
+			return
+		}
 		for in := range ins {
 			if !yield(prepare(p, f, in, options)) {
 				return

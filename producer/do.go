@@ -3,7 +3,6 @@ package producer
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/refq/refq/internal/answer"
 	"github.com/refq/refq/internal/store"
@@ -51,13 +50,8 @@ func Cached[In, Out any](p *Producer, f refcache.Func[In, Out], options ...CallO
 // endedEarly is the error of a Do that could not wait for the end of its call. If ctx has ended, it wraps the cause.
 func endedEarly(ctx context.Context, made store.Submitted, err error) error {
 	cause := context.Cause(ctx)
-	switch {
-	case cause == nil:
-		return err
-	case made.Ref != "" && errors.Is(err, cause):
+	if cause != nil && made.Ref != "" && errors.Is(err, cause) {
 		return errors.Join(err, made.Err) // that it could not be queued, if so
-	case made.Ref == "" && !errors.Is(err, cause): // Redis's client tells the error of ctx, which is not always its cause
-		return fmt.Errorf("%w: %w", err, cause)
 	}
 	return err
 }

@@ -13,6 +13,9 @@ import (
 // could not be found out: refcache.ErrTaskNotFound when there is no such call. A call that failed is no error. f
 // tells only the type of the result.
 func Get[In, Out any](ctx context.Context, p *Producer, f refcache.Func[In, Out], ref refcache.Ref) (refcache.Response[Out], error) {
+	if err := p.checkMade(); err != nil {
+		return refcache.Response[Out]{}, err
+	}
 	if hit := p.local.get(ref); hit != nil {
 		return answer.Response[Out](&hit.Snapshot)
 	}
@@ -25,6 +28,9 @@ func Get[In, Out any](ctx context.Context, p *Producer, f refcache.Func[In, Out]
 
 // Get is as the function [Get], with the result as JSON.
 func (p *Producer) Get(ctx context.Context, ref refcache.Ref) (refcache.Response[json.RawMessage], error) {
+	if err := p.checkMade(); err != nil {
+		return refcache.Response[json.RawMessage]{}, err
+	}
 	if hit := p.local.get(ref); hit != nil {
 		return hit.json(), nil
 	}
@@ -50,6 +56,9 @@ func (p *Producer) Wait(ctx context.Context, ref refcache.Ref) (refcache.Respons
 }
 
 func wait[Out any](ctx context.Context, p *Producer, ref refcache.Ref) (refcache.Response[Out], error) {
+	if err := p.checkMade(); err != nil {
+		return refcache.Response[Out]{}, err
+	}
 	if hit := p.local.get(ref); hit != nil {
 		return answer.Response[Out](&hit.Snapshot)
 	}
@@ -72,6 +81,9 @@ func wait[Out any](ctx context.Context, p *Producer, ref refcache.Ref) (refcache
 // Info reads everything that is known of a call but its arguments and result, with its history. It always asks Redis.
 // The error is refcache.ErrTaskNotFound when there is no such call.
 func (p *Producer) Info(ctx context.Context, ref refcache.Ref) (refcache.TaskInfo, error) {
+	if err := p.checkMade(); err != nil {
+		return refcache.TaskInfo{}, err
+	}
 	if _, err := refcache.ParseRef(string(ref)); err != nil {
 		return refcache.TaskInfo{}, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -24,6 +25,8 @@ type many struct {
 	ends  chan outcomeOf // to the loop over the answers; closed when all has ended
 	room  chan int       // from that loop to the reader: so many answers were taken, in batches to submit batches
 	all   sync.WaitGroup // of the reader, the submitters and the waiting goroutines
+
+	panicked error // what the arguments' iterator or their encoding panicked with; written by the reader
 }
 
 // numbered is a call with its position among all.
@@ -70,6 +73,9 @@ func (p *Producer) makeAll(ctx context.Context, calls iter.Seq2[call, error], wa
 			stop()
 			for range m.ends { // until nothing of this runs any more
 			}
+			if m.panicked != nil {
+				panic(m.panicked)
+			}
 		}()
 		taken := 0
 		for end := range m.ends {
@@ -83,9 +89,15 @@ func (p *Producer) makeAll(ctx context.Context, calls iter.Seq2[call, error], wa
 	}
 }
 
-// read hands the calls to the submitters while there is room for more. A call that cannot be made ends here.
+// read hands the calls to the submitters while there is room for more. A call that cannot be made ends here. A panic is
+// kept for the loop over the answers, whose goroutine is the caller's: here it would end the program.
 func (m *many) read(ctx context.Context, calls iter.Seq2[call, error]) {
 	defer close(m.calls)
+	defer func() {
+		if value := recover(); value != nil {
+			m.panicked = newPanic(value)
+		}
+	}()
 	index, room := 0, window
 	for c, err := range calls {
 		if err == nil {
@@ -109,6 +121,14 @@ func (m *many) read(ctx context.Context, calls iter.Seq2[call, error]) {
 			return
 		}
 	}
+}
+
+// newPanic is a panic to be raised in another goroutine: it tells where it was raised first. It wraps an error.
+func newPanic(value any) error {
+	if err, ok := value.(error); ok {
+		return fmt.Errorf("%w\n\n%s", err, debug.Stack())
+	}
+	return fmt.Errorf("%v\n\n%s", value, debug.Stack())
 }
 
 func notSubmitted(ctx context.Context, c call) error {
@@ -208,7 +228,7 @@ func (p *Producer) record(ctx context.Context, batch []numbered) []store.Submitt
 	all := make([]store.Submitted, len(batch))
 	if err := p.noteQueue(ctx, batch[0].ref.Queue()); err != nil {
 		for i, c := range batch {
-			all[i].Err = fmt.Errorf("submit %s: %w", c.ref, err)
+			all[i].Err = withCause(ctx, fmt.Errorf("submit %s: %w", c.ref, err))
 		}
 		return all
 	}
@@ -220,6 +240,9 @@ func (p *Producer) record(ctx context.Context, batch []numbered) []store.Submitt
 	var waiting []store.Record
 	for i, made := range p.queue.SubmitMany(ctx, calls) {
 		all[i] = made
+		if made.Ref == "" {
+			all[i].Err = withCause(ctx, made.Err)
+		}
 		if batch[i].submission.Refresh {
 			p.local.forget(batch[i].ref)
 		}

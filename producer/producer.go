@@ -69,8 +69,12 @@ type Producer struct {
 	queues map[string]bool // noted in Redis by this process
 }
 
-// New returns a Producer that uses rdb, which the caller closes after the Producer. It does not talk to Redis yet.
+// New returns a Producer that uses rdb, which the caller closes after the Producer. It does not talk to Redis yet. It
+// panics if rdb is nil.
 func New(rdb redis.UniversalClient, c Config) *Producer {
+	if rdb == nil {
+		panic("producer.New: the Redis client is nil")
+	}
 	c.Namespace = cmp.Or(c.Namespace, refcache.DefaultNamespace)
 	c.MaxArgs = cmp.Or(c.MaxArgs, DefaultMaxArgs)
 	rdb = script.New(rdb)
@@ -85,12 +89,26 @@ func New(rdb redis.UniversalClient, c Config) *Producer {
 // What was counted since the last 2 s is added to the statistics in Redis, which takes up to a second if Redis does
 // not answer.
 func (p *Producer) Close() error {
+	if err := p.checkMade(); err != nil {
+		return err
+	}
 	p.counters.Close()
 	return errors.Join(p.inbox.close(), p.local.close())
 }
 
+// checkMade refuses a Producer that New did not make.
+func (p *Producer) checkMade() error {
+	if p == nil || p.store == nil {
+		return errors.New("the producer is not made by producer.New")
+	}
+	return nil
+}
+
 // checkCaller is why this Producer makes and changes no calls.
 func (p *Producer) checkCaller() error {
+	if err := p.checkMade(); err != nil {
+		return err
+	}
 	if p.cfg.Namespace == refcache.AllNamespaces {
 		return errors.New("a producer of all namespaces only reads")
 	}

@@ -3,6 +3,7 @@ package producer
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 
 	"github.com/refq/refq/internal/codec"
@@ -27,7 +28,7 @@ func Refresh() CallOption { return CallOption{refresh: true} }
 //
 // If the error is refcache.ErrNotQueued the call is on record, and the Ref valid: calling again, or a worker that
 // sweeps, queues it. refcache.ErrArgsTooLarge means that nothing was done. Any other error means that it is not known
-// whether the call was made; submitting again is safe.
+// whether the call was made; submitting again is safe. If ctx has ended, the error wraps its cause.
 func Submit[In, Out any](ctx context.Context, p *Producer, f refcache.Func[In, Out], in In, options ...CallOption) (refcache.Ref, error) {
 	c, err := prepare(p, f, in, options)
 	if err != nil {
@@ -80,17 +81,34 @@ func tooLarge(name string, size, limit int) error {
 		name, refcache.ErrArgsTooLarge, size, limit)
 }
 
-// submit records the call and sees to it that a worker looks at it.
+// submit records the call and sees to it that a worker looks at it. The error of a call that is not on record wraps the
+// cause of ctx, if that has ended.
 func (p *Producer) submit(ctx context.Context, c call) (made store.Submitted) {
 	ctx, span := p.tracer.Submit(ctx, c.ref, c.submission.Policy.Name)
 	defer func() { span.End(p.counted(c, made), made.Err) }()
 	c.submission.Trace = span.Link()
+	if ctx.Err() != nil {
+		return store.Submitted{Err: notSubmitted(ctx, c)}
+	}
 	if c.submission.Refresh {
 		defer p.local.forget(c.ref)
 	}
 	if err := p.noteQueue(ctx, c.ref.Queue()); err != nil {
-		return store.Submitted{Err: fmt.Errorf("submit %s: %w", c.ref, err)}
+		return store.Submitted{Err: withCause(ctx, fmt.Errorf("submit %s: %w", c.ref, err))}
 	}
 	made, made.Err = p.queue.Submit(ctx, c.ref, c.submission)
+	if made.Ref == "" {
+		made.Err = withCause(ctx, made.Err)
+	}
 	return made
+}
+
+// withCause adds why ctx has ended to an error that may come of it: Redis's client tells the error of ctx, which is not
+// always its cause.
+func withCause(ctx context.Context, err error) error {
+	cause := context.Cause(ctx)
+	if err == nil || cause == nil || errors.Is(err, cause) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", err, cause)
 }

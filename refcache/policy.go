@@ -44,6 +44,9 @@ var Defaults = Policy{
 		Lost: 10 * time.Minute},
 }
 
+// maxVersion has as many digits as Lua's numbers hold exactly, in any place.
+const maxVersion = 999_999_999_999_999
+
 // DefaultNamespace is the namespace of who names none.
 const DefaultNamespace = "default"
 
@@ -117,6 +120,8 @@ func (p Policy) checkFields() error {
 	switch {
 	case p.Version < 1:
 		return fmt.Errorf("version is %d, must be at least 1", p.Version)
+	case p.Version > maxVersion:
+		return fmt.Errorf("version is %d, must have at most 15 digits: use seconds, not milliseconds or less", p.Version)
 	case p.MaxRetries > maxRetries:
 		return fmt.Errorf("max_retries is %d, must be at most %d", p.MaxRetries, maxRetries)
 	case !(p.BackoffFactor >= 1) || math.IsInf(p.BackoffFactor, 1):

@@ -24,11 +24,18 @@ type handler func(ctx context.Context, args []byte) ([]byte, error)
 // the same time on another worker when this one was thought dead, so it must bear that.
 //
 // ctx ends when the attempt takes longer than the call's Timeout, when its outcome is no longer wanted, and when the
-// worker stops; see [Grace]. Handle panics when f is not valid or already handled. Call it before Run.
+// worker stops; see [Grace]. Handle panics when f is not valid or already handled, when fn is nil, and after Run.
 func Handle[In, Out any](w *Worker, f refcache.Func[In, Out], fn func(ctx context.Context, in In) (Out, error)) {
 	policy, err := f.Policy()
-	if err != nil {
+	switch {
+	case w == nil || w.handlers == nil:
+		panic("worker.Handle: the worker is not made by worker.New")
+	case err != nil:
 		panic(fmt.Sprintf("worker.Handle: %v", err))
+	case fn == nil:
+		panic(fmt.Sprintf("worker.Handle: the function for %s is nil", policy.Name))
+	case w.ran.Load():
+		panic(fmt.Sprintf("worker.Handle: %s comes too late: Run was called before", policy.Name))
 	}
 	name := function{policy.Name, policy.Version}
 	if _, ok := w.handlers[name]; ok {

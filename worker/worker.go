@@ -39,6 +39,7 @@ import (
 	"github.com/refq/refq/internal/script"
 	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/internal/tracing"
+	"github.com/refq/refq/refcache"
 )
 
 // Config sets up a Worker. The zero value works.
@@ -50,7 +51,8 @@ type Config struct {
 	// interrupt at once, and return within 1 s.
 	ShutdownTimeout time.Duration
 	// Backoffs are the functions that a RetryPolicy.Backoff may name: n counts the retries done before (0 first),
-	// err is what the attempt failed with. The policy's cap and jitter apply to what they return.
+	// err is what the attempt failed with. The policy's cap and jitter apply to what they return. Run refuses nil ones,
+	// and names that are none ([refcache.CheckName]).
 	Backoffs map[string]func(n int, err error) time.Duration
 	// MaxResult is the largest result in bytes of JSON; a larger one fails its task. Default [DefaultMaxResult], at most 64 MiB.
 	MaxResult int
@@ -97,6 +99,14 @@ func (c Config) check() error {
 	case c.MaxResult < 1 || c.MaxResult > maxMaxResult:
 		return fmt.Errorf("worker: max_result is %d bytes, must be 1 to %d", c.MaxResult, maxMaxResult)
 	}
+	for name, backoff := range c.Backoffs {
+		if err := refcache.CheckName(name); err != nil {
+			return fmt.Errorf("worker: backoff: %w", err)
+		}
+		if backoff == nil {
+			return fmt.Errorf("worker: backoff %s is nil, must be a function", name)
+		}
+	}
 	return nil
 }
 
@@ -125,8 +135,11 @@ type Worker struct {
 	logLimiter logLimiter // of what sweeps cannot mend
 }
 
-// New returns a Worker that uses rdb, which the caller closes after Run has returned.
+// New returns a Worker that uses rdb, which the caller closes after Run has returned. It panics if rdb is nil.
 func New(rdb redis.UniversalClient, c Config) *Worker {
+	if rdb == nil {
+		panic("worker.New: the Redis client is nil")
+	}
 	c = c.withDefaults()
 	rdb = script.New(rdb)
 	s := store.New(rdb)
@@ -156,6 +169,9 @@ func newID() string {
 //
 // Functions run with the values of ctx, but not until its end. Call Run once.
 func (w *Worker) Run(ctx context.Context) error {
+	if w == nil || w.store == nil {
+		return errors.New("worker: not made by worker.New")
+	}
 	if err := w.cfg.check(); err != nil {
 		return err
 	}

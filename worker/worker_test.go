@@ -20,7 +20,10 @@ func TestWorkerRefusesAConfigThatCannotWork(t *testing.T) {
 	rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:0"})
 	defer rdb.Close()
 	for want, c := range map[string]worker.Config{
-		"worker: concurrency is -1, must be at least 1":                    {Concurrency: -1},
+		"worker: concurrency is -1, must be at least 1":     {Concurrency: -1},
+		"worker: backoff polite is nil, must be a function": {Backoffs: map[string]func(int, error) time.Duration{"polite": nil}},
+		`worker: backoff: name "so so": use letters, digits and ._/- (first a letter or digit), at most 128`: {
+			Backoffs: map[string]func(int, error) time.Duration{"so so": func(int, error) time.Duration { return 0 }}},
 		"worker: max_result is -1 bytes, must be 1 to 67108864":            {MaxResult: -1},
 		"worker: max_result is 67108865 bytes, must be 1 to 67108864":      {MaxResult: 64<<20 + 1},
 		"worker: no functions to handle: register some with worker.Handle": {},
@@ -41,6 +44,9 @@ func TestRunIsForOnce(t *testing.T) {
 		cancel()
 		require.NoError(w, second.Run(ctx), "it stops as soon as it has started")
 		require.EqualError(w, second.Run(ctx), "worker: Run was called before: make a new worker")
+		require.PanicsWithValue(w, "worker.Handle: late comes too late: Run was called before", func() {
+			worker.Handle(second, refcache.Func[string, string]{Name: "late"}, func(context.Context, string) (string, error) { return "", nil })
+		})
 	})
 }
 
@@ -55,6 +61,14 @@ func TestHandleRefusesWhatNobodyCouldCall(t *testing.T) {
 	require.PanicsWithValue(t, "worker.Handle: function a: ttl is 1ms, must be at least 1s", func() {
 		worker.Handle(w, refcache.Func[string, string]{Name: "a", TTL: time.Millisecond}, fn)
 	})
+	require.PanicsWithValue(t, "worker.Handle: the function for none is nil", func() {
+		worker.Handle(w, refcache.Func[string, string]{Name: "none"}, nil)
+	})
+	for _, w := range []*worker.Worker{nil, {}} {
+		require.PanicsWithValue(t, "worker.Handle: the worker is not made by worker.New", func() { worker.Handle(w, work, fn) })
+		require.EqualError(t, w.Run(t.Context()), "worker: not made by worker.New")
+	}
+	require.PanicsWithValue(t, "worker.New: the Redis client is nil", func() { worker.New(nil, worker.Config{}) })
 	worker.Handle(w, refcache.Func[string, string]{Name: "work", Version: 2, Queue: "media"}, fn)
 	require.Equal(t, []string{"work@1", "work@2"}, w.Functions())
 	require.Equal(t, []string{"default", "media"}, w.Queues())

@@ -133,6 +133,7 @@ func TestBrokenCommandsAreRefusedWithTheirLine(t *testing.T) {
 	t.Parallel()
 	messages := map[string]string{}
 	for line, want := range map[string]string{
+		"version: 1764000000000000000":               "version is 1764000000000000000, must have at most 15 digits: use seconds, not milliseconds or less",
 		"version: 0":                                 "version is 0, must be a whole number, at least 1",
 		"version: 1.0":                               "version is 1.0, must be a whole number, at least 1",
 		"exec: []":                                   "exec is [], must be " + wantCommand,

@@ -198,7 +198,7 @@ func (a *API) make(ctx context.Context, c plan) (response, error) {
 	case errors.Is(err, refcache.ErrNotQueued):
 		a.notQueued(ctx, err)
 		err = nil
-	case ended, res.RefID != "" && ctx.Err() != nil:
+	case ended, res.Status != "" && ctx.Err() != nil:
 		err = nil
 	}
 	access.Audit(ctx, a.log, access.Change{What: "call", Ref: res.RefID, To: string(res.Status), Err: err})
