@@ -136,6 +136,10 @@ func (p *page) present(i refcache.TaskInfo) []moment {
 		return []moment{{at: at(i.NextRetryAt), colour: colour, text: text}}
 	case refcache.Complete:
 		text := "complete"
+		if i.IsStale {
+			text += " with the old result, that of " + at(i.AsOf).Local().Format(time.DateTime)
+			return []moment{{at: at(i.CompletedAt), colour: colour, text: text}}
+		}
 		if i.StartedAt != nil && i.CompletedAt != nil {
 			text = fmt.Sprintf("complete: %s took %s", attemptName(i.Attempt, i.Cycle, i.Cycle), term.Short(i.CompletedAt.Sub(*i.StartedAt)))
 		}

@@ -112,6 +112,33 @@ func TestThePageOfACallThatWasRetriedByHand(t *testing.T) {
 	})
 }
 
+func TestThePageOfACallWhoseRefreshFailed(t *testing.T) {
+	inWorld(t, setup{}, func(w *world) {
+		f := refcache.Func[raw, raw]{Name: "quote"}
+		down := false
+		w.runs(f, func(_ context.Context, in raw) (raw, error) {
+			if down {
+				return nil, worker.Permanent(errRefused)
+			}
+			return in, nil
+		})
+		res, err := producer.Call(w.Context(), w.p, f, raw(`1`))
+		require.NoError(w, err)
+		time.Sleep(time.Hour)
+		down = true
+		_, err = producer.Call(w.Context(), w.p, f, raw(`1`), producer.Refresh())
+		require.Error(w, err)
+		time.Sleep(time.Minute)
+		body := w.page(res.RefID)
+		require.Contains(w, body, "Complete with its old result: the last refresh failed")
+		require.Contains(w, body, "connection refused")
+		require.Contains(w, body, "Complete with the old result")
+		require.Contains(w, body, "Of an attempt begun")
+		require.NotContains(w, body, "Attempt 1 is complete")
+		require.Contains(w, w.get("/calls").body, "old result, the refresh failed: dial tcp")
+	})
+}
+
 func TestThePageOfACallThatRuns(t *testing.T) {
 	inWorld(t, setup{}, func(w *world) {
 		f := refcache.Func[raw, raw]{Name: "steps"}

@@ -139,6 +139,10 @@ func newCallRow(i refcache.TaskInfo) callRow {
 	case refcache.Failed:
 		row.Detail, row.Bad = fmt.Sprintf("%s: %s", plural(i.Attempt, "attempt", "attempts"), errpattern.Line(i.LastError)), true
 	case refcache.Complete:
+		if i.IsStale {
+			row.Detail, row.Bad = "old result, the refresh failed: "+errpattern.Line(i.Error), true
+			break
+		}
 		if i.StartedAt != nil && i.CompletedAt != nil {
 			row.Detail = "took " + duration(i.CompletedAt.Sub(*i.StartedAt))
 		}

@@ -182,6 +182,10 @@ func presentMoment(t admin.Task) (moment, bool) {
 		m.end = m.Due
 		m.Title = fmt.Sprintf("Retry %d of %d", t.RetryCount, t.MaxRetries)
 	case refcache.Complete:
+		if t.IsStale {
+			m.Kind, m.At, m.Title = "complete", timeOf(t.CompletedAt), "Complete with the old result"
+			break
+		}
 		m.Kind, m.At, m.end = "complete", timeOf(t.StartedAt), timeOf(t.CompletedAt)
 		m.Title = fmt.Sprintf("Attempt %d is complete", t.Attempt)
 		if !m.At.IsZero() {
