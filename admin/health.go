@@ -13,8 +13,8 @@ import (
 )
 
 // Health surveys Redis, the calls that wait in all queues, and their workers. Single calls are those of the Admin's
-// namespace; numbers are of all. It changes nothing, and what it reads of a queue is bounded. What Redis refuses to tell is unknown in the answer; an error means
-// that Redis could not be reached.
+// namespace; numbers are of all. It changes nothing, and what it reads of a queue is bounded. What Redis refuses to tell
+// is unknown in the answer; an error means that Redis could not be reached.
 func (a *Admin) Health(ctx context.Context) (monitor.Health, error) {
 	if err := a.checkMade(); err != nil {
 		return monitor.Health{}, err

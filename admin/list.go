@@ -103,7 +103,8 @@ func (a *Admin) meant(f Filter) (Filter, error) {
 	return f, nil
 }
 
-// passes tells of namespace, function and error; the rest is the sources' business. What is unknown may be what is looked for.
+// passes tells of namespace, staleness, function and error; the rest is the sources' business. What is unknown may be what
+// is looked for.
 func (f Filter) passes(task store.Found) bool {
 	unknown := func(text string) bool { return task.Err != nil && text == "" }
 	return (f.Namespace == refcache.AllNamespaces || f.Namespace == task.Namespace || unknown(task.Namespace)) &&

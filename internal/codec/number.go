@@ -3,6 +3,7 @@ package codec
 import (
 	"bytes"
 	"fmt"
+	"iter"
 	"slices"
 	"strconv"
 )
@@ -18,22 +19,34 @@ const (
 func canonicalNumbers(text []byte) ([]byte, error) {
 	out := make([]byte, 0, len(text))
 	copied := 0 // text[:copied] is in out
-	for i := 0; i < len(text); {
-		switch c := text[i]; {
-		case c == '"':
-			i = stringEnd(text, i)
-		case c == '-' || '0' <= c && c <= '9':
-			end := numberEnd(text, i)
-			var ok bool
-			if out, ok = appendNumber(append(out, text[copied:i]...), text[i:end]); !ok {
-				return nil, fmt.Errorf("number with an exponent beyond ±%d at byte %d", maxExponent, i)
-			}
-			i, copied = end, end
-		default:
-			i++
+	for start, end := range numbers(text) {
+		var ok bool
+		if out, ok = appendNumber(append(out, text[copied:start]...), text[start:end]); !ok {
+			return nil, fmt.Errorf("number with an exponent beyond ±%d at byte %d", maxExponent, start)
 		}
+		copied = end
 	}
 	return append(out, text[copied:]...), nil
+}
+
+// numbers yields where each number of text begins and ends, which must be one valid JSON value.
+func numbers(text []byte) iter.Seq2[int, int] {
+	return func(yield func(start, end int) bool) {
+		for i := 0; i < len(text); {
+			switch c := text[i]; {
+			case c == '"':
+				i = stringEnd(text, i)
+			case c == '-' || '0' <= c && c <= '9':
+				end := numberEnd(text, i)
+				if !yield(i, end) {
+					return
+				}
+				i = end
+			default:
+				i++
+			}
+		}
+	}
 }
 
 // numberEnd returns the index behind the number that starts at text[start].

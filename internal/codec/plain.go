@@ -10,19 +10,10 @@ func Plain(text []byte) []byte {
 	}
 	var out []byte
 	copied := 0 // text[:copied] is in out
-	for i := 0; i < len(text); {
-		switch c := text[i]; {
-		case c == '"':
-			i = stringEnd(text, i)
-		case c == '-' || '0' <= c && c <= '9':
-			end := numberEnd(text, i)
-			if plain, ok := plainNumber(text[i:end]); ok {
-				out = append(append(out, text[copied:i]...), plain...)
-				copied = end
-			}
-			i = end
-		default:
-			i++
+	for start, end := range numbers(text) {
+		if plain, ok := plainNumber(text[start:end]); ok {
+			out = append(append(out, text[copied:start]...), plain...)
+			copied = end
 		}
 	}
 	if copied == 0 {
