@@ -33,6 +33,20 @@ func (a *Admin) Retry(ctx context.Context, ref refcache.Ref, options ...RetryOpt
 	return a.change.Retry(ctx, ref, isFresh(options))
 }
 
+// Refresh runs a complete call again, under the policy and with the arguments that are on record. It does not wait. Calls
+// are answered with the old result meanwhile, and after that if the run fails. The Response tells how the call stands
+// then, without its result.
+//
+// A call that is being run is left to it. One that has failed is run anew if its failure answers calls no longer, and a
+// cancelled one always is: to run any failed call use [Admin.Retry]. The error is refcache.ErrTaskNotFound. With
+// refcache.ErrNotQueued the call is on record as pending: a worker's sweep queues it.
+func (a *Admin) Refresh(ctx context.Context, ref refcache.Ref) (refcache.Response[json.RawMessage], error) {
+	if err := a.checkMade(); err != nil {
+		return refcache.Response[json.RawMessage]{}, err
+	}
+	return a.change.Refresh(ctx, ref)
+}
+
 // Cancel ends a call in flight at once. Its status is cancelled, a running attempt is told to stop, and what that
 // attempt still returns is dropped. To cancel a cancelled call again is a success. The error is
 // refcache.ErrTaskNotFound, or refcache.ErrNotCancellable when the call has ended otherwise.

@@ -26,7 +26,8 @@ func TestResultLivesForItsTTLHoweverOftenItIsRead(t *testing.T) {
 			time.Sleep(4900 * time.Millisecond)
 			again, err := w.Call(f, "hi")
 			require.NoError(w, err)
-			require.Equal(w, res, again)
+			require.Equal(w, kit.Told(res), kit.Told(again))
+			require.Equal(w, refcache.CacheHit, again.Cache)
 		}
 		time.Sleep(401 * time.Millisecond)
 		_, err = w.P.Get(w.Context(), res.RefID)

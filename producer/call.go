@@ -2,7 +2,9 @@ package producer
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/refq/refq/internal/answer"
@@ -29,31 +31,54 @@ func Call[In, Out any](ctx context.Context, p *Producer, f refcache.Func[In, Out
 	if err != nil {
 		return refcache.Response[Out]{}, err
 	}
-	if hit := p.localHit(c); hit != nil {
-		return answer.Response[Out](&hit.Snapshot)
+	if hit, ok := p.localHit(c); ok {
+		return answer.Response[Out](&hit)
 	}
 	made, now, err := p.callAndWait(ctx, c, c.submission.Policy.AsyncTimeout)
 	if made.Ref == "" {
 		return refcache.Response[Out]{RefID: c.ref}, err
 	}
-	return conclude[Out](ctx, p, now, c.submission.Refresh, errorUnlessEnded(made, now, err))
+	return conclude[Out](ctx, p, now, c.needsNewer(now.Record, made.ReadAt), errorUnlessEnded(made, now, err))
 }
 
-// localHit returns the result that is kept in memory for a call, and counts the hit; nil if Redis is to be asked.
-func (p *Producer) localHit(c call) *entry {
+// localHit returns the result that is kept in memory for a call, and counts the hit; false if Redis is to be asked.
+func (p *Producer) localHit(c call) (hit answer.Snapshot, ok bool) {
 	if c.submission.Refresh {
-		return nil
+		return hit, false
 	}
-	hit := p.local.get(c.ref)
-	if hit != nil {
-		p.counters.Of(c.ref.Queue(), c.submission.Policy.Name).Count(counters.CallHit)
+	if hit, ok = p.local.get(c.ref); !ok || c.needsNewer(hit.Record, hit.ReadAt) || c.overdue(hit) {
+		return hit, false
 	}
-	return hit
+	hit.Cache = refcache.CacheHit
+	p.counters.Of(c.ref.Queue(), c.submission.Policy.Name).Count(counters.CallHit)
+	return hit, true
 }
 
-// callAndWait submits a call and waits for its end up to waitLimit; 0: not at all. It returns what became of the
-// submission, the call as it was seen last, and why it could not be submitted, queued or waited for.
+// callAndWait is callOnce, and once more if the call has joined a run that had begun too early for it. The second run
+// begins after the call, whatever the clocks say.
 func (p *Producer) callAndWait(ctx context.Context, c call, waitLimit time.Duration) (store.Submitted, answer.Snapshot, error) {
+	if c.onlyIfCached {
+		now, err := p.cached(ctx, c)
+		return store.Submitted{Record: now.Record, Result: now.Result}, now, err
+	}
+	began := time.Now()
+	made, now, err := p.callOnce(ctx, c, waitLimit)
+	if err != nil || !c.joinedTooEarly(made, now) {
+		return made, now, err
+	}
+	c.submission.Request = rand.Text()
+	return p.callOnce(ctx, c, max(0, waitLimit-time.Since(began)))
+}
+
+// joinedTooEarly reports whether the run that a call has waited for gave a result that is too old for it.
+func (c call) joinedTooEarly(made store.Submitted, now answer.Snapshot) bool {
+	joined := made.Status.InFlight() && !made.Starts && !c.submission.Refresh
+	return joined && now.Status == refcache.Complete && !now.Stale() && c.needsNewer(now.Record, made.ReadAt)
+}
+
+// callOnce submits a call and waits for its end up to waitLimit; 0: not at all. It returns what became of the
+// submission, the call as it was seen last, and why it could not be submitted, queued or waited for.
+func (p *Producer) callOnce(ctx context.Context, c call, waitLimit time.Duration) (store.Submitted, answer.Snapshot, error) {
 	var w *waiter
 	if waitLimit > 0 {
 		w = p.inbox.wait(ctx, c.ref)
@@ -68,19 +93,67 @@ func (p *Producer) callAndWait(ctx context.Context, c call, waitLimit time.Durat
 	now := answer.Snapshot{Record: made.Record, Result: made.Result}
 	p.local.keep(mark, now)
 	if c.served(made) {
-		return made, now.Old(), nil
+		return made, c.answered(now.Old(), made), nil
 	}
 	if !c.waits(made) {
-		return made, now, made.Err
+		return made, c.answered(now, made), made.Err
 	}
 	now, err := p.await(ctx, w, now, waitLimit, firstPoll)
-	return made, now, err
+	return made, c.answered(now, made), err
+}
+
+// cached answers a call by what is on record. The error is refcache.ErrNotCached if that does not answer it.
+func (p *Producer) cached(ctx context.Context, c call) (answer.Snapshot, error) {
+	now, err := p.read(ctx, c.ref, "")
+	if err != nil && !errors.Is(err, refcache.ErrTaskNotFound) {
+		return answer.Snapshot{}, err
+	}
+	if now.Status.InFlight() && now.Result != nil {
+		now = now.Old()
+	}
+	switch {
+	case now.Status == refcache.Complete && !c.needsNewer(now.Record, now.ReadAt), now.Status == refcache.Failed && c.stillFailed(now.Record):
+		p.counters.Of(c.ref.Queue(), c.submission.Policy.Name).Count(counters.CallHit)
+		return c.answered(now, store.Submitted{Record: now.Record, Result: now.Result}), nil
+	}
+	return answer.Snapshot{}, fmt.Errorf("call %s of %s: %w", c.ref, c.submission.Policy.Name, refcache.ErrNotCached)
+}
+
+// stillFailed reports whether the failure of a record answers the call.
+func (c call) stillFailed(r store.Record) bool {
+	return r.ReadAt.Sub(r.CompletedAt) < c.submission.Policy.FailureAnswer.Of(r.FailureKind())
+}
+
+// answered is the answer of a call: how it stands now, and what the submission led to.
+func (c call) answered(now answer.Snapshot, made store.Submitted) answer.Snapshot {
+	now.Overdue = c.overdue(now)
+	switch served := c.served(made); {
+	case made.Starts && !served:
+		now.Cache = refcache.CacheMiss
+	case made.Status.InFlight() && !served:
+		now.Cache = refcache.CacheJoined
+	case now.StaleReason() != "":
+		now.Cache = refcache.CacheStale
+	default:
+		now.Cache = refcache.CacheHit
+	}
+	return now
+}
+
+// overdue reports whether a call's answer is a result that is to be refreshed behind it.
+func (c call) overdue(now answer.Snapshot) bool {
+	return now.Status == refcache.Complete && c.submission.Fresh > 0 && now.ReadAt.Sub(now.AsOf()) > c.submission.Fresh
 }
 
 // served reports whether an old result answers a call: that of any call but those that ask for a new one. That the run
 // for a new one could not be queued is no matter of this call: a sweep queues it.
 func (c call) served(made store.Submitted) bool {
-	return made.Ref != "" && made.Result != nil && made.Status.InFlight() && !c.submission.Refresh
+	return made.Ref != "" && made.Result != nil && made.Status.InFlight() && !c.needsNewer(made.Record, made.ReadAt)
+}
+
+// needsNewer reports whether a call that is made at a time takes no result as old as that of a record.
+func (c call) needsNewer(r store.Record, at time.Time) bool {
+	return c.submission.Refresh || c.submission.MaxAge > 0 && at.Sub(r.AsOf()) > c.submission.MaxAge
 }
 
 // waits reports whether a call's answer is that of its end, which is still to come. One that could not be queued is

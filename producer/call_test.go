@@ -55,10 +55,13 @@ func TestThousandEqualCallsOfTwoProducersAreOneExecution(t *testing.T) {
 		}
 		s.Hold <- struct{}{}
 		wg.Wait()
+		uses := map[refcache.CacheUse]int{}
 		for _, res := range answers {
-			require.Equal(w, answers[0], res)
+			require.Equal(w, kit.Told(answers[0]), kit.Told(res))
+			uses[res.Cache]++
 		}
 		require.EqualValues(w, 1, s.Runs.Load())
+		require.Equal(w, 1, uses[refcache.CacheMiss])
 	})
 }
 

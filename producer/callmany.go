@@ -20,7 +20,7 @@ type Submitted struct {
 // round trip, and is else as [CallMany].
 func SubmitMany[In, Out any](ctx context.Context, p *Producer, f refcache.Func[In, Out], ins iter.Seq[In], options ...CallOption) iter.Seq2[int, Submitted] {
 	return func(yield func(int, Submitted) bool) {
-		for end := range p.makeAll(ctx, prepareAll(p, f, ins, options), 0) {
+		for end := range p.makeAll(ctx, prepareAll(p, f, ins, options), false, 0) {
 			if !yield(end.index, Submitted{end.ref, end.err}) {
 				return
 			}
@@ -46,7 +46,7 @@ func SubmitMany[In, Out any](ctx context.Context, p *Producer, f refcache.Func[I
 func CallMany[In, Out any](ctx context.Context, p *Producer, f refcache.Func[In, Out], ins iter.Seq[In], options ...CallOption) iter.Seq2[int, refcache.Response[Out]] {
 	return func(yield func(int, refcache.Response[Out]) bool) {
 		policy, _ := f.Policy() // what is wrong with it, each call says
-		for end := range p.makeAll(ctx, prepareAll(p, f, ins, options), policy.AsyncTimeout) {
+		for end := range p.makeAll(ctx, prepareAll(p, f, ins, options), true, policy.AsyncTimeout) {
 			if !yield(end.index, answerOf[Out](end)) {
 				return
 			}

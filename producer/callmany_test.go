@@ -78,7 +78,7 @@ func TestEachOfManyCallsIsAnsweredAtItsPosition(t *testing.T) {
 		}
 		single, err := w.Call(kit.Echo, "call 17")
 		require.NoError(w, err)
-		require.Equal(w, single, answers[17])
+		require.Equal(w, kit.Told(single), kit.Told(answers[17]))
 	})
 }
 
@@ -99,7 +99,7 @@ func TestAnErrorOfOneOfManyCallsEndsNoOther(t *testing.T) {
 		for i, in := range ins {
 			want, err := w.Call(f, in)
 			want.Err = err
-			require.Equal(w, want, answers[i])
+			require.Equal(w, kit.Told(want), kit.Told(answers[i]))
 		}
 		require.Equal(w, "a", answers[0].Value)
 		require.ErrorContains(w, answers[1].Err, "invalid UTF-8")
@@ -122,8 +122,8 @@ func TestTheSameCallTwiceAmongManyRunsOnce(t *testing.T) {
 		w.Work(s.Of(kit.Echo))
 		answers := w.callMany(kit.Echo, slices.Values([]string{"hi", "hi", "ho", "hi"}))
 		require.Len(w, answers, 4)
-		require.Equal(w, answers[0], answers[1])
-		require.Equal(w, answers[0], answers[3])
+		require.Equal(w, kit.Told(answers[0]), kit.Told(answers[1]))
+		require.Equal(w, kit.Told(answers[0]), kit.Told(answers[3]))
 		require.Equal(w, "hi!", answers[0].Value)
 		require.Equal(w, int32(2), s.Runs.Load())
 	})

@@ -27,14 +27,14 @@ func Do[In, Out any](ctx context.Context, p *Producer, f refcache.Func[In, Out],
 	if err != nil {
 		return none, err
 	}
-	if hit := p.localHit(c); hit != nil {
-		return answer.Value[Out](&hit.Snapshot)
+	if hit, ok := p.localHit(c); ok {
+		return answer.Value[Out](&hit)
 	}
 	made, now, err := p.callAndWait(ctx, c, forEver)
 	if err != nil {
 		return none, endedEarly(ctx, made, err)
 	}
-	failure := p.failure(ctx, now, c.submission.Refresh)
+	failure := p.failure(ctx, now, c.needsNewer(now.Record, made.ReadAt))
 	if failure != nil && !now.Stale() {
 		return none, failure
 	}

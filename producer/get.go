@@ -16,8 +16,8 @@ func Get[In, Out any](ctx context.Context, p *Producer, f refcache.Func[In, Out]
 	if err := p.checkMade(); err != nil {
 		return refcache.Response[Out]{}, err
 	}
-	if hit := p.local.get(ref); hit != nil {
-		return answer.Response[Out](&hit.Snapshot)
+	if hit, ok := p.local.get(ref); ok {
+		return answer.Response[Out](&hit)
 	}
 	now, err := p.readNamed(ctx, ref)
 	if err != nil {
@@ -31,8 +31,8 @@ func (p *Producer) Get(ctx context.Context, ref refcache.Ref) (refcache.Response
 	if err := p.checkMade(); err != nil {
 		return refcache.Response[json.RawMessage]{}, err
 	}
-	if hit := p.local.get(ref); hit != nil {
-		return hit.json(), nil
+	if hit := p.local.find(ref); hit != nil {
+		return p.local.json(hit), nil
 	}
 	now, err := p.readNamed(ctx, ref)
 	if err != nil {
@@ -59,8 +59,8 @@ func wait[Out any](ctx context.Context, p *Producer, ref refcache.Ref) (refcache
 	if err := p.checkMade(); err != nil {
 		return refcache.Response[Out]{}, err
 	}
-	if hit := p.local.get(ref); hit != nil {
-		return answer.Response[Out](&hit.Snapshot)
+	if hit, ok := p.local.get(ref); ok {
+		return answer.Response[Out](&hit)
 	}
 	if _, err := refcache.ParseRef(string(ref)); err != nil {
 		return refcache.Response[Out]{}, err

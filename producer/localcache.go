@@ -129,9 +129,25 @@ func (c LocalCache) weigh(ref refcache.Ref, e *entry) uint32 {
 	return uint32(min(math.Ceil(share*capacity), math.MaxUint32))
 }
 
-// get returns the result of a call, or nil if Redis is to be asked. When a result begins to be old, get answers nil
+// get returns the result of a call as it would be read now, as far as this process knows; false if Redis is to be asked.
+func (l *localCache) get(ref refcache.Ref) (now answer.Snapshot, ok bool) {
+	e := l.find(ref)
+	if e == nil {
+		return now, false
+	}
+	now = e.Snapshot
+	now.ReadAt = l.readAt(e)
+	return now, true
+}
+
+// readAt is the time now by Redis's clock. It may be ahead by what the read took, so that nothing seems younger than it is.
+func (l *localCache) readAt(e *entry) time.Time {
+	return e.ReadAt.Add(time.Duration(l.clock.NowNano() - e.at))
+}
+
+// find returns the entry of a call, or nil if Redis is to be asked. When a result begins to be old, find answers nil
 // to one caller, whose read renews it. Otherwise all callers would read at the same time when it is too old.
-func (l *localCache) get(ref refcache.Ref) *entry {
+func (l *localCache) find(ref refcache.Ref) *entry {
 	if l == nil {
 		return nil
 	}
@@ -182,12 +198,14 @@ func (l *localCache) keep(read readMark, found answer.Snapshot) {
 	l.entries.Set(read.ref, &entry{Snapshot: found, response: res, readMark: read, renewAt: read.at + int64(l.stale/4*3), until: until})
 }
 
-// json returns the Response with the result as JSON. The caller may change it.
-func (e *entry) json() refcache.Response[json.RawMessage] {
+// json returns the Response of an entry with the result as JSON. The caller may change it.
+func (l *localCache) json(e *entry) refcache.Response[json.RawMessage] {
 	r := e.response
 	r.Value = make(json.RawMessage, len(e.Result))
 	copy(r.Value, e.Result)
-	answer.SetTimes(&r, e.StartedAt, e.CompletedAt, *e.response.ExpiresAt)
+	now := answer.Snapshot{Record: e.Record}
+	now.ReadAt = l.readAt(e)
+	answer.SetTimes(&r, &now)
 	return r
 }
 

@@ -2,6 +2,7 @@ package producer
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"iter"
 	"runtime/debug"
@@ -20,6 +21,7 @@ import (
 type many struct {
 	*Producer
 	waitLimit time.Duration // of each call; 0: nobody waits
+	answers   bool          // the calls are answered, and not only submitted
 
 	calls chan numbered  // from the reader to the submitters; closed by the reader
 	ends  chan outcomeOf // to the loop over the answers; closed when all has ended
@@ -56,10 +58,10 @@ const (
 )
 
 // makeAll makes the calls and yields what became of each, in no order. The contract is that of CallMany.
-func (p *Producer) makeAll(ctx context.Context, calls iter.Seq2[call, error], waitLimit time.Duration) iter.Seq[outcomeOf] {
+func (p *Producer) makeAll(ctx context.Context, calls iter.Seq2[call, error], answers bool, waitLimit time.Duration) iter.Seq[outcomeOf] {
 	return func(yield func(outcomeOf) bool) {
 		ctx, stop := context.WithCancel(ctx)
-		m := &many{Producer: p, waitLimit: waitLimit, calls: make(chan numbered, maxBatch),
+		m := &many{Producer: p, waitLimit: waitLimit, answers: answers, calls: make(chan numbered, maxBatch),
 			ends: make(chan outcomeOf, window), room: make(chan int, window/maxBatch)}
 		m.all.Go(func() { m.read(ctx, calls) })
 		for range submitters {
@@ -169,6 +171,12 @@ func (m *many) gather(first numbered) []numbered {
 
 // submitBatch submits calls together. What is still in flight is waited for in the background.
 func (m *many) submitBatch(ctx context.Context, batch []numbered) {
+	if batch[0].onlyIfCached { // as are all, which have the same options
+		for _, c := range batch {
+			m.all.Go(func() { m.ends <- m.cached(ctx, c) })
+		}
+		return
+	}
 	waiters := make([]*waiter, len(batch))
 	if m.waitLimit > 0 {
 		for i := range batch {
@@ -182,7 +190,10 @@ func (m *many) submitBatch(ctx context.Context, batch []numbered) {
 		if c.served(made) {
 			end.now, end.err = end.now.Old(), nil
 		}
-		if made.Ref != "" && end.now.Status != refcache.Complete && w != nil {
+		if made.Ref != "" {
+			end.now = c.answered(end.now, made)
+		}
+		if made.Ref != "" && m.answers && (end.now.Status != refcache.Complete || c.needsNewer(made.Record, made.ReadAt)) {
 			m.all.Go(func() { m.ends <- m.await(ctx, w, c.call, made, end) })
 			continue
 		}
@@ -195,16 +206,32 @@ func (m *many) submitBatch(ctx context.Context, batch []numbered) {
 
 // await waits for the end of a call, if it has not ended yet, and reads how it ended.
 func (m *many) await(ctx context.Context, w *waiter, c call, made store.Submitted, end outcomeOf) outcomeOf {
-	defer w.stop()
+	if w != nil {
+		defer w.stop()
+	}
+	began := time.Now()
 	if c.waits(made) {
 		// Many calls may be in each other's way for long; this is no sign of a lost message, so it polls rarely.
 		now, err := m.Producer.await(ctx, w, end.now, m.waitLimit, maxPoll)
-		end.now, end.err = now, errorUnlessEnded(made, now, err)
+		if err == nil && c.joinedTooEarly(made, now) {
+			c.submission.Request = rand.Text()
+			made, now, err = m.callOnce(ctx, c, max(0, m.waitLimit-time.Since(began)))
+		}
+		end.now, end.err = c.answered(now, made), errorUnlessEnded(made, now, err)
 	}
 	if end.err == nil {
-		end.err = m.failure(ctx, end.now, c.submission.Refresh)
+		end.err = m.failure(ctx, end.now, c.needsNewer(end.now.Record, made.ReadAt))
 	}
 	return end
+}
+
+// cached is what is on record for a call that may only read.
+func (m *many) cached(ctx context.Context, c numbered) outcomeOf {
+	now, err := m.Producer.cached(ctx, c.call)
+	if err == nil && m.answers {
+		err = m.failure(ctx, now, false)
+	}
+	return outcomeOf{c.index, c.ref, now, err}
 }
 
 // submitMany is submit for many calls of one queue. Calls on record get their doorbells even if ctx ends meanwhile. A

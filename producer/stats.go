@@ -26,7 +26,7 @@ func (p *Producer) counted(c call, made store.Submitted) string {
 	switch {
 	case made.Starts:
 		event, result = counters.CallNew, "new"
-	case made.Status.InFlight() && (made.Result == nil || c.submission.Refresh):
+	case made.Status.InFlight() && !c.served(made):
 		event, result = counters.CallJoined, "joined"
 	}
 	p.counters.Of(c.ref.Queue(), c.submission.Policy.Name).Count(event)

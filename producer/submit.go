@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/refq/refq/internal/codec"
 	"github.com/refq/refq/internal/store"
@@ -13,7 +14,10 @@ import (
 
 // CallOption changes what one call does with a result or a failure that is there already. The zero CallOption changes
 // nothing.
-type CallOption struct{ retryFailed, refresh bool }
+type CallOption struct {
+	retryFailed, refresh, onlyIfCached bool
+	maxAge                             *time.Duration
+}
 
 // RetryFailed makes a call start anew what had failed, under the policy of this call. A cancelled call is started
 // anew by every call.
@@ -22,6 +26,18 @@ func RetryFailed() CallOption { return CallOption{retryFailed: true} }
 // Refresh makes a call run again although it is complete. Until the new result is there, other calls are answered with
 // the old one. If the run fails or is cancelled, the old result stays until it would have expired.
 func Refresh() CallOption { return CallOption{refresh: true} }
+
+// MaxAge makes a call take a result only from an attempt that began at most d ago, by Redis's clock. An older one is
+// refreshed, and the call waits for that. If the refresh fails, the Response has the old result, and the error is a
+// *refcache.TaskError with Refresh; until that failure answers no longer, such calls are answered alike. d must be
+// more than 0; [Refresh] is for a result that is newer than the call.
+func MaxAge(d time.Duration) CallOption { return CallOption{maxAge: &d} }
+
+// OnlyIfCached makes a call read what is on record and change nothing: no arguments are sent, and nothing is run. The
+// answer is a result, also an old one, or a failure that still answers calls. Without either, and beside [MaxAge] if
+// the result is too old, the error is refcache.ErrNotCached. A result older than Func.Fresh is not refreshed. It cannot
+// stand beside [Refresh] or [RetryFailed].
+func OnlyIfCached() CallOption { return CallOption{onlyIfCached: true} }
 
 // Submit makes a call and returns its ref_id without waiting for it. When the same call was made before it is the
 // same ref_id, and nothing runs twice.
@@ -34,13 +50,18 @@ func Submit[In, Out any](ctx context.Context, p *Producer, f refcache.Func[In, O
 	if err != nil {
 		return "", err
 	}
+	if c.onlyIfCached {
+		_, err := p.cached(ctx, c)
+		return c.ref, err
+	}
 	return c.ref, p.submit(ctx, c).Err
 }
 
 // call is a call about to be made: what f and in come to.
 type call struct {
-	ref        refcache.Ref
-	submission store.Submission
+	ref          refcache.Ref
+	submission   store.Submission
+	onlyIfCached bool // nothing is submitted
 }
 
 func prepare[In, Out any](p *Producer, f refcache.Func[In, Out], in In, options []CallOption) (call, error) {
@@ -67,11 +88,20 @@ func prepare[In, Out any](p *Producer, f refcache.Func[In, Out], in In, options 
 	}
 	c := call{
 		ref:        codec.NewRef(p.cfg.Namespace, policy.Queue, policy.Name, policy.Version, args),
-		submission: store.Submission{Request: rand.Text(), Namespace: p.cfg.Namespace, Policy: policy, Args: args},
+		submission: store.Submission{Request: rand.Text(), Namespace: p.cfg.Namespace, Policy: policy, Args: args, Fresh: policy.Fresh},
 	}
 	for _, o := range options {
 		c.submission.RetryFailed = c.submission.RetryFailed || o.retryFailed
 		c.submission.Refresh = c.submission.Refresh || o.refresh
+		c.onlyIfCached = c.onlyIfCached || o.onlyIfCached
+		if o.maxAge != nil {
+			if c.submission.MaxAge = *o.maxAge; *o.maxAge <= 0 {
+				return call{}, fmt.Errorf("call %s: max_age is %v, must be more than 0", f.Name, *o.maxAge)
+			}
+		}
+	}
+	if c.onlyIfCached && (c.submission.Refresh || c.submission.RetryFailed) {
+		return call{}, fmt.Errorf("call %s: only_if_cached runs nothing, refresh and retry_failed do: leave one out", f.Name)
 	}
 	return c, nil
 }

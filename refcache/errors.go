@@ -24,6 +24,8 @@ var (
 	ErrInvalidRef = errors.New("invalid ref_id")
 	// ErrUnreadable: the task's record is damaged, or was written by a newer refq.
 	ErrUnreadable = errors.New("unreadable record")
+	// ErrNotCached: nothing on record answers a call that may only read.
+	ErrNotCached = errors.New("not cached")
 	// ErrNotQueued: the call is on record, but no worker could be told of it.
 	ErrNotQueued = errors.New("stored, not queued; calling again or a worker's sweep queues it")
 )

@@ -26,6 +26,9 @@ type Func[In, Out any] struct {
 	AsyncTimeout time.Duration
 	// TTL is how long a result is kept. Default 24 h, at least 1 s.
 	TTL time.Duration
+	// Fresh is how long a result answers as it is, counted from the start of the attempt that made it. An older one still
+	// answers, at once, and is refreshed behind. Default TTL, which means always; at least 1 s, at most TTL.
+	Fresh time.Duration
 	// FailureTTL is how long people see a failed or cancelled task. Default 168 h, at least 1 s.
 	FailureTTL time.Duration
 	// FailureAnswer is how long a failure answers calls. A later call runs the function anew.
@@ -117,6 +120,10 @@ func (f Func[In, Out]) Policy() (Policy, error) {
 		AsyncTimeout:  max(0, orDefault(f.AsyncTimeout, Defaults.AsyncTimeout)),
 		TTL:           wholeMillis(orDefault(f.TTL, Defaults.TTL)),
 		FailureTTL:    wholeMillis(orDefault(f.FailureTTL, Defaults.FailureTTL)),
+		Fresh:         wholeMillis(f.Fresh),
+	}
+	if f.Fresh < 0 {
+		p.Fresh = f.Fresh // which is refused
 	}
 	for _, kind := range FailureKinds {
 		*p.FailureAnswer.field(kind) = wholeMillis(orDefault(f.FailureAnswer.Of(kind), Defaults.FailureAnswer.Of(kind)))

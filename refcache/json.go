@@ -19,8 +19,10 @@ type minimalJSON struct {
 type standardJSON struct {
 	minimalJSON
 	Value       any           `json:"value"`
+	AgeSeconds  *float64      `json:"age_seconds"`
 	StaleReason *StaleReason  `json:"stale_reason"`
 	Refreshing  bool          `json:"refreshing"`
+	Cache       *CacheUse     `json:"cache"`
 	StartedAt   *jsonTime     `json:"started_at"`
 	Progress    *progressJSON `json:"progress"`
 	Message     *string       `json:"message"`
@@ -56,8 +58,9 @@ func (r Response[T]) JSON(format Format) ([]byte, error) {
 	if format == Minimal {
 		return marshal(minimal)
 	}
-	standard := standardJSON{minimalJSON: minimal, StaleReason: stringPtr(r.StaleReason), Refreshing: r.Refreshing, StartedAt: timePtr(r.StartedAt), Progress: progressOf(r.Progress),
-		Message: stringPtr(r.Message), Error: stringPtr(r.Error), RetryCount: r.RetryCount, MaxRetries: r.MaxRetries,
+	standard := standardJSON{minimalJSON: minimal, AgeSeconds: seconds(r.Age), StaleReason: stringPtr(r.StaleReason),
+		Refreshing: r.Refreshing, Cache: stringPtr(r.Cache), StartedAt: timePtr(r.StartedAt),
+		Progress: progressOf(r.Progress), Message: stringPtr(r.Message), Error: stringPtr(r.Error), RetryCount: r.RetryCount, MaxRetries: r.MaxRetries,
 		Exhausted: r.Exhausted, NextRetryAt: timePtr(r.NextRetryAt)}
 	if r.HasValue {
 		standard.Value = r.Value

@@ -39,10 +39,10 @@ func TestEachFormatHasAllOfItsFieldsInEveryState(t *testing.T) {
 	for format, want := range map[refcache.Format]string{
 		refcache.Minimal: `{"ref_id":"media:00112233445566778899aabbccddeeff","status":"pending","is_complete":false,"is_async":true,"can_retry":false,"is_stale":false}`,
 		refcache.Standard: `{"ref_id":"media:00112233445566778899aabbccddeeff","status":"pending","is_complete":false,"is_async":true,"can_retry":false,"is_stale":false,
-			"value":null,"stale_reason":null,"refreshing":false,"started_at":null,"progress":null,"message":null,"error":null,"retry_count":0,"max_retries":3,"exhausted":false,
+			"value":null,"age_seconds":null,"stale_reason":null,"refreshing":false,"cache":null,"started_at":null,"progress":null,"message":null,"error":null,"retry_count":0,"max_retries":3,"exhausted":false,
 			"next_retry_at":null}`,
 		refcache.Full: `{"ref_id":"media:00112233445566778899aabbccddeeff","status":"pending","is_complete":false,"is_async":true,"can_retry":false,"is_stale":false,
-			"value":null,"stale_reason":null,"refreshing":false,"started_at":null,"progress":null,"message":null,"error":null,"retry_count":0,"max_retries":3,"exhausted":false,
+			"value":null,"age_seconds":null,"stale_reason":null,"refreshing":false,"cache":null,"started_at":null,"progress":null,"message":null,"error":null,"retry_count":0,"max_retries":3,"exhausted":false,
 			"next_retry_at":null,"func":"f","queue":"media","created_at":null,"completed_at":null,"expires_at":null,"eta_seconds":null,
 			"lost_count":0,"attempt":0}`,
 	} {
@@ -57,14 +57,15 @@ func TestEachFormatHasAllOfItsFieldsInEveryState(t *testing.T) {
 func TestFullResponse(t *testing.T) {
 	got, err := refcache.Response[string]{
 		RefID: ref, Status: refcache.Processing, IsAsync: true, Value: "old <b>", HasValue: true, Refreshing: true, StartedAt: &noon,
+		IsStale: true, StaleReason: refcache.StaleAge, Age: new(90 * time.Second), Cache: refcache.CacheStale,
 		Progress: &refcache.Progress{Current: 3, Total: 12, Message: "page 3", Percentage: new(25.0)}, Message: "page 3",
 		RetryCount: 1, MaxRetries: 3, Func: "f", Queue: "media", CreatedAt: noon, CompletedAt: &later, ExpiresAt: &later,
 		ETA: new(1500 * time.Millisecond), LostCount: 2, Attempt: 4, NextRetryAt: &later, Error: "no", CanRetry: true, Exhausted: true,
 	}.JSON(refcache.Full)
 	require.NoError(t, err)
 	require.Contains(t, string(got), `"old <b>"`, "shown as it was written")
-	sameText(t, `{"ref_id":"media:00112233445566778899aabbccddeeff","status":"processing","is_complete":false,"is_async":true,"can_retry":true,"is_stale":false,
-		"value":"old <b>","stale_reason":null,"refreshing":true,"started_at":"2026-02-03T11:00:00.007Z","progress":{"current":3,"total":12,"message":"page 3","percentage":25},
+	sameText(t, `{"ref_id":"media:00112233445566778899aabbccddeeff","status":"processing","is_complete":false,"is_async":true,"can_retry":true,"is_stale":true,
+		"value":"old <b>","age_seconds":90,"stale_reason":"age","refreshing":true,"cache":"stale","started_at":"2026-02-03T11:00:00.007Z","progress":{"current":3,"total":12,"message":"page 3","percentage":25},
 		"message":"page 3","error":"no","retry_count":1,"max_retries":3,"exhausted":true,"next_retry_at":"2026-02-03T11:01:30.007Z",
 		"func":"f","queue":"media","created_at":"2026-02-03T11:00:00.007Z","completed_at":"2026-02-03T11:01:30.007Z",
 		"expires_at":"2026-02-03T11:01:30.007Z","eta_seconds":1.5,"lost_count":2,"attempt":4}`, got)

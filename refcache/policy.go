@@ -24,6 +24,7 @@ type Policy struct {
 	AsyncTimeout  time.Duration
 	TTL           time.Duration
 	FailureTTL    time.Duration
+	Fresh         time.Duration // 0: as long as TTL
 	FailureAnswer FailureAnswer
 }
 
@@ -132,6 +133,10 @@ func (p Policy) checkFields() error {
 		return fmt.Errorf("retry_max_delay is %v, shorter than retry_delay %v", p.RetryMaxDelay, p.RetryDelay)
 	case p.TTL < time.Second:
 		return fmt.Errorf("ttl is %v, must be at least 1s", p.TTL)
+	case p.Fresh != 0 && p.Fresh < time.Second:
+		return fmt.Errorf("fresh is %v, must be at least 1s", max(0, p.Fresh))
+	case p.Fresh > p.TTL:
+		return fmt.Errorf("fresh is %v, longer than ttl %v", p.Fresh, p.TTL)
 	case p.FailureTTL < time.Second:
 		return fmt.Errorf("failure_ttl is %v, must be at least 1s", p.FailureTTL)
 	}

@@ -9,14 +9,16 @@ type Response[T any] struct {
 	IsComplete bool // the status is complete
 	IsAsync    bool // answered while the call is in flight: poll or wait with RefID
 	CanRetry   bool // failed, with retries left
-	IsStale    bool // complete, with an old result: StaleReason says why there is no newer one
+	IsStale    bool // Value is old: StaleReason says why there is no newer one
 
 	// Value is the result of a complete call; while a complete call is run again ([producer.Refresh]) the old result.
 	// It is the zero T unless HasValue.
 	Value       T
 	HasValue    bool
 	StaleReason StaleReason
-	Refreshing  bool // Value is an old result, and the call is being run again
+	Refreshing  bool           // Value is an old result, and the call is being run again
+	Age         *time.Duration // how old the answer is: a value since the start of the attempt that made it, a failure since its end
+	Cache       CacheUse       // how a call came to this answer; empty if the answer was read by ref_id
 	StartedAt   *time.Time
 	Progress    *Progress
 	Message     string // for people: the progress message, a note, or a sentence on the state
@@ -40,10 +42,21 @@ type Response[T any] struct {
 	Err error
 }
 
-// StaleReason is why a complete call has an old result; empty if it is not stale.
+// CacheUse is how a call came to its answer.
+type CacheUse string
+
+const (
+	CacheHit    CacheUse = "hit"    // by what was on record
+	CacheStale  CacheUse = "stale"  // by a result on record that is old: IsStale
+	CacheJoined CacheUse = "joined" // by a run that another call had started
+	CacheMiss   CacheUse = "miss"   // by a run that this call started
+)
+
+// StaleReason is why a call is answered with an old result; empty if it is not stale.
 type StaleReason string
 
 const (
+	StaleAge       StaleReason = "age"       // it is older than the caller's [Func].Fresh
 	StaleError     StaleReason = "error"     // its last refresh failed
 	StaleCancelled StaleReason = "cancelled" // its last refresh was cancelled
 )

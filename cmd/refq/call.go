@@ -21,12 +21,12 @@ import (
 
 // callPlan is what the flags of refq call say.
 type callPlan struct {
-	policy      map[string]string // keys of config.yaml, by flag
-	wait        time.Duration
-	waitGiven   bool
-	retryFailed bool
-	refresh     bool
-	format      refcache.Format
+	policy    map[string]string // keys of config.yaml, by flag
+	wait      time.Duration
+	waitGiven bool
+	again     []producer.CallOption // what to do with an answer that is there
+	maxAge    time.Duration         // 0: any; it is among again, too
+	format    refcache.Format
 }
 
 func newCall(a *app) *cobra.Command {
@@ -65,11 +65,20 @@ again with the same input: what was called goes on and is not run again.`,
 	plan.policyFlag(flags, "retry-backoff-factor", "number", "each further delay is so many times longer")
 	plan.policyFlag(flags, "timeout", "duration", "limit of one attempt; 0: none")
 	plan.policyFlag(flags, "ttl", "duration", "how long the result is kept")
-	flags.BoolVar(&plan.retryFailed, "retry-failed", false, "run it anew if it failed")
-	flags.BoolVar(&plan.refresh, "refresh", false, "run it again although it is complete")
+	retryFailed := flags.Bool("retry-failed", false, "run it anew if it failed")
+	refresh := flags.Bool("refresh", false, "run it again although it is complete")
+	durationFlag(flags, &plan.maxAge, "max-age", "take no result of an attempt begun longer ago: run it again")
+	onlyIfCached := flags.Bool("only-if-cached", false, "run nothing: exit with code 1 if no answer is there")
 	format := formatFlag(flags)
 	cmd.RunE = func(cmd *cobra.Command, args []string) (err error) {
 		plan.waitGiven = cmd.Flags().Changed("wait")
+		switch {
+		case *onlyIfCached && (*refresh || *retryFailed):
+			return usagef("--only-if-cached runs nothing, --refresh and --retry-failed do: leave one out")
+		case cmd.Flags().Changed("max-age") && plan.maxAge == 0:
+			return usagef("--max-age is 0, must be more; --refresh takes no result that is there")
+		}
+		plan.again = options(*retryFailed, *refresh, *onlyIfCached, plan.maxAge)
 		if plan.format, err = format(); err != nil {
 			return err
 		}
@@ -107,31 +116,52 @@ func (a *app) call(ctx context.Context, args []string, plan callPlan) error {
 	}
 	defer end()
 
+	began := time.Now()
+	res, err := a.callAndWait(ctx, p, f, in, plan, waitLimit)
+	if err == nil && plan.maxAge > 0 && res.Cache == refcache.CacheJoined && res.IsComplete {
+		// The run that it joined may have begun too early. One that starts now does not.
+		res, err = a.callAndWait(ctx, p, f, in, plan, max(0, waitLimit-time.Since(began)))
+	}
+	return a.conclude(res, err, plan.format)
+}
+
+// callAndWait makes a call and waits for its end. The error is that nothing is known of it, or a *refcache.TaskError of a
+// refresh that ended without a new result.
+func (a *app) callAndWait(ctx context.Context, p *producer.Producer, f config.Func, in json.RawMessage, plan callPlan, waitLimit time.Duration) (response, error) {
 	f.AsyncTimeout = -1 // waiting is ours, with a bar
-	res, err := producer.Call(ctx, p, f, in, plan.options()...)
+	res, err := producer.Call(ctx, p, f, in, plan.again...)
 	var ended *refcache.TaskError
 	switch {
 	case errors.Is(err, refcache.ErrNotQueued):
 		a.complain(err)
 	case err != nil && !errors.As(err, &ended):
-		return err
+		return response{}, err
 	}
 	if _, kept := refreshError(err); !kept {
 		err = nil
 	}
-	if res.Status.InFlight() && waitLimit > 0 {
-		res, err = a.await(ctx, p, res, waitLimit)
+	if !res.Status.InFlight() || waitLimit <= 0 {
+		return res, err
 	}
-	return a.conclude(res, err, plan.format)
+	end, err := a.await(ctx, p, res, waitLimit)
+	end.Cache = res.Cache
+	return end, err
 }
 
-func (plan callPlan) options() []producer.CallOption {
+// options are those of calls that are made with these flags.
+func options(retryFailed, refresh, onlyIfCached bool, maxAge time.Duration) []producer.CallOption {
 	var options []producer.CallOption
-	if plan.retryFailed {
+	if retryFailed {
 		options = append(options, producer.RetryFailed())
 	}
-	if plan.refresh {
+	if refresh {
 		options = append(options, producer.Refresh())
+	}
+	if onlyIfCached {
+		options = append(options, producer.OnlyIfCached())
+	}
+	if maxAge > 0 {
+		options = append(options, producer.MaxAge(maxAge))
 	}
 	return options
 }

@@ -48,7 +48,7 @@ func (a *app) callEach(ctx context.Context, name string, plan callPlan) error {
 	}
 	e := each{app: a, format: plan.format, lines: newLines(a.stdin, a.longestArguments())}
 	e.out, e.bar = a.startBulkBar("calling", "without a result", e.lines.count)
-	unwritten := e.run(ctx, p, f, plan.options())
+	unwritten := e.run(ctx, p, f, plan.again)
 	e.bar.end()
 	return e.conclude(ctx, unwritten)
 }

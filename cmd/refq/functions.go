@@ -92,6 +92,7 @@ type functionJSON struct {
 	Timeout            *float64                         `json:"timeout_seconds"`
 	AsyncTimeout       float64                          `json:"async_timeout_seconds"`
 	TTL                float64                          `json:"ttl_seconds"`
+	Fresh              *float64                         `json:"fresh_seconds"` // null: as long as the result is kept
 	FailureTTL         float64                          `json:"failure_ttl_seconds"`
 	FailureAnswer      map[refcache.FailureKind]float64 `json:"failure_answer_seconds"`
 	MaxRetries         int                              `json:"max_retries"`
@@ -126,7 +127,7 @@ func newFunctionJSON(fn config.Function) (functionJSON, error) {
 	}
 	return functionJSON{Name: p.Name, Version: p.Version, Queue: p.Queue, Exec: fn.Exec,
 		Timeout: unlessZero(p.Timeout.Seconds()), AsyncTimeout: p.AsyncTimeout.Seconds(), TTL: p.TTL.Seconds(),
-		FailureTTL: p.FailureTTL.Seconds(), FailureAnswer: answers, MaxRetries: p.MaxRetries, RetryDelay: p.RetryDelay.Seconds(),
+		Fresh: unlessZero(p.Fresh.Seconds()), FailureTTL: p.FailureTTL.Seconds(), FailureAnswer: answers, MaxRetries: p.MaxRetries, RetryDelay: p.RetryDelay.Seconds(),
 		RetryBackoffFactor: p.BackoffFactor, RetryMaxDelay: unlessZero(p.RetryMaxDelay.Seconds()),
 		RetryJitter: p.RetryJitter, Backoff: unlessZero(p.Backoff)}, nil
 }

@@ -72,7 +72,7 @@ func (p *page) response(r response, format refcache.Format) {
 		return
 	}
 	if r.HasValue {
-		p.Field("value", p.value(r.Value, r.Refreshing))
+		p.Field("value", p.value(r.Value, r.Refreshing && !r.IsStale))
 	}
 	if r.Progress != nil && r.Status == refcache.Processing {
 		p.Field("progress", progressText(*r.Progress))
@@ -102,6 +102,9 @@ func (p *page) fullResponse(r response) {
 	p.when("kept until", r.ExpiresAt)
 	if r.ETA != nil {
 		p.Field("time left", "about "+term.Short(*r.ETA))
+	}
+	if r.Age != nil {
+		p.Field("age", strings.TrimSpace(term.Short(*r.Age)+"  "+string(r.Cache)))
 	}
 	p.Field("attempt", fmt.Sprintf("%d, %s of %d, %d lost", r.Attempt, term.Plural(r.RetryCount, "retry", "retries"), r.MaxRetries, r.LostCount))
 }

@@ -188,6 +188,8 @@ var variable = []struct {
 	word string
 }{
 	{regexp.MustCompile(`"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"`), `"TIME"`},
+	{regexp.MustCompile(`"age_seconds":[\d.e-]+`), `"age_seconds":N`},
+	{regexp.MustCompile(`(  age         )[\d.]+m?s`), `${1}D`},
 	{regexp.MustCompile(`"duration_seconds":[\d.e-]+`), `"duration_seconds":N`},
 	{regexp.MustCompile(`"worker":"[^"]+-\d+-[a-z0-9]{6}"`), `"worker":"WORKER"`},
 	{regexp.MustCompile(`"by":"[^"]+@[^"]+"`), `"by":"USER@HOST"`},

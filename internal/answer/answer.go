@@ -17,6 +17,9 @@ type Snapshot struct {
 	store.Record
 	Result []byte // JSON; nil when there is none
 
+	Cache   refcache.CacheUse // how a call came to it; empty: it was read by ref_id
+	Overdue bool              // the result is older than its caller's Fresh
+
 	refreshing bool // it is the old result of a call that is being run again
 }
 
@@ -27,19 +30,41 @@ func (s Snapshot) Old() Snapshot {
 	return s
 }
 
+// age is how old the answer is: a result since the attempt began that made it, a failure since its end. False if it is
+// neither.
+func (s *Snapshot) age() (time.Duration, bool) {
+	var since time.Time
+	switch {
+	case s.Status == refcache.Failed || s.Status == refcache.Cancelled:
+		since = s.CompletedAt
+	case s.Status == refcache.Complete || s.Result != nil:
+		since = s.AsOf()
+	}
+	return max(0, s.ReadAt.Sub(since)), !since.IsZero()
+}
+
+// StaleReason is why the answer is an old result. That the last refresh failed tells more than that it is old.
+func (s *Snapshot) StaleReason() refcache.StaleReason {
+	reason := s.Record.StaleReason()
+	if reason == "" && s.Overdue {
+		return refcache.StaleAge
+	}
+	return reason
+}
+
 // Response turns a record into the answer for people and programs. The error is that of a result that does not fit Out;
 // the Response is filled all the same, but for its Value.
 func Response[Out any](now *Snapshot) (r refcache.Response[Out], err error) {
 	r = refcache.Response[Out]{
 		RefID: now.Ref, Status: now.Status, IsComplete: now.Status == refcache.Complete, IsAsync: now.Status.InFlight(),
-		CanRetry: now.CanRetry(), IsStale: now.Stale(), StaleReason: now.StaleReason(),
-		Refreshing: now.refreshing || now.Status.InFlight() && now.Result != nil, Progress: now.Progress, Message: message(&now.Record),
+		CanRetry: now.CanRetry(), IsStale: now.StaleReason() != "", StaleReason: now.StaleReason(), Cache: now.Cache,
+		Refreshing: now.refreshing || now.Status.InFlight() && now.Result != nil, Progress: now.Progress, Message: message(now),
 		Error: now.Error(), RetryCount: now.RetryCount, MaxRetries: now.Policy.MaxRetries, Exhausted: now.Exhausted(),
 		Func: now.Policy.Name, Queue: now.Ref.Queue(), CreatedAt: now.CreatedAt,
 		ETA: ETA(&now.Record), LostCount: now.LostCount,
 		Attempt: now.Attempt,
 	}
-	SetTimes(&r, now.StartedAt, now.CompletedAt, now.ExpiresAt())
+	SetTimes(&r, now)
 	if !now.NextRetryAt.IsZero() {
 		r.NextRetryAt = new(now.NextRetryAt)
 	}
@@ -58,9 +83,15 @@ func WithoutResult(r store.Record) refcache.Response[json.RawMessage] {
 }
 
 // SetTimes gives a Response times of its own, which its receiver may change. A zero time is one that is not known.
-func SetTimes[Out any](r *refcache.Response[Out], started, completed, expires time.Time) {
-	at := &struct{ started, completed, expires time.Time }{started, completed, expires} // one allocation for all three
+func SetTimes[Out any](r *refcache.Response[Out], now *Snapshot) {
+	at := &struct { // one allocation for all
+		started, completed, expires time.Time
+		age                         time.Duration
+	}{now.StartedAt, now.CompletedAt, now.ExpiresAt(), 0}
 	r.StartedAt, r.CompletedAt, r.ExpiresAt = known(&at.started), known(&at.completed), known(&at.expires)
+	if age, ok := now.age(); ok {
+		at.age, r.Age = age, &at.age
+	}
 }
 
 // known returns nil for a time that is not known.
@@ -81,7 +112,7 @@ func Value[Out any](now *Snapshot) (Out, error) {
 }
 
 // message tells a person how the task stands.
-func message(r *store.Record) string {
+func message(r *Snapshot) string {
 	switch {
 	case r.Status == refcache.Processing && r.Progress != nil && r.Progress.Message != "":
 		return r.Progress.Message
@@ -98,24 +129,30 @@ func message(r *store.Record) string {
 	case refcache.Complete:
 		switch r.StaleReason() {
 		case refcache.StaleError:
-			return fmt.Sprintf("complete; its last refresh failed %s ago", ago(r))
+			return fmt.Sprintf("complete; its last refresh failed %s ago", since(r.CompletedAt, r))
 		case refcache.StaleCancelled:
-			return fmt.Sprintf("complete; its last refresh was cancelled %s ago", ago(r))
+			return fmt.Sprintf("complete; its last refresh was cancelled %s ago", since(r.CompletedAt, r))
+		case refcache.StaleAge:
+			text := fmt.Sprintf("complete; the value is %s old", since(r.AsOf(), r))
+			if r.refreshing {
+				text += ", and is being refreshed"
+			}
+			return text
 		}
 		return "complete"
 	case refcache.Cancelled:
 		return "cancelled"
 	}
 	if r.Exhausted() {
-		return fmt.Sprintf("failed %s ago, no retries left; --retry-failed runs it anew", ago(r))
+		return fmt.Sprintf("failed %s ago, no retries left; --retry-failed runs it anew", since(r.CompletedAt, r))
 	}
-	return fmt.Sprintf("failed %s ago, %d of %d retries left; --retry-failed runs it anew", ago(r),
+	return fmt.Sprintf("failed %s ago, %d of %d retries left; --retry-failed runs it anew", since(r.CompletedAt, r),
 		r.Policy.MaxRetries-r.RetryCount, r.Policy.MaxRetries)
 }
 
-// ago is how long a call has been over.
-func ago(r *store.Record) time.Duration {
-	return max(0, r.ReadAt.Sub(r.CompletedAt)).Truncate(time.Second)
+// since is how long ago something was when the record was read.
+func since(then time.Time, r *Snapshot) time.Duration {
+	return max(0, r.ReadAt.Sub(then)).Truncate(time.Second)
 }
 
 // ETA is what remains divided by the rate of this attempt; nil while that is not known.

@@ -1,4 +1,5 @@
-// Package change changes one call for a person: Retry, Cancel and Delete, as packages producer and admin offer them.
+// Package change changes one call for a person: Retry, Refresh, Cancel and Delete, as packages producer and admin offer
+// them.
 package change
 
 import (
@@ -58,6 +59,28 @@ func (c Changer) RetryError(ctx context.Context, outcome store.RetryOutcome, tas
 		return fmt.Errorf("retry %s: %w: it is complete; its last refresh failed; call with --refresh", task.Ref, refcache.ErrNotFailed)
 	}
 	return fmt.Errorf("retry %s: %w: it is %s", task.Ref, refcache.ErrNotFailed, task.Status)
+}
+
+// Refresh runs a complete call again. It does not wait. The errors are those of admin.Admin.Refresh.
+func (c Changer) Refresh(ctx context.Context, ref refcache.Ref) (refcache.Response[json.RawMessage], error) {
+	if _, err := refcache.ParseRef(string(ref)); err != nil {
+		return refcache.Response[json.RawMessage]{}, err
+	}
+	seen, err := c.Store.Whole(ctx, ref)
+	if err == nil {
+		err = store.CheckNamespace(c.Namespace, ref, seen.Namespace)
+	}
+	if err != nil {
+		return refcache.Response[json.RawMessage]{}, err
+	}
+	policy := seen.Policy
+	policy.FailureAnswer = refcache.Defaults.FailureAnswer // which is not on record
+	made, err := c.Queue.Submit(ctx, ref, store.Submission{Request: rand.Text(), Namespace: seen.Namespace, Policy: policy,
+		Args: seen.Args, Refresh: true})
+	if made.Ref == "" {
+		return refcache.Response[json.RawMessage]{}, err
+	}
+	return answer.WithoutResult(made.Record), err
 }
 
 // Cancel ends a call in flight. The errors are those of admin.Admin.Cancel.

@@ -100,6 +100,8 @@ func TestBrokenFunctionsAreRefusedWithTheirLine(t *testing.T) {
 		"failure_answer: soon":                "failure_answer is \"soon\", must be a duration like 1m, 0 (none), or one for each of error, permanent, timeout, panic, lost",
 		"failure_answer: {lost: -1}":          "failure_answer.lost is -1, must be " + wantDuration,
 		"failure_answer: {often: 1}":          "failure_answer: unknown key often (known are error, permanent, timeout, panic, lost)",
+		"fresh: 0":                            "fresh is 0s, must be at least 1s",
+		"fresh: 999ms":                        "fresh is 999ms, must be at least 1s",
 		"failure_ttl: 999ms":                  "failure_ttl is 999ms, must be at least 1s",
 		"max_retries: -1":                     "max_retries is -1, must be a whole number, 0 (none) or more",
 		"max_retries: 1e3":                    "max_retries is 1e3, must be a whole number, 0 (none) or more",
@@ -123,6 +125,8 @@ func TestBrokenFunctionsAreRefusedWithTheirLine(t *testing.T) {
 		messages["defaults:\n  "+line] = "2: defaults." + want
 		messages["functions:\n  pdf.thumb:\n    exec: [thumb]\n    "+line] = "4: functions.pdf.thumb." + want
 	}
+	messages["defaults: {ttl: 1h, fresh: 2h}"] = "1: defaults.fresh is 2h0m0s, longer than ttl 1h0m0s"
+	messages["defaults: {fresh: 2h}\nfunctions:\n  slow: {ttl: 1h}"] = "3: functions.slow.fresh is 2h0m0s, longer than ttl 1h0m0s"
 	const tooShort = "retry_max_delay is 1m0s, shorter than retry_delay 5m0s"
 	messages["defaults: {retry_delay: 5m, retry_max_delay: 1m}"] = "1: defaults." + tooShort
 	messages["defaults: {retry_max_delay: 1m}\nfunctions:\n  slow: {retry_delay: 5m}"] = "3: functions.slow." + tooShort

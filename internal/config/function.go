@@ -25,6 +25,7 @@ var policyKeys = []key[Func]{
 	duration("timeout", func(f *Func) *time.Duration { return &f.Timeout }),
 	duration("async_timeout", func(f *Func) *time.Duration { return &f.AsyncTimeout }),
 	duration("ttl", func(f *Func) *time.Duration { return &f.TTL }),
+	duration("fresh", func(f *Func) *time.Duration { return &f.Fresh }),
 	duration("failure_ttl", func(f *Func) *time.Duration { return &f.FailureTTL }),
 	{failureAnswer, wantFailureAnswer, func(f *Func, s string) bool {
 		ok := setDuration(&f.FailureAnswer.Error, s)
@@ -86,7 +87,7 @@ func setPolicy(f *Func, k key[Func], text string) error {
 	if err := k.apply(f, k.name, text); err != nil {
 		return err
 	}
-	alone := Func{Name: "alone", Retry: refcache.RetryPolicy{Delay: none}} // any cap is longer than no delay
+	alone := Func{Name: "alone", TTL: refcache.MaxDelay, Retry: refcache.RetryPolicy{Delay: none}} // longer, shorter than all
 	_ = k.apply(&alone, k.name, text)
 	return checked(alone)
 }
@@ -113,6 +114,7 @@ func inherit(f, from Func) Func {
 	f.Timeout = cmp.Or(f.Timeout, from.Timeout)
 	f.AsyncTimeout = cmp.Or(f.AsyncTimeout, from.AsyncTimeout)
 	f.TTL = cmp.Or(f.TTL, from.TTL)
+	f.Fresh = cmp.Or(f.Fresh, from.Fresh)
 	f.FailureTTL = cmp.Or(f.FailureTTL, from.FailureTTL)
 	answer := &f.FailureAnswer
 	answer.Error = cmp.Or(answer.Error, from.FailureAnswer.Error)

@@ -38,6 +38,7 @@ functions:
     timeout: 30s
     async_timeout: 1.5
     ttl: 2h
+    fresh: 1h
     failure_ttl: 3h
     failure_answer: {error: 1, permanent: 2, timeout: 3, panic: 4, lost: 5}
     max_retries: 5
@@ -49,7 +50,7 @@ functions:
 `)["pdf/thumb.v2"]
 	require.Empty(t, cmp.Diff(refcache.Policy{
 		Name: "pdf/thumb.v2", Version: 7, Queue: "media", Timeout: 30 * time.Second, AsyncTimeout: 1500 * time.Millisecond,
-		TTL: 2 * time.Hour, FailureTTL: 3 * time.Hour, MaxRetries: 5, RetryDelay: 250 * time.Millisecond,
+		TTL: 2 * time.Hour, Fresh: time.Hour, FailureTTL: 3 * time.Hour, MaxRetries: 5, RetryDelay: 250 * time.Millisecond,
 		BackoffFactor: 1.5, RetryMaxDelay: 90 * time.Second, RetryJitter: 0.25, Backoff: "polite",
 		FailureAnswer: refcache.FailureAnswer{Error: time.Second, Permanent: 2 * time.Second, Timeout: 3 * time.Second,
 			Panic: 4 * time.Second, Lost: 5 * time.Second},
@@ -80,17 +81,17 @@ functions:
   plain: {}
   own: {queue: q, timeout: 1, async_timeout: 1, ttl: 1, failure_ttl: 1, max_retries: 0, retry_delay: 1,
     retry_backoff_factor: 1, retry_max_delay: 1, retry_jitter: 1, backoff: b, failure_answer: 0}
-defaults: {queue: all, timeout: 0, async_timeout: 9, ttl: 9, failure_ttl: 9, max_retries: 9, retry_delay: 9,
+defaults: {queue: all, timeout: 0, async_timeout: 9, ttl: 9, fresh: 1, failure_ttl: 9, max_retries: 9, retry_delay: 9,
   retry_backoff_factor: 9, retry_max_delay: 9, retry_jitter: 0.9, backoff: all, failure_answer: {error: 9, lost: 9}}
 `)
 	nine := 9 * time.Second
 	require.Empty(t, cmp.Diff(refcache.Policy{
-		Name: "plain", Version: 1, Queue: "all", Timeout: 0, AsyncTimeout: nine, TTL: nine, FailureTTL: nine, MaxRetries: 9,
+		Name: "plain", Version: 1, Queue: "all", Timeout: 0, AsyncTimeout: nine, TTL: nine, Fresh: time.Second, FailureTTL: nine, MaxRetries: 9,
 		RetryDelay: nine, BackoffFactor: 9, RetryMaxDelay: nine, RetryJitter: 0.9, Backoff: "all",
 		FailureAnswer: refcache.FailureAnswer{Error: nine, Permanent: time.Hour, Timeout: time.Minute, Panic: time.Minute, Lost: nine},
 	}, policy(t, fs["plain"].Func)))
 	require.Empty(t, cmp.Diff(refcache.Policy{
-		Name: "own", Version: 1, Queue: "q", Timeout: time.Second, AsyncTimeout: time.Second, TTL: time.Second,
+		Name: "own", Version: 1, Queue: "q", Timeout: time.Second, AsyncTimeout: time.Second, TTL: time.Second, Fresh: time.Second,
 		FailureTTL: time.Second, MaxRetries: 0, RetryDelay: time.Second, BackoffFactor: 1, RetryMaxDelay: time.Second,
 		RetryJitter: 1, Backoff: "b",
 		FailureAnswer: refcache.FailureAnswer{Permanent: time.Hour, Lost: nine},

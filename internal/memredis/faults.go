@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/alicebob/miniredis/v2/server"
 )
@@ -22,15 +23,18 @@ const (
 
 // wire stands between the clients' connections and miniredis, as its hook before each command.
 type wire struct {
-	server *server.Server
+	server  *server.Server
+	setTime func(time.Time)
 
-	mu     sync.Mutex
-	faults func(cmd []string) Fault
-	peers  map[*server.Peer]peerState // connections, and peers of ours
+	mu      sync.Mutex
+	ahead   time.Duration // Redis's clock of this process's
+	stepped bool          // it was set once: from then on miniredis has to be told the time
+	faults  func(cmd []string) Fault
+	peers   map[*server.Peer]peerState // connections, and peers of ours
 }
 
-func newWire(s *server.Server) *wire {
-	return &wire{server: s, peers: map[*server.Peer]peerState{}}
+func newWire(s *server.Server, setTime func(time.Time)) *wire {
+	return &wire{server: s, setTime: setTime, peers: map[*server.Peer]peerState{}}
 }
 
 type peerState int
@@ -47,6 +51,15 @@ func (w *wire) setFaults(faults func(cmd []string) Fault) {
 	w.faults = faults
 }
 
+// stepClock sets Redis's clock, and returns what it tells now.
+func (w *wire) stepClock(d time.Duration) time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.stepped = true
+	w.ahead += d
+	return time.Now().Add(w.ahead)
+}
+
 // receive reports whether the command is done with, so that miniredis leaves it.
 func (w *wire) receive(p *server.Peer, name string, args ...string) bool {
 	state, fromClient := w.peer(p)
@@ -57,6 +70,9 @@ func (w *wire) receive(p *server.Peer, name string, args ...string) bool {
 		return true
 	}
 	w.mu.Lock()
+	if w.stepped {
+		w.setTime(time.Now().Add(w.ahead))
+	}
 	faults := w.faults
 	w.mu.Unlock()
 	if faults == nil {

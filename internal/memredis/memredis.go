@@ -9,6 +9,7 @@ import (
 	"net"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/refq/refq"
 
@@ -62,7 +63,7 @@ func serve(m *miniredis.Miniredis) (*Server, error) {
 	}
 	defer model.Close()
 	s := &Server{redis: m, server: m.Server(), addr: m.Addr(), options: *model.(*redis.Client).Options()}
-	s.wire = newWire(s.server)
+	s.wire = newWire(s.server, m.SetTime)
 	m.ClockTTL(true)
 	s.server.SetPreHook(s.wire.receive)
 	return s, nil
@@ -118,6 +119,17 @@ func (s *Server) dial(context.Context, string, string) (net.Conn, error) {
 // other. Nil ends all faults.
 func (s *Server) SetFaults(faults func(cmd []string) Fault) {
 	s.wire.setFaults(faults)
+}
+
+// StepClock sets the Redis's clock forward, or back if d is negative. As on a computer whose clock is set, keys expire at
+// the time that they were given: a step forward may end them, a step back lets them live longer.
+func (s *Server) StepClock(d time.Duration) {
+	for _, key := range s.redis.Keys() {
+		if left := s.redis.TTL(key); left > 0 && d < 0 { // miniredis would keep what is left
+			s.redis.SetTTL(key, left-d)
+		}
+	}
+	s.redis.SetTime(s.wire.stepClock(d))
 }
 
 // Dump returns what database 0 holds, as text for people: keys in order, long values cut.

@@ -204,6 +204,8 @@ func constants(script string, read []string) map[string]string {
 	define("RESULT_FROM_WORDS", "{"+luaTexts(resultFromWords.names())+"}")
 	define("RESULT_FROM_KINDS", "'"+resultFromWords.kinds()+"'")
 	define("NEEDED_V", luaNeededVersion(read))
+	define("MAX_AGE", len(refcache.FailureKinds)+2) // behind what is started anew, and the kinds of failures
+	define("FRESH", len(refcache.FailureKinds)+3)
 	define("FAILURE_PLACES", luaFailurePlaces())
 	define("FAILURE_DEFAULTS", luaFailureDefaults())
 	define("FIELDS", luaTexts(read))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -19,6 +20,9 @@ type Submission struct {
 	Policy    refcache.Policy
 	Args      []byte // canonical
 	Trace     string // where the spans of its attempts belong; empty: it is not traced
+
+	MaxAge time.Duration // start anew a result whose attempt began longer ago, and wait; 0: however old it is
+	Fresh  time.Duration // start anew a result whose attempt began longer ago, which still answers; 0: however old it is
 
 	RetryFailed bool // start anew what has failed
 	Refresh     bool // start anew what is complete; until that has ended its result stays
@@ -46,21 +50,26 @@ func (c Submission) use(ref refcache.Ref) script.Use {
 	return script.Use{Keys: about(ref), Args: []any{c.Request, c.Inbox, c.terms(), packPolicy(c.Namespace, c.Policy), c.Args, c.Trace}}
 }
 
-// terms are what the call starts anew, and for how many ms a failure answers, by kind, joined by commas. What is the
-// default is left empty, and so is the whole if there is nothing else.
+// terms are what the call starts anew; for how many ms a failure answers, by kind; and the ages in ms that a result may
+// have; all joined by commas. What is the default is left empty, and all behind the first word if it is nothing else.
 func (c Submission) terms() string {
 	answers := c.Policy.FailureAnswer
-	if answers == refcache.Defaults.FailureAnswer {
+	if answers == refcache.Defaults.FailureAnswer && c.MaxAge == 0 && c.Fresh == 0 {
 		return c.revives()
 	}
 	words := []string{c.revives()}
-	for _, kind := range refcache.FailureKinds {
+	add := func(d, ifNot time.Duration) {
 		word := ""
-		if d := answers.Of(kind); d != refcache.Defaults.FailureAnswer.Of(kind) {
+		if d != ifNot {
 			word = strconv.FormatInt(d.Milliseconds(), 10)
 		}
 		words = append(words, word)
 	}
+	for _, kind := range refcache.FailureKinds {
+		add(answers.Of(kind), refcache.Defaults.FailureAnswer.Of(kind))
+	}
+	add(c.MaxAge, 0)
+	add(c.Fresh, 0)
 	return strings.Join(words, ",")
 }
 

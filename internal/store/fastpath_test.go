@@ -104,6 +104,9 @@ var pathCommands = []pathCommand{
 	{"submit, refresh", submits(store.Submission{Request: "r3", Refresh: true}), false},
 	{"submit with inbox", submits(store.Submission{Request: "r4", Inbox: "refq:inbox:r4"}), true},
 	{"submit with trace", submits(store.Submission{Request: "r5", Inbox: "refq:inbox:r4", Trace: "00-trace"}), false},
+	{"submit with a max age", submits(store.Submission{Request: "r6", MaxAge: time.Hour}), false},
+	{"submit with fresh", submits(store.Submission{Request: "r7", Inbox: "refq:inbox:r4", Fresh: time.Hour}), false},
+	{"submit with both", submits(store.Submission{Request: "r8", MaxAge: time.Hour, Fresh: time.Minute}), true},
 	{"submit, sent again", func(q *queue, k task) {
 		record, _ := storetest.Read(q.Context(), q.rdb, q.record(k.ref))
 		submits(store.Submission{Request: record["req"], Inbox: "refq:inbox:r4"})(q, k)
@@ -158,6 +161,8 @@ var variations = []struct {
 	{"a later cycle", writes("cycle", "2", "delivery", "3", "attempt", "4", "waiters", "refq:inbox:a")},
 	{"lost workers", writes("lost_count", "2", "retry_count", "1", "hist_n", "3", "event_n", "1")},
 	{"updated", writes("updated_at", "1764000000000")},
+	{"started long ago", writes("started_at", "1764000000000")},
+	{"never started", writes("started_at", "")},
 	{"a policy of its own", writes("max_retries", "1", "ttl", "60000", "failure_ttl", "70000", "retry_jitter", "0.25", "backoff", "slow")},
 	{"a newer record", writes("v", "3")},
 	{"leading zeros", writes("cycle", "02", "attempt", "01", "ttl", "060000", "waiters", "refq:inbox:a")},

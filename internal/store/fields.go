@@ -131,7 +131,7 @@ const resultFromForm = "^(%d+),(%d+),([^,]*)$"
 
 // Forms of states that the fast paths know, with what they use captured.
 var (
-	completeForm = stateIn(refcache.Complete, map[string]string{"req": "([^,]*)"})
+	completeForm = stateIn(refcache.Complete, map[string]string{"started_at": "(%d*)", "req": "([^,]*)"})
 	pendingForm  = stateIn(refcache.Pending, map[string]string{"cycle": "(%d*)", "delivery": "(%d*)", "attempt": "(%d*)",
 		"created_at": "(%d+)", "updated_at": "(%d*)", "started_at": "", "completed_at": "", "next_retry_at": "", "retry_count": "", "lost_count": "", "hist_n": "",
 		"event_n": "", "token": "([^,]*)", "req": "([^,]*)", "waiters": "(.*)"})

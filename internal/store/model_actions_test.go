@@ -29,6 +29,7 @@ func (w *modelWorld) actions() map[string]func(*rapid.T) {
 		"progress":         plain(w.progressAction),
 		"stale ring":       plain(w.staleRingAction),
 		"time passes":      plain(w.timeAction),
+		"clock steps":      plain(w.clockAction),
 		"workers live on":  plain(w.quietAction),
 		"worker hangs":     plain(w.hangAction),
 		"network":          plain(w.networkAction),
@@ -155,6 +156,16 @@ func (w *modelWorld) staleRingAction() {
 func (w *modelWorld) timeAction() {
 	w.pass(rapid.SampledFrom([]time.Duration{10 * time.Millisecond, 500 * time.Millisecond, 1010 * time.Millisecond,
 		6010 * time.Millisecond, time.Minute}).Draw(w.t, "time"))
+}
+
+// clockAction sets Redis's clock, as an administrator does, or a failover to another computer.
+func (w *modelWorld) clockAction() {
+	d := rapid.SampledFrom([]time.Duration{-5 * time.Second, -703 * time.Millisecond, 703 * time.Millisecond, 5 * time.Second}).Draw(w.t, "step")
+	w.say("Redis's clock steps by %v", d)
+	w.server.StepClock(d)
+	modelAhead += d
+	w.back += max(0, -d)
+	w.pass(0)
 }
 
 // quietAction is a time in which nothing goes wrong.

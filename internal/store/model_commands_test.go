@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/refcache"
@@ -29,12 +28,16 @@ func (w *modelWorld) submit(p *modelPerson, ref refcache.Ref, s store.Submission
 	if s.Refresh {
 		says += ", anew if it is complete"
 	}
-	return &modelCommand{kind: "submit", ref: ref, req: s.Request, says: says,
+	if s.MaxAge > 0 || s.Fresh > 0 {
+		says += fmt.Sprintf(", max age %v, fresh %v", s.MaxAge, s.Fresh)
+	}
+	return &modelCommand{kind: "submit", ref: ref, req: s.Request, maxAge: s.MaxAge, says: says,
 		send: func() (modelReply, error) {
 			answer, err := w.store.Submit(w.ctx, ref, s)
 			what := map[bool]string{true: "starts", false: "finds"}[answer.Starts]
 			reply := modelAnswer(what, answer.Record)
 			reply.says += fmt.Sprintf(", result %q", answer.Result)
+			reply.answered = answer.Result != nil
 			return reply, err
 		},
 		rule: func() string { return w.oracle.submit(ref, s) },
@@ -93,7 +96,7 @@ func (w *modelWorld) finish(r *modelRun, out modelOutcome) *modelCommand {
 			finished, err := w.store.Finish(w.ctx, r.ref, r.token, outcome)
 			reply := modelReply{says: modelNotYours, finished: finished}
 			if finished.Current {
-				reply.says = modelFinished(finished.Status, time.Now().Add(finished.Delay).UnixMilli())
+				reply.says = modelFinished(finished.Status, modelNow()+finished.Delay.Milliseconds())
 			}
 			return reply, err
 		},

@@ -23,6 +23,9 @@ type modelLife struct {
 
 // check compares the tasks before and after a command.
 func (l *modelLaws) check(c *modelCommand, reply modelReply, before, now modelSight) {
+	if c.kind == "submit" {
+		l.answersInTime(c, reply, now.Tasks[modelName(c.ref)])
+	}
 	for _, ref := range l.world.refs {
 		name := modelName(ref)
 		was, is := before.Tasks[name], now.Tasks[name]
@@ -44,6 +47,21 @@ func (l *modelLaws) check(c *modelCommand, reply modelReply, before, now modelSi
 			l.listedOnce(name, is, now.Done)
 		}
 	}
+}
+
+// answersInTime checks that no result answers that has expired, and none as a whole that is older than asked, unless a
+// refresh has just failed.
+func (l *modelLaws) answersInTime(c *modelCommand, reply modelReply, is *modelTask) {
+	if !reply.answered {
+		return
+	}
+	begun, ends := is.Started, is.Expires
+	if is.AsOf > 0 {
+		begun, ends = is.AsOf, is.ResultEnds
+	}
+	l.require(modelNow() < ends, "a result of %s answers that expired at %d", c.ref, ends)
+	old := c.maxAge > 0 && modelNow()-begun > c.maxAge.Milliseconds()
+	l.require(!old || is.Status.InFlight() || is.Refresh != "" || is.Req == c.req, "%s is complete with a result that is older than asked", c.ref)
 }
 
 func (l *modelLaws) alwaysTrue(name string, is *modelTask) {

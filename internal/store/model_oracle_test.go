@@ -47,7 +47,10 @@ const (
 	modelWorkerChannel = "refq:worker:"
 )
 
-func modelNow() int64 { return time.Now().UnixMilli() }
+// modelAhead is how far Redis's clock is ahead of the bubble's. One world runs at a time.
+var modelAhead time.Duration
+
+func modelNow() int64 { return time.Now().Add(modelAhead).UnixMilli() }
 
 // modelAbout is how answers that carry the record are compared.
 func modelAbout(what string, status refcache.Status, cycle, delivery int) string {
@@ -69,7 +72,8 @@ func (o *modelOracle) find(ref refcache.Ref) *modelTask {
 
 func (o *modelOracle) submit(ref refcache.Ref, s store.Submission) string {
 	t := o.find(ref)
-	asked := t != nil && (t.Status == refcache.Cancelled || t.Status == refcache.Complete && s.Refresh ||
+	asked := t != nil && (t.Status == refcache.Cancelled || t.Status == refcache.Complete && (s.Refresh ||
+		(t.older(s.MaxAge) || t.older(s.Fresh)) && t.mayRenew(s.Policy.FailureAnswer)) ||
 		t.Status == refcache.Failed && (s.RetryFailed || modelNow()-t.Ended >= s.Policy.FailureAnswer.Of(t.why()).Milliseconds()))
 	if t == nil || asked && t.Req != s.Request {
 		if t == nil {
@@ -93,7 +97,7 @@ func (o *modelOracle) submit(ref refcache.Ref, s store.Submission) string {
 		t.Req, t.MaxRetries = s.Request, s.Policy.MaxRetries
 		t.TTL, t.FailureTTL = s.Policy.TTL.Milliseconds(), s.Policy.FailureTTL.Milliseconds()
 	}
-	if t.answer() == "" || s.Refresh {
+	if t.answer() == "" || s.Refresh || t.older(s.MaxAge) {
 		t.wait(s.Inbox)
 	}
 	what := map[bool]string{true: "starts", false: "finds"}[t.Req == s.Request]
@@ -327,10 +331,10 @@ func (o *modelOracle) claims() map[string][]store.Claim {
 
 func (o *modelOracle) sweep() string {
 	now := modelNow()
-	if o.swept != 0 && now-o.swept < modelSweepEvery {
+	if o.swept != 0 && now >= o.swept && now-o.swept < modelSweepEvery {
 		return modelNothing
 	}
-	if o.swept == 0 || now-o.swept > modelSweepGap {
+	if o.swept == 0 || now < o.resumed || now-o.swept > modelSweepGap {
 		o.resumed = now
 	}
 	o.swept = now

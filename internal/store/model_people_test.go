@@ -51,6 +51,8 @@ func (w *modelWorld) submitAction() {
 	case "both":
 		s.RetryFailed, s.Refresh = true, true
 	}
+	ages := []time.Duration{0, 0, 5 * time.Millisecond, 1500 * time.Millisecond, 10 * time.Second}
+	s.MaxAge, s.Fresh = modelPick(w, "max age", ages), modelPick(w, "fresh", ages)
 	w.post(w.submit(p, ref, s))
 }
 

@@ -159,7 +159,9 @@ func (w *modelWorld) readTask(fields map[string]string, expiry time.Duration) *m
 		AsOf: number("as_of"), ResultEnds: number("expires_at"), Refresh: fields["refresh"],
 		Result: fields["result"], Waiters: strings.ReplaceAll(fields["waiters"], ",", " "), Error: fields["last_error"]}
 	if t.Status == refcache.Pending || t.Status == refcache.Retrying {
-		t.Since = max(t.Created, number("updated_at"))
+		if t.Since = number("updated_at"); t.Since == 0 {
+			t.Since = t.Created
+		}
 	}
 	if expiry > 0 {
 		t.Expires = modelNow() + expiry.Milliseconds()

@@ -79,6 +79,23 @@ func (t *modelTask) answer() string {
 	return t.Result
 }
 
+// older reports whether the attempt that made the result began longer ago than a limit, if there is one.
+func (t *modelTask) older(limit time.Duration) bool {
+	asOf := t.AsOf
+	if asOf == 0 {
+		asOf = t.Started
+	}
+	return limit > 0 && modelNow()-asOf > limit.Milliseconds()
+}
+
+// mayRenew reports whether the failure of the last refresh, if it failed, keeps others from starting one no longer.
+func (t *modelTask) mayRenew(answers refcache.FailureAnswer) bool {
+	if t.Refresh == "" || t.Refresh == "cancelled" {
+		return true
+	}
+	return modelNow()-t.Ended >= answers.Of(refcache.FailureKind(t.Refresh)).Milliseconds()
+}
+
 // why is why the task failed.
 func (t *modelTask) why() refcache.FailureKind {
 	last := t.Attempts[len(t.Attempts)-1]

@@ -26,8 +26,8 @@ import (
 func TestWhateverHappensTasksFollowTheProtocolAndEnd(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
-		modelBubble(t, func(rdb redis.UniversalClient) {
-			w := newModelWorld(rt, rdb)
+		modelBubble(t, func(server *memredis.Server, rdb redis.UniversalClient) {
+			w := newModelWorld(rt, server, rdb)
 			defer w.end()
 			w.begin()
 			rt.Repeat(w.actions())
@@ -37,7 +37,7 @@ func TestWhateverHappensTasksFollowTheProtocolAndEnd(t *testing.T) {
 }
 
 // modelBubble runs a check in a bubble and with a Redis of its own, so that its clock starts where every other's does.
-func modelBubble(t *testing.T, check func(rdb redis.UniversalClient)) {
+func modelBubble(t *testing.T, check func(*memredis.Server, redis.UniversalClient)) {
 	var failure any // rapid's way to end a check; it must not end the bubble
 	var stack []byte
 	synctest.Test(t, func(t *testing.T) {
@@ -51,7 +51,8 @@ func modelBubble(t *testing.T, check func(rdb redis.UniversalClient)) {
 				stack = debug.Stack()
 			}
 		}()
-		check(rdb)
+		modelAhead = 0
+		check(server, rdb)
 	})
 	switch kind := fmt.Sprintf("%T", failure); {
 	case failure == nil:
@@ -108,7 +109,7 @@ func (w *modelWorld) settle() {
 	if len(w.alive()) == 0 {
 		w.startAction()
 	}
-	const bound = 3 * time.Minute // two of them patience with a doorbell that is stuck
+	bound := 3*time.Minute + w.back // two of them patience with a doorbell that is stuck
 	for n := 0; !w.settled(); n++ {
 		if n > int(bound/modelTick) {
 			w.fail("not everything has ended %v after the last fault", bound)

@@ -11,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"pgregory.net/rapid"
 
+	"github.com/refq/refq/internal/memredis"
 	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/refcache"
 )
@@ -35,6 +36,7 @@ func modelName(ref refcache.Ref) string {
 type modelWorld struct {
 	t      *rapid.T
 	ctx    context.Context
+	server *memredis.Server
 	rdb    redis.UniversalClient
 	store  *store.Store
 	oracle *modelOracle
@@ -52,6 +54,7 @@ type modelWorld struct {
 	late  []*modelLate    // commands and answers that are under way
 	calm  bool            // no faults
 	slow  bool            // but what sweepers do is late
+	back  time.Duration   // how far Redis's clock was set back in all
 	heard []string        // messages, gathered by listen
 	end   func()
 
@@ -70,6 +73,8 @@ type modelCommand struct {
 	token string // of a worker
 	req   string // of a producer or a person
 
+	maxAge time.Duration // of a producer's call
+
 	send func() (modelReply, error)
 	rule func() string    // what the oracle answers
 	hear func(modelReply) // what the sender does with the answer
@@ -82,6 +87,7 @@ type modelReply struct {
 	task          store.Record
 	claim         store.ClaimAnswer
 	finished      store.Finished
+	answered      bool // with a result
 	yes           bool
 	void, unknown []store.Claim
 	swept         store.Swept
@@ -96,8 +102,8 @@ type modelLate struct {
 	act   func()      // instead of a command
 }
 
-func newModelWorld(t *rapid.T, rdb redis.UniversalClient) *modelWorld {
-	w := &modelWorld{t: t, ctx: context.Background(), rdb: rdb, store: store.New(rdb), start: time.Now(),
+func newModelWorld(t *rapid.T, server *memredis.Server, rdb redis.UniversalClient) *modelWorld {
+	w := &modelWorld{t: t, server: server, ctx: context.Background(), rdb: rdb, store: store.New(rdb), start: time.Now(),
 		oracle: &modelOracle{tasks: map[refcache.Ref]*modelTask{}, beats: map[string]int64{}, stale: map[modelEntry]int64{}}, touched: map[refcache.Ref]bool{}}
 	w.laws = modelLaws{world: w, lives: map[string]*modelLife{}}
 	for _, name := range []string{"a", "b", "c"}[:rapid.IntRange(1, 3).Draw(t, "tasks")] {

@@ -80,6 +80,18 @@ func (r Record) LastAttempt() refcache.Attempt {
 	return attempt
 }
 
+// FailureKind is why the task failed, as far as its record tells: the scripts judge alike.
+func (r Record) FailureKind() refcache.FailureKind {
+	attempt := r.LastAttempt()
+	switch {
+	case attempt.Permanent:
+		return refcache.FailurePermanent
+	case attempt.Cause == "":
+		return refcache.FailureError
+	}
+	return refcache.FailureKind(attempt.Cause)
+}
+
 // CanRetry reports whether the task failed with retries left.
 func (r Record) CanRetry() bool {
 	return r.Status == refcache.Failed && r.RetryCount < r.Policy.MaxRetries

@@ -1,7 +1,8 @@
 -- submit makes a call: it creates the task, gives an ended one a new life, or finds what is there.
 -- ARGV[1] request id   ARGV[2] inbox to tell, or empty
--- ARGV[3] terms, empty if all are the default: what it starts anew ('failed', 'complete', both joined by a space), and for
--- how many ms a failure answers, by kind, those that are not the default, all joined by commas
+-- ARGV[3] terms: what it starts anew ('failed', 'complete', both joined by a space, or nothing), and unless all of these are
+-- the default, by commas: for how many ms a failure answers, by kind; how old in ms a result may be that is waited for
+-- otherwise; how old one may be that is renewed behind otherwise. Each is empty if it is the default
 -- ARGV[4] policy   ARGV[5] arguments   ARGV[6] where the trace of the call is, or empty
 -- Returns {record, result, its encoding, 1 if this call started the life that the record shows, what its piggyback
 -- answered}. A resend finds its own request id and only reads (R11).
@@ -10,9 +11,9 @@
 local function fast(KEYS, ARGV, piggyback)
   local call = redis.call
   local stored = redis.pcall('HMGET', KEYS[2], FIELDS)
-  local state = stored[STATE]
+  local state, started, req = stored[STATE], nil, nil
   if state then
-    local req = string.match(state, COMPLETE_FORM)
+    started, req = string.match(state, COMPLETE_FORM)
     if not req or req == ARGV[1] or string.find(ARGV[3], 'complete', 1, true) or not stored[RESULT] then
       return nil
     end
@@ -23,6 +24,11 @@ local function fast(KEYS, ARGV, piggyback)
   local clock = call('TIME')
   local now = string.format('%s%03d', clock[1], clock[2] / 1000)
   if state then
+    local max_age, fresh = string.match(ARGV[3], ',(%d*),(%d*)$')
+    local age = max_age and now - (tonumber(started) or 0)
+    if age and (age > (tonumber(max_age) or age) or age > (tonumber(fresh) or age)) then
+      return nil
+    end
     local record = {state, stored[POLICY], stored[LAST_ERROR], stored[NOTE], stored[PROGRESS], now}
     return {record, stored[RESULT], stored[RESULT_ENCODING], 0}
   end
@@ -46,16 +52,27 @@ local function failure_kind()
   return entry.permanent and 'permanent' or entry.cause
 end
 
+-- terms has the words of ARGV[3], false for what is the default.
+local terms = {}
+for word in string.gmatch(ARGV[3] .. ',', '([^,]*),') do
+  terms[#terms + 1] = tonumber(word) or false
+end
+
 -- answers_for is for how many ms a failure of this kind answers.
 local function answers_for(kind)
-  local place, n = FAILURE_PLACES[kind] or 1, -1
-  for word in string.gmatch(ARGV[3] .. ',', '([^,]*),') do
-    n = n + 1
-    if n == place and word ~= '' then
-      return tonumber(word)
-    end
-  end
-  return FAILURE_DEFAULTS[place]
+  local place = FAILURE_PLACES[kind] or 1
+  return terms[place + 1] or FAILURE_DEFAULTS[place]
+end
+
+-- is_older is whether the attempt that made the result began more than so many ms ago; not if there is no such limit.
+local function is_older(limit)
+  return limit and now - (tonumber(result_from[AS_OF]) or number(STARTED_AT, 0)) > limit
+end
+
+-- may_renew is whether another refresh may begin, as far as the last one is concerned: one that failed answers for its time.
+local function may_renew()
+  local failed = result_from[REFRESH] or ''
+  return failed == '' or failed == 'cancelled' or now - number(COMPLETED_AT, 0) >= answers_for(failed)
 end
 
 -- keep_result has the result of a complete task answer while a new one is made.
@@ -76,6 +93,7 @@ local status, mine = task[STATUS], task[REQ] == ARGV[1]
 local why = status == 'failed' and failure_kind()
 local asked = status == 'cancelled' or why and now - number(COMPLETED_AT, 0) >= answers_for(why)
   or string.find(revives, tostring(status), 1, true)
+  or status == 'complete' and (is_older(terms[MAX_AGE]) or is_older(terms[FRESH])) and may_renew()
 local starts = not status or (not mine and FROM[status] and asked and not newer())
 local damaged = starts and damage() -- a reader finds out by itself
 if damaged then
@@ -109,7 +127,7 @@ if starts then
   put(REQ, ARGV[1])
 end
 local result = may_answer() and stored[RESULT]
-if not result or string.find(revives, 'complete', 1, true) then -- else the old result is the answer
+if not result or string.find(revives, 'complete', 1, true) or is_older(terms[MAX_AGE]) then -- else the old result is the answer
   add_waiter(ARGV[2])
 end
 save()

@@ -45,6 +45,19 @@ func (a Actions) Retry(ctx context.Context, ref refcache.Ref, fresh bool) (refca
 	return res, err
 }
 
+// Refresh runs a complete call again. Its errors are those of [admin.Admin.Refresh]; with refcache.ErrNotQueued it is on
+// record all the same.
+func (a Actions) Refresh(ctx context.Context, ref refcache.Ref) error {
+	change := Change{What: "refresh", Ref: ref, From: a.status(ctx, ref)}
+	res, err := a.admin(ctx).Refresh(ctx, ref)
+	change.To = string(res.Status)
+	if !errors.Is(err, refcache.ErrNotQueued) {
+		change.Err = err
+	}
+	Audit(ctx, a.log, change)
+	return err
+}
+
 // Cancel cancels a call in flight, and returns how it ended: a refresh that is cancelled leaves its call complete. Its
 // errors are those of [admin.Admin.Cancel].
 func (a Actions) Cancel(ctx context.Context, ref refcache.Ref) (refcache.Status, error) {

@@ -9,7 +9,7 @@ import (
 
 // Change is something that somebody did, or tried to do, to a task.
 type Change struct {
-	What string       // call, retry, retry_fresh, cancel or delete
+	What string       // call, retry, retry_fresh, refresh, cancel or delete
 	Ref  refcache.Ref // empty: it did not get so far
 	From string       // the status before; empty: it was not looked at, or there was none
 	To   string       // the status after; empty: there is none, or it is not known

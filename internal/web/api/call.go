@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -38,6 +39,8 @@ type callOptions struct {
 	TTL                setting `json:"ttl"`
 	RetryFailed        bool    `json:"retry_failed"`
 	Refresh            bool    `json:"refresh"`
+	MaxAge             setting `json:"max_age"`
+	OnlyIfCached       bool    `json:"only_if_cached"`
 }
 
 // setting is a value as it may stand in config.yaml: a JSON string or number, kept as text. Empty: absent.
@@ -67,6 +70,7 @@ type plan struct {
 	function config.Func // its AsyncTimeout is how long to wait
 	args     json.RawMessage
 	options  []producer.CallOption
+	refresh  bool // among options
 }
 
 // plan reads a call. Without a wait of its own it waits as long as wait says; if that is negative, as long as its
@@ -105,7 +109,8 @@ func (a *API) plan(text []byte, wait time.Duration) (plan, error) {
 			return plan{}, unprocessable("invalid-arguments", "Arguments that mean nothing", err)
 		}
 	}
-	return plan{f, c.Args, c.Options.call()}, nil
+	options, err := c.Options.call()
+	return plan{f, c.Args, options, c.Options.Refresh}, err
 }
 
 // function is the declared function under the policy of the call.
@@ -135,15 +140,32 @@ func (a *API) function(c callRequest) (config.Func, error) {
 	return f, nil
 }
 
-func (o callOptions) call() []producer.CallOption {
-	var options []producer.CallOption
+// call is what the options say of an answer that is there.
+func (o callOptions) call() (options []producer.CallOption, err error) {
+	if o.OnlyIfCached && (o.Refresh || o.RetryFailed) {
+		return nil, unprocessable("invalid-options", "Options out of bounds",
+			errors.New("options.only_if_cached runs nothing, refresh and retry_failed do: leave one out"))
+	}
+	if o.MaxAge != "" {
+		d, err := config.ParseDuration(string(o.MaxAge))
+		if err == nil && d == 0 {
+			err = errors.New("is 0, must be more; refresh takes no result that is there")
+		}
+		if err != nil {
+			return nil, unprocessable("invalid-options", "Options out of bounds", fmt.Errorf("options.max_age: %w", err))
+		}
+		options = append(options, producer.MaxAge(d))
+	}
+	if o.OnlyIfCached {
+		options = append(options, producer.OnlyIfCached())
+	}
 	if o.RetryFailed {
 		options = append(options, producer.RetryFailed())
 	}
 	if o.Refresh {
 		options = append(options, producer.Refresh())
 	}
-	return options
+	return options, nil
 }
 
 type response = refcache.Response[json.RawMessage]
@@ -173,6 +195,7 @@ func (a *API) call(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	w.Header().Set("Location", location(res.RefID))
+	w.Header().Set("Cache-Status", cacheStatus(res, plan))
 	return a.answer(w, res, format)
 }
 
@@ -218,6 +241,9 @@ func (a *API) answer(w http.ResponseWriter, res response, format refcache.Format
 	if err != nil {
 		return err
 	}
+	if res.Age != nil {
+		w.Header().Set("Age", fmt.Sprint(int64(res.Age.Seconds())))
+	}
 	status := http.StatusOK
 	if res.Status.InFlight() {
 		status = http.StatusAccepted
@@ -225,6 +251,29 @@ func (a *API) answer(w http.ResponseWriter, res response, format refcache.Format
 	}
 	write(w, status, "application/json", append(text, '\n'))
 	return nil
+}
+
+// cacheStatus tells how a call came to its answer, as RFC 9211 says it. ttl is how many seconds the result is still
+// fresh, for those who call as this plan does; negative if it is so no longer.
+func cacheStatus(res response, c plan) string {
+	const cache = "refq"
+	switch {
+	case res.Cache == refcache.CacheJoined:
+		return cache + "; fwd=miss; collapsed"
+	case res.Cache == refcache.CacheMiss && c.refresh:
+		return cache + "; fwd=request"
+	case res.Cache == refcache.CacheMiss:
+		return cache + "; fwd=miss"
+	}
+	text := cache + "; hit"
+	policy, err := c.function.Policy()
+	if err == nil && res.HasValue && res.Age != nil {
+		text += fmt.Sprintf("; ttl=%d", int64((cmp.Or(policy.Fresh, policy.TTL) - *res.Age).Seconds()))
+	}
+	if res.StaleReason != "" {
+		text += "; detail=" + string(res.StaleReason)
+	}
+	return text
 }
 
 // retryAfter is how many seconds it makes sense to wait before one looks again.

@@ -102,7 +102,8 @@ func (w *world) serve(s setup) {
 	for name, queue := range declared {
 		cfg.Functions = append(cfg.Functions, config.Function{Func: config.Func{Name: name, Queue: queue}})
 	}
-	cfg.Functions = append(cfg.Functions, config.Function{Func: config.Func{Name: "capped", Retry: refcache.RetryPolicy{MaxDelay: time.Second}}})
+	cfg.Functions = append(cfg.Functions, config.Function{Func: config.Func{Name: "capped", Retry: refcache.RetryPolicy{MaxDelay: time.Second}}},
+		config.Function{Func: config.Func{Name: "quote", Fresh: time.Minute}})
 	var err error
 	cfg.Redact, err = redact.Parse(s.redact)
 	require.NoError(w, err)
@@ -133,6 +134,7 @@ func (w *world) work() {
 	}
 	w.Start(worker.Config{ShutdownTimeout: -1},
 		handles("echo", func(_ context.Context, in raw) (raw, error) { return in, nil }),
+		handles("quote", func(_ context.Context, in raw) (raw, error) { return in, nil }),
 		handles("fail", func(_ context.Context, in raw) (raw, error) { return nil, errors.New("down: " + string(in)) }),
 		handles("hold", func(ctx context.Context, in raw) (raw, error) {
 			select {

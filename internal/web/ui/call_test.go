@@ -133,7 +133,7 @@ func TestThePageOfACallWhoseRefreshFailed(t *testing.T) {
 		require.Contains(w, body, "Complete with its old result: the last refresh failed")
 		require.Contains(w, body, "connection refused")
 		require.Contains(w, body, "Complete with the old result")
-		require.Contains(w, body, "Of an attempt begun")
+		require.Contains(w, body, "The old one, of an attempt begun")
 		require.NotContains(w, body, "Attempt 1 is complete")
 		require.Contains(w, w.get("/calls").body, "old result, the refresh failed: dial tcp")
 	})
@@ -169,6 +169,25 @@ func TestTheNextRetryIsCountedDownTo(t *testing.T) {
 	})
 }
 
+func TestTheRefreshButtonRunsACompleteCallAgain(t *testing.T) {
+	inWorld(t, setup{}, func(w *world) {
+		w.fails()
+		ref := w.ended(w.charge(`1`))
+		first, err := w.p.Info(w.Context(), ref)
+		require.NoError(w, err)
+		time.Sleep(time.Minute)
+		to := w.post("/calls/"+string(ref)+"/refresh", nil).header.Get("Location")
+		require.Equal(w, "/calls/"+string(ref)+"?said=refreshed", to)
+		require.Contains(w, w.get(to).body, "The call runs again.")
+		w.ended(ref)
+		now, err := w.p.Info(w.Context(), ref)
+		require.NoError(w, err)
+		require.Equal(w, 2, now.Cycle)
+		require.True(w, now.AsOf.After(*first.AsOf))
+		require.Contains(w, w.post("/calls/default:"+strings.Repeat("0", 32)+"/refresh", nil).header.Get("Location"), "said=gone")
+	})
+}
+
 func TestButtonsAreThoseOfTheState(t *testing.T) {
 	inWorld(t, setup{}, func(w *world) {
 		pending := w.charge(`"pending"`)
@@ -185,7 +204,7 @@ func TestButtonsAreThoseOfTheState(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		require.Equal(w, []string{"cancel"}, buttons(w.page(retrying), retrying))
 		complete := w.ended(w.charge(`"complete"`))
-		require.Equal(w, []string{"delete"}, buttons(w.page(complete), complete))
+		require.Equal(w, []string{"refresh", "delete"}, buttons(w.page(complete), complete))
 		require.Contains(w, w.page(exhausted), `href="/queues/queues/default/tasks/`+string(exhausted)+`"`)
 		require.NotContains(w, w.page(complete), `href="/queues/queues/`, "asynq has forgotten it")
 	})

@@ -14,6 +14,15 @@ func (u *UI) retry(w http.ResponseWriter, r *http.Request) error {
 	return u.byHand(w, r, func(ref refcache.Ref) error { return u.retryOne(r, ref, fresh) }, "retried")
 }
 
+// refresh answers POST /calls/{ref}/refresh.
+func (u *UI) refresh(w http.ResponseWriter, r *http.Request) error {
+	return u.byHand(w, r, func(ref refcache.Ref) error {
+		err := u.actions.Refresh(r.Context(), ref)
+		u.warnIfNotQueued(r, ref, err)
+		return err
+	}, "refreshed")
+}
+
 // cancel answers POST /calls/{ref}/cancel.
 func (u *UI) cancel(w http.ResponseWriter, r *http.Request) error {
 	return u.byHand(w, r, func(ref refcache.Ref) error { return u.cancelOne(r, ref) }, "cancelled")
@@ -72,6 +81,8 @@ func said(r *http.Request, t refcache.TaskInfo) string {
 	switch r.URL.Query().Get("said") {
 	case "retried":
 		return "The call was retried."
+	case "refreshed":
+		return "The call runs again. Its old result answers until a new one is there."
 	case "cancelled":
 		if t.StaleReason == refcache.StaleCancelled {
 			return "The refresh was cancelled. The old result stays."
@@ -90,7 +101,7 @@ func said(r *http.Request, t refcache.TaskInfo) string {
 	case "in-flight":
 		return "Nothing was deleted: the call is in flight again. Cancel it first."
 	case "not-queued":
-		return "The call was retried. No worker could be told of it yet: one finds it within seconds."
+		return "The call is to run. No worker could be told of it yet: one finds it within seconds."
 	}
 	return ""
 }
@@ -103,11 +114,15 @@ func stands(t refcache.TaskInfo) string {
 	return "is " + string(t.Status)
 }
 
-// retryOne retries a call. That no worker could be told of it goes to the log as well.
+// retryOne retries a call.
 func (u *UI) retryOne(r *http.Request, ref refcache.Ref, fresh bool) error {
 	_, err := u.actions.Retry(r.Context(), ref, fresh)
+	u.warnIfNotQueued(r, ref, err)
+	return err
+}
+
+func (u *UI) warnIfNotQueued(r *http.Request, ref refcache.Ref, err error) {
 	if errors.Is(err, refcache.ErrNotQueued) {
 		u.log.WarnContext(r.Context(), "no worker could be told of a call", "ref_id", string(ref), "err", err)
 	}
-	return err
 }

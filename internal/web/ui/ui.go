@@ -93,6 +93,7 @@ var routes = []route{
 	{"GET /calls/{ref}/args", (*UI).args},
 	{"GET /calls/{ref}/result", (*UI).result},
 	{"POST /calls/{ref}/retry", (*UI).retry},
+	{"POST /calls/{ref}/refresh", (*UI).refresh},
 	{"POST /calls/{ref}/cancel", (*UI).cancel},
 	{"POST /calls/{ref}/delete", (*UI).delete},
 }
