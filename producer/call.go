@@ -1,6 +1,7 @@
 package producer
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -43,7 +44,7 @@ func Call[In, Out any](ctx context.Context, p *Producer, f refcache.Func[In, Out
 
 // localHit returns the result that is kept in memory for a call, and counts the hit; false if Redis is to be asked.
 func (p *Producer) localHit(c call) (hit answer.Snapshot, ok bool) {
-	if c.submission.Refresh {
+	if c.submission.Refresh || c.submission.KeyConflict == refcache.KeyRefuse {
 		return hit, false
 	}
 	if hit, ok = p.local.get(c.ref); !ok || c.needsNewer(hit.Record, hit.ReadAt) || c.overdue(hit) {
@@ -108,6 +109,11 @@ func (p *Producer) cached(ctx context.Context, c call) (answer.Snapshot, error) 
 	if err != nil && !errors.Is(err, refcache.ErrTaskNotFound) {
 		return answer.Snapshot{}, err
 	}
+	if err == nil && c.submission.KeyConflict == refcache.KeyRefuse {
+		if err := p.checkArgs(ctx, c); err != nil {
+			return answer.Snapshot{}, err
+		}
+	}
 	if now.Status.InFlight() && now.Result != nil {
 		now = now.Old()
 	}
@@ -117,6 +123,16 @@ func (p *Producer) cached(ctx context.Context, c call) (answer.Snapshot, error) 
 		return c.answered(now, store.Submitted{Record: now.Record, Result: now.Result}), nil
 	}
 	return answer.Snapshot{}, fmt.Errorf("call %s of %s: %w", c.ref, c.submission.Policy.Name, refcache.ErrNotCached)
+}
+
+// checkArgs is the error of a call whose key is taken by other arguments, if it is.
+func (p *Producer) checkArgs(ctx context.Context, c call) error {
+	whole, err := p.store.Whole(ctx, c.ref)
+	taken := whole.Status.InFlight() || whole.Status == refcache.Complete
+	if err == nil && taken && !bytes.Equal(whole.Args, c.submission.Args) {
+		return fmt.Errorf("call %s: %w", c.ref, refcache.ErrKeyConflict)
+	}
+	return err
 }
 
 // stillFailed reports whether the failure of a record answers the call.

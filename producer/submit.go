@@ -1,10 +1,12 @@
 package producer
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"reflect"
 	"time"
 
 	"github.com/refq/refq/internal/codec"
@@ -72,7 +74,10 @@ func prepare[In, Out any](p *Producer, f refcache.Func[In, Out], in In, options 
 	if err := p.checkCaller(); err != nil {
 		return call{}, fmt.Errorf("call %s: %w", f.Name, err)
 	}
-	raw, err := codec.Encode(in)
+	if err := codec.CheckType(reflect.TypeFor[In](), f.IgnoreUnexported); err != nil {
+		return call{}, fmt.Errorf("call %s: %w", f.Name, err)
+	}
+	raw, err := codec.Encode(&in)
 	if err != nil {
 		return call{}, fmt.Errorf("call %s: %w", f.Name, err)
 	}
@@ -86,9 +91,16 @@ func prepare[In, Out any](p *Producer, f refcache.Func[In, Out], in In, options 
 	if len(args) > p.cfg.MaxArgs {
 		return call{}, tooLarge(f.Name, len(args), p.cfg.MaxArgs)
 	}
+	identity, conflict := args, refcache.KeyConflict("")
+	if f.Key != nil || len(f.KeyFields) > 0 {
+		if identity, err = keyPart(f, in, args); err != nil {
+			return call{}, fmt.Errorf("call %s: %w", f.Name, err)
+		}
+		conflict = cmp.Or(f.KeyConflict, refcache.KeyJoin)
+	}
 	c := call{
-		ref:        codec.NewRef(p.cfg.Namespace, policy.Queue, policy.Name, policy.Version, args),
-		submission: store.Submission{Request: rand.Text(), Namespace: p.cfg.Namespace, Policy: policy, Args: args, Fresh: policy.Fresh},
+		ref:        codec.NewRef(p.cfg.Namespace, policy.Queue, policy.Name, policy.Version, identity),
+		submission: store.Submission{Request: rand.Text(), Namespace: p.cfg.Namespace, Policy: policy, Args: args, Fresh: policy.Fresh, KeyConflict: conflict},
 	}
 	for _, o := range options {
 		c.submission.RetryFailed = c.submission.RetryFailed || o.retryFailed
@@ -104,6 +116,14 @@ func prepare[In, Out any](p *Producer, f refcache.Func[In, Out], in In, options 
 		return call{}, fmt.Errorf("call %s: only_if_cached runs nothing, refresh and retry_failed do: leave one out", f.Name)
 	}
 	return c, nil
+}
+
+// keyPart is what a call of a function with keys is known by, in place of its arguments.
+func keyPart[In, Out any](f refcache.Func[In, Out], in In, args []byte) ([]byte, error) {
+	if f.Key != nil {
+		return codec.KeyPart(f.Key(in))
+	}
+	return codec.KeyPart(codec.KeyOf(args, f.KeyFields))
 }
 
 func tooLarge(name string, size, limit int) error {

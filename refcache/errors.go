@@ -26,6 +26,8 @@ var (
 	ErrUnreadable = errors.New("unreadable record")
 	// ErrNotCached: nothing on record answers a call that may only read.
 	ErrNotCached = errors.New("not cached")
+	// ErrKeyConflict: the call's key is in flight or complete under other arguments; nothing was written.
+	ErrKeyConflict = errors.New("the key is taken by other arguments")
 	// ErrNotQueued: the call is on record, but no worker could be told of it.
 	ErrNotQueued = errors.New("stored, not queued; calling again or a worker's sweep queues it")
 )

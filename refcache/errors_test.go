@@ -18,7 +18,7 @@ func TestRefusalsSayWhatToDo(t *testing.T) {
 
 func TestSentinelsAreToldApart(t *testing.T) {
 	sentinels := []error{refcache.ErrTaskNotFound, refcache.ErrNotFailed, refcache.ErrRetriesExhausted, refcache.ErrNotCancellable,
-		refcache.ErrInFlight, refcache.ErrArgsTooLarge, refcache.ErrInvalidRef, refcache.ErrNotCached, refcache.ErrNotQueued}
+		refcache.ErrInFlight, refcache.ErrArgsTooLarge, refcache.ErrInvalidRef, refcache.ErrNotCached, refcache.ErrKeyConflict, refcache.ErrNotQueued}
 	for i, err := range sentinels {
 		for j, other := range sentinels {
 			require.Equal(t, i == j, errors.Is(fmt.Errorf("retry x: %w", err), other), "%v and %v", err, other)

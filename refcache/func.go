@@ -1,7 +1,12 @@
 package refcache
 
 import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // NoRetries as [RetryPolicy].MaxRetries makes the first failure final.
@@ -33,7 +38,28 @@ type Func[In, Out any] struct {
 	FailureTTL time.Duration
 	// FailureAnswer is how long a failure answers calls. A later call runs the function anew.
 	FailureAnswer FailureAnswer
+
+	// Key returns what calls are known by, in place of all of their arguments: 1 byte to 1 KiB of UTF-8. Calls of one key
+	// are one call, and run with the arguments of the one that started it. Nil: all arguments count. It runs in every
+	// call, and may run at the same time several times.
+	Key func(In) string
+	// KeyFields is Key by JSON Pointers (RFC 6901) into the arguments as JSON, such as /url: what stands there counts, and
+	// that something is absent. A program without Go says the same by key: in config.yaml. Only one of both may be set.
+	KeyFields []string
+	// KeyConflict is what becomes of a call whose key is in flight or complete under other arguments. Default [KeyJoin].
+	KeyConflict KeyConflict
+	// IgnoreUnexported lets In have unexported fields, as the types of protobuf do. Calls that differ in them alone are
+	// one call. Otherwise such an In is refused, because that is mostly a mistake.
+	IgnoreUnexported bool
 }
+
+// KeyConflict is what becomes of a call whose key is known under other arguments.
+type KeyConflict string
+
+const (
+	KeyJoin   KeyConflict = "join"   // it is the same call
+	KeyRefuse KeyConflict = "refuse" // it is refused with [ErrKeyConflict]
+)
 
 // FailureAnswer says how long a failure answers calls, counted from its end, by why the last attempt failed. Zero fields
 // mean the defaults, negative ones none: every call runs the function anew. At most 100 years each.
@@ -128,7 +154,44 @@ func (f Func[In, Out]) Policy() (Policy, error) {
 	for _, kind := range FailureKinds {
 		*p.FailureAnswer.field(kind) = wholeMillis(orDefault(f.FailureAnswer.Of(kind), Defaults.FailureAnswer.Of(kind)))
 	}
-	return p, p.check()
+	if err := p.check(); err != nil {
+		return p, err
+	}
+	if err := checkKey(f.Key != nil, f.KeyFields, f.KeyConflict); err != nil {
+		return p, fmt.Errorf("function %s: %w", p.Name, err)
+	}
+	return p, nil
+}
+
+// checkKey is what is wrong with what a declaration says of keys.
+func checkKey(own bool, fields []string, conflict KeyConflict) error {
+	switch {
+	case own && len(fields) > 0:
+		return errors.New("key and key_fields are both set: leave one out")
+	case conflict != "" && conflict != KeyJoin && conflict != KeyRefuse:
+		return fmt.Errorf("key_conflict is %.80q, must be %s or %s", conflict, KeyJoin, KeyRefuse)
+	case conflict != "" && !own && len(fields) == 0:
+		return fmt.Errorf("key_conflict is %s, must stand beside a key", conflict)
+	}
+	for i, pointer := range fields {
+		if !isPointer(pointer) {
+			return fmt.Errorf("key is %.80q, must be JSON Pointers like /url", pointer)
+		}
+		if slices.Contains(fields[:i], pointer) {
+			return fmt.Errorf("key has %.80q twice", pointer)
+		}
+	}
+	return nil
+}
+
+// isPointer reports whether a text is a JSON Pointer (RFC 6901) to a part of a value.
+func isPointer(text string) bool {
+	for at := range len(text) {
+		if text[at] == '~' && !strings.HasPrefix(text[at+1:], "0") && !strings.HasPrefix(text[at+1:], "1") {
+			return false
+		}
+	}
+	return strings.HasPrefix(text, "/") && utf8.ValidString(text)
 }
 
 // maxDelay is the cap with its default filled in.

@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"fmt"
+	"reflect"
 
 	"github.com/refq/refq/internal/codec"
 	"github.com/refq/refq/refcache"
@@ -27,6 +28,9 @@ type handler func(ctx context.Context, args []byte) ([]byte, error)
 // worker stops; see [Grace]. Handle panics when f is not valid or already handled, when fn is nil, and after Run.
 func Handle[In, Out any](w *Worker, f refcache.Func[In, Out], fn func(ctx context.Context, in In) (Out, error)) {
 	policy, err := f.Policy()
+	if err == nil {
+		err = codec.CheckType(reflect.TypeFor[In](), f.IgnoreUnexported)
+	}
 	switch {
 	case w == nil || w.handlers == nil:
 		panic("worker.Handle: the worker is not made by worker.New")
@@ -51,7 +55,7 @@ func Handle[In, Out any](w *Worker, f refcache.Func[In, Out], fn func(ctx contex
 		if err != nil {
 			return nil, err
 		}
-		result, err := codec.Encode(out)
+		result, err := codec.Encode(&out)
 		if err != nil {
 			return nil, Permanent(fmt.Errorf("result of %s cannot be written as JSON: %w", name, err))
 		}

@@ -102,11 +102,11 @@ func (a *app) call(ctx context.Context, args []string, plan callPlan) error {
 	if err := a.load(); err != nil {
 		return err
 	}
-	f, waitLimit, err := a.plannedFunction(args[0], plan)
+	fn, waitLimit, err := a.plannedFunction(args[0], plan)
 	if err != nil {
 		return err
 	}
-	in, err := a.arguments(args[1:])
+	in, err := a.arguments(fn, args[1:])
 	if err != nil {
 		return err
 	}
@@ -117,10 +117,10 @@ func (a *app) call(ctx context.Context, args []string, plan callPlan) error {
 	defer end()
 
 	began := time.Now()
-	res, err := a.callAndWait(ctx, p, f, in, plan, waitLimit)
+	res, err := a.callAndWait(ctx, p, fn.Func, in, plan, waitLimit)
 	if err == nil && plan.maxAge > 0 && res.Cache == refcache.CacheJoined && res.IsComplete {
 		// The run that it joined may have begun too early. One that starts now does not.
-		res, err = a.callAndWait(ctx, p, f, in, plan, max(0, waitLimit-time.Since(began)))
+		res, err = a.callAndWait(ctx, p, fn.Func, in, plan, max(0, waitLimit-time.Since(began)))
 	}
 	return a.conclude(res, err, plan.format)
 }
@@ -167,33 +167,32 @@ func options(retryFailed, refresh, onlyIfCached bool, maxAge time.Duration) []pr
 }
 
 // plannedFunction is the declared function under the policy of the flags, and how long to wait for its answer.
-func (a *app) plannedFunction(name string, plan callPlan) (config.Func, time.Duration, error) {
+func (a *app) plannedFunction(name string, plan callPlan) (config.Function, time.Duration, error) {
 	if err := a.checkCaller(); err != nil {
-		return config.Func{}, 0, err
+		return config.Function{}, 0, err
 	}
 	fn, err := a.cfg.Function(name)
 	if err != nil {
-		return config.Func{}, 0, &usageError{err}
+		return fn, 0, &usageError{err}
 	}
-	f := fn.Func
 	for flag, value := range plan.policy {
 		key := strings.ReplaceAll(flag, "-", "_")
-		if err := config.SetPolicy(&f, key, value); err != nil {
-			return f, 0, usagef("--%s%s", flag, strings.TrimPrefix(err.Error(), key))
+		if err := config.SetPolicy(&fn.Func, key, value); err != nil {
+			return fn, 0, usagef("--%s%s", flag, strings.TrimPrefix(err.Error(), key))
 		}
 	}
-	policy, err := f.Policy()
+	policy, err := fn.Func.Policy()
 	if err != nil {
-		return f, 0, &usageError{err}
+		return fn, 0, &usageError{err}
 	}
 	if plan.waitGiven {
-		return f, plan.wait, nil
+		return fn, plan.wait, nil
 	}
-	return f, policy.AsyncTimeout, nil
+	return fn, policy.AsyncTimeout, nil
 }
 
 // arguments reads the arguments of a call from where the command line says.
-func (a *app) arguments(args []string) (json.RawMessage, error) {
+func (a *app) arguments(fn config.Function, args []string) (json.RawMessage, error) {
 	text, err := []byte("{}"), error(nil)
 	switch {
 	case len(args) == 0:
@@ -210,7 +209,7 @@ func (a *app) arguments(args []string) (json.RawMessage, error) {
 	if err != nil {
 		return nil, usagef("read arguments: %w", err)
 	}
-	if _, err := codec.Canonical(text); err != nil { // as the producer does, but there it is one error of many
+	if err := codec.CheckArguments(text, fn.Func.KeyFields); err != nil {
 		return nil, usagef("%w; write JSON, - for stdin or @FILE", err)
 	}
 	return text, nil

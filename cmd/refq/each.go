@@ -30,10 +30,11 @@ func (a *app) callEach(ctx context.Context, name string, plan callPlan) error {
 	if err := a.load(); err != nil {
 		return err
 	}
-	f, waitLimit, err := a.plannedFunction(name, plan)
+	fn, waitLimit, err := a.plannedFunction(name, plan)
 	if err != nil {
 		return err
 	}
+	f := fn.Func
 	p, end, err := a.newProducer(ctx)
 	if err != nil {
 		return err

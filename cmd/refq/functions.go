@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -88,6 +89,8 @@ type functionJSON struct {
 	Name               string                           `json:"func"`
 	Version            int                              `json:"version"`
 	Queue              string                           `json:"queue"`
+	Key                []string                         `json:"key"` // null: all arguments
+	KeyConflict        *refcache.KeyConflict            `json:"key_conflict"`
 	Exec               []string                         `json:"exec"` // null: Go workers serve it
 	Timeout            *float64                         `json:"timeout_seconds"`
 	AsyncTimeout       float64                          `json:"async_timeout_seconds"`
@@ -125,7 +128,11 @@ func newFunctionJSON(fn config.Function) (functionJSON, error) {
 	for _, kind := range refcache.FailureKinds {
 		answers[kind] = p.FailureAnswer.Of(kind).Seconds()
 	}
-	return functionJSON{Name: p.Name, Version: p.Version, Queue: p.Queue, Exec: fn.Exec,
+	var conflict *refcache.KeyConflict
+	if len(fn.Func.KeyFields) > 0 {
+		conflict = new(cmp.Or(fn.Func.KeyConflict, refcache.KeyJoin))
+	}
+	return functionJSON{Name: p.Name, Version: p.Version, Queue: p.Queue, Key: fn.Func.KeyFields, KeyConflict: conflict, Exec: fn.Exec,
 		Timeout: unlessZero(p.Timeout.Seconds()), AsyncTimeout: p.AsyncTimeout.Seconds(), TTL: p.TTL.Seconds(),
 		Fresh: unlessZero(p.Fresh.Seconds()), FailureTTL: p.FailureTTL.Seconds(), FailureAnswer: answers, MaxRetries: p.MaxRetries, RetryDelay: p.RetryDelay.Seconds(),
 		RetryBackoffFactor: p.BackoffFactor, RetryMaxDelay: unlessZero(p.RetryMaxDelay.Seconds()),

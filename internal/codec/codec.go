@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"unicode/utf8"
 
 	jsonv2 "github.com/go-json-experiment/json"
@@ -35,7 +36,8 @@ var options = jsonv2.JoinOptions(
 // characters of HTML are not escaped.
 //
 // A json.RawMessage passes as it was written, without outer white space: it must be one JSON value in UTF-8, but may
-// have duplicate keys; nil is null. The result shares no memory with v. Arguments go through [Canonical] afterwards.
+// have duplicate keys; nil is null. The result shares no memory with v. Arguments go through [Canonical] afterwards. v may
+// be a pointer to the value: then methods with a pointer receiver are used as well.
 func Encode(v any) ([]byte, error) {
 	if raw, ok := rawMessage(v); ok {
 		if raw == nil {
@@ -43,13 +45,13 @@ func Encode(v any) ([]byte, error) {
 		}
 		text, err := verbatim(raw)
 		if err != nil {
-			return nil, fmt.Errorf("encode %T: %w", v, err)
+			return nil, fmt.Errorf("encode %s: %w", typeOf(v), err)
 		}
 		return text, nil
 	}
 	text, err := jsonv2.Marshal(v, options)
 	if err != nil {
-		return nil, fmt.Errorf("encode %T: %w", v, placed(v, err))
+		return nil, fmt.Errorf("encode %s: %w", typeOf(v), placed(v, err))
 	}
 	return text, nil
 }
@@ -94,8 +96,14 @@ func rawMessage(v any) (raw []byte, ok bool) {
 	if raw, ok := v.(jsontext.Value); ok {
 		return raw, true
 	}
+	if raw, ok := rawTarget(v); ok {
+		return *raw, true
+	}
 	return nil, false
 }
+
+// typeOf is the type of the value that is encoded.
+func typeOf(v any) string { return strings.TrimPrefix(fmt.Sprintf("%T", v), "*") }
 
 func rawTarget(v any) (raw *[]byte, ok bool) {
 	if raw, ok := v.(*json.RawMessage); ok && raw != nil {

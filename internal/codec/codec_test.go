@@ -133,7 +133,7 @@ func TestWhatCannotBeEncodedIsRefused(t *testing.T) {
 		`encode chan int: json: unsupported type: chan int`:                             make(chan int),
 		`encode float64: json: unsupported value: NaN`:                                  math.NaN(),
 		`encode codec_test.broken: json: error calling MarshalJSON for type `:           broken{},
-		`encode *codec_test.loop: json: unsupported value: encountered a cycle`:         cycle,
+		`encode codec_test.loop: json: unsupported value: encountered a cycle`:          cycle,
 		`unexpected end at byte 0`:                                                      json.RawMessage{},
 		`invalid character '}' at start of value at byte 5`:                             json.RawMessage(`{"a":}`),
 		`invalid character '2' after top-level value at byte `:                          json.RawMessage(`1 2`),

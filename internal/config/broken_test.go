@@ -133,6 +133,25 @@ func TestBrokenFunctionsAreRefusedWithTheirLine(t *testing.T) {
 	checkMessages(t, messages)
 }
 
+func TestBrokenKeysAreRefusedWithTheirLine(t *testing.T) {
+	t.Parallel()
+	const want = "a list of JSON Pointers like [/url, /size]"
+	messages := map[string]string{}
+	for line, why := range map[string]string{
+		"key: /url":            `4: functions.pdf.key is "/url", must be ` + want,
+		"key: []":              "4: functions.pdf.key is [], must be " + want,
+		"key: [url]":           `2: functions.pdf.key is "url", must be JSON Pointers like /url`,
+		"key: [/url, /url]":    `2: functions.pdf.key has "/url" twice`,
+		"key_conflict: join":   "2: functions.pdf.key_conflict is join, must stand beside a key",
+		"key_conflict: [join]": `4: functions.pdf.key_conflict is ["join"], must be join or refuse`,
+	} {
+		messages["functions:\n  pdf:\n    queue: q\n    "+line] = why
+	}
+	messages["functions:\n  pdf: {key: [/a], key_conflict: fight}"] = `2: functions.pdf.key_conflict is "fight", must be join or refuse`
+	messages["defaults:\n  key: [/a]"] = "2: defaults: unknown key key (it belongs to a function)"
+	checkMessages(t, messages)
+}
+
 func TestBrokenCommandsAreRefusedWithTheirLine(t *testing.T) {
 	t.Parallel()
 	messages := map[string]string{}

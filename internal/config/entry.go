@@ -50,7 +50,7 @@ func hint(key string, known []string) string {
 		return " (it belongs at the top level)"
 	case slices.Contains(names(policyKeys), key):
 		return " (it belongs to a function or to defaults)"
-	case key == versionKey.name, slices.Contains(execKeys, key):
+	case slices.Contains(identityKeys, key), slices.Contains(execKeys, key):
 		return " (it belongs to a function)"
 	case near != "":
 		return " (did you mean " + near + "?)"

@@ -34,6 +34,8 @@ func TestEveryPolicyKeyReachesItsField(t *testing.T) {
 functions:
   pdf/thumb.v2:
     version: 7
+    key: [/url, /a~1b]
+    key_conflict: refuse
     queue: media
     timeout: 30s
     async_timeout: 1.5
@@ -55,6 +57,8 @@ functions:
 		FailureAnswer: refcache.FailureAnswer{Error: time.Second, Permanent: 2 * time.Second, Timeout: 3 * time.Second,
 			Panic: 4 * time.Second, Lost: 5 * time.Second},
 	}, policy(t, f.Func)))
+	require.Equal(t, []string{"/url", "/a~1b"}, f.Func.KeyFields)
+	require.Equal(t, refcache.KeyRefuse, f.Func.KeyConflict)
 	require.Empty(t, cmp.Diff(config.Function{Func: f.Func}, f), "no command")
 }
 

@@ -21,6 +21,9 @@ type functionReader struct {
 // execKeys may stand in an entry of functions: only; all but exec need it.
 var execKeys = []string{"exec", "dir", "env", "inherit_env", "permanent_exit_codes"}
 
+// identityKeys may stand in an entry of functions: only: they say what calls of the function are known by.
+var identityKeys = []string{"version", "key", "key_conflict"}
+
 func (r *functionReader) readDefaults(e entry) error {
 	keys, err := e.children("defaults.")
 	if err != nil {
@@ -62,13 +65,15 @@ func (r *functionReader) readFunction(e entry) (Function, error) {
 		return Function{}, err
 	}
 	fn := Function{Func: Func{Name: e.key}}
-	own := append([]key[Func]{versionKey}, policyKeys...)
-	known := append(names(own), execKeys...)
+	known := slices.Concat(identityKeys, names(policyKeys), execKeys)
 	for _, e := range keys {
-		if slices.Contains(execKeys, e.key) {
+		switch {
+		case slices.Contains(execKeys, e.key):
 			err = r.readExec(&fn, e)
-		} else {
-			err = setEntry(&fn.Func, e, own, known)
+		case slices.Contains(identityKeys, e.key):
+			err = readIdentity(&fn.Func, e)
+		default:
+			err = setEntry(&fn.Func, e, policyKeys, known)
 		}
 		if err != nil {
 			return Function{}, err
@@ -107,6 +112,24 @@ func setEntry(f *Func, e entry, keys []key[Func], known []string) error {
 		return e.fail(err)
 	}
 	return nil
+}
+
+func readIdentity(f *Func, e entry) (err error) {
+	switch e.key {
+	case "version":
+		err = setEntry(f, e, []key[Func]{versionKey}, nil)
+	case "key":
+		const want = "a list of JSON Pointers like [/url, /size]"
+		f.KeyFields, err = e.texts(want)
+		if err == nil && len(f.KeyFields) == 0 {
+			err = e.mustBe(want)
+		}
+	case "key_conflict":
+		var text string
+		text, err = e.text("join or refuse")
+		f.KeyConflict = refcache.KeyConflict(text)
+	}
+	return err
 }
 
 func (r *functionReader) readExec(fn *Function, e entry) (err error) {

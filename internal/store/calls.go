@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -23,6 +24,10 @@ type Submission struct {
 
 	MaxAge time.Duration // start anew a result whose attempt began longer ago, and wait; 0: however old it is
 	Fresh  time.Duration // start anew a result whose attempt began longer ago, which still answers; 0: however old it is
+
+	// KeyConflict is what becomes of other arguments than those on record; empty if the arguments are all that the call is
+	// known by, so that there are no others.
+	KeyConflict refcache.KeyConflict
 
 	RetryFailed bool // start anew what has failed
 	Refresh     bool // start anew what is complete; until that has ended its result stays
@@ -50,7 +55,7 @@ func (c Submission) use(ref refcache.Ref) script.Use {
 	return script.Use{Keys: about(ref), Args: []any{c.Request, c.Inbox, c.terms(), packPolicy(c.Namespace, c.Policy), c.Args, c.Trace}}
 }
 
-// terms are what the call starts anew; for how many ms a failure answers, by kind; and the ages in ms that a result may
+// terms are what the call starts anew, and whether it has a key of its own; for how many ms a failure answers, by kind; and the ages in ms that a result may
 // have; all joined by commas. What is the default is left empty, and all behind the first word if it is nothing else.
 func (c Submission) terms() string {
 	answers := c.Policy.FailureAnswer
@@ -73,10 +78,16 @@ func (c Submission) terms() string {
 	return strings.Join(words, ",")
 }
 
+// keyConflict is what submit answers in place of whether the call was started.
+const keyConflict = -1
+
 func (s *Store) submitted(ref refcache.Ref, cmd *redis.Cmd) (Submitted, error) {
 	answer, err := cmd.Slice()
 	if err != nil {
 		return Submitted{}, wrap(err, "submit", ref)
+	}
+	if reply(answer).int(3) == keyConflict {
+		return Submitted{}, fmt.Errorf("call %s: %w", ref, refcache.ErrKeyConflict)
 	}
 	rang, _ := s.piggybacked(reply(answer).at(4))
 	record, result, err := s.recordAndResult(ref, answer)
@@ -90,6 +101,12 @@ func (c Submission) revives() string {
 	}
 	if c.Refresh {
 		statuses = append(statuses, string(refcache.Complete))
+	}
+	if c.KeyConflict != "" {
+		statuses = append(statuses, "keyed")
+	}
+	if c.KeyConflict == refcache.KeyRefuse {
+		statuses = append(statuses, "refuse")
 	}
 	return strings.Join(statuses, " ")
 }

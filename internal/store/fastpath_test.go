@@ -107,6 +107,8 @@ var pathCommands = []pathCommand{
 	{"submit with a max age", submits(store.Submission{Request: "r6", MaxAge: time.Hour}), false},
 	{"submit with fresh", submits(store.Submission{Request: "r7", Inbox: "refq:inbox:r4", Fresh: time.Hour}), false},
 	{"submit with both", submits(store.Submission{Request: "r8", MaxAge: time.Hour, Fresh: time.Minute}), true},
+	{"submit by key", submits(store.Submission{Request: "r9", KeyConflict: refcache.KeyJoin}), true},
+	{"submit by key, or refused", submits(store.Submission{Request: "r10", KeyConflict: refcache.KeyRefuse}), true},
 	{"submit, sent again", func(q *queue, k task) {
 		record, _ := storetest.Read(q.Context(), q.rdb, q.record(k.ref))
 		submits(store.Submission{Request: record["req"], Inbox: "refq:inbox:r4"})(q, k)

@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -28,12 +29,18 @@ func (w *modelWorld) submit(p *modelPerson, ref refcache.Ref, s store.Submission
 	if s.Refresh {
 		says += ", anew if it is complete"
 	}
+	if s.KeyConflict != "" {
+		says += fmt.Sprintf(", with %s or else %s", s.Args, s.KeyConflict)
+	}
 	if s.MaxAge > 0 || s.Fresh > 0 {
 		says += fmt.Sprintf(", max age %v, fresh %v", s.MaxAge, s.Fresh)
 	}
 	return &modelCommand{kind: "submit", ref: ref, req: s.Request, maxAge: s.MaxAge, says: says,
 		send: func() (modelReply, error) {
 			answer, err := w.store.Submit(w.ctx, ref, s)
+			if errors.Is(err, refcache.ErrKeyConflict) {
+				return modelReply{says: modelConflict}, nil
+			}
 			what := map[bool]string{true: "starts", false: "finds"}[answer.Starts]
 			reply := modelAnswer(what, answer.Record)
 			reply.says += fmt.Sprintf(", result %q", answer.Result)

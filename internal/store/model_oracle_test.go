@@ -42,6 +42,7 @@ const (
 	modelOverdueLong   = 2_000
 	modelNoRecord      = "no record"
 	modelNothing       = "nothing"
+	modelConflict      = "conflict"
 	modelNotYours      = "void"
 	modelAcknowledge   = "nothing to do"
 	modelWorkerChannel = "refq:worker:"
@@ -75,6 +76,10 @@ func (o *modelOracle) submit(ref refcache.Ref, s store.Submission) string {
 	asked := t != nil && (t.Status == refcache.Cancelled || t.Status == refcache.Complete && (s.Refresh ||
 		(t.older(s.MaxAge) || t.older(s.Fresh)) && t.mayRenew(s.Policy.FailureAnswer)) ||
 		t.Status == refcache.Failed && (s.RetryFailed || modelNow()-t.Ended >= s.Policy.FailureAnswer.Of(t.why()).Milliseconds()))
+	if t != nil && s.KeyConflict == refcache.KeyRefuse && t.Req != s.Request && t.Args != string(s.Args) &&
+		t.Status != refcache.Failed && t.Status != refcache.Cancelled {
+		return modelConflict
+	}
 	if t == nil || asked && t.Req != s.Request {
 		if t == nil {
 			t = &modelTask{Created: modelNow(), Cycle: 1, Delivery: 1}
@@ -94,6 +99,7 @@ func (o *modelOracle) submit(ref refcache.Ref, s store.Submission) string {
 			t.Lost = lost
 		}
 		t.pend()
+		t.Args = string(s.Args)
 		t.Req, t.MaxRetries = s.Request, s.Policy.MaxRetries
 		t.TTL, t.FailureTTL = s.Policy.TTL.Milliseconds(), s.Policy.FailureTTL.Milliseconds()
 	}

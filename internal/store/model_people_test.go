@@ -33,7 +33,12 @@ func (w *modelWorld) request() string {
 func (w *modelWorld) call(p modelPolicy) store.Submission {
 	policy := refcache.Defaults
 	policy.Name, policy.Queue, policy.MaxRetries, policy.TTL, policy.FailureTTL = "f", modelQueue, p.retries, p.ttl, p.ttl/2
-	return store.Submission{Request: w.request(), Namespace: refcache.DefaultNamespace, Policy: policy, Args: []byte(`{}`)}
+	s := store.Submission{Request: w.request(), Namespace: refcache.DefaultNamespace, Policy: policy, Args: []byte(`{}`)}
+	if w.keyed {
+		s.KeyConflict = modelPick(w, "key conflict", []refcache.KeyConflict{refcache.KeyJoin, refcache.KeyRefuse})
+		s.Args = []byte(modelPick(w, "arguments", []string{`{}`, `{"n":1}`}))
+	}
+	return s
 }
 
 // submitAction is a producer's call.

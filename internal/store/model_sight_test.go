@@ -157,7 +157,7 @@ func (w *modelWorld) readTask(fields map[string]string, expiry time.Duration) *m
 		Created: number("created_at"), Started: number("started_at"), Due: number("next_retry_at"), Ended: number("completed_at"),
 		TTL: number("ttl"), FailureTTL: number("failure_ttl"),
 		AsOf: number("as_of"), ResultEnds: number("expires_at"), Refresh: fields["refresh"],
-		Result: fields["result"], Waiters: strings.ReplaceAll(fields["waiters"], ",", " "), Error: fields["last_error"]}
+		Args: fields["args"], Result: fields["result"], Waiters: strings.ReplaceAll(fields["waiters"], ",", " "), Error: fields["last_error"]}
 	if t.Status == refcache.Pending || t.Status == refcache.Retrying {
 		if t.Since = number("updated_at"); t.Since == 0 {
 			t.Since = t.Created

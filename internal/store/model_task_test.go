@@ -18,7 +18,7 @@ type modelTask struct {
 	Created, Since, Started, Due, Ended int64 // Since: when it became pending or retrying
 	Expires                             int64
 	TTL, FailureTTL                     int64
-	Result, Waiters                     string
+	Args, Result, Waiters               string
 	AsOf, ResultEnds                    int64  // of a result that is to be replaced: its attempt's start, its expiry
 	Refresh                             string // how replacing it failed
 	Progress                            int64  // of the running attempt

@@ -54,6 +54,7 @@ type modelWorld struct {
 	late  []*modelLate    // commands and answers that are under way
 	calm  bool            // no faults
 	slow  bool            // but what sweepers do is late
+	keyed bool            // calls have keys, and so may have other arguments
 	back  time.Duration   // how far Redis's clock was set back in all
 	heard []string        // messages, gathered by listen
 	end   func()
@@ -109,6 +110,7 @@ func newModelWorld(t *rapid.T, server *memredis.Server, rdb redis.UniversalClien
 	for _, name := range []string{"a", "b", "c"}[:rapid.IntRange(1, 3).Draw(t, "tasks")] {
 		w.refs = append(w.refs, modelRef(name))
 	}
+	w.keyed = rapid.Bool().Draw(t, "keyed")
 	for seat := range rapid.IntRange(2, 3).Draw(t, "workers") {
 		w.workers = append(w.workers, w.newWorker(seat))
 	}

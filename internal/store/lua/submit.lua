@@ -1,11 +1,12 @@
 -- submit makes a call: it creates the task, gives an ended one a new life, or finds what is there.
 -- ARGV[1] request id   ARGV[2] inbox to tell, or empty
--- ARGV[3] terms: what it starts anew ('failed', 'complete', both joined by a space, or nothing), and unless all of these are
+-- ARGV[3] terms: what it starts anew ('failed', 'complete'), 'keyed' if the arguments may be others than those on record, and
+-- 'refuse' if it is to be refused then, joined by spaces, or nothing; and unless all of these are
 -- the default, by commas: for how many ms a failure answers, by kind; how old in ms a result may be that is waited for
 -- otherwise; how old one may be that is renewed behind otherwise. Each is empty if it is the default
 -- ARGV[4] policy   ARGV[5] arguments   ARGV[6] where the trace of the call is, or empty
 -- Returns {record, result, its encoding, 1 if this call started the life that the record shows, what its piggyback
--- answered}. A resend finds its own request id and only reads (R11).
+-- answered}; -1 in place of 1 if it was refused. A resend finds its own request id and only reads (R11).
 
 -- fast is submit for a call that nobody has made yet, and for one that is complete.
 local function fast(KEYS, ARGV, piggyback)
@@ -14,7 +15,9 @@ local function fast(KEYS, ARGV, piggyback)
   local state, started, req = stored[STATE], nil, nil
   if state then
     started, req = string.match(state, COMPLETE_FORM)
-    if not req or req == ARGV[1] or string.find(ARGV[3], 'complete', 1, true) or not stored[RESULT] then
+    if not req or req == ARGV[1] or not stored[RESULT] then
+      return nil
+    elseif ARGV[3] ~= '' and (string.find(ARGV[3], 'complete', 1, true) or string.find(ARGV[3], 'refuse', 1, true)) then
       return nil
     end
   elseif stored.err or call('EXISTS', KEYS[2]) == 1 then -- the key is not ours, or the record has lost its state
@@ -100,8 +103,16 @@ if damaged then
   return damaged
 end
 
+if string.find(revives, 'refuse', 1, true) and status and not mine and status ~= 'failed' and status ~= 'cancelled'
+  and redis.call('HGET', record, 'args') ~= ARGV[5] then
+  return {public(), false, false, -1}
+end
+
 if starts then
   if status then
+    if string.find(revives, 'keyed', 1, true) then
+      changes.args = ARGV[5]
+    end
     local lost = why == 'lost' and task[LOST_COUNT]
     if status == 'complete' then
       keep_result()

@@ -80,10 +80,11 @@ func (a *API) plan(text []byte, wait time.Duration) (plan, error) {
 	if err := jsonv2.Unmarshal(text, &c, jsonv2.RejectUnknownMembers(true)); err != nil {
 		return plan{}, badRequest(fmt.Errorf("the call is not as it should be, {\"func\":…, \"args\":…, \"wait\":…, \"options\":…}: %w", err))
 	}
-	f, err := a.function(c)
+	fn, err := a.function(c)
 	if err != nil {
 		return plan{}, err
 	}
+	f := fn.Func
 	if c.Wait != "" {
 		if wait, err = parseWait(string(c.Wait)); err != nil {
 			return plan{}, err
@@ -105,7 +106,7 @@ func (a *API) plan(text []byte, wait time.Duration) (plan, error) {
 		c.Args = json.RawMessage("{}")
 	}
 	if len(c.Args) <= a.cfg.MaxArgs { // else the producer says so
-		if _, err := codec.Canonical(c.Args); err != nil { // as the producer does, but there it is one error of many
+		if err := codec.CheckArguments(c.Args, f.KeyFields); err != nil {
 			return plan{}, unprocessable("invalid-arguments", "Arguments that mean nothing", err)
 		}
 	}
@@ -114,12 +115,12 @@ func (a *API) plan(text []byte, wait time.Duration) (plan, error) {
 }
 
 // function is the declared function under the policy of the call.
-func (a *API) function(c callRequest) (config.Func, error) {
-	declared, err := a.cfg.Function(c.Func)
+func (a *API) function(c callRequest) (config.Function, error) {
+	fn, err := a.cfg.Function(c.Func)
 	if err != nil {
-		return config.Func{}, unprocessable("unknown-function", "Unknown function", err)
+		return fn, unprocessable("unknown-function", "Unknown function", err)
 	}
-	f, o := declared.Func, c.Options
+	o := c.Options
 	for _, s := range []struct {
 		key   string
 		value setting
@@ -130,14 +131,14 @@ func (a *API) function(c callRequest) (config.Func, error) {
 		if s.value == "" {
 			continue
 		}
-		if err := config.SetPolicy(&f, s.key, string(s.value)); err != nil {
-			return f, unprocessable("invalid-options", "Options out of bounds", fmt.Errorf("options.%w", err))
+		if err := config.SetPolicy(&fn.Func, s.key, string(s.value)); err != nil {
+			return fn, unprocessable("invalid-options", "Options out of bounds", fmt.Errorf("options.%w", err))
 		}
 	}
-	if _, err := f.Policy(); err != nil {
-		return f, unprocessable("invalid-options", "Options out of bounds", err)
+	if _, err := fn.Func.Policy(); err != nil {
+		return fn, unprocessable("invalid-options", "Options out of bounds", err)
 	}
-	return f, nil
+	return fn, nil
 }
 
 // call is what the options say of an answer that is there.

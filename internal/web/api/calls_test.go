@@ -165,6 +165,17 @@ func TestAnAnswerSaysHowOldItIsAndHowItCameAbout(t *testing.T) {
 	})
 }
 
+func TestAKeyStandsForTheArguments(t *testing.T) {
+	inWorld(t, setup{}, func(w *world) {
+		require.Equal(w, http.StatusAccepted, w.ask("POST", "/calls", `{"func":"page","args":{"url":"u","size":1},"wait":0}`).code)
+		detail := w.ask("POST", "/calls", `{"func":"page","args":{"url":"u","size":2},"wait":0}`).problem(w, http.StatusConflict, "key-conflict")
+		require.Contains(w, detail, "the key is taken by other arguments")
+		long := `{"url":"` + strings.Repeat("x", 2000) + `"}`
+		detail = w.ask("POST", "/calls", `{"func":"page","args":`+long+`}`).problem(w, http.StatusUnprocessableEntity, "invalid-arguments")
+		require.Contains(w, detail, "the key has 2006 bytes, more than 1024")
+	})
+}
+
 func TestARefreshThatFailsOrIsCancelledLeavesTheOldResult(t *testing.T) {
 	inWorld(t, setup{}, func(w *world) {
 		w.work()

@@ -103,7 +103,8 @@ func (w *world) serve(s setup) {
 		cfg.Functions = append(cfg.Functions, config.Function{Func: config.Func{Name: name, Queue: queue}})
 	}
 	cfg.Functions = append(cfg.Functions, config.Function{Func: config.Func{Name: "capped", Retry: refcache.RetryPolicy{MaxDelay: time.Second}}},
-		config.Function{Func: config.Func{Name: "quote", Fresh: time.Minute}})
+		config.Function{Func: config.Func{Name: "quote", Fresh: time.Minute}},
+		config.Function{Func: config.Func{Name: "page", KeyFields: []string{"/url"}, KeyConflict: refcache.KeyRefuse}})
 	var err error
 	cfg.Redact, err = redact.Parse(s.redact)
 	require.NoError(w, err)

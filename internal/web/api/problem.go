@@ -21,6 +21,7 @@ var kinds = []struct {
 	{refcache.ErrRetriesExhausted, "retries-exhausted", "No retries left", http.StatusConflict},
 	{refcache.ErrNotCancellable, "not-cancellable", "The call has ended already", http.StatusConflict},
 	{refcache.ErrInFlight, "in-flight", "The call is in flight", http.StatusConflict},
+	{refcache.ErrKeyConflict, "key-conflict", "The key is taken by other arguments", http.StatusConflict},
 	{refcache.ErrArgsTooLarge, "args-too-large", "Arguments too large", http.StatusRequestEntityTooLarge},
 	{refcache.ErrInvalidRef, "invalid-ref", "Not a ref_id", http.StatusBadRequest},
 	{admin.ErrInvalidCursor, "invalid-cursor", "Not a cursor", http.StatusBadRequest},

@@ -31,6 +31,7 @@ var failures = []struct {
 	{refcache.ErrTaskNotFound, http.StatusNotFound, "No such call"},
 	{refcache.ErrInvalidRef, http.StatusNotFound, "Not a ref_id"},
 	{admin.ErrInvalidCursor, http.StatusBadRequest, "Not a page of the list"},
+	{refcache.ErrKeyConflict, http.StatusConflict, "The key is taken by other arguments"},
 	{refcache.ErrUnreadable, http.StatusInternalServerError, "Unreadable record"},
 }
 

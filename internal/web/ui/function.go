@@ -82,7 +82,7 @@ func (u *UI) makeCall(w http.ResponseWriter, r *http.Request) error {
 		return unreadableForm(err)
 	}
 	form := callForm{Args: strings.ReplaceAll(r.PostForm.Get("args"), "\r\n", "\n"), RetryFailed: r.PostForm.Has("retry_failed"), Refresh: r.PostForm.Has("refresh")}
-	if err := u.checkArgs(form.Args); err != nil {
+	if err := u.checkArgs(fn, form.Args); err != nil {
 		form.Wrong = u.cfg.Redact.Text(err.Error())
 		return u.functionPage(w, r, http.StatusUnprocessableEntity, form)
 	}
@@ -130,7 +130,7 @@ func unreadableForm(err error) error {
 }
 
 // checkArgs says what is wrong with arguments, and where.
-func (u *UI) checkArgs(text string) error {
+func (u *UI) checkArgs(fn config.Function, text string) error {
 	if len(text) > u.cfg.MaxArgs {
 		return fmt.Errorf("%s bytes are more than max_args of config.yaml, which is %s: pass a reference to large data",
 			count(int64(len(text))), count(int64(u.cfg.MaxArgs)))
@@ -142,6 +142,5 @@ func (u *UI) checkArgs(text string) error {
 		column := len([]rune(string(before[bytes.LastIndexByte(before, '\n')+1:]))) + 1
 		return fmt.Errorf("line %d, column %d: %w", line, column, syntax)
 	}
-	_, err := codec.Canonical([]byte(text))
-	return err
+	return codec.CheckArguments([]byte(text), fn.Func.KeyFields)
 }
