@@ -23,8 +23,9 @@ internal/store: refcache monitor internal/script
 internal/store/storetest: internal/store
 internal/queue: refcache internal/script internal/store
 internal/counters: refcache monitor internal/store
+internal/declared: refcache internal/store
 internal/answer: refcache internal/codec internal/store
-internal/change: refcache internal/store internal/queue internal/counters internal/answer
+internal/change: refcache internal/store internal/queue internal/counters internal/answer internal/declared
 producer: refcache monitor internal/codec internal/tracing internal/answer internal/change CORE
 worker: refcache monitor internal/codec internal/tracing CORE
 admin: refcache monitor internal/codec internal/answer internal/change CORE
@@ -48,7 +49,7 @@ test/chaos test/webload test/withredis test/stress: internal/netproxy internal/t
 cmd/refq: internal/codec internal/config internal/execfunc internal/memredis internal/netproxy internal/bench internal/demo PUBLIC WEB
 cmd/refq: internal/web/asynqmon internal/tracing/otlp internal/errpattern internal/term internal/redact
 PUBLIC: . refcache producer worker admin monitor metrics refqtest
-CORE: internal/script internal/store internal/queue internal/counters
+CORE: internal/script internal/store internal/queue internal/counters internal/declared
 WEB: internal/web/server internal/web/access internal/web/live internal/web/api internal/web/ui
 `
 

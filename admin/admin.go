@@ -25,6 +25,7 @@ import (
 
 	"github.com/refq/refq/internal/change"
 	"github.com/refq/refq/internal/counters"
+	"github.com/refq/refq/internal/declared"
 	"github.com/refq/refq/internal/queue"
 	"github.com/refq/refq/internal/script"
 	"github.com/refq/refq/internal/store"
@@ -61,7 +62,8 @@ func New(rdb redis.UniversalClient, c Config) *Admin {
 	rdb = script.New(rdb)
 	s := store.New(rdb)
 	a := &Admin{store: s, queue: queue.New(rdb, s), counters: counters.New(s)}
-	a.change = change.Changer{Namespace: cmp.Or(c.Namespace, refcache.DefaultNamespace), Store: s, Queue: a.queue, Counters: a.counters, By: c.By}
+	a.change = change.Changer{Namespace: cmp.Or(c.Namespace, refcache.DefaultNamespace), Store: s, Queue: a.queue, Counters: a.counters, By: c.By,
+		Declared: declared.NewReader(s)}
 	return a
 }
 

@@ -9,19 +9,37 @@ import (
 )
 
 // RetryOption changes what Retry and RetryAll do. The zero RetryOption changes nothing.
-type RetryOption struct{ fresh bool }
+type RetryOption struct {
+	fresh bool
+	under *refcache.Policy
+}
 
 // FreshBudget makes Retry and RetryAll start a new cycle with all of the function's retries, also for a call that has
-// none left.
+// none left. The call then runs under today's policy: the one of [Under], else what living workers declare, else its own.
 func FreshBudget() RetryOption { return RetryOption{fresh: true} }
+
+// Under makes Retry and RetryAll with [FreshBudget] run calls of the policy's function and version under this policy.
+// Function, version, queue and namespace of a call stay. There may be one for each of several functions; of two for the
+// same the first counts.
+func Under(policy refcache.Policy) RetryOption { return RetryOption{under: &policy} }
 
 func isFresh(options []RetryOption) bool {
 	return slices.ContainsFunc(options, func(o RetryOption) bool { return o.fresh })
 }
 
+// policiesOf are those of Under.
+func policiesOf(options []RetryOption) (today []refcache.Policy) {
+	for _, o := range options {
+		if o.under != nil {
+			today = append(today, *o.under)
+		}
+	}
+	return today
+}
+
 // Retry runs a failed call again. It spends one of the retries that the call has left; with FreshBudget it starts a
-// new cycle. It does not wait. The call keeps its policy, arguments and history. The Response tells how the call
-// stands then.
+// new cycle under today's policy. It does not wait. The call keeps its arguments and history. The Response tells how
+// the call stands then.
 //
 // The error is refcache.ErrTaskNotFound, refcache.ErrRetriesExhausted, or refcache.ErrNotFailed when the call has any
 // other status, also because somebody else was quicker. With refcache.ErrNotQueued the retry was accepted: a worker's
@@ -30,7 +48,25 @@ func (a *Admin) Retry(ctx context.Context, ref refcache.Ref, options ...RetryOpt
 	if err := a.checkMade(); err != nil {
 		return refcache.Response[json.RawMessage]{}, err
 	}
-	return a.change.Retry(ctx, ref, isFresh(options))
+	if isFresh(options) {
+		return a.change.RetryFresh(ctx, ref, policiesOf(options))
+	}
+	return a.change.Retry(ctx, ref)
+}
+
+// Policies are what a call runs under, and what living workers would have it run under today.
+type Policies struct {
+	Stored   refcache.Policy  // on record, without AsyncTimeout, Fresh and FailureAnswer, which are not kept
+	Declared *refcache.Policy // by the last started living worker that knows the function; nil: none does
+}
+
+// Policies reads the policies of a call. The error is refcache.ErrTaskNotFound when there is no such call.
+func (a *Admin) Policies(ctx context.Context, ref refcache.Ref) (Policies, error) {
+	if err := a.checkMade(); err != nil {
+		return Policies{}, err
+	}
+	stored, declared, err := a.change.Policies(ctx, ref)
+	return Policies{stored, declared}, err
 }
 
 // Refresh runs a complete call again, under the policy and with the arguments that are on record. It does not wait. Calls

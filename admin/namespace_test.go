@@ -17,7 +17,7 @@ import (
 func inBoth(w *office) (shop, bank refcache.Ref) {
 	w.Helper()
 	s := kit.Script{Errs: []error{kit.ErrDown}}
-	w.Work(s.Of(kit.Echo))
+	w.Work(s.Of(kit.Once(kit.Echo)))
 	fail := func(namespace string) refcache.Ref {
 		_, err := producer.Call(w.Context(), w.NewProducer(producer.Config{Namespace: namespace}), kit.Once(kit.Echo), "hi")
 		return kit.TaskError(w, err).RefID

@@ -49,7 +49,7 @@ func (r Retried) Accepted() bool {
 // not shown may have been retried. It holds a page of tasks in memory, however many there are.
 func (a *Admin) RetryAll(ctx context.Context, f Filter, options ...RetryOption) iter.Seq2[Retried, error] {
 	return func(yield func(Retried, error) bool) {
-		r := retryAll{Admin: a, fresh: isFresh(options), request: rand.Text()}
+		r := retryAll{Admin: a, fresh: isFresh(options), today: policiesOf(options), request: rand.Text()}
 		for batch, err := range r.batches(ctx, f) {
 			if ctx.Err() != nil {
 				err = fmt.Errorf("retry failed tasks: %w", context.Cause(ctx))
@@ -77,6 +77,7 @@ func (a *Admin) RetryAll(ctx context.Context, f Filter, options ...RetryOption) 
 type retryAll struct {
 	*Admin
 	fresh   bool
+	today   []refcache.Policy
 	request string
 }
 
@@ -144,8 +145,11 @@ func (r *retryAll) retryOne(ctx context.Context, seen store.Found) outcome {
 	}
 	result, task := store.RetryExhausted, seen.Record
 	var err error
-	if r.fresh || seen.CanRetry() {
-		result, task, err = r.store.Retry(ctx, seen.Record, r.request, r.change.By, r.fresh)
+	switch {
+	case r.fresh:
+		result, task, err = r.change.Fresh(ctx, seen.Record, r.request, r.today)
+	case seen.CanRetry():
+		result, task, err = r.store.Retry(ctx, seen.Record, r.request, r.change.By, false)
 	}
 	if err != nil {
 		about := errors.Is(err, refcache.ErrTaskNotFound) || errors.Is(err, refcache.ErrUnreadable)

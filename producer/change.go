@@ -18,7 +18,7 @@ func (p *Producer) Retry(ctx context.Context, ref refcache.Ref) (refcache.Respon
 	if err := p.checkCaller(); err != nil {
 		return refcache.Response[json.RawMessage]{}, fmt.Errorf("retry %s: %w", ref, err)
 	}
-	return p.change.Retry(ctx, ref, false)
+	return p.change.Retry(ctx, ref)
 }
 
 // Cancel ends a call in flight at once. Its status is cancelled, a running attempt is told to stop, and what that

@@ -28,6 +28,7 @@ import (
 
 	"github.com/refq/refq/internal/change"
 	"github.com/refq/refq/internal/counters"
+	"github.com/refq/refq/internal/declared"
 	"github.com/refq/refq/internal/queue"
 	"github.com/refq/refq/internal/script"
 	"github.com/refq/refq/internal/store"
@@ -81,7 +82,7 @@ func New(rdb redis.UniversalClient, c Config) *Producer {
 	s := store.New(rdb)
 	p := &Producer{cfg: c, store: s, queue: queue.New(rdb, s), inbox: newInbox(rdb, s, rand.Text()), counters: counters.New(s),
 		local: newLocalCache(rdb, c.LocalCache), tracer: tracing.New(c.Traces), queues: map[string]bool{}}
-	p.change = change.Changer{Namespace: c.Namespace, Store: s, Queue: p.queue, Counters: p.counters, By: change.UserAtHost()}
+	p.change = change.Changer{Namespace: c.Namespace, Store: s, Queue: p.queue, Counters: p.counters, By: change.UserAtHost(), Declared: declared.NewReader(s)}
 	return p
 }
 

@@ -6,6 +6,7 @@ import (
 	"reflect"
 
 	"github.com/refq/refq/internal/codec"
+	"github.com/refq/refq/internal/declared"
 	"github.com/refq/refq/refcache"
 )
 
@@ -46,6 +47,7 @@ func Handle[In, Out any](w *Worker, f refcache.Func[In, Out], fn func(ctx contex
 		panic(fmt.Sprintf("worker.Handle: function %s is handled already", name))
 	}
 	w.queues[policy.Queue] = true
+	w.declare(policy, reflect.TypeFor[In](), f.IgnoreUnexported)
 	w.handlers[name] = func(ctx context.Context, args []byte) ([]byte, error) {
 		var in In
 		if err := codec.Decode(args, &in); err != nil {
@@ -61,4 +63,10 @@ func Handle[In, Out any](w *Worker, f refcache.Func[In, Out], fn func(ctx contex
 		}
 		return result, nil
 	}
+}
+
+// declare has the beats tell of a function.
+func (w *Worker) declare(p refcache.Policy, in reflect.Type, ignoreUnexported bool) {
+	members, all := codec.Members(in, ignoreUnexported)
+	w.declares[p.Queue] = append(w.declares[p.Queue], declared.Function{Policy: p, Members: members, TakesAll: all})
 }

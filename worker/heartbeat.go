@@ -11,6 +11,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/refq/refq/internal/declared"
 	"github.com/refq/refq/internal/queue"
 	"github.com/refq/refq/internal/script"
 	"github.com/refq/refq/internal/store"
@@ -18,6 +19,8 @@ import (
 
 const (
 	heartbeatEvery = 2 * time.Second
+	// renewEvery is how often what the worker declares is renewed. Redis keeps it ten times as long.
+	renewEvery = time.Minute
 	// pingEvery is how often a subscription without messages is tried. The beat is behind it.
 	pingEvery = 10 * time.Second
 	// heartbeatTimeout leaves time for a second beat before the worker counts as dead. It is longer than two round trips to a
@@ -25,23 +28,67 @@ const (
 	heartbeatTimeout = store.DeadAfter / 2
 )
 
-// heartbeatAll sends heartbeats in every queue until ctx ends, over a connection of its own where that can be had: a pool that is used
-// up must not make the worker look dead.
-func (w *Worker) heartbeatAll(ctx context.Context) {
-	rdb, closeOwn := ownConnection(w.rdb)
-	defer closeOwn()
-	s := w.store.Over(rdb)
+// heartbeats are those of a worker in all of its queues. One goroutine at a time sends them.
+type heartbeats struct {
+	*Worker
+	over   *store.Store // a connection of its own, where that can be had: a pool that is used up must not make it look dead
+	close  func()
+	queues map[string]*beating
+}
+
+// beating is what a worker has told of itself in a queue.
+type beating struct {
+	about    string // an [store.About] as JSON
+	declares declared.Text
+	there    bool      // Redis has the text, as far as is known
+	renewed  time.Time // when it was last told to keep it
+}
+
+// newHeartbeats prepares the heartbeats. The error is that the functions cannot be declared.
+func (w *Worker) newHeartbeats() (*heartbeats, error) {
+	h := &heartbeats{Worker: w, close: func() {}, queues: map[string]*beating{}}
 	host, _ := os.Hostname()
-	text, _ := json.Marshal(store.About{Host: host, PID: os.Getpid(), Functions: w.Functions(), Since: time.Now().UnixMilli()})
-	each(ctx, heartbeatEvery, func() {
-		sent, all := time.Now(), true
-		for queue := range w.queues {
-			all = w.heartbeat(ctx, s, queue, string(text)) && all
+	since := time.Now().UnixMilli()
+	for queue, functions := range w.declares {
+		text, err := declared.NewText(queue, functions)
+		if err != nil {
+			return nil, err
 		}
-		if all {
-			w.beaten.set(sent)
+		about, _ := json.Marshal(store.About{Host: host, PID: os.Getpid(), Functions: w.Functions(), Since: since, Declares: text.Hash})
+		h.queues[queue] = &beating{about: string(about), declares: text}
+	}
+	return h, nil
+}
+
+// connect opens the connection, which close ends.
+func (h *heartbeats) connect() {
+	rdb, closeOwn := ownConnection(h.rdb)
+	h.over, h.close = h.store.Over(rdb), closeOwn
+}
+
+// each calls f at every tick until ctx ends.
+func each(ctx context.Context, every time.Duration, f func()) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			f()
+		case <-ctx.Done():
+			return
 		}
-	})
+	}
+}
+
+// sendAll sends a heartbeat in each queue.
+func (h *heartbeats) sendAll(ctx context.Context) {
+	sent, all := time.Now(), true
+	for queue, b := range h.queues {
+		all = h.send(ctx, queue, b) && all
+	}
+	if all {
+		h.beaten.set(sent)
+	}
 }
 
 // ownConnection returns a client with one connection that reaches the same Redis as rdb, and a function to close it.
@@ -58,35 +105,30 @@ func ownConnection(rdb redis.UniversalClient) (redis.UniversalClient, func()) {
 	return own, func() { _ = own.Close() } // nothing of it is wanted any more
 }
 
-// each calls f at once and then at every tick until ctx ends.
-func each(ctx context.Context, every time.Duration, f func()) {
-	tick := time.NewTicker(every)
-	defer tick.Stop()
-	for {
-		f()
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-// heartbeat tells Redis what runs here, ends what should not, and gives back claims that nobody here knows of. False: Redis
-// was not told.
-func (w *Worker) heartbeat(ctx context.Context, s *store.Store, queue, text string) bool {
+// send tells Redis what runs here, ends what should not, and gives back claims that nobody here knows of. False: Redis was
+// not told.
+func (h *heartbeats) send(ctx context.Context, queue string, b *beating) bool {
 	answered, cancel := context.WithTimeout(ctx, heartbeatTimeout)
 	defer cancel()
-	void, unknown, err := s.Heartbeat(answered, queue, w.id, text, w.running.claims(queue))
-	if w.contact.report(ctx, err); err != nil {
+	sent := time.Now()
+	beat := store.Beat{Worker: h.id, About: b.about, Runs: h.running.claims(queue), Declares: b.declares.Hash,
+		Renew: sent.Sub(b.renewed) >= renewEvery}
+	if !b.there {
+		beat.Text = b.declares.Text
+	}
+	beaten, err := h.over.Heartbeat(answered, queue, beat)
+	if h.contact.report(ctx, err); err != nil {
 		return false
 	}
-	for _, claim := range void {
-		w.running.void(claim.Token)
+	if b.there = !beaten.Gone; b.there && (beat.Renew || beat.Text != "") {
+		b.renewed = sent
 	}
-	for _, claim := range unknown {
-		if !w.running.has(claim.Token) { // one that is here was claimed after the beat was sent
-			w.redeliver(ctx, store.Orphan{Worker: w.id, Claim: claim})
+	for _, claim := range beaten.Void {
+		h.running.void(claim.Token)
+	}
+	for _, claim := range beaten.Unknown {
+		if !h.running.has(claim.Token) { // one that is here was claimed after the beat was sent
+			h.redeliver(ctx, store.Orphan{Worker: h.id, Claim: claim})
 		}
 	}
 	return true

@@ -24,7 +24,7 @@ const (
 func (w *Worker) sweepQueue(ctx context.Context, queue string) {
 	var noted time.Time
 	quiet := false
-	each(ctx, sweepEvery, func() {
+	look := func() {
 		if quiet { // every other sweep will do
 			quiet = false
 			return
@@ -43,7 +43,9 @@ func (w *Worker) sweepQueue(ctx context.Context, queue string) {
 		default:
 			w.log.Debug("sweep ended early", "queue", queue, "err", err) // the beat reports outages
 		}
-	})
+	}
+	look()
+	each(ctx, sweepEvery, look)
 }
 
 // sweep looks at a part of the queue, and goes on for as long as it finds doorbells missing: where one got lost, many may

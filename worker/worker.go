@@ -35,6 +35,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/refq/refq/internal/counters"
+	"github.com/refq/refq/internal/declared"
 	"github.com/refq/refq/internal/queue"
 	"github.com/refq/refq/internal/script"
 	"github.com/refq/refq/internal/store"
@@ -121,8 +122,9 @@ type Worker struct {
 	counters *counters.Counters
 	tracer   tracing.Tracer
 
-	handlers map[function]handler // fixed once Run is called
+	handlers map[function]handler // fixed once Run is called, as are the next two
 	queues   map[string]bool
+	declares map[string][]declared.Function // by queue
 
 	ran      atomic.Bool
 	slots    queue.Slots   // one for each function that really runs
@@ -145,7 +147,7 @@ func New(rdb redis.UniversalClient, c Config) *Worker {
 	s := store.New(rdb)
 	w := &Worker{
 		rdb: rdb, cfg: c, id: newID(), store: s, queue: queue.New(rdb, s), counters: counters.New(s), tracer: tracing.New(c.Traces),
-		handlers: map[function]handler{}, queues: map[string]bool{},
+		handlers: map[function]handler{}, queues: map[string]bool{}, declares: map[string][]declared.Function{},
 		slots: queue.NewSlots(max(1, c.Concurrency)), suspect: make(chan struct{}, 1), stopping: make(chan struct{}),
 	}
 	w.log = c.Logger.With("worker", w.id)
@@ -178,20 +180,28 @@ func (w *Worker) Run(ctx context.Context) error {
 	if len(w.handlers) == 0 {
 		return errors.New("worker: no functions to handle: register some with worker.Handle")
 	}
+	beats, err := w.newHeartbeats()
+	if err != nil {
+		return fmt.Errorf("worker: %w", err)
+	}
 	if w.ran.Swap(true) {
 		return errors.New("worker: Run was called before: make a new worker")
 	}
 	base, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
 	w.running.base = base
+	beats.connect()
+	defer beats.close()
+	beats.sendAll(ctx) // before the first take, so that what this worker declares is known by then
 
 	_, timeout := w.cfg.shutdown()
 	listener, err := queue.Listen(w.rdb, queue.Config{Worker: w.id, Queues: w.Queues(), Slots: w.slots,
 		ShutdownTimeout: timeout, Logger: w.log, Dequeue: w.dequeue, CountError: w.store.CountError}, w.answer)
 	if err != nil {
+		w.leave(context.WithoutCancel(ctx))
 		return fmt.Errorf("worker: %w", err)
 	}
-	background := w.startBackground(base)
+	background := w.startBackground(base, beats)
 	w.log.Info("worker started", "queues", w.Queues(), "functions", w.Functions(), "concurrency", w.cfg.Concurrency)
 
 	<-ctx.Done()
@@ -249,10 +259,10 @@ func (w *Worker) Functions() []string {
 }
 
 // startBackground runs what a worker does beside answering doorbells, until ctx ends.
-func (w *Worker) startBackground(ctx context.Context) *sync.WaitGroup {
+func (w *Worker) startBackground(ctx context.Context, beats *heartbeats) *sync.WaitGroup {
 	var wg sync.WaitGroup
 	wg.Go(func() { w.receiveCancellations(ctx) })
-	wg.Go(func() { w.heartbeatAll(ctx) })
+	wg.Go(func() { each(ctx, heartbeatEvery, func() { beats.sendAll(ctx) }) })
 	for queue := range w.queues {
 		wg.Go(func() { w.sweepQueue(ctx, queue) })
 	}

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/refq/refq/internal/codec"
 	"github.com/refq/refq/internal/config"
@@ -21,7 +20,7 @@ import (
 
 // callPlan is what the flags of refq call say.
 type callPlan struct {
-	policy    map[string]string // keys of config.yaml, by flag
+	policy    policyFlags
 	wait      time.Duration
 	waitGiven bool
 	again     []producer.CallOption // what to do with an answer that is there
@@ -30,7 +29,7 @@ type callPlan struct {
 }
 
 func newCall(a *app) *cobra.Command {
-	plan := callPlan{policy: map[string]string{}}
+	plan := callPlan{policy: policyFlags{}}
 	cmd := &cobra.Command{
 		Use:   "call FUNC [JSON | - | @FILE | --each]",
 		Short: "Call a function and wait for the answer",
@@ -60,11 +59,7 @@ again with the same input: what was called goes on and is not run again.`,
 	flags := cmd.Flags()
 	flags.BoolVar(&each, "each", false, "make a call with each line of stdin")
 	durationFlag(flags, &plan.wait, "wait", "wait so long for the answer; 0: not at all\n(default: the function's async_timeout; with --each: its end)")
-	plan.policyFlag(flags, "max-retries", "number", "attempts after the first one")
-	plan.policyFlag(flags, "retry-delay", "duration", "before the first retry")
-	plan.policyFlag(flags, "retry-backoff-factor", "number", "each further delay is so many times longer")
-	plan.policyFlag(flags, "timeout", "duration", "limit of one attempt; 0: none")
-	plan.policyFlag(flags, "ttl", "duration", "how long the result is kept")
+	plan.policy.addTo(flags)
 	retryFailed := flags.Bool("retry-failed", false, "run it anew if it failed")
 	refresh := flags.Bool("refresh", false, "run it again although it is complete")
 	durationFlag(flags, &plan.maxAge, "max-age", "take no result of an attempt begun longer ago: run it again")
@@ -88,14 +83,6 @@ again with the same input: what was called goes on and is not run again.`,
 		return a.call(cmd.Context(), args, plan)
 	}
 	return cmd
-}
-
-// policyFlag declares a flag that stands for a policy key.
-func (plan *callPlan) policyFlag(flags *pflag.FlagSet, name, kind, help string) {
-	flags.Var(setter{"", kind, func(value string) error {
-		plan.policy[name] = value
-		return nil
-	}}, name, help)
 }
 
 func (a *app) call(ctx context.Context, args []string, plan callPlan) error {
@@ -175,15 +162,9 @@ func (a *app) plannedFunction(name string, plan callPlan) (config.Function, time
 	if err != nil {
 		return fn, 0, &usageError{err}
 	}
-	for flag, value := range plan.policy {
-		key := strings.ReplaceAll(flag, "-", "_")
-		if err := config.SetPolicy(&fn.Func, key, value); err != nil {
-			return fn, 0, usagef("--%s%s", flag, strings.TrimPrefix(err.Error(), key))
-		}
-	}
-	policy, err := fn.Func.Policy()
+	policy, err := plan.policy.apply(&fn.Func)
 	if err != nil {
-		return fn, 0, &usageError{err}
+		return fn, 0, err
 	}
 	if plan.waitGiven {
 		return fn, plan.wait, nil

@@ -22,7 +22,7 @@ func addFilterFlags(flags *pflag.FlagSet) *filterFlags {
 	flags.StringVar(&f.function, "func", "", "only calls of this function")
 	flags.StringVar(&f.queue, "queue", "", "only calls in this queue")
 	flags.StringVar(&f.text, "error", "", "only calls whose last error has this text in it")
-	durationFlag(flags, &f.since, "since", "only calls of this last while, by the time that ls goes by; 0: all")
+	durationFlag(flags, &f.since, "since", "only calls of this last while, by the time that ls\ngoes by; 0: all")
 	return &f
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/refq/refq/admin"
+	"github.com/refq/refq/internal/config"
 	"github.com/refq/refq/internal/term"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
@@ -22,27 +23,39 @@ func newRetry(a *app) *cobra.Command {
 that has none needs --fresh. With --wait the exit code tells the status of the
 calls, else 0 means that all were accepted.
 
+--fresh runs a call under today's policy: that of config.yaml, changed by the flags
+for it; else what living workers declare; else the one on record. "refq status"
+shows how they differ.
+
 --all takes all failed calls, however many; it counts them, asks, and tells what
 became of each. Interrupted, it leaves the rest as it is: run it again.`,
 	}
 	var wait time.Duration
 	fresh := cmd.Flags().Bool("fresh", false, "start a new cycle, with all of max_retries")
 	durationFlag(cmd.Flags(), &wait, "wait", "wait so long for the end; 0: not at all")
+	policy := policyFlags{}
+	policy.addTo(cmd.Flags())
 	bulky := addRetryAllFlags(cmd)
 	cmd.Args = bulky.check
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(policy) > 0 && !*fresh {
+			return usagef("--%s needs --fresh: a retry that is left runs under the policy on record", policy.given()[0])
+		}
+		if _, err := policy.apply(&config.Func{Name: "any"}); err != nil { // before anything is retried
+			return err
+		}
 		if bulky.all {
 			filter, err := bulky.chosen.filter()
 			if err != nil {
 				return err
 			}
-			return bulk{app: a, filter: filter, fresh: *fresh, dryRun: bulky.dryRun, yes: bulky.yes}.run(cmd.Context())
+			return bulk{app: a, filter: filter, fresh: *fresh, policy: policy, dryRun: bulky.dryRun, yes: bulky.yes}.run(cmd.Context())
 		}
 		refs, err := parseRefs(args)
 		if err != nil {
 			return err
 		}
-		r := retrier{app: a, fresh: *fresh, exitByStatus: cmd.Flags().Changed("wait"), wait: wait}
+		r := retrier{app: a, fresh: *fresh, policy: policy, exitByStatus: cmd.Flags().Changed("wait"), wait: wait}
 		return r.run(cmd.Context(), refs)
 	}
 	return cmd
@@ -53,6 +66,7 @@ type retrier struct {
 	producer     *producer.Producer // waits for the ends
 	admin        *admin.Admin
 	fresh        bool
+	policy       policyFlags // of a fresh one
 	exitByStatus bool
 	wait         time.Duration
 }
@@ -92,9 +106,9 @@ func (r retrier) run(ctx context.Context, refs []refcache.Ref) error {
 }
 
 func (r retrier) retry(ctx context.Context, ref refcache.Ref) (response, error) {
-	var options []admin.RetryOption
-	if r.fresh {
-		options = append(options, admin.FreshBudget())
+	options, err := r.options(ctx, ref)
+	if err != nil {
+		return response{}, err
 	}
 	res, err := r.admin.Retry(ctx, ref, options...)
 	if errors.Is(err, refcache.ErrNotQueued) { // accepted all the same
@@ -102,6 +116,23 @@ func (r retrier) retry(ctx context.Context, ref refcache.Ref) (response, error) 
 		return res, nil
 	}
 	return res, err
+}
+
+// options are those of the retry of a call.
+func (r retrier) options(ctx context.Context, ref refcache.Ref) ([]admin.RetryOption, error) {
+	if !r.fresh {
+		return nil, nil
+	}
+	if len(r.policy) == 0 {
+		return r.freshBudget(), nil
+	}
+	known, err := r.admin.Policies(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	f := config.FuncOf(r.today(known))
+	policy, err := r.policy.apply(&f)
+	return []admin.RetryOption{admin.FreshBudget(), admin.Under(policy)}, err
 }
 
 // conclude tells of a call that was accepted; with --wait, of its end.

@@ -23,7 +23,7 @@ type retryAllFlags struct {
 func addRetryAllFlags(cmd *cobra.Command) *retryAllFlags {
 	var f retryAllFlags
 	flags := cmd.Flags()
-	flags.BoolVar(&f.all, "all", false, "all failed calls, or those that --error, --func, --queue and --since leave")
+	flags.BoolVar(&f.all, "all", false, "all failed calls, or those that --error, --func, --queue\nand --since leave")
 	f.chosen = addFilterFlags(flags)
 	flags.BoolVar(&f.dryRun, "dry-run", false, "only count what --all would retry")
 	flags.BoolVar(&f.yes, "yes", false, "do not ask before --all")
@@ -51,6 +51,7 @@ type bulk struct {
 	*app
 	admin              *admin.Admin
 	filter             admin.Filter
+	policy             policyFlags // of fresh ones
 	fresh, dryRun, yes bool
 }
 
@@ -64,6 +65,10 @@ func (b bulk) run(ctx context.Context) error {
 	}
 	defer end()
 	b.admin = operator
+	options, err := b.options()
+	if err != nil {
+		return err
+	}
 	found, err := b.count(ctx)
 	if err != nil {
 		return err
@@ -88,18 +93,30 @@ func (b bulk) run(ctx context.Context) error {
 			return exitStatus(exitOther)
 		}
 	}
-	return b.retry(ctx, found.total)
+	return b.retry(ctx, found.total, options)
+}
+
+// options are those of all retries. Flags change what config.yaml says of one function.
+func (b bulk) options() ([]admin.RetryOption, error) {
+	if !b.fresh {
+		return nil, nil
+	}
+	if len(b.policy) == 0 {
+		return b.freshBudget(), nil
+	}
+	fn, err := b.cfg.Function(b.filter.Func)
+	if err != nil {
+		return nil, usagef("--%s beside --all needs --func with a function of config.yaml", b.policy.given()[0])
+	}
+	policy, err := b.policy.apply(&fn.Func)
+	return append([]admin.RetryOption{admin.Under(policy)}, b.freshBudget()...), err
 }
 
 // retry does it and tells of each call. What it cannot tell does not stop the telling of how many there were.
-func (b bulk) retry(ctx context.Context, expected int) error {
+func (b bulk) retry(ctx context.Context, expected int, options []admin.RetryOption) error {
 	walk, stop := context.WithCancel(ctx)
 	defer stop()
 	out, bar := b.startBulkBar("retrying", "not retried", func() int { return expected })
-	var options []admin.RetryOption
-	if b.fresh {
-		options = append(options, admin.FreshBudget())
-	}
 	var done retriedCount
 	var ended, unwritten error
 	for r, err := range b.admin.RetryAll(walk, b.filter, options...) {

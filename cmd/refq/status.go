@@ -20,7 +20,7 @@ func newStatus(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			p, end, err := a.newProducer(cmd.Context())
+			p, operator, end, err := a.newProducerAndAdmin(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -32,15 +32,19 @@ func newStatus(a *app) *cobra.Command {
 			if a.asJSON {
 				return a.printObject(info)
 			}
+			known, err := operator.Policies(cmd.Context(), refs[0])
+			if err != nil {
+				return err
+			}
 			out := page{term.Page{Screen: a.stdout}}
-			out.status(info)
+			out.status(info, differences(known.Stored, a.today(known)))
 			return out.Print()
 		},
 	}
 }
 
-// status is everything about a task: what it is, how it stands, how it came there.
-func (p *page) status(i refcache.TaskInfo) {
+// status is everything about a task: what it is, how it stands, how it came there. today tells how today's policy differs.
+func (p *page) status(i refcache.TaskInfo, today string) {
 	p.headline(i.Status, i.RefID, "")
 	p.Field("function", statusFunction(i))
 	if i.Note != "" {
@@ -51,6 +55,9 @@ func (p *page) status(i refcache.TaskInfo) {
 	}
 	p.Field("retries", statusRetries(i))
 	p.Field("policy", statusPolicy(i))
+	if today != "" {
+		p.Field("today", today)
+	}
 	p.when("created", &i.CreatedAt)
 	p.when("kept until", i.ExpiresAt)
 	p.Line("")

@@ -13,6 +13,7 @@ import (
 
 	"github.com/refq/refq/internal/answer"
 	"github.com/refq/refq/internal/counters"
+	"github.com/refq/refq/internal/declared"
 	"github.com/refq/refq/internal/queue"
 	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/refcache"
@@ -25,22 +26,79 @@ type Changer struct {
 	Queue     *queue.Client
 	Counters  *counters.Counters // counts the calls that were cancelled
 	By        string             // who the events of calls name
+	Declared  *declared.Reader   // tells under which policy workers would run a call today
 }
 
-// Retry runs a failed call again, spending one of the retries that are left, or in a new cycle if fresh. It does not
-// wait. The errors are those of admin.Admin.Retry.
-func (c Changer) Retry(ctx context.Context, ref refcache.Ref, fresh bool) (refcache.Response[json.RawMessage], error) {
+// Retry runs a failed call again, spending one of the retries that are left. It does not wait. The errors are those of
+// admin.Admin.Retry.
+func (c Changer) Retry(ctx context.Context, ref refcache.Ref) (refcache.Response[json.RawMessage], error) {
+	return c.retry(ctx, ref, func(seen store.Record) (store.RetryOutcome, store.Record, error) {
+		return c.Store.Retry(ctx, seen, rand.Text(), c.By, false)
+	})
+}
+
+// RetryFresh runs a failed call again in a new cycle, under the policy of today. It does not wait. The errors are those of
+// admin.Admin.Retry.
+func (c Changer) RetryFresh(ctx context.Context, ref refcache.Ref, today []refcache.Policy) (refcache.Response[json.RawMessage], error) {
+	return c.retry(ctx, ref, func(seen store.Record) (store.RetryOutcome, store.Record, error) {
+		return c.Fresh(ctx, seen, rand.Text(), today)
+	})
+}
+
+func (c Changer) retry(ctx context.Context, ref refcache.Ref, again func(store.Record) (store.RetryOutcome, store.Record, error)) (refcache.Response[json.RawMessage], error) {
 	seen, err := c.see(ctx, ref)
 	if err != nil {
 		return refcache.Response[json.RawMessage]{}, err
 	}
 	outcome, task := store.RetryNotFailed, seen
 	if seen.Status == refcache.Failed {
-		if outcome, task, err = c.Store.Retry(ctx, seen, rand.Text(), c.By, fresh); err != nil {
+		if outcome, task, err = again(seen); err != nil {
 			return refcache.Response[json.RawMessage]{}, err
 		}
 	}
 	return answer.WithoutResult(task), c.RetryError(ctx, outcome, task)
+}
+
+// Fresh runs the failed task seen in a new cycle: under that of the policies of today which is the function's, else the one
+// that living workers declare, else that on record.
+func (c Changer) Fresh(ctx context.Context, seen store.Record, request string, today []refcache.Policy) (store.RetryOutcome, store.Record, error) {
+	for _, p := range today {
+		if p.Name == seen.Policy.Name && p.Version == seen.Policy.Version {
+			return c.Store.RetryUnder(ctx, seen, request, c.By, p)
+		}
+	}
+	policy, ok, err := c.DeclaredPolicy(ctx, seen)
+	switch {
+	case err != nil:
+		return "", store.Record{}, err
+	case ok:
+		return c.Store.RetryUnder(ctx, seen, request, c.By, policy)
+	}
+	return c.Store.Retry(ctx, seen, request, c.By, true)
+}
+
+// Policies are the policy of a call on record, and that which living workers declare, nil if none does.
+func (c Changer) Policies(ctx context.Context, ref refcache.Ref) (stored refcache.Policy, today *refcache.Policy, err error) {
+	seen, err := c.see(ctx, ref)
+	if err != nil {
+		return refcache.Policy{}, nil, err
+	}
+	policy, ok, err := c.DeclaredPolicy(ctx, seen)
+	if ok {
+		today = &policy
+	}
+	return seen.Policy, today, err
+}
+
+// DeclaredPolicy is the policy that living workers declare for the function of a task; false if none declares it.
+func (c Changer) DeclaredPolicy(ctx context.Context, seen store.Record) (refcache.Policy, bool, error) {
+	functions, err := c.Declared.Functions(ctx, seen.Ref.Queue())
+	if err != nil {
+		return refcache.Policy{}, false, err
+	}
+	f, ok := functions[declared.Name(seen.Policy.Name, seen.Policy.Version)]
+	f.Policy.Name, f.Policy.Version, f.Policy.Queue = seen.Policy.Name, seen.Policy.Version, seen.Ref.Queue()
+	return f.Policy, ok, nil
 }
 
 // RetryError makes sure that a worker looks at a call whose retry was accepted, and returns why it cannot, or why the

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 
@@ -77,8 +78,8 @@ func (w typeWalk) walkStruct(t reflect.Type, hasAddress bool) error {
 
 // fieldsOf returns the fields of a struct that become JSON, with those of embedded structs, by the rules of
 // encoding/json: the least embedded one of a name wins, and one whose tag says the name wins over others as deep.
-func (w typeWalk) fieldsOf(t reflect.Type) ([]reflect.StructField, error) {
-	var fields []reflect.StructField
+func (w typeWalk) fieldsOf(t reflect.Type) ([]jsonField, error) {
+	var fields []jsonField
 	taken := map[string]bool{}
 	visited := map[reflect.Type]bool{}
 	for level := []reflect.Type{t}; len(level) > 0; {
@@ -99,7 +100,7 @@ func (w typeWalk) fieldsOf(t reflect.Type) ([]reflect.StructField, error) {
 					if found[name] == nil {
 						names = append(names, name)
 					}
-					found[name] = append(found[name], jsonField{s, f, hasName(f)})
+					found[name] = append(found[name], jsonField{s, f, name, hasName(f)})
 				}
 			}
 		}
@@ -113,7 +114,7 @@ func (w typeWalk) fieldsOf(t reflect.Type) ([]reflect.StructField, error) {
 				return nil, fmt.Errorf("fields %v.%s and %v.%s of %v are both %q in JSON, so both are lost",
 					found[name][0].of, found[name][0].Name, found[name][1].of, found[name][1].Name, t, name)
 			}
-			fields = append(fields, f.StructField)
+			fields = append(fields, f)
 		}
 		level = next
 	}
@@ -124,6 +125,7 @@ func (w typeWalk) fieldsOf(t reflect.Type) ([]reflect.StructField, error) {
 type jsonField struct {
 	of reflect.Type
 	reflect.StructField
+	name  string
 	named bool // by its tag
 }
 
@@ -167,6 +169,32 @@ func (w typeWalk) jsonName(s reflect.Type, f reflect.StructField) (name string, 
 	}
 	return "", nil, fmt.Errorf("field %s of %v is not exported, so calls that differ in it alone would be one: "+
 		"export it, tag it `json:\"-\"`, or set Func.IgnoreUnexported", f.Name, s)
+}
+
+// Members returns the names that the members of arguments of a type have, and whether Go always writes one: unless it is
+// tagged omitempty or omitzero. All: the arguments may have any members, or are no object. t has passed [CheckType].
+func Members(t reflect.Type, ignoreUnexported bool) (members map[string]bool, all bool) {
+	for t.Kind() == reflect.Pointer && !ownJSON(t) {
+		t = t.Elem()
+	}
+	if t.Kind() != reflect.Struct || ownJSON(t) {
+		return nil, true
+	}
+	fields, _ := typeWalk{ignoreUnexported: ignoreUnexported}.fieldsOf(t)
+	members = map[string]bool{}
+	for _, f := range fields {
+		_, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+		omitted := slices.ContainsFunc(strings.Split(options, ","), func(o string) bool { return o == "omitempty" || o == "omitzero" })
+		members[f.name] = !omitted
+	}
+	return members, false
+}
+
+// ownJSON reports whether values of a type make or read their JSON themselves.
+func ownJSON(t reflect.Type) bool {
+	p := reflect.PointerTo(t)
+	return marshals(t, true) || p.Implements(reflect.TypeFor[json.Unmarshaler]()) || p.Implements(reflect.TypeFor[jsonv2.UnmarshalerFrom]()) ||
+		p.Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
 }
 
 // hasName reports whether the tag of a field says its name.

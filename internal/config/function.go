@@ -15,6 +15,33 @@ import (
 // Func is a declaration whose arguments and results stay JSON.
 type Func = refcache.Func[json.RawMessage, json.RawMessage]
 
+// Policies are those of the functions.
+func (c Config) Policies() []refcache.Policy {
+	var all []refcache.Policy
+	for _, f := range c.Functions {
+		if p, err := f.Func.Policy(); err == nil { // as [Function] says
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+// FuncOf is a declaration that has this policy.
+func FuncOf(p refcache.Policy) Func {
+	return Func{Name: p.Name, Version: p.Version, Queue: p.Queue, Timeout: orNone(p.Timeout), AsyncTimeout: orNone(p.AsyncTimeout),
+		TTL: p.TTL, Fresh: p.Fresh, FailureTTL: p.FailureTTL, Retry: refcache.RetryPolicy{MaxRetries: orNone(p.MaxRetries),
+			Delay: orNone(p.RetryDelay), BackoffFactor: p.BackoffFactor, MaxDelay: orNone(p.RetryMaxDelay),
+			Jitter: orNone(p.RetryJitter), Backoff: p.Backoff}}
+}
+
+// orNone is how a Func says a value of a Policy, where 0 is none.
+func orNone[T int | float64 | time.Duration](v T) T {
+	if v == 0 {
+		return none
+	}
+	return v
+}
+
 func duration(name string, field func(*Func) *time.Duration) key[Func] {
 	return key[Func]{name, wantDuration, func(f *Func, s string) bool { return setDuration(field(f), s) }}
 }

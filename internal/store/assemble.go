@@ -231,6 +231,7 @@ func constants(script string, read []string) map[string]string {
 	define("DEFAULT_FAILURE_TTL", d.FailureTTL.Milliseconds())
 	define("MAX_LOST", refcache.MaxLost)
 	define("DEAD_AFTER", DeadAfter.Milliseconds())
+	define("DECLARED_FOR", declaredFor.Milliseconds())
 	define("HISTORY", historyLength)
 	define("SWEEP_EVERY", sweepEvery.Milliseconds())
 	define("SWEEP_TIDY", sweepTidy)

@@ -161,8 +161,18 @@ func (s *Store) Retry(ctx context.Context, seen Record, request, by string, fres
 	if fresh {
 		mode = refcache.EventFresh
 	}
+	return s.retry(ctx, seen, request, by, mode, "")
+}
+
+// RetryUnder runs the failed task seen again with a fresh budget, under a policy. Function, version and namespace stay.
+func (s *Store) RetryUnder(ctx context.Context, seen Record, request, by string, policy refcache.Policy) (RetryOutcome, Record, error) {
+	policy.Name, policy.Version = seen.Policy.Name, seen.Policy.Version
+	return s.retry(ctx, seen, request, by, refcache.EventFresh, packPolicy(seen.Namespace, policy))
+}
+
+func (s *Store) retry(ctx context.Context, seen Record, request, by string, mode refcache.EventKind, policy string) (RetryOutcome, Record, error) {
 	answer, record, err := outcomeAndRecord(s.onTask(ctx, retryScript(), seen.Ref,
-		request, string(mode), seen.CreatedAt.UnixMilli(), seen.Delivery, by), "retry", seen.Ref)
+		request, string(mode), seen.CreatedAt.UnixMilli(), seen.Delivery, by, policy), "retry", seen.Ref)
 	return RetryOutcome(answer.text(0)), record, err
 }
 

@@ -131,9 +131,9 @@ func TestClaimIsNotSentAgainWhenItsReplyIsLost(t *testing.T) {
 		require.Equal(t, 1, sent)
 		server.SetFaults(nil)
 		require.Equal(t, refcache.Processing, q.read(k.ref).Status)
-		_, unknown, err := q.Heartbeat(t.Context(), q.name, "w1", "", nil)
+		beaten, err := q.Heartbeat(t.Context(), q.name, store.Beat{Worker: "w1"})
 		require.NoError(t, err)
-		require.Equal(t, []store.Claim{{Ref: k.ref, Token: "t2"}}, unknown, "the beat finds it")
+		require.Equal(t, []store.Claim{{Ref: k.ref, Token: "t2"}}, beaten.Unknown, "the beat finds it")
 	})
 }
 

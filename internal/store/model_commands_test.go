@@ -232,9 +232,9 @@ func (w *modelWorld) beat(wk *modelWorker, names []store.Claim) *modelCommand {
 	}
 	return &modelCommand{kind: "beat", says: fmt.Sprintf("%s beats, running [%s]", wk.id, strings.Join(tokens, " ")),
 		send: func() (modelReply, error) {
-			void, unknown, err := w.store.Heartbeat(w.ctx, modelQueue, wk.id, "about", names)
-			slices.SortFunc(unknown, modelByToken)
-			return modelReply{says: modelBeaten(void, unknown), void: void, unknown: unknown}, err
+			beaten, err := w.store.Heartbeat(w.ctx, modelQueue, store.Beat{Worker: wk.id, About: "about", Runs: names})
+			slices.SortFunc(beaten.Unknown, modelByToken)
+			return modelReply{says: modelBeaten(beaten.Void, beaten.Unknown), void: beaten.Void, unknown: beaten.Unknown}, err
 		},
 		rule: func() string { return w.oracle.beat(wk.id, names) },
 		hear: wk.beaten,

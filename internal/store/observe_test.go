@@ -77,7 +77,7 @@ func TestErrorsAreCountedByWhatWasDone(t *testing.T) {
 		server.SetFaults(func(cmd []string) memredis.Fault { return "ERR no" })
 		other := q.Over(q.rdb)
 		for range 2 {
-			_, _, err = other.Heartbeat(q.Context(), q.name, "w", "", nil)
+			_, err = other.Heartbeat(q.Context(), q.name, store.Beat{Worker: "w"})
 			require.Error(q, err)
 		}
 		_, err = q.Claim(q.Context(), k.ref, "t", "w")

@@ -20,8 +20,9 @@ import (
 type About struct {
 	Host      string   `json:"host"`
 	PID       int      `json:"pid"`
-	Functions []string `json:"functions"` // as name@version
-	Since     int64    `json:"since"`     // Unix ms of its own clock
+	Functions []string `json:"functions"`          // as name@version
+	Since     int64    `json:"since"`              // Unix ms of its own clock
+	Declares  string   `json:"declares,omitempty"` // hash of the text that it declares its functions by
 }
 
 // MostLookedAt is how many waiting tasks an overview reads from each end of a set.

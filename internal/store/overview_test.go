@@ -128,7 +128,7 @@ func TestOverviewTellsLivingWorkersFromDeadOnes(t *testing.T) {
 		text, err := json.Marshal(store.About{Host: "h", PID: 7, Functions: []string{"f@1"}, Since: 1_764_000_000_000})
 		require.NoError(q, err)
 		lives, dies := q.processing(), q.start(task{ref: q.pending().ref, worker: "w2"})
-		_, _, err = q.Heartbeat(q.Context(), q.name, "w1", string(text), []store.Claim{lives.claim()})
+		_, err = q.Heartbeat(q.Context(), q.name, store.Beat{Worker: "w1", About: string(text), Runs: []store.Claim{lives.claim()}})
 		require.NoError(q, err)
 		q.beat("w2", dies.claim()) // what it says of itself cannot be read
 		q.keepAlive("w1")

@@ -183,13 +183,13 @@ func TestRecordThatMayNotBeReadIsNotDamaged(t *testing.T) {
 	}
 	_, err := app.DeleteDamaged(ctx, k.ref)
 	require.ErrorContains(t, err, "can't run this command")
-	_, _, err = app.Heartbeat(ctx, app.name, "w1", "", []store.Claim{{Ref: k.ref, Token: k.token}})
+	_, err = app.Heartbeat(ctx, app.name, store.Beat{Worker: "w1", Runs: []store.Claim{{Ref: k.ref, Token: k.token}}})
 	require.ErrorContains(t, err, "can't run this command", "and not that its token is void")
 	require.Equal(t, before, g.admin.HGetAll(ctx, app.record(k.ref)).Val())
 
 	g.permit("+hmget", "+hget")
-	void, unknown, err := app.Heartbeat(ctx, app.name, "w1", "", []store.Claim{{Ref: k.ref, Token: k.token}})
+	beaten, err := app.Heartbeat(ctx, app.name, store.Beat{Worker: "w1", Runs: []store.Claim{{Ref: k.ref, Token: k.token}}})
 	require.NoError(t, err)
-	require.Empty(t, void)
-	require.Empty(t, unknown)
+	require.Empty(t, beaten.Void)
+	require.Empty(t, beaten.Unknown)
 }

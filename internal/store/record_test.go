@@ -177,7 +177,7 @@ func second[T any](_ T, err error) error { return err }
 func TestIndexOfAnotherTypeIsAnErrorThatNamesTheQueue(t *testing.T) {
 	onBoth(t, func(q *queue) {
 		require.NoError(q, q.rdb.Set(q.Context(), q.key("workers"), "x", 0).Err())
-		_, _, err := q.Heartbeat(q.Context(), q.name, "w1", "", nil)
+		_, err := q.Heartbeat(q.Context(), q.name, store.Beat{Worker: "w1"})
 		require.ErrorContains(q, err, "beat of worker w1 in queue "+q.name)
 		require.ErrorContains(q, q.RemoveWorker(q.Context(), q.name, "w1", "w2"), "drop worker w1 of queue "+q.name)
 		require.ErrorContains(q, second(q.Running(q.Context(), q.name)), "list workers of queue "+q.name)

@@ -28,9 +28,9 @@ func TestR1DoorbellOfATaskThatIsOverRunsNothing(t *testing.T) {
 func TestR2ClaimThatNobodyHeardOfIsFoundByTheBeat(t *testing.T) {
 	onBoth(t, func(q *queue) {
 		k := q.processing() // but the worker never saw the answer
-		_, unknown, err := q.Heartbeat(q.Context(), q.name, "w1", "", nil)
+		beaten, err := q.Heartbeat(q.Context(), q.name, store.Beat{Worker: "w1"})
 		require.NoError(q, err)
-		require.Equal(q, []store.Claim{k.claim()}, unknown)
+		require.Equal(q, []store.Claim{k.claim()}, beaten.Unknown)
 		taken, _ := q.redeliver(k, "w2")
 		require.False(q, taken)
 		taken, _ = q.redeliver(k, "w1")

@@ -49,6 +49,7 @@ var (
 	removeWorkerScript = newScript("remove_worker")
 	sweepScript        = newScript("sweep")
 	overviewScript     = newScript("overview")
+	declaredScript     = newScript("declared")
 	permittedScript    = newScript("permitted")
 	countScript        = newScript("count")
 	sizesScript        = newScript("sizes")

@@ -9,18 +9,36 @@ import (
 	"github.com/refq/refq/refcache"
 )
 
-// Heartbeat says that a worker lives and runs the given attempts of a queue; about describes the worker. It answers which
-// of the attempts are void, and which claims the worker holds without naming them.
-func (s *Store) Heartbeat(ctx context.Context, queue, worker, about string, runs []Claim) (void, unknown []Claim, err error) {
-	args := []any{worker, about}
-	for _, c := range runs {
+// Beat is what a worker says of itself in a queue.
+type Beat struct {
+	Worker string
+	About  string  // what it is: an [About] as JSON
+	Runs   []Claim // attempts of the queue
+
+	Declares string // hash of the text that it declares its functions by; empty: it declares none
+	Text     string // that text, to be kept for 10 minutes; empty: it is there
+	Renew    bool   // have the text that is there kept for 10 minutes more
+}
+
+// Beaten is the answer to a Beat.
+type Beaten struct {
+	Void    []Claim // attempts that it runs in vain
+	Unknown []Claim // that it holds without naming them
+	Gone    bool    // the text that it declares is not there
+}
+
+// Heartbeat says that a worker lives.
+func (s *Store) Heartbeat(ctx context.Context, queue string, b Beat) (Beaten, error) {
+	args := []any{b.Worker, b.About, b.Declares, b.Text, b.Renew}
+	for _, c := range b.Runs {
 		args = append(args, c.Ref.Hash(), c.Token)
 	}
-	answer, err := s.onQueue(ctx, heartbeatScript(), queue, args...).Slice()
+	values, err := s.onQueue(ctx, heartbeatScript(), queue, args...).Slice()
 	if err != nil {
-		return nil, nil, fmt.Errorf("beat of worker %s in queue %s: %w", worker, queue, err)
+		return Beaten{}, fmt.Errorf("beat of worker %s in queue %s: %w", b.Worker, queue, err)
 	}
-	return claims(queue, reply(answer).texts(0)), claims(queue, reply(answer).texts(1)), nil
+	answer := reply(values)
+	return Beaten{claims(queue, answer.texts(0)), claims(queue, answer.texts(1)), answer.int(2) == 1}, nil
 }
 
 func claims(queue string, pairs []string) []Claim {

@@ -11,9 +11,9 @@ import (
 
 func (q *queue) beat(worker string, runs ...store.Claim) (void, unknown []store.Claim) {
 	q.Helper()
-	void, unknown, err := q.Heartbeat(q.Context(), q.name, worker, "about "+worker, runs)
+	beaten, err := q.Heartbeat(q.Context(), q.name, store.Beat{Worker: worker, About: "about " + worker, Runs: runs})
 	require.NoError(q, err)
-	return void, unknown
+	return beaten.Void, beaten.Unknown
 }
 
 func (k task) claim() store.Claim { return store.Claim{Ref: k.ref, Token: k.token} }

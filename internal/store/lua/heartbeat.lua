@@ -1,12 +1,26 @@
 -- heartbeat says that a worker lives, and compares what it runs with what the records say.
--- ARGV[1] worker   ARGV[2] what it is   ARGV[3...] the attempts that it runs: hash, token, ...
--- Returns {attempts whose token is no longer current, claims that it did not name}, both as hash, token, ...
+-- ARGV[1] worker   ARGV[2] what it is   ARGV[3] hash of the text that it declares, or empty   ARGV[4] that text, or empty if
+-- it is there   ARGV[5] '1' to keep the text that is there   ARGV[6...] the attempts that it runs: hash, token, ...
+-- Returns {attempts whose token is no longer current, claims that it did not name, both as hash, token, ...; 1 if the text
+-- is not there}.
 
 redis.call('ZADD', prefix .. 'workers', now, ARGV[1])
 redis.call('SET', prefix .. 'worker:' .. ARGV[1], ARGV[2])
 
+local gone = 0
+if ARGV[3] ~= '' then
+  local declared = prefix .. 'declared:' .. ARGV[3]
+  if ARGV[4] ~= '' then
+    redis.call('SET', declared, ARGV[4], 'PX', DECLARED_FOR)
+  elseif redis.call('EXISTS', declared) == 0 then
+    gone = 1
+  elseif ARGV[5] == '1' then
+    redis.call('PEXPIRE', declared, DECLARED_FOR)
+  end
+end
+
 local void, named = {}, {}
-for i = 3, #ARGV, 2 do
+for i = 6, #ARGV, 2 do
   named[ARGV[i] .. ARGV[i + 1]] = true
   local current = words_of(try('HGET', prefix .. 't:' .. ARGV[i], 'state'))
   if current[STATUS] ~= 'processing' or current[TOKEN] ~= ARGV[i + 1] then -- a key that is no record is void
@@ -23,4 +37,4 @@ for i = 1, #claims, 2 do
     unknown[#unknown + 1] = claims[i + 1]
   end
 end
-return {void, unknown}
+return {void, unknown, gone}

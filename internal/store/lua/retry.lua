@@ -1,6 +1,7 @@
 -- retry runs a failed task again because a person says so.
 -- ARGV[1] request id   ARGV[2] mode: 'retry' spends what is left of the budget, 'fresh' starts a new cycle
--- ARGV[3] created_at and ARGV[4] delivery that the person saw   ARGV[5] who
+-- ARGV[3] created_at and ARGV[4] delivery that the person saw   ARGV[5] who   ARGV[6] a policy of 'fresh', or empty for the one
+-- on record
 -- Returns {outcome, record}: 'accepted', 'not_failed', 'exhausted'; or false when there is no record.
 -- A resend finds its own request id and is accepted.
 
@@ -26,6 +27,7 @@ end
 revive()
 if ARGV[2] == 'fresh' then
   fresh_budget()
+  if ARGV[6] ~= '' then set_field(POLICY, 'policy', ARGV[6]) end
 else
   put(RETRY_COUNT, retries + 1) -- R9: what a person retries counts, or it could be had for ever
 end

@@ -14,13 +14,18 @@ import (
 type Actions struct {
 	operator *admin.Admin
 	info     func(context.Context, refcache.Ref) (refcache.TaskInfo, error)
+	fresh    []admin.RetryOption // of a retry with a fresh budget
 	log      *slog.Logger
 }
 
-// NewActions returns Actions that operator makes; info reads how a call stands before. The log hears of every change,
-// and of every one that was refused ([Audit]).
-func NewActions(operator *admin.Admin, info func(context.Context, refcache.Ref) (refcache.TaskInfo, error), log *slog.Logger) Actions {
-	return Actions{operator, info, log}
+// NewActions returns Actions that operator makes; info reads how a call stands before, and today are the policies of
+// retries with a fresh budget. The log hears of every change, and of every one that was refused ([Audit]).
+func NewActions(operator *admin.Admin, info func(context.Context, refcache.Ref) (refcache.TaskInfo, error), today []refcache.Policy, log *slog.Logger) Actions {
+	fresh := []admin.RetryOption{admin.FreshBudget()}
+	for _, p := range today {
+		fresh = append(fresh, admin.Under(p))
+	}
+	return Actions{operator, info, fresh, log}
 }
 
 // admin returns an Admin whose events name who makes the request of ctx.
@@ -32,7 +37,7 @@ func (a Actions) Retry(ctx context.Context, ref refcache.Ref, fresh bool) (refca
 	var options []admin.RetryOption
 	change := Change{What: "retry", Ref: ref}
 	if fresh {
-		options = append(options, admin.FreshBudget())
+		options = a.fresh
 		change.What = "retry_fresh"
 	}
 	res, err := a.admin(ctx).Retry(ctx, ref, options...)

@@ -44,7 +44,7 @@ type API struct {
 // and lists and changes them with op: what these three find, it shows. It hides what cfg.Redact says, and serves cfg.Web.MaxRequests requests at a time, and as many again that may wait: others are answered 429. The log hears of
 // every change ([access.Audit]).
 func New(p, reader *producer.Producer, op *admin.Admin, calls *live.Calls, cfg config.Config, log *slog.Logger) *API {
-	a := &API{producer: p, reader: reader, admin: op, actions: access.NewActions(op, reader.Info, log), calls: calls, cfg: cfg, log: log, mux: http.NewServeMux(),
+	a := &API{producer: p, reader: reader, admin: op, actions: access.NewActions(op, reader.Info, cfg.Policies(), log), calls: calls, cfg: cfg, log: log, mux: http.NewServeMux(),
 		quick: make(chan struct{}, cfg.Web.MaxRequests), waiting: make(chan struct{}, cfg.Web.MaxRequests)}
 	for _, r := range routes {
 		method, path, _ := strings.Cut(r.pattern, " ")

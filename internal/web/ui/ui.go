@@ -60,7 +60,7 @@ type UI struct {
 // Who asks is told by a [access.Guard] in front of it, which also refuses what may not be asked: without one, nobody is
 // offered changes.
 func New(p, reader *producer.Producer, a *admin.Admin, calls *live.Calls, cfg config.Config, log *slog.Logger) *UI {
-	u := &UI{producer: p, admin: a, actions: access.NewActions(a, reader.Info, log), cfg: cfg, log: log, mux: http.NewServeMux(), followed: calls,
+	u := &UI{producer: p, admin: a, actions: access.NewActions(a, reader.Info, cfg.Policies(), log), cfg: cfg, log: log, mux: http.NewServeMux(), followed: calls,
 		slots: make(chan struct{}, cfg.Web.MaxRequests), viewers: make(chan struct{}, cfg.Web.MaxRequests)}
 	u.facts, u.health = newFresh(keepFacts, u.readFacts), newFresh(keepHealth, a.Health)
 	u.followedQueues = live.NewShared(u.followQueues)

@@ -1,0 +1,103 @@
+// Package declared is what workers tell of the functions that they handle: a text per queue, which the worker's beats keep
+// in Redis. It writes the texts, and reads and merges those of living workers.
+package declared
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/refq/refq/refcache"
+)
+
+// Function is what a worker tells of a function that it handles in a queue.
+type Function struct {
+	Policy refcache.Policy
+	// Members are the top-level names that the arguments may have: whether Go always writes one. Nil if TakesAll.
+	Members map[string]bool
+	// TakesAll: the arguments may have any members, or are no object.
+	TakesAll bool
+}
+
+const (
+	maxText      = 256 << 10 // bytes
+	maxFunctions = 500
+)
+
+// text is a Text as JSON. Durations are in ms.
+type text struct {
+	Functions map[string]function `json:"functions"` // by name@version
+}
+
+type function struct {
+	Policy   policy          `json:"policy"`
+	Members  map[string]bool `json:"members,omitempty"`
+	TakesAll bool            `json:"takes_all,omitempty"`
+}
+
+type policy struct {
+	MaxRetries    int     `json:"max_retries"`
+	RetryDelay    int64   `json:"retry_delay"`
+	BackoffFactor float64 `json:"retry_backoff_factor"`
+	RetryMaxDelay int64   `json:"retry_max_delay"`
+	RetryJitter   float64 `json:"retry_jitter"`
+	Backoff       string  `json:"backoff,omitempty"`
+	Timeout       int64   `json:"timeout"`
+	AsyncTimeout  int64   `json:"async_timeout"`
+	TTL           int64   `json:"ttl"`
+	Fresh         int64   `json:"fresh,omitempty"`
+	FailureTTL    int64   `json:"failure_ttl"`
+}
+
+// Text is what a worker tells of the functions that it handles in a queue, and Hash the name that Redis keeps it under.
+type Text struct{ Hash, Text string }
+
+// NewText writes the text of the functions of a queue. The error says that they are too many, or tell too much.
+func NewText(queue string, functions []Function) (Text, error) {
+	if len(functions) > maxFunctions {
+		return Text{}, fmt.Errorf("queue %s: %d functions, may be %d: spread them over queues or workers", queue, len(functions), maxFunctions)
+	}
+	all := text{Functions: map[string]function{}}
+	for _, f := range functions {
+		all.Functions[Name(f.Policy.Name, f.Policy.Version)] = function{packed(f.Policy), f.Members, f.TakesAll}
+	}
+	written, err := json.Marshal(all)
+	if err != nil {
+		return Text{}, fmt.Errorf("declare the functions of queue %s: %w", queue, err)
+	}
+	if len(written) > maxText {
+		return Text{}, fmt.Errorf("queue %s: the functions declare %d bytes, may be %d: spread them over queues or workers", queue, len(written), maxText)
+	}
+	sum := sha256.Sum256(written)
+	return Text{hex.EncodeToString(sum[:16]), string(written)}, nil
+}
+
+// Name is how a function is called in a text.
+func Name(name string, version int) string { return fmt.Sprintf("%s@%d", name, version) }
+
+func packed(p refcache.Policy) policy {
+	return policy{p.MaxRetries, p.RetryDelay.Milliseconds(), p.BackoffFactor, p.RetryMaxDelay.Milliseconds(), p.RetryJitter, p.Backoff,
+		p.Timeout.Milliseconds(), p.AsyncTimeout.Milliseconds(), p.TTL.Milliseconds(), p.Fresh.Milliseconds(), p.FailureTTL.Milliseconds()}
+}
+
+func (p policy) unpack() refcache.Policy {
+	ms := func(n int64) time.Duration { return time.Duration(n) * time.Millisecond }
+	return refcache.Policy{MaxRetries: p.MaxRetries, RetryDelay: ms(p.RetryDelay), BackoffFactor: p.BackoffFactor,
+		RetryMaxDelay: ms(p.RetryMaxDelay), RetryJitter: p.RetryJitter, Backoff: p.Backoff, Timeout: ms(p.Timeout),
+		AsyncTimeout: ms(p.AsyncTimeout), TTL: ms(p.TTL), Fresh: ms(p.Fresh), FailureTTL: ms(p.FailureTTL)}
+}
+
+// parse reads a text; what is none has no functions, as one of a newer refq may.
+func parse(written string) map[string]Function {
+	var all text
+	if json.Unmarshal([]byte(written), &all) != nil {
+		return nil
+	}
+	functions := map[string]Function{}
+	for name, f := range all.Functions {
+		functions[name] = Function{f.Policy.unpack(), f.Members, f.TakesAll}
+	}
+	return functions
+}

@@ -1,0 +1,73 @@
+package declared
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"reflect"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/refq/refq/internal/store"
+)
+
+// readEvery is how long what was read of a queue is used.
+const readEvery = 5 * time.Second
+
+// Reader reads what living workers declare. It is safe for concurrent use. Each queue is read at most once in 5 s.
+type Reader struct {
+	store *store.Store
+
+	mu      sync.Mutex
+	queues  map[string]declarations
+	differs map[string]bool // functions that were said to be declared differently
+}
+
+// declarations are the functions of a queue, by name@version, as they were read at a time.
+type declarations struct {
+	at        time.Time
+	functions map[string]Function
+}
+
+// NewReader returns a Reader that asks s.
+func NewReader(s *store.Store) *Reader {
+	return &Reader{store: s, queues: map[string]declarations{}, differs: map[string]bool{}}
+}
+
+// Functions returns what living workers of a queue declare, by name@version. Where two tell different things, the one that
+// was started later counts, and the log hears of it once.
+func (r *Reader) Functions(ctx context.Context, queue string) (map[string]Function, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if known, ok := r.queues[queue]; ok && time.Since(known.at) < readEvery {
+		return known.functions, nil
+	}
+	workers, err := r.store.Declared(ctx, queue)
+	if err != nil {
+		return nil, err
+	}
+	functions := r.merge(queue, workers)
+	r.queues[queue] = declarations{time.Now(), functions}
+	return functions, nil
+}
+
+// merge is what the workers declare together. The last one of a function counts.
+func (r *Reader) merge(queue string, workers []store.Declaring) map[string]Function {
+	slices.SortFunc(workers, func(a, b store.Declaring) int {
+		return cmp.Or(cmp.Compare(a.Since, b.Since), cmp.Compare(a.Worker, b.Worker))
+	})
+	functions, by := map[string]Function{}, map[string]string{}
+	for _, w := range workers {
+		for name, f := range parse(w.Text) {
+			before, known := functions[name]
+			if known && !reflect.DeepEqual(before, f) && !r.differs[queue+" "+name] {
+				r.differs[queue+" "+name] = true
+				slog.Warn("workers declare a function differently; the one started later counts", "func", name, "queue", queue,
+					"earlier", by[name], "later", w.Worker)
+			}
+			functions[name], by[name] = f, w.Worker
+		}
+	}
+	return functions
+}
