@@ -51,6 +51,9 @@ type Func[In, Out any] struct {
 	// IgnoreUnexported lets In have unexported fields, as the types of protobuf do. Calls that differ in them alone are
 	// one call. Otherwise such an In is refused, because that is mostly a mistake.
 	IgnoreUnexported bool
+	// AllowUnknown has a worker run calls whose arguments have members that In lacks. Otherwise it hands them on to workers
+	// that may know them: a newer caller means something by them. After 10 min of that a call fails.
+	AllowUnknown bool
 }
 
 // KeyConflict is what becomes of a call whose key is known under other arguments.

@@ -138,6 +138,9 @@ type eventJSON struct {
 	At   *jsonTime `json:"at"`
 	Kind EventKind `json:"kind"`
 	By   string    `json:"by"`
+
+	Times *int      `json:"times"`
+	Since *jsonTime `json:"since"`
 }
 
 // MarshalJSON writes all fields, null when not known; times are RFC 3339 in UTC with milliseconds, durations numbers
@@ -160,7 +163,10 @@ func (i TaskInfo) MarshalJSON() ([]byte, error) {
 			timePtr(&a.StartedAt), a.Duration.Seconds(), a.Delay.Seconds(), a.Worker, a.Permanent}
 	}
 	for n, e := range i.Events {
-		out.Events[n] = eventJSON{timePtr(&e.At), e.Kind, e.By}
+		out.Events[n] = eventJSON{At: timePtr(&e.At), Kind: e.Kind, By: e.By, Since: timePtr(e.Since)}
+		if e.Times > 0 {
+			out.Events[n].Times = &e.Times
+		}
 	}
 	return marshal(out)
 }

@@ -97,7 +97,8 @@ func TestTaskInfoHasAllOfItsFields(t *testing.T) {
 		"can_retry":false,"exhausted":true,"retry_delay_seconds":0.25,"retry_backoff_factor":1.5,"timeout_seconds":30,
 		"retry_history":[{"cycle":2,"attempt":3,"error":"e","cause":"timeout","timestamp":"2026-02-03T11:01:30.007Z",
 		"started_at":"2026-02-03T11:00:00.007Z","duration_seconds":90,"delay_seconds":0.25,"worker":"w","permanent":false}],"attempts_total":101,
-		"events":[{"at":"2026-02-03T11:00:00.007Z","kind":"fresh","by":"ann@desk"}],"events_total":1,
+		"events":[{"at":"2026-02-03T11:00:00.007Z","kind":"fresh","by":"ann@desk","times":null,"since":null},
+		{"at":"2026-02-03T11:01:30.007Z","kind":"handed_back","by":"w","times":3,"since":"2026-02-03T11:00:00.007Z"}],"events_total":2,
 		"unreadable":"damaged"}`,
 		refcache.TaskInfo{RefID: ref, Func: "f", Version: 2, Namespace: "shop", Queue: "media", Status: refcache.Failed,
 			Note: "n", Cycle: 2, Attempt: 3, Worker: "w", CreatedAt: noon, StartedAt: &noon, CompletedAt: &later, ExpiresAt: &later,
@@ -105,7 +106,8 @@ func TestTaskInfoHasAllOfItsFields(t *testing.T) {
 			Exhausted: true, RetryDelay: 250 * time.Millisecond, RetryBackoffFactor: 1.5, Timeout: 30 * time.Second,
 			RetryHistory: []refcache.Attempt{{Cycle: 2, Attempt: 3, Error: "e", Cause: refcache.CauseTimeout, Timestamp: later,
 				StartedAt: noon, Duration: 90 * time.Second, Delay: 250 * time.Millisecond, Worker: "w"}},
-			AttemptsTotal: 101, Events: []refcache.Event{{At: noon, Kind: refcache.EventFresh, By: "ann@desk"}}, EventsTotal: 1,
+			AttemptsTotal: 101, Events: []refcache.Event{{At: noon, Kind: refcache.EventFresh, By: "ann@desk"},
+				{At: later, Kind: refcache.EventHandedBack, By: "w", Times: 3, Since: &noon}}, EventsTotal: 2,
 			Unreadable: "damaged"})
 }
 

@@ -74,9 +74,13 @@ type Attempt struct {
 
 // Event is something done to a task by a person or a worker.
 type Event struct {
-	At   time.Time
+	At   time.Time // when it was last done, of a row
 	Kind EventKind
 	By   string
+
+	// Of a row of hand-backs by workers that lack a function or a member: how many, and when the first was. Else 0 and nil.
+	Times int
+	Since *time.Time
 }
 
 // EventKind names what was done.

@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/refq/refq/internal/codec"
 	"github.com/refq/refq/internal/counters"
+	"github.com/refq/refq/internal/declared"
 	"github.com/refq/refq/internal/queue"
 	"github.com/refq/refq/internal/script"
 	"github.com/refq/refq/internal/store"
@@ -146,7 +148,7 @@ func (a *attempt) runAndFinish(d queue.Doorbell) {
 		a.run(h)
 	} else {
 		a.event, a.again = counters.AttemptHandedBack, unknownAgain
-		a.outcome = store.Released(fmt.Sprintf("worker %s does not know function %s", w.id, name), w.id)
+		a.outcome = store.HandedOn(fmt.Sprintf("worker %s does not know function %s", w.id, name), w.id, store.LacksFunction)
 	}
 	if a.event != counters.AttemptCancelled {
 		a.outcome.Ack = d.Ack
@@ -243,9 +245,14 @@ func (a *attempt) limit(ctx context.Context) time.Duration {
 func (a *attempt) judge(r result, ended error) {
 	w := a.worker
 	var timeout *TimeoutError
+	var lack *lackError
 	switch {
 	case errors.Is(ended, ErrVoid):
 		a.event = counters.AttemptCancelled
+		return
+	case errors.As(r.err, &lack):
+		a.event, a.again = counters.AttemptHandedBack, unknownAgain
+		a.outcome = store.HandedOn(w.lacks(a.ctx, lack, a.ref.Queue()), w.id, store.LacksMember)
 		return
 	case r.err == nil && len(r.value) > w.cfg.MaxResult:
 		r.err = Permanent(fmt.Errorf("result has %d bytes, more than max_result %d", len(r.value), w.cfg.MaxResult))
@@ -263,6 +270,17 @@ func (a *attempt) judge(r result, ended error) {
 	}
 	a.event, a.err = causes[r.cause], r.err
 	a.outcome = store.Errored(w.failure(a.task(), r))
+}
+
+// lacks tells people of a member that a call has and this worker does not know; and if so that no living worker does.
+func (w *Worker) lacks(ctx context.Context, lack *lackError, queue string) string {
+	member, top := lack.member()
+	note := fmt.Sprintf("worker %s does not know member %.100q of %s", w.id, member, lack.function)
+	all, err := w.declared.All(ctx, queue, lack.function.String())
+	if err == nil && top && !slices.ContainsFunc(all, func(f declared.Function) bool { return f.Takes(member) }) {
+		note += ", and no living worker does"
+	}
+	return note
 }
 
 // finish writes the outcome, for as long as the process lives: while Redis is away the outcome waits here, in its slot. finished

@@ -2,8 +2,10 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 
 	"github.com/refq/refq/internal/codec"
 	"github.com/refq/refq/internal/declared"
@@ -47,11 +49,14 @@ func Handle[In, Out any](w *Worker, f refcache.Func[In, Out], fn func(ctx contex
 		panic(fmt.Sprintf("worker.Handle: function %s is handled already", name))
 	}
 	w.queues[policy.Queue] = true
-	w.declare(policy, reflect.TypeFor[In](), f.IgnoreUnexported)
+	members, all := codec.Members(reflect.TypeFor[In](), f.IgnoreUnexported)
+	w.declares[policy.Queue] = append(w.declares[policy.Queue], declared.Function{Policy: policy, Members: members, TakesAll: all,
+		AllowUnknown: f.AllowUnknown})
+	decode := w.decoder(name, f.AllowUnknown)
 	w.handlers[name] = func(ctx context.Context, args []byte) ([]byte, error) {
 		var in In
-		if err := codec.Decode(args, &in); err != nil {
-			return nil, Permanent(fmt.Errorf("arguments do not fit %s: %w", name, err))
+		if err := decode(args, &in); err != nil {
+			return nil, err
 		}
 		out, err := fn(ctx, in)
 		if err != nil {
@@ -65,8 +70,38 @@ func Handle[In, Out any](w *Worker, f refcache.Func[In, Out], fn func(ctx contex
 	}
 }
 
-// declare has the beats tell of a function.
-func (w *Worker) declare(p refcache.Policy, in reflect.Type, ignoreUnexported bool) {
-	members, all := codec.Members(in, ignoreUnexported)
-	w.declares[p.Queue] = append(w.declares[p.Queue], declared.Function{Policy: p, Members: members, TakesAll: all})
+// decoder returns how the arguments of a function are read. One that lacks a member is a *lackError.
+func (w *Worker) decoder(name function, allowUnknown bool) func(args []byte, in any) error {
+	return func(args []byte, in any) error {
+		decode := codec.DecodeKnown
+		if allowUnknown {
+			decode = codec.Decode
+		}
+		err := decode(args, in)
+		if unknown, ok := errors.AsType[*codec.UnknownMemberError](err); ok {
+			return &lackError{name, unknown.Pointer}
+		}
+		if err != nil {
+			return Permanent(fmt.Errorf("arguments do not fit %s: %w", name, err))
+		}
+		return nil
+	}
+}
+
+// lackError says that a function of this worker does not know a member of a call's arguments.
+type lackError struct {
+	function function
+	pointer  string // a JSON Pointer to the member
+}
+
+func (e *lackError) Error() string {
+	return fmt.Sprintf("unknown member %.100q of %s", e.pointer, e.function)
+}
+
+// member is the name of the member if it is at the top level; else its place.
+func (e *lackError) member() (name string, top bool) {
+	if name = strings.TrimPrefix(e.pointer, "/"); !strings.Contains(name, "/") {
+		return strings.NewReplacer("~1", "/", "~0", "~").Replace(name), true
+	}
+	return e.pointer, false
 }

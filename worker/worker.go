@@ -121,6 +121,7 @@ type Worker struct {
 	log      *slog.Logger
 	counters *counters.Counters
 	tracer   tracing.Tracer
+	declared *declared.Reader // of what other workers know
 
 	handlers map[function]handler // fixed once Run is called, as are the next two
 	queues   map[string]bool
@@ -147,6 +148,7 @@ func New(rdb redis.UniversalClient, c Config) *Worker {
 	s := store.New(rdb)
 	w := &Worker{
 		rdb: rdb, cfg: c, id: newID(), store: s, queue: queue.New(rdb, s), counters: counters.New(s), tracer: tracing.New(c.Traces),
+		declared: declared.NewReader(s),
 		handlers: map[function]handler{}, queues: map[string]bool{}, declares: map[string][]declared.Function{},
 		slots: queue.NewSlots(max(1, c.Concurrency)), suspect: make(chan struct{}, 1), stopping: make(chan struct{}),
 	}

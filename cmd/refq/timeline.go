@@ -68,6 +68,9 @@ func (p *page) past(i refcache.TaskInfo) []moment {
 		if !known {
 			text = term.Printable(string(e.Kind))
 		}
+		if e.Times > 1 && e.Since != nil {
+			text += fmt.Sprintf(" %d times since %s, the last time", e.Times, e.Since.Local().Format("15:04:05"))
+		}
 		past = append(past, moment{at: e.At, colour: term.Bold, text: text + " by " + term.Printable(e.By)})
 	}
 	return past

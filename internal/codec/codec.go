@@ -79,6 +79,28 @@ func Decode(data []byte, v any) error {
 	return fmt.Errorf("decode into %T: %w", v, err)
 }
 
+// UnknownMemberError says that arguments have a member that their type lacks.
+type UnknownMemberError struct{ Pointer string } // a JSON Pointer
+
+func (e *UnknownMemberError) Error() string { return fmt.Sprintf("unknown member %.100q", e.Pointer) }
+
+// DecodeKnown is Decode, but a member that v has no place for, at any depth, is an [UnknownMemberError]. Maps, interfaces
+// and types with an UnmarshalJSON of their own have a place for all.
+func DecodeKnown(data []byte, v any) error {
+	if _, raw := rawTarget(v); raw {
+		return Decode(data, v)
+	}
+	known := jsonv2.JoinOptions(options, jsonv2.RejectUnknownMembers(true), jsonv1.ReportErrorsWithLegacySemantics(false))
+	err := jsonv2.Unmarshal(data, v, known)
+	if err == nil {
+		return nil
+	}
+	if semantic, ok := errors.AsType[*jsonv2.SemanticError](err); ok && errors.Is(semantic.Err, jsonv2.ErrUnknownName) {
+		return &UnknownMemberError{string(semantic.JSONPointer)}
+	}
+	return Decode(data, v) // which says what else is wrong
+}
+
 // placed gives err, which encoding v ended in, the place in v if it was the text of v that was refused.
 func placed(v any, err error) error {
 	_, detailed := jsonv2.Marshal(v, options, jsonv1.ReportErrorsWithLegacySemantics(false))

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/refq/refq/refcache"
@@ -19,6 +20,21 @@ type Function struct {
 	Members map[string]bool
 	// TakesAll: the arguments may have any members, or are no object.
 	TakesAll bool
+	// AllowUnknown: other members are passed over.
+	AllowUnknown bool
+}
+
+// Takes reports whether the arguments may have a member at the top level. Names differ by more than case.
+func (f Function) Takes(member string) bool {
+	if f.TakesAll || f.AllowUnknown {
+		return true
+	}
+	for name := range f.Members {
+		if strings.EqualFold(name, member) {
+			return true
+		}
+	}
+	return false
 }
 
 const (
@@ -32,9 +48,10 @@ type text struct {
 }
 
 type function struct {
-	Policy   policy          `json:"policy"`
-	Members  map[string]bool `json:"members,omitempty"`
-	TakesAll bool            `json:"takes_all,omitempty"`
+	Policy       policy          `json:"policy"`
+	Members      map[string]bool `json:"members,omitempty"`
+	TakesAll     bool            `json:"takes_all,omitempty"`
+	AllowUnknown bool            `json:"allow_unknown,omitempty"`
 }
 
 type policy struct {
@@ -61,7 +78,7 @@ func NewText(queue string, functions []Function) (Text, error) {
 	}
 	all := text{Functions: map[string]function{}}
 	for _, f := range functions {
-		all.Functions[Name(f.Policy.Name, f.Policy.Version)] = function{packed(f.Policy), f.Members, f.TakesAll}
+		all.Functions[Name(f.Policy.Name, f.Policy.Version)] = function{packed(f.Policy), f.Members, f.TakesAll, f.AllowUnknown}
 	}
 	written, err := json.Marshal(all)
 	if err != nil {
@@ -97,7 +114,7 @@ func parse(written string) map[string]Function {
 	}
 	functions := map[string]Function{}
 	for name, f := range all.Functions {
-		functions[name] = Function{f.Policy.unpack(), f.Members, f.TakesAll}
+		functions[name] = Function{f.Policy.unpack(), f.Members, f.TakesAll, f.AllowUnknown}
 	}
 	return functions
 }

@@ -27,7 +27,8 @@ type Reader struct {
 // declarations are the functions of a queue, by name@version, as they were read at a time.
 type declarations struct {
 	at        time.Time
-	functions map[string]Function
+	functions map[string]Function   // as they count
+	all       map[string][]Function // as each worker declares them
 }
 
 // NewReader returns a Reader that asks s.
@@ -38,26 +39,36 @@ func NewReader(s *store.Store) *Reader {
 // Functions returns what living workers of a queue declare, by name@version. Where two tell different things, the one that
 // was started later counts, and the log hears of it once.
 func (r *Reader) Functions(ctx context.Context, queue string) (map[string]Function, error) {
+	found, err := r.read(ctx, queue)
+	return found.functions, err
+}
+
+// All returns what each of the living workers of a queue declares of a function, name@version.
+func (r *Reader) All(ctx context.Context, queue, name string) ([]Function, error) {
+	found, err := r.read(ctx, queue)
+	return found.all[name], err
+}
+
+func (r *Reader) read(ctx context.Context, queue string) (declarations, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if known, ok := r.queues[queue]; ok && time.Since(known.at) < readEvery {
-		return known.functions, nil
+		return known, nil
 	}
 	workers, err := r.store.Declared(ctx, queue)
 	if err != nil {
-		return nil, err
+		return declarations{}, err
 	}
-	functions := r.merge(queue, workers)
-	r.queues[queue] = declarations{time.Now(), functions}
-	return functions, nil
+	r.queues[queue] = r.merge(queue, workers)
+	return r.queues[queue], nil
 }
 
 // merge is what the workers declare together. The last one of a function counts.
-func (r *Reader) merge(queue string, workers []store.Declaring) map[string]Function {
+func (r *Reader) merge(queue string, workers []store.Declaring) declarations {
 	slices.SortFunc(workers, func(a, b store.Declaring) int {
 		return cmp.Or(cmp.Compare(a.Since, b.Since), cmp.Compare(a.Worker, b.Worker))
 	})
-	functions, by := map[string]Function{}, map[string]string{}
+	functions, all, by := map[string]Function{}, map[string][]Function{}, map[string]string{}
 	for _, w := range workers {
 		for name, f := range parse(w.Text) {
 			before, known := functions[name]
@@ -67,7 +78,8 @@ func (r *Reader) merge(queue string, workers []store.Declaring) map[string]Funct
 					"earlier", by[name], "later", w.Worker)
 			}
 			functions[name], by[name] = f, w.Worker
+			all[name] = append(all[name], f)
 		}
 	}
-	return functions
+	return declarations{time.Now(), functions, all}
 }

@@ -232,6 +232,7 @@ func constants(script string, read []string) map[string]string {
 	define("MAX_LOST", refcache.MaxLost)
 	define("DEAD_AFTER", DeadAfter.Milliseconds())
 	define("DECLARED_FOR", declaredFor.Milliseconds())
+	define("HAND_ON_FOR", handOnFor.Milliseconds())
 	define("HISTORY", historyLength)
 	define("SWEEP_EVERY", sweepEvery.Milliseconds())
 	define("SWEEP_TIDY", sweepTidy)

@@ -140,6 +140,20 @@ func Released(note, by string) Outcome {
 	return Outcome{kind: "release", args: []any{note, by}}
 }
 
+// Lack is what a worker that hands a call on does not know of it.
+type Lack string
+
+const (
+	LacksFunction Lack = "function" // in this version
+	LacksMember   Lack = "member"   // of the arguments
+)
+
+// HandedOn is the outcome of an attempt that the worker hands back because it lacks something that another may have: it
+// does not count. After 10 min in a row for lack of a member it is an error without a retry, with note as its text.
+func HandedOn(note, by string, l Lack) Outcome {
+	return Outcome{kind: "hand_on", args: []any{note, by, string(l)}}
+}
+
 // Finished is what became of a task when its attempt ended.
 type Finished struct {
 	Current bool            // false: the token was void, nothing was written

@@ -40,6 +40,9 @@ type eventEntry struct {
 	At   int64              `json:"at"`
 	Kind refcache.EventKind `json:"kind"`
 	By   string             `json:"by"`
+
+	Times int   `json:"times"`
+	Since int64 `json:"since"`
 }
 
 func parseAttempt(text string) (refcache.Attempt, error) {
@@ -60,7 +63,11 @@ func parseEvent(text string) (refcache.Event, error) {
 	if err := json.Unmarshal([]byte(text), &e); err != nil {
 		return refcache.Event{}, fmt.Errorf("event: %w", err)
 	}
-	return refcache.Event{At: time.UnixMilli(e.At), Kind: e.Kind, By: e.By}, nil
+	event := refcache.Event{At: time.UnixMilli(e.At), Kind: e.Kind, By: e.By, Times: e.Times}
+	if e.Since != 0 {
+		event.Since = new(time.UnixMilli(e.Since))
+	}
+	return event, nil
 }
 
 // parseEntries reads one of the two histories; entries that are missing are passed over.

@@ -65,7 +65,11 @@ func FuzzEvent(f *testing.F) {
 			require.ErrorContains(t, err, "event: ")
 			return
 		}
-		written, err := json.Marshal(eventEntry{e.At.UnixMilli(), e.Kind, e.By})
+		entry := eventEntry{At: e.At.UnixMilli(), Kind: e.Kind, By: e.By, Times: e.Times}
+		if e.Since != nil {
+			entry.Since = e.Since.UnixMilli()
+		}
+		written, err := json.Marshal(entry)
 		require.NoError(t, err)
 		again, err := parseEvent(string(written))
 		require.NoError(t, err)

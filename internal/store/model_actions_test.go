@@ -112,6 +112,9 @@ func (w *modelWorld) returnAction() {
 		{kind: "error", result: "hopeless", permanent: true},
 		{kind: "error", result: "hopeless", permanent: true},
 		{kind: "release"},
+		{kind: "function"},
+		{kind: "member"},
+		{kind: "member"},
 	}
 	r.returned(modelPick(w, "outcome", outcomes))
 }
@@ -155,7 +158,7 @@ func (w *modelWorld) staleRingAction() {
 
 func (w *modelWorld) timeAction() {
 	w.pass(rapid.SampledFrom([]time.Duration{10 * time.Millisecond, 500 * time.Millisecond, 1010 * time.Millisecond,
-		6010 * time.Millisecond, time.Minute}).Draw(w.t, "time"))
+		6010 * time.Millisecond, time.Minute, 6 * time.Minute}).Draw(w.t, "time"))
 }
 
 // clockAction sets Redis's clock, as an administrator does, or a failover to another computer.

@@ -90,6 +90,8 @@ func (w *modelWorld) finish(r *modelRun, out modelOutcome) *modelCommand {
 	switch out.kind {
 	case "complete":
 		outcome, says = w.store.Completed([]byte(out.result)), "completes"
+	case "function", "member":
+		outcome, says = store.HandedOn(out.kind, r.worker.id, store.Lack(out.kind)), "hands on for lack of a "+out.kind
 	case "error":
 		outcome = store.Errored(store.Failure{Error: out.result, Cause: refcache.CauseError, Permanent: out.permanent, Delay: out.delay})
 		says = fmt.Sprintf("reports an error, again in %v, of", out.delay)

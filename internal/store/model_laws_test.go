@@ -119,7 +119,8 @@ func (l *modelLaws) moved(c *modelCommand, name string, was, is *modelTask) {
 	if is.Status == refcache.Processing && was.Status != refcache.Processing {
 		life.executions++
 	}
-	if n := len(is.Events); n > len(was.Events) && is.Events[n-1].Kind == refcache.EventHandedBack {
+	if n := len(is.Events); n > 0 && is.Events[n-1].Kind == refcache.EventHandedBack &&
+		(n > len(was.Events) || is.Events[n-1].Times > was.Events[n-1].Times) {
 		life.handedBack++
 	}
 }

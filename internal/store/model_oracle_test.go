@@ -40,6 +40,7 @@ const (
 	modelSweepEvery    = 900
 	modelPendingLong   = 5_000
 	modelOverdueLong   = 2_000
+	modelHandOnFor     = 600_000
 	modelNoRecord      = "no record"
 	modelNothing       = "nothing"
 	modelConflict      = "conflict"
@@ -129,7 +130,7 @@ func (o *modelOracle) claim(ref refcache.Ref, token, worker string) string {
 
 // modelOutcome is what a worker says of an attempt.
 type modelOutcome struct {
-	kind      string // complete, error or release
+	kind      string // complete, error, release, or what a worker lacks that hands it on: function or member
 	result    string // or the error
 	permanent bool
 	delay     time.Duration
@@ -154,6 +155,14 @@ func (o *modelOracle) finish(ref refcache.Ref, token string, out modelOutcome) s
 	case out.kind == "release":
 		t.Attempt--
 		t.event(refcache.EventHandedBack, worker)
+		t.pend()
+	case out.kind == "member" && t.row("member") != nil && modelNow()-t.row("member").Since >= modelHandOnFor:
+		t.failed(refcache.CauseError, out.kind, worker, 0, false)
+		o.endWithoutResult(ref, refcache.Failed, string(refcache.CauseError), worker)
+		return string(refcache.Failed)
+	case out.kind == "member", out.kind == "function":
+		t.Attempt--
+		t.handedOn(out.kind, worker)
 		t.pend()
 	case !out.permanent && t.Retries < t.MaxRetries:
 		t.failed(refcache.CauseError, out.result, worker, out.delay, false)

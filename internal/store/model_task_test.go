@@ -39,6 +39,10 @@ type modelEvent struct {
 	Kind refcache.EventKind
 	By   string
 	At   int64
+
+	Times, Attempts, Cycle int // of a row of hand-ons
+	Since                  int64
+	Lacks                  string
 }
 
 func (t *modelTask) about(what string) string {
@@ -117,6 +121,27 @@ func (t *modelTask) failed(cause refcache.Cause, text, worker string, wait time.
 	t.Error = text
 }
 
+// row is the row of hand-ons for lack of the same that goes on, nil if there is none.
+func (t *modelTask) row(lacks string) *modelEvent {
+	if n := len(t.Events); n > 0 {
+		if e := &t.Events[n-1]; e.Lacks == lacks && e.Attempts == len(t.Attempts) && e.Cycle == t.Cycle {
+			return e
+		}
+	}
+	return nil
+}
+
+func (t *modelTask) handedOn(lacks, by string) {
+	row := t.row(lacks)
+	if row == nil {
+		t.Events = append(t.Events, modelEvent{Kind: refcache.EventHandedBack, Since: modelNow(), Lacks: lacks,
+			Attempts: len(t.Attempts), Cycle: t.Cycle})
+		row = &t.Events[len(t.Events)-1]
+	}
+	row.By, row.At = by, modelNow()
+	row.Times++
+}
+
 func (t *modelTask) event(kind refcache.EventKind, by string) {
-	t.Events = append(t.Events, modelEvent{kind, by, modelNow()})
+	t.Events = append(t.Events, modelEvent{Kind: kind, By: by, At: modelNow()})
 }

@@ -26,9 +26,10 @@ const (
 	overdueTooLong = 2 * time.Second
 	completions    = 10_000 // entries of the list of completions
 	maxWaiters     = 64
-	maxPush        = 8 << 10         // bytes of a stored result that go along with the message of its task's end
-	suspectLater   = time.Second     // until the next look at a suspect beside which another runs
-	newerLater     = 5 * time.Second // until the next look at a record that this code cannot read
+	handOnFor      = 10 * time.Minute // a call is handed on by workers that do not know one of its members
+	maxPush        = 8 << 10          // bytes of a stored result that go along with the message of its task's end
+	suspectLater   = time.Second      // until the next look at a suspect beside which another runs
+	newerLater     = 5 * time.Second  // until the next look at a record that this code cannot read
 )
 
 var (

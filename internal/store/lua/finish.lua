@@ -3,6 +3,7 @@
 --   complete  ARGV[3] result   ARGV[4] its encoding, or empty
 --   error     ARGV[3] error   ARGV[4] cause   ARGV[5] '1' if permanent   ARGV[6] delay in ms before a retry   ARGV[7] note, or empty
 --   release   ARGV[3] note, or empty   ARGV[4] who hands it back
+--   hand_on   ARGV[3] note   ARGV[4] who hands it on   ARGV[5] what it lacks: 'function' or 'member'
 -- Returns {1, status, ms until the next retry, what its piggyback answered}, or {0} when the token is not current: the
 -- outcome is void. A resend finds its token as last_token and gets the same answer.
 
@@ -77,9 +78,10 @@ local function complete(result, encoding)
   return {1, 'complete', 0}
 end
 
-local function fail(text, cause, permanent, delay, remark)
+-- fail ends an attempt that failed. last: there is no retry, whatever is left.
+local function fail(text, cause, permanent, delay, remark, last)
   local retries = number(RETRY_COUNT, 0)
-  local retry = permanent ~= '1' and retries < (tonumber(max_retries) or DEFAULT_MAX_RETRIES)
+  local retry = not last and permanent ~= '1' and retries < (tonumber(max_retries) or DEFAULT_MAX_RETRIES)
   attempt_ended(cause, text, retry and delay or nil, permanent == '1')
   set_field(LAST_ERROR, 'last_error', text)
   if not retry then
@@ -95,14 +97,42 @@ local function fail(text, cause, permanent, delay, remark)
   return {1, 'retrying', delay}
 end
 
-local function release(remark, by)
+-- take_back makes the task pending, as if the attempt had not been.
+local function take_back(remark)
   wait_for_worker()
   put(STARTED_AT, '')
   drop_field(PROGRESS, 'progress')
   local attempt = number(ATTEMPT) - 1
   put(ATTEMPT, attempt > 0 and attempt or '')
   note(remark)
+end
+
+local function release(remark, by)
+  take_back(remark)
   event('handed_back', by)
+  save()
+  return {1, 'pending', 0}
+end
+
+-- hand_on is release by a worker that lacks something. Those in a row, for lack of the same and with nothing between, are
+-- one event. For lack of a member they end: somebody may have misspelt it.
+local function hand_on(remark, by, lacks)
+  local n = number(EVENT_N, 0)
+  local sound, row = pcall(cjson.decode, n > 0 and redis.call('HGET', record, 'event:' .. n) or '')
+  if not (sound and type(row) == 'table' and row.lacks == lacks and row.attempts == number(HIST_N, 0) and row.cycle == number(CYCLE, 1)) then
+    n = n + 1
+    row = {kind = 'handed_back', times = 0, since = now, lacks = lacks, attempts = number(HIST_N, 0), cycle = number(CYCLE, 1)}
+  end
+  if lacks == 'member' and now - row.since >= HAND_ON_FOR then
+    return fail(remark, 'error', '', nil, nil, true)
+  end
+  take_back(remark)
+  row.at, row.by, row.times = now, by, row.times + 1
+  if n > number(EVENT_N, 0) then
+    append(EVENT_N, 'event:', row)
+  else
+    changes['event:' .. n] = cjson.encode(row)
+  end
   save()
   return {1, 'pending', 0}
 end
@@ -112,5 +142,8 @@ if ARGV[2] == 'complete' then
   return complete(ARGV[3], ARGV[4])
 elseif ARGV[2] == 'error' then
   return fail(ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6]), ARGV[7])
+end
+if ARGV[2] == 'hand_on' then
+  return hand_on(ARGV[3], ARGV[4], ARGV[5])
 end
 return release(ARGV[3], ARGV[4])

@@ -160,6 +160,9 @@ func eventHappening(e refcache.Event) happening {
 		h.Title = "Taken from the worker that was lost"
 	case refcache.EventHandedBack:
 		h.Title = "Handed back by a worker that could not run it"
+		if e.Times > 1 && e.Since != nil {
+			h.Title = fmt.Sprintf("Handed back %d times within %s by workers that could not run it", e.Times, duration(e.At.Sub(*e.Since)))
+		}
 	case refcache.EventRefreshFailed:
 		h.Kind, h.Title = "failed", "Refresh failed, the old result stays"
 	default:
