@@ -7,6 +7,7 @@ import (
 
 	"github.com/refq/refq/internal/answer"
 	"github.com/refq/refq/internal/codec"
+	"github.com/refq/refq/internal/declared"
 	"github.com/refq/refq/internal/queue"
 	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/refcache"
@@ -20,6 +21,28 @@ type Task struct {
 	Result   json.RawMessage // nil when there is none; while a complete call is run again, the old one
 	ETA      *time.Duration  // as in refcache.Response
 	Doorbell string          // the id of the asynq task that told, or tells, workers of this call
+}
+
+// Declaration is what a living worker declares of a function.
+type Declaration struct {
+	Policy refcache.Policy
+	// Members are the top-level names that the arguments may have: whether Go always writes one. Nil if TakesAll.
+	Members                map[string]bool
+	TakesAll, AllowUnknown bool // other members are taken; or passed over
+}
+
+// Declarations reads what living workers of the policy's queue declare of its function in its version, the last started one
+// last. What was read is used for 5 s.
+func (a *Admin) Declarations(ctx context.Context, of refcache.Policy) ([]Declaration, error) {
+	if err := a.checkMade(); err != nil {
+		return nil, err
+	}
+	functions, err := a.change.Declared.All(ctx, of.Queue, declared.Name(of.Name, of.Version))
+	var all []Declaration
+	for _, f := range functions {
+		all = append(all, Declaration{f.Policy, f.Members, f.TakesAll, f.AllowUnknown})
+	}
+	return all, err
 }
 
 // Task reads everything that is known of a task. The error is refcache.ErrTaskNotFound when there is no such task,

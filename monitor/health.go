@@ -16,6 +16,7 @@ type Health struct {
 	Namespace string         // whose calls Waiting and OldestPending of Queues tell of; empty: all. Numbers are of all namespaces
 	Queues    []QueueHealth  // all that were ever used, by name
 	Workers   []WorkerHealth // by id; also those that died and have not been cleared away
+	Other     []Finding      // what the asker has found besides; listed last
 }
 
 // ServerHealth is a Redis server that holds calls.
@@ -108,7 +109,7 @@ type Finding struct {
 
 // Findings judges the facts: one finding for each thing that was looked at, always in the same order.
 func (h Health) Findings() []Finding {
-	return []Finding{
+	return append([]Finding{
 		h.worst("redis_version", judgeVersion),
 		h.worst("eviction", judgeEviction),
 		h.worst("persistence", judgePersistence),
@@ -120,7 +121,7 @@ func (h Health) Findings() []Finding {
 		h.seen(h.oldestPending).named("oldest_pending"),
 		h.seen(h.overdue).named("overdue"),
 		h.seen(h.leftovers).named("leftovers"),
-	}
+	}, h.Other...)
 }
 
 // Wrong reports whether one of the findings is [LevelWrong].

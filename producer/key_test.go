@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/refq/refq/internal/codec"
 	kit "github.com/refq/refq/internal/testkit/world"
 
 	"github.com/refq/refq/producer"
@@ -175,5 +176,34 @@ func TestMarshalersWithPointerReceiversAreUsedForArgumentsAndResults(t *testing.
 			require.Equal(w, roman{n + 1}, out)
 		}
 		time.Sleep(time.Second)
+	})
+}
+
+// Go writes zero fields, and JSON leaves them out: args: in config.yaml makes one call of both.
+func TestACallIsOneFromGoAndFromJSON(t *testing.T) {
+	f := refcache.Func[page, page]{Name: "page"}
+	fromGo, err := producer.RefOf("shop", f, page{URL: "u"})
+	require.NoError(t, err)
+	written, err := codec.Written([]byte(`{"url":"u"}`), []byte(`{"size":0}`), nil)
+	require.NoError(t, err)
+	fromJSON, err := producer.RefOf("shop", refcache.Func[json.RawMessage, page]{Name: "page"}, written)
+	require.NoError(t, err)
+	require.Equal(t, fromGo, fromJSON)
+	other, err := producer.RefOf("", f, page{URL: "u"})
+	require.NoError(t, err)
+	require.NotEqual(t, fromGo, other)
+	for _, err := range []error{
+		func() error { _, err := producer.RefOf("no name", f, page{}); return err }(),
+		func() error {
+			_, err := producer.RefOf("", refcache.Func[page, page]{Name: "no name"}, page{})
+			return err
+		}(),
+	} {
+		require.ErrorContains(t, err, `name "no name"`)
+	}
+	inOffice(t, func(w *office) {
+		ref, err := producer.Submit(w.Context(), w.P, f, page{URL: "u"})
+		require.NoError(t, err)
+		require.Equal(t, other, ref)
 	})
 }

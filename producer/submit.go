@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"math"
 	"reflect"
 	"time"
 
@@ -59,6 +60,17 @@ func Submit[In, Out any](ctx context.Context, p *Producer, f refcache.Func[In, O
 	return c.ref, p.submit(ctx, c).Err
 }
 
+// RefOf returns the ref_id of a call in a namespace, empty for the default one, without making it. The errors are those of
+// arguments and declarations that [Submit] refuses.
+func RefOf[In, Out any](namespace string, f refcache.Func[In, Out], in In) (refcache.Ref, error) {
+	namespace = cmp.Or(namespace, refcache.DefaultNamespace)
+	if err := refcache.CheckName(namespace); err != nil {
+		return "", fmt.Errorf("namespace: %w", err)
+	}
+	c, err := newCall(Config{Namespace: namespace, MaxArgs: math.MaxInt}, f, in)
+	return c.ref, err
+}
+
 // call is a call about to be made: what f and in come to.
 type call struct {
 	ref          refcache.Ref
@@ -67,40 +79,12 @@ type call struct {
 }
 
 func prepare[In, Out any](p *Producer, f refcache.Func[In, Out], in In, options []CallOption) (call, error) {
-	policy, err := f.Policy()
-	if err != nil {
-		return call{}, err
-	}
 	if err := p.checkCaller(); err != nil {
 		return call{}, fmt.Errorf("call %s: %w", f.Name, err)
 	}
-	if err := codec.CheckType(reflect.TypeFor[In](), f.IgnoreUnexported); err != nil {
-		return call{}, fmt.Errorf("call %s: %w", f.Name, err)
-	}
-	raw, err := codec.Encode(&in)
+	c, err := newCall(p.cfg, f, in)
 	if err != nil {
-		return call{}, fmt.Errorf("call %s: %w", f.Name, err)
-	}
-	if len(raw) > p.cfg.MaxArgs { // before the work of finding the canonical form, which is hardly ever shorter
-		return call{}, tooLarge(f.Name, len(raw), p.cfg.MaxArgs)
-	}
-	args, err := codec.Canonical(raw)
-	if err != nil {
-		return call{}, fmt.Errorf("call %s: %w", f.Name, err)
-	}
-	if len(args) > p.cfg.MaxArgs {
-		return call{}, tooLarge(f.Name, len(args), p.cfg.MaxArgs)
-	}
-	identity, conflict := args, refcache.KeyConflict("")
-	if f.Key != nil || len(f.KeyFields) > 0 {
-		if identity, err = keyPart(f, in, args); err != nil {
-			return call{}, fmt.Errorf("call %s: %w", f.Name, err)
-		}
-		conflict = cmp.Or(f.KeyConflict, refcache.KeyJoin)
-	}
-	c := call{
-		ref:        codec.NewRef(p.cfg.Namespace, policy.Queue, policy.Name, policy.Version, identity),
-		submission: store.Submission{Request: rand.Text(), Namespace: p.cfg.Namespace, Policy: policy, Args: args, Fresh: policy.Fresh, KeyConflict: conflict},
+		return call{}, err
 	}
 	for _, o := range options {
 		c.submission.RetryFailed = c.submission.RetryFailed || o.retryFailed
@@ -116,6 +100,42 @@ func prepare[In, Out any](p *Producer, f refcache.Func[In, Out], in In, options 
 		return call{}, fmt.Errorf("call %s: only_if_cached runs nothing, refresh and retry_failed do: leave one out", f.Name)
 	}
 	return c, nil
+}
+
+// newCall is a call without options.
+func newCall[In, Out any](cfg Config, f refcache.Func[In, Out], in In) (call, error) {
+	policy, err := f.Policy()
+	if err != nil {
+		return call{}, err
+	}
+	if err := codec.CheckType(reflect.TypeFor[In](), f.IgnoreUnexported); err != nil {
+		return call{}, fmt.Errorf("call %s: %w", f.Name, err)
+	}
+	raw, err := codec.Encode(&in)
+	if err != nil {
+		return call{}, fmt.Errorf("call %s: %w", f.Name, err)
+	}
+	if len(raw) > cfg.MaxArgs { // before the work of finding the canonical form, which is hardly ever shorter
+		return call{}, tooLarge(f.Name, len(raw), cfg.MaxArgs)
+	}
+	args, err := codec.Canonical(raw)
+	if err != nil {
+		return call{}, fmt.Errorf("call %s: %w", f.Name, err)
+	}
+	if len(args) > cfg.MaxArgs {
+		return call{}, tooLarge(f.Name, len(args), cfg.MaxArgs)
+	}
+	identity, conflict := args, refcache.KeyConflict("")
+	if f.Key != nil || len(f.KeyFields) > 0 {
+		if identity, err = keyPart(f, in, args); err != nil {
+			return call{}, fmt.Errorf("call %s: %w", f.Name, err)
+		}
+		conflict = cmp.Or(f.KeyConflict, refcache.KeyJoin)
+	}
+	return call{
+		ref:        codec.NewRef(cfg.Namespace, policy.Queue, policy.Name, policy.Version, identity),
+		submission: store.Submission{Request: rand.Text(), Namespace: cfg.Namespace, Policy: policy, Args: args, Fresh: policy.Fresh, KeyConflict: conflict},
+	}, nil
 }
 
 // keyPart is what a call of a function with keys is known by, in place of its arguments.

@@ -190,10 +190,11 @@ func (a *app) arguments(fn config.Function, args []string) (json.RawMessage, err
 	if err != nil {
 		return nil, usagef("read arguments: %w", err)
 	}
-	if err := codec.CheckArguments(text, fn.Func.KeyFields); err != nil {
+	in, err := codec.Written(text, fn.Args, fn.Func.KeyFields)
+	if err != nil {
 		return nil, usagef("%w; write JSON, - for stdin or @FILE", err)
 	}
-	return text, nil
+	return in, nil
 }
 
 func (a *app) readFile(name string) ([]byte, error) {

@@ -1,13 +1,17 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/refq/refq/admin"
+	"github.com/refq/refq/internal/codec"
 	"github.com/refq/refq/internal/term"
 	"github.com/refq/refq/monitor"
 )
@@ -39,6 +43,9 @@ for a function that no living worker has; attempts that no worker takes over.`,
 			if err != nil {
 				return err
 			}
+			if h.Blind == "" {
+				h.Other = a.strangeArgs(cmd.Context(), operator)
+			}
 			if err := a.printHealth(h); err != nil {
 				return err
 			}
@@ -48,6 +55,28 @@ for a function that no living worker has; attempts that no worker takes over.`,
 			return nil
 		},
 	}
+}
+
+// strangeArgs are findings about members that args: adds and no living worker knows.
+func (a *app) strangeArgs(ctx context.Context, operator *admin.Admin) (found []monitor.Finding) {
+	for _, fn := range a.cfg.Functions {
+		policy, err := fn.Func.Policy()
+		if err != nil || fn.Args == nil {
+			continue
+		}
+		all, err := operator.Declarations(ctx, policy)
+		if err != nil || len(all) == 0 {
+			continue // which other findings tell
+		}
+		for _, name := range slices.Sorted(maps.Keys(codec.TopLevel(fn.Args))) {
+			if !isDeclared(all, name) {
+				found = append(found, monitor.Finding{ID: "args", Level: monitor.LevelWarning,
+					Fact:   fmt.Sprintf("args: of %s adds member %q, which no living worker knows: its calls are handed on, and fail after 10 min", policy.Name, name),
+					Remedy: "take it out of config.yaml, or roll out workers that know it"})
+			}
+		}
+	}
+	return found
 }
 
 func (a *app) printHealth(h monitor.Health) error {

@@ -47,7 +47,7 @@ func (a *app) callEach(ctx context.Context, name string, plan callPlan) error {
 	case waitLimit == 0:
 		f.AsyncTimeout = -1
 	}
-	e := each{app: a, format: plan.format, lines: newLines(a.stdin, a.longestArguments())}
+	e := each{app: a, format: plan.format, lines: newLines(a.stdin, a.longestArguments(), fn)}
 	e.out, e.bar = a.startBulkBar("calling", "without a result", e.lines.count)
 	unwritten := e.run(ctx, p, f, plan.again)
 	e.bar.end()

@@ -19,6 +19,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
+	"github.com/refq/refq/internal/config"
 	"github.com/refq/refq/internal/memredis"
 	"github.com/refq/refq/internal/testkit"
 	"github.com/refq/refq/refcache"
@@ -148,7 +149,7 @@ func TestLinesAreReadNoFurtherAheadOfTheAnswersThanIsSaid(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
-		l := newLines(endless("1\n"), 10)
+		l := newLines(endless("1\n"), 10, config.Function{})
 		var read atomic.Int32
 		go func() {
 			for range l.read(ctx) {
@@ -169,7 +170,7 @@ func TestLinesAreReadNoFurtherAheadOfTheAnswersThanIsSaid(t *testing.T) {
 
 func TestALineThatIsTooLongIsNotKept(t *testing.T) {
 	var before, after runtime.MemStats
-	l := newLines(io.MultiReader(io.LimitReader(endless("x"), 64<<20), strings.NewReader("\n"+`"yes"`)), 1000)
+	l := newLines(io.MultiReader(io.LimitReader(endless("x"), 64<<20), strings.NewReader("\n"+`"yes"`)), 1000, config.Function{})
 	runtime.ReadMemStats(&before)
 	line, err := l.next()
 	runtime.ReadMemStats(&after)

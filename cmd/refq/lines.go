@@ -12,13 +12,15 @@ import (
 	"sync"
 
 	"github.com/refq/refq/internal/codec"
+	"github.com/refq/refq/internal/config"
 	"github.com/refq/refq/refcache"
 )
 
 // lines reads arguments, one JSON value a line.
 type lines struct {
 	from *bufio.Reader
-	most int           // bytes of a line, without its end
+	most int // bytes of a line, without its end
+	fn   config.Function
 	room chan struct{} // taken by lines that are not answered yet
 
 	mu      sync.Mutex
@@ -27,8 +29,8 @@ type lines struct {
 	readErr error
 }
 
-func newLines(from io.Reader, most int) *lines {
-	return &lines{from: bufio.NewReaderSize(from, 64<<10), most: most, room: make(chan struct{}, linesAhead), wrong: map[int]error{}}
+func newLines(from io.Reader, most int, fn config.Function) *lines {
+	return &lines{from: bufio.NewReaderSize(from, 64<<10), most: most, fn: fn, room: make(chan struct{}, linesAhead), wrong: map[int]error{}}
 }
 
 // read yields the lines until there are no more, or ctx ends; it waits while too many are not answered. For a bad line it
@@ -61,7 +63,7 @@ func (l *lines) read(ctx context.Context) iter.Seq[json.RawMessage] {
 func (l *lines) note(line readLine) json.RawMessage {
 	err := line.err
 	if err == nil {
-		_, err = codec.Canonical(line.text) // as the producer does, but there it is one error of many
+		line.text, err = codec.Written(line.text, l.fn.Args, l.fn.Func.KeyFields)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -30,16 +30,6 @@ func KeyPart(key string) ([]byte, error) {
 	return append([]byte{keyMark}, key...), nil
 }
 
-// CheckArguments reports whether somebody's arguments mean something, and make a key if the function has one by pointers. A
-// producer says so, too, but as one error of many.
-func CheckArguments(text []byte, pointers []string) error {
-	args, err := Canonical(text)
-	if err == nil && len(pointers) > 0 {
-		_, err = KeyPart(KeyOf(args, pointers))
-	}
-	return err
-}
-
 // KeyOf is the key that some members of canonical arguments make: an array which has an array for each pointer, of the
 // value there, or empty if there is none.
 func KeyOf(args []byte, pointers []string) string {

@@ -143,6 +143,10 @@ func TestBrokenKeysAreRefusedWithTheirLine(t *testing.T) {
 		"key: [url]":           `2: functions.pdf.key is "url", must be JSON Pointers like /url`,
 		"key: [/url, /url]":    `2: functions.pdf.key has "/url" twice`,
 		"key_conflict: join":   "2: functions.pdf.key_conflict is join, must stand beside a key",
+		"args: 7":              "4: functions.pdf.args is 7, must be a mapping of keys to values",
+		"args: {a: [0x10]}":    "4: functions.pdf.args.a.0 is \"0x10\", must be a value as JSON has them, such as 12, 0.5 or a text in quotes",
+		"args: {a: {b: .inf}}": "4: functions.pdf.args.a.b is \".inf\", must be a value as JSON has them, such as 12, 0.5 or a text in quotes",
+		"args: {a: 1, a: 2}":   "4: functions.pdf.args.a is set twice, first in line 4",
 		"key_conflict: [join]": `4: functions.pdf.key_conflict is ["join"], must be join or refuse`,
 	} {
 		messages["functions:\n  pdf:\n    queue: q\n    "+line] = why

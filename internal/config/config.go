@@ -67,6 +67,8 @@ type Function struct {
 	// Func is the declaration with what the entry and defaults: say; fields that neither sets are zero. Its Policy method
 	// returns no error.
 	Func refcache.Func[json.RawMessage, json.RawMessage]
+	// Args are the members that a call gets whose arguments lack them; Go callers do not look at them.
+	Args json.RawMessage // an object; nil: none
 	// Exec is the program and its arguments; empty if Go workers serve the function, and the fields below are then too.
 	Exec []string
 	// Dir is the absolute folder to run in: the entry's dir, or the folder of config.yaml.

@@ -36,6 +36,10 @@ functions:
     version: 7
     key: [/url, /a~1b]
     key_conflict: refuse
+    args:
+      page: 0
+      opts: {big: 12345678901234567890123, text: "a\"b", list: [1.50, ~, yes, no, true]}
+      nothing:
     queue: media
     timeout: 30s
     async_timeout: 1.5
@@ -59,7 +63,8 @@ functions:
 	}, policy(t, f.Func)))
 	require.Equal(t, []string{"/url", "/a~1b"}, f.Func.KeyFields)
 	require.Equal(t, refcache.KeyRefuse, f.Func.KeyConflict)
-	require.Empty(t, cmp.Diff(config.Function{Func: f.Func}, f), "no command")
+	require.Equal(t, `{"page":0,"opts":{"big":12345678901234567890123,"text":"a\"b","list":[1.50,null,"yes","no",true]},"nothing":null}`, string(f.Args))
+	require.Empty(t, cmp.Diff(config.Function{Func: f.Func, Args: f.Args}, f), "no command")
 }
 
 func TestAbsentMeansTheDefaultAndZeroMeansNone(t *testing.T) {

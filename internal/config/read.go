@@ -22,7 +22,7 @@ type functionReader struct {
 var execKeys = []string{"exec", "dir", "env", "inherit_env", "permanent_exit_codes"}
 
 // identityKeys may stand in an entry of functions: only: they say what calls of the function are known by.
-var identityKeys = []string{"version", "key", "key_conflict"}
+var identityKeys = []string{"version", "key", "key_conflict", "args"}
 
 func (r *functionReader) readDefaults(e entry) error {
 	keys, err := e.children("defaults.")
@@ -71,7 +71,7 @@ func (r *functionReader) readFunction(e entry) (Function, error) {
 		case slices.Contains(execKeys, e.key):
 			err = r.readExec(&fn, e)
 		case slices.Contains(identityKeys, e.key):
-			err = readIdentity(&fn.Func, e)
+			err = readIdentity(&fn, e)
 		default:
 			err = setEntry(&fn.Func, e, policyKeys, known)
 		}
@@ -114,10 +114,13 @@ func setEntry(f *Func, e entry, keys []key[Func], known []string) error {
 	return nil
 }
 
-func readIdentity(f *Func, e entry) (err error) {
+func readIdentity(fn *Function, e entry) (err error) {
+	f := &fn.Func
 	switch e.key {
 	case "version":
 		err = setEntry(f, e, []key[Func]{versionKey}, nil)
+	case "args":
+		fn.Args, err = e.object()
 	case "key":
 		const want = "a list of JSON Pointers like [/url, /size]"
 		f.KeyFields, err = e.texts(want)

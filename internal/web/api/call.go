@@ -106,7 +106,7 @@ func (a *API) plan(text []byte, wait time.Duration) (plan, error) {
 		c.Args = json.RawMessage("{}")
 	}
 	if len(c.Args) <= a.cfg.MaxArgs { // else the producer says so
-		if err := codec.CheckArguments(c.Args, f.KeyFields); err != nil {
+		if c.Args, err = codec.Written(c.Args, fn.Args, f.KeyFields); err != nil {
 			return plan{}, unprocessable("invalid-arguments", "Arguments that mean nothing", err)
 		}
 	}

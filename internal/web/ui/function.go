@@ -82,11 +82,12 @@ func (u *UI) makeCall(w http.ResponseWriter, r *http.Request) error {
 		return unreadableForm(err)
 	}
 	form := callForm{Args: strings.ReplaceAll(r.PostForm.Get("args"), "\r\n", "\n"), RetryFailed: r.PostForm.Has("retry_failed"), Refresh: r.PostForm.Has("refresh")}
-	if err := u.checkArgs(fn, form.Args); err != nil {
+	args, err := u.arguments(fn, form.Args)
+	if err != nil {
 		form.Wrong = u.cfg.Redact.Text(err.Error())
 		return u.functionPage(w, r, http.StatusUnprocessableEntity, form)
 	}
-	ref, err := u.call(r, fn, form)
+	ref, err := u.call(r, fn, args, form)
 	if err != nil {
 		return err
 	}
@@ -96,7 +97,7 @@ func (u *UI) makeCall(w http.ResponseWriter, r *http.Request) error {
 
 // call makes a call without waiting for it, and tells the log. That no worker could be told of it is no error: a sweep
 // finds it.
-func (u *UI) call(r *http.Request, fn config.Function, form callForm) (refcache.Ref, error) {
+func (u *UI) call(r *http.Request, fn config.Function, args json.RawMessage, form callForm) (refcache.Ref, error) {
 	var options []producer.CallOption
 	if form.RetryFailed {
 		options = append(options, producer.RetryFailed())
@@ -106,7 +107,7 @@ func (u *UI) call(r *http.Request, fn config.Function, form callForm) (refcache.
 	}
 	f := fn.Func
 	f.AsyncTimeout = -1
-	res, err := producer.Call(r.Context(), u.producer, f, json.RawMessage(form.Args), options...)
+	res, err := producer.Call(r.Context(), u.producer, f, args, options...)
 	if _, ended := errors.AsType[*refcache.TaskError](err); ended || errors.Is(err, refcache.ErrNotQueued) {
 		err = nil
 	}
@@ -129,10 +130,10 @@ func unreadableForm(err error) error {
 	return &refusal{http.StatusBadRequest, "Unreadable form", err}
 }
 
-// checkArgs says what is wrong with arguments, and where.
-func (u *UI) checkArgs(fn config.Function, text string) error {
+// arguments are those of a call that somebody has typed. The error says what is wrong with them, and where.
+func (u *UI) arguments(fn config.Function, text string) (json.RawMessage, error) {
 	if len(text) > u.cfg.MaxArgs {
-		return fmt.Errorf("%s bytes are more than max_args of config.yaml, which is %s: pass a reference to large data",
+		return nil, fmt.Errorf("%s bytes are more than max_args of config.yaml, which is %s: pass a reference to large data",
 			count(int64(len(text))), count(int64(u.cfg.MaxArgs)))
 	}
 	var value json.RawMessage
@@ -140,7 +141,7 @@ func (u *UI) checkArgs(fn config.Function, text string) error {
 		before := []byte(text)[:max(0, syntax.Offset-1)]
 		line := bytes.Count(before, []byte("\n")) + 1
 		column := len([]rune(string(before[bytes.LastIndexByte(before, '\n')+1:]))) + 1
-		return fmt.Errorf("line %d, column %d: %w", line, column, syntax)
+		return nil, fmt.Errorf("line %d, column %d: %w", line, column, syntax)
 	}
-	return codec.CheckArguments([]byte(text), fn.Func.KeyFields)
+	return codec.Written([]byte(text), fn.Args, fn.Func.KeyFields)
 }
