@@ -204,10 +204,10 @@ func (p *Producer) failure(ctx context.Context, now answer.Snapshot, asked bool)
 	if now.Status != refcache.Failed && now.Status != refcache.Cancelled && !refresh {
 		return nil
 	}
-	ended := now.Info()
+	ended, last := now.Info(), now.LastAttempt()
 	info, err := p.store.Info(ctx, now.Ref)
 	if err != nil || info.Status != ended.Status || !info.CompletedAt.Equal(*ended.CompletedAt) {
 		info = ended // without its history, rather than no answer, or another life's
 	}
-	return &refcache.TaskError{Info: info, Refresh: refresh}
+	return &refcache.TaskError{Info: info, Refresh: refresh, Code: last.Code, Details: last.Details}
 }

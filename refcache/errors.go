@@ -1,6 +1,7 @@
 package refcache
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 )
@@ -32,13 +33,50 @@ var (
 	ErrNotQueued = errors.New("stored, not queued; calling again or a worker's sweep queues it")
 )
 
+// Coded gives an error a code for programs to go by, such as "quota.exceeded": at most 64 of a-z 0-9 _ . and -. A function
+// returns it, wrapped or not, and callers read it with [CodeOf]. With any other code the error stands without one, and
+// says so. A nil err gives nil.
+func Coded(code string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &codedError{err, code}
+}
+
+type codedError struct {
+	error
+	code string
+}
+
+func (e *codedError) Unwrap() error     { return e.error }
+func (e *codedError) ErrorCode() string { return e.code }
+
+// CodeOf returns the code of an error: that of [Coded] or worker.Fail, and of a *TaskError the one that the function gave.
+// It is empty if there is none.
+func CodeOf(err error) string {
+	if coded, ok := errors.AsType[interface {
+		error
+		ErrorCode() string
+	}](err); ok {
+		return coded.ErrorCode()
+	}
+	return ""
+}
+
 // TaskError says that the call itself ended without a result: its function failed on a worker, or it was cancelled.
 // Any other error of a call means that refq could not find out.
 type TaskError struct {
 	Info TaskInfo // the task as it was read when the error was made
 	// Refresh: it was a refresh that ended so. The call is complete, with the result that it had before.
 	Refresh bool
+	// Code is what programs may go by: that of [Coded] or worker.Fail. Empty: the function gave none.
+	Code string
+	// Details are those of worker.Fail, JSON of at most 4 KiB. Nil: there are none.
+	Details json.RawMessage
 }
+
+// ErrorCode is Code, for [CodeOf].
+func (e *TaskError) ErrorCode() string { return e.Code }
 
 // Error names the function, the ref_id, the status, and for a failed task its last error.
 func (e *TaskError) Error() string {

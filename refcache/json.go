@@ -18,19 +18,21 @@ type minimalJSON struct {
 
 type standardJSON struct {
 	minimalJSON
-	Value       any           `json:"value"`
-	AgeSeconds  *float64      `json:"age_seconds"`
-	StaleReason *StaleReason  `json:"stale_reason"`
-	Refreshing  bool          `json:"refreshing"`
-	Cache       *CacheUse     `json:"cache"`
-	StartedAt   *jsonTime     `json:"started_at"`
-	Progress    *progressJSON `json:"progress"`
-	Message     *string       `json:"message"`
-	Error       *string       `json:"error"`
-	RetryCount  int           `json:"retry_count"`
-	MaxRetries  int           `json:"max_retries"`
-	Exhausted   bool          `json:"exhausted"`
-	NextRetryAt *jsonTime     `json:"next_retry_at"`
+	Value        any             `json:"value"`
+	AgeSeconds   *float64        `json:"age_seconds"`
+	StaleReason  *StaleReason    `json:"stale_reason"`
+	Refreshing   bool            `json:"refreshing"`
+	Cache        *CacheUse       `json:"cache"`
+	StartedAt    *jsonTime       `json:"started_at"`
+	Progress     *progressJSON   `json:"progress"`
+	Message      *string         `json:"message"`
+	Error        *string         `json:"error"`
+	ErrorCode    *string         `json:"error_code"`
+	ErrorDetails json.RawMessage `json:"error_details"`
+	RetryCount   int             `json:"retry_count"`
+	MaxRetries   int             `json:"max_retries"`
+	Exhausted    bool            `json:"exhausted"`
+	NextRetryAt  *jsonTime       `json:"next_retry_at"`
 }
 
 type fullJSON struct {
@@ -60,7 +62,8 @@ func (r Response[T]) JSON(format Format) ([]byte, error) {
 	}
 	standard := standardJSON{minimalJSON: minimal, AgeSeconds: seconds(r.Age), StaleReason: stringPtr(r.StaleReason),
 		Refreshing: r.Refreshing, Cache: stringPtr(r.Cache), StartedAt: timePtr(r.StartedAt),
-		Progress: progressOf(r.Progress), Message: stringPtr(r.Message), Error: stringPtr(r.Error), RetryCount: r.RetryCount, MaxRetries: r.MaxRetries,
+		Progress: progressOf(r.Progress), Message: stringPtr(r.Message), Error: stringPtr(r.Error), ErrorCode: stringPtr(r.ErrorCode), ErrorDetails: r.ErrorDetails,
+		RetryCount: r.RetryCount, MaxRetries: r.MaxRetries,
 		Exhausted: r.Exhausted, NextRetryAt: timePtr(r.NextRetryAt)}
 	if r.HasValue {
 		standard.Value = r.Value
@@ -84,54 +87,58 @@ type progressJSON struct {
 }
 
 type taskInfoJSON struct {
-	RefID              Ref           `json:"ref_id"`
-	Func               string        `json:"func"`
-	Version            int           `json:"version"`
-	Namespace          string        `json:"namespace"`
-	Queue              string        `json:"queue"`
-	Status             Status        `json:"status"`
-	Note               *string       `json:"note"`
-	Cycle              int           `json:"cycle"`
-	Attempt            int           `json:"attempt"`
-	Worker             *string       `json:"worker"`
-	Progress           *progressJSON `json:"progress"`
-	CreatedAt          *jsonTime     `json:"created_at"`
-	StartedAt          *jsonTime     `json:"started_at"`
-	CompletedAt        *jsonTime     `json:"completed_at"`
-	ExpiresAt          *jsonTime     `json:"expires_at"`
-	NextRetryAt        *jsonTime     `json:"next_retry_at"`
-	AsOf               *jsonTime     `json:"as_of"`
-	IsStale            bool          `json:"is_stale"`
-	StaleReason        *StaleReason  `json:"stale_reason"`
-	Error              *string       `json:"error"`
-	LastError          *string       `json:"last_error"`
-	ErrorCause         *Cause        `json:"error_cause"`
-	RetryCount         int           `json:"retry_count"`
-	MaxRetries         int           `json:"max_retries"`
-	LostCount          int           `json:"lost_count"`
-	CanRetry           bool          `json:"can_retry"`
-	Exhausted          bool          `json:"exhausted"`
-	RetryDelay         float64       `json:"retry_delay_seconds"`
-	RetryBackoffFactor float64       `json:"retry_backoff_factor"`
-	Timeout            *float64      `json:"timeout_seconds"`
-	RetryHistory       []attemptJSON `json:"retry_history"`
-	AttemptsTotal      int           `json:"attempts_total"`
-	Events             []eventJSON   `json:"events"`
-	EventsTotal        int           `json:"events_total"`
-	Unreadable         *string       `json:"unreadable"`
+	RefID              Ref             `json:"ref_id"`
+	Func               string          `json:"func"`
+	Version            int             `json:"version"`
+	Namespace          string          `json:"namespace"`
+	Queue              string          `json:"queue"`
+	Status             Status          `json:"status"`
+	Note               *string         `json:"note"`
+	Cycle              int             `json:"cycle"`
+	Attempt            int             `json:"attempt"`
+	Worker             *string         `json:"worker"`
+	Progress           *progressJSON   `json:"progress"`
+	CreatedAt          *jsonTime       `json:"created_at"`
+	StartedAt          *jsonTime       `json:"started_at"`
+	CompletedAt        *jsonTime       `json:"completed_at"`
+	ExpiresAt          *jsonTime       `json:"expires_at"`
+	NextRetryAt        *jsonTime       `json:"next_retry_at"`
+	AsOf               *jsonTime       `json:"as_of"`
+	IsStale            bool            `json:"is_stale"`
+	StaleReason        *StaleReason    `json:"stale_reason"`
+	Error              *string         `json:"error"`
+	LastError          *string         `json:"last_error"`
+	ErrorCause         *Cause          `json:"error_cause"`
+	ErrorCode          *string         `json:"error_code"`
+	ErrorDetails       json.RawMessage `json:"error_details"`
+	RetryCount         int             `json:"retry_count"`
+	MaxRetries         int             `json:"max_retries"`
+	LostCount          int             `json:"lost_count"`
+	CanRetry           bool            `json:"can_retry"`
+	Exhausted          bool            `json:"exhausted"`
+	RetryDelay         float64         `json:"retry_delay_seconds"`
+	RetryBackoffFactor float64         `json:"retry_backoff_factor"`
+	Timeout            *float64        `json:"timeout_seconds"`
+	RetryHistory       []attemptJSON   `json:"retry_history"`
+	AttemptsTotal      int             `json:"attempts_total"`
+	Events             []eventJSON     `json:"events"`
+	EventsTotal        int             `json:"events_total"`
+	Unreadable         *string         `json:"unreadable"`
 }
 
 type attemptJSON struct {
-	Cycle     int       `json:"cycle"`
-	Attempt   int       `json:"attempt"`
-	Error     string    `json:"error"`
-	Cause     Cause     `json:"cause"`
-	Timestamp *jsonTime `json:"timestamp"`
-	StartedAt *jsonTime `json:"started_at"`
-	Duration  float64   `json:"duration_seconds"`
-	Delay     float64   `json:"delay_seconds"`
-	Worker    string    `json:"worker"`
-	Permanent bool      `json:"permanent"`
+	Cycle     int             `json:"cycle"`
+	Attempt   int             `json:"attempt"`
+	Error     string          `json:"error"`
+	Cause     Cause           `json:"cause"`
+	Timestamp *jsonTime       `json:"timestamp"`
+	StartedAt *jsonTime       `json:"started_at"`
+	Duration  float64         `json:"duration_seconds"`
+	Delay     float64         `json:"delay_seconds"`
+	Worker    string          `json:"worker"`
+	Permanent bool            `json:"permanent"`
+	Code      *string         `json:"code"`
+	Details   json.RawMessage `json:"details"`
 }
 
 type eventJSON struct {
@@ -151,6 +158,7 @@ func (i TaskInfo) MarshalJSON() ([]byte, error) {
 		Progress: progressOf(i.Progress), CreatedAt: timePtr(&i.CreatedAt), StartedAt: timePtr(i.StartedAt),
 		CompletedAt: timePtr(i.CompletedAt), ExpiresAt: timePtr(i.ExpiresAt), NextRetryAt: timePtr(i.NextRetryAt),
 		AsOf: timePtr(i.AsOf), IsStale: i.IsStale, StaleReason: stringPtr(i.StaleReason), Error: stringPtr(i.Error), LastError: stringPtr(i.LastError), ErrorCause: stringPtr(i.ErrorCause),
+		ErrorCode: stringPtr(i.ErrorCode), ErrorDetails: i.ErrorDetails,
 		RetryCount: i.RetryCount, MaxRetries: i.MaxRetries, LostCount: i.LostCount, CanRetry: i.CanRetry,
 		Exhausted: i.Exhausted, RetryDelay: i.RetryDelay.Seconds(), RetryBackoffFactor: i.RetryBackoffFactor,
 		RetryHistory: make([]attemptJSON, len(i.RetryHistory)), AttemptsTotal: i.AttemptsTotal,
@@ -160,7 +168,7 @@ func (i TaskInfo) MarshalJSON() ([]byte, error) {
 	}
 	for n, a := range i.RetryHistory {
 		out.RetryHistory[n] = attemptJSON{a.Cycle, a.Attempt, a.Error, a.Cause, timePtr(&a.Timestamp),
-			timePtr(&a.StartedAt), a.Duration.Seconds(), a.Delay.Seconds(), a.Worker, a.Permanent}
+			timePtr(&a.StartedAt), a.Duration.Seconds(), a.Delay.Seconds(), a.Worker, a.Permanent, stringPtr(a.Code), a.Details}
 	}
 	for n, e := range i.Events {
 		out.Events[n] = eventJSON{At: timePtr(&e.At), Kind: e.Kind, By: e.By, Since: timePtr(e.Since)}

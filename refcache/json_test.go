@@ -39,10 +39,10 @@ func TestEachFormatHasAllOfItsFieldsInEveryState(t *testing.T) {
 	for format, want := range map[refcache.Format]string{
 		refcache.Minimal: `{"ref_id":"media:00112233445566778899aabbccddeeff","status":"pending","is_complete":false,"is_async":true,"can_retry":false,"is_stale":false}`,
 		refcache.Standard: `{"ref_id":"media:00112233445566778899aabbccddeeff","status":"pending","is_complete":false,"is_async":true,"can_retry":false,"is_stale":false,
-			"value":null,"age_seconds":null,"stale_reason":null,"refreshing":false,"cache":null,"started_at":null,"progress":null,"message":null,"error":null,"retry_count":0,"max_retries":3,"exhausted":false,
+			"value":null,"age_seconds":null,"stale_reason":null,"refreshing":false,"cache":null,"started_at":null,"progress":null,"message":null,"error":null,"error_code":null,"error_details":null,"retry_count":0,"max_retries":3,"exhausted":false,
 			"next_retry_at":null}`,
 		refcache.Full: `{"ref_id":"media:00112233445566778899aabbccddeeff","status":"pending","is_complete":false,"is_async":true,"can_retry":false,"is_stale":false,
-			"value":null,"age_seconds":null,"stale_reason":null,"refreshing":false,"cache":null,"started_at":null,"progress":null,"message":null,"error":null,"retry_count":0,"max_retries":3,"exhausted":false,
+			"value":null,"age_seconds":null,"stale_reason":null,"refreshing":false,"cache":null,"started_at":null,"progress":null,"message":null,"error":null,"error_code":null,"error_details":null,"retry_count":0,"max_retries":3,"exhausted":false,
 			"next_retry_at":null,"func":"f","queue":"media","created_at":null,"completed_at":null,"expires_at":null,"eta_seconds":null,
 			"lost_count":0,"attempt":0}`,
 	} {
@@ -60,13 +60,13 @@ func TestFullResponse(t *testing.T) {
 		IsStale: true, StaleReason: refcache.StaleAge, Age: new(90 * time.Second), Cache: refcache.CacheStale,
 		Progress: &refcache.Progress{Current: 3, Total: 12, Message: "page 3", Percentage: new(25.0)}, Message: "page 3",
 		RetryCount: 1, MaxRetries: 3, Func: "f", Queue: "media", CreatedAt: noon, CompletedAt: &later, ExpiresAt: &later,
-		ETA: new(1500 * time.Millisecond), LostCount: 2, Attempt: 4, NextRetryAt: &later, Error: "no", CanRetry: true, Exhausted: true,
+		ETA: new(1500 * time.Millisecond), LostCount: 2, Attempt: 4, NextRetryAt: &later, Error: "no", ErrorCode: "quota", ErrorDetails: json.RawMessage(`{"left":0}`), CanRetry: true, Exhausted: true,
 	}.JSON(refcache.Full)
 	require.NoError(t, err)
 	require.Contains(t, string(got), `"old <b>"`, "shown as it was written")
 	sameText(t, `{"ref_id":"media:00112233445566778899aabbccddeeff","status":"processing","is_complete":false,"is_async":true,"can_retry":true,"is_stale":true,
 		"value":"old <b>","age_seconds":90,"stale_reason":"age","refreshing":true,"cache":"stale","started_at":"2026-02-03T11:00:00.007Z","progress":{"current":3,"total":12,"message":"page 3","percentage":25},
-		"message":"page 3","error":"no","retry_count":1,"max_retries":3,"exhausted":true,"next_retry_at":"2026-02-03T11:01:30.007Z",
+		"message":"page 3","error":"no","error_code":"quota","error_details":{"left":0},"retry_count":1,"max_retries":3,"exhausted":true,"next_retry_at":"2026-02-03T11:01:30.007Z",
 		"func":"f","queue":"media","created_at":"2026-02-03T11:00:00.007Z","completed_at":"2026-02-03T11:01:30.007Z",
 		"expires_at":"2026-02-03T11:01:30.007Z","eta_seconds":1.5,"lost_count":2,"attempt":4}`, got)
 }
@@ -84,7 +84,7 @@ func TestTheStandardFormatIsTheDefault(t *testing.T) {
 func TestTaskInfoHasAllOfItsFields(t *testing.T) {
 	same(t, `{"ref_id":"media:00112233445566778899aabbccddeeff","func":"f","version":1,"namespace":"default","queue":"media",
 		"status":"pending","note":null,"cycle":1,"attempt":0,"worker":null,"progress":null,"created_at":"2026-02-03T11:00:00.007Z",
-		"started_at":null,"completed_at":null,"expires_at":null,"next_retry_at":null,"as_of":null,"is_stale":false,"stale_reason":null,"error":null,"last_error":null,"error_cause":null,
+		"started_at":null,"completed_at":null,"expires_at":null,"next_retry_at":null,"as_of":null,"is_stale":false,"stale_reason":null,"error":null,"last_error":null,"error_cause":null,"error_code":null,"error_details":null,
 		"retry_count":0,"max_retries":3,"lost_count":0,"can_retry":false,"exhausted":false,"retry_delay_seconds":1,
 		"retry_backoff_factor":2,"timeout_seconds":null,"retry_history":[],"attempts_total":0,"events":[],"events_total":0,"unreadable":null}`,
 		refcache.TaskInfo{RefID: ref, Func: "f", Version: 1, Namespace: "default", Queue: "media", Status: refcache.Pending,
@@ -93,16 +93,16 @@ func TestTaskInfoHasAllOfItsFields(t *testing.T) {
 	same(t, `{"ref_id":"media:00112233445566778899aabbccddeeff","func":"f","version":2,"namespace":"shop","queue":"media",
 		"status":"failed","note":"n","cycle":2,"attempt":3,"worker":"w","progress":null,"created_at":"2026-02-03T11:00:00.007Z",
 		"started_at":"2026-02-03T11:00:00.007Z","completed_at":"2026-02-03T11:01:30.007Z","expires_at":"2026-02-03T11:01:30.007Z",
-		"next_retry_at":null,"as_of":null,"is_stale":false,"stale_reason":null,"error":"e","last_error":"e","error_cause":"timeout","retry_count":3,"max_retries":3,"lost_count":1,
+		"next_retry_at":null,"as_of":null,"is_stale":false,"stale_reason":null,"error":"e","last_error":"e","error_cause":"timeout","error_code":"late","error_details":[1],"retry_count":3,"max_retries":3,"lost_count":1,
 		"can_retry":false,"exhausted":true,"retry_delay_seconds":0.25,"retry_backoff_factor":1.5,"timeout_seconds":30,
 		"retry_history":[{"cycle":2,"attempt":3,"error":"e","cause":"timeout","timestamp":"2026-02-03T11:01:30.007Z",
-		"started_at":"2026-02-03T11:00:00.007Z","duration_seconds":90,"delay_seconds":0.25,"worker":"w","permanent":false}],"attempts_total":101,
+		"started_at":"2026-02-03T11:00:00.007Z","duration_seconds":90,"delay_seconds":0.25,"worker":"w","permanent":false,"code":null,"details":null}],"attempts_total":101,
 		"events":[{"at":"2026-02-03T11:00:00.007Z","kind":"fresh","by":"ann@desk","times":null,"since":null},
 		{"at":"2026-02-03T11:01:30.007Z","kind":"handed_back","by":"w","times":3,"since":"2026-02-03T11:00:00.007Z"}],"events_total":2,
 		"unreadable":"damaged"}`,
 		refcache.TaskInfo{RefID: ref, Func: "f", Version: 2, Namespace: "shop", Queue: "media", Status: refcache.Failed,
 			Note: "n", Cycle: 2, Attempt: 3, Worker: "w", CreatedAt: noon, StartedAt: &noon, CompletedAt: &later, ExpiresAt: &later,
-			Error: "e", LastError: "e", ErrorCause: refcache.CauseTimeout, RetryCount: 3, MaxRetries: 3, LostCount: 1,
+			Error: "e", LastError: "e", ErrorCause: refcache.CauseTimeout, ErrorCode: "late", ErrorDetails: json.RawMessage(`[1]`), RetryCount: 3, MaxRetries: 3, LostCount: 1,
 			Exhausted: true, RetryDelay: 250 * time.Millisecond, RetryBackoffFactor: 1.5, Timeout: 30 * time.Second,
 			RetryHistory: []refcache.Attempt{{Cycle: 2, Attempt: 3, Error: "e", Cause: refcache.CauseTimeout, Timestamp: later,
 				StartedAt: noon, Duration: 90 * time.Second, Delay: 250 * time.Millisecond, Worker: "w"}},

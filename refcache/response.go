@@ -1,6 +1,9 @@
 package refcache
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 // Response answers a call in every state. Pointers are nil for what is not known or does not apply.
 type Response[T any] struct {
@@ -23,10 +26,13 @@ type Response[T any] struct {
 	Progress    *Progress
 	Message     string // for people: the progress message, a note, or a sentence on the state
 	Error       string // why the task failed, or the refresh of a complete one; empty for any other
-	RetryCount  int
-	MaxRetries  int
-	Exhausted   bool // failed, with no retries left
-	NextRetryAt *time.Time
+	// ErrorCode and ErrorDetails are of the same error, for programs; empty and nil if the function gave none.
+	ErrorCode    string
+	ErrorDetails json.RawMessage
+	RetryCount   int
+	MaxRetries   int
+	Exhausted    bool // failed, with no retries left
+	NextRetryAt  *time.Time
 
 	Func        string
 	Queue       string

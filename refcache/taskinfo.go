@@ -1,37 +1,42 @@
 package refcache
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 // TaskInfo is the readable form of a task's record: everything about a call but its arguments and result. Pointers
 // are nil for what is not known or does not apply; times are Redis's.
 type TaskInfo struct {
-	RefID       Ref
-	Func        string
-	Version     int
-	Namespace   string
-	Queue       string
-	Status      Status
-	Note        string // what a person should know, such as that no worker handles the function; usually empty
-	Cycle       int    // 1 in the first life, one more for each new one
-	Attempt     int    // the attempt that runs or ran last in this cycle; 0 before the first
-	Worker      string // who runs the attempt; empty when none runs
-	Progress    *Progress
-	CreatedAt   time.Time
-	StartedAt   *time.Time // of the latest attempt
-	CompletedAt *time.Time // when the task ended
-	ExpiresAt   *time.Time // when the record goes away
-	NextRetryAt *time.Time
-	AsOf        *time.Time // when the attempt began that made the result; nil without one
-	IsStale     bool       // complete, with an old result
-	StaleReason StaleReason
-	Error       string // why the task failed, or the refresh of a complete one; empty for any other
-	LastError   string // of the latest failed or lost attempt
-	ErrorCause  Cause  // of the same attempt
-	RetryCount  int    // retries scheduled in this cycle, 0 to MaxRetries
-	MaxRetries  int
-	LostCount   int  // attempts of this cycle whose worker was lost; they cost no retry
-	CanRetry    bool // failed, with retries left
-	Exhausted   bool // failed, with none left
+	RefID        Ref
+	Func         string
+	Version      int
+	Namespace    string
+	Queue        string
+	Status       Status
+	Note         string // what a person should know, such as that no worker handles the function; usually empty
+	Cycle        int    // 1 in the first life, one more for each new one
+	Attempt      int    // the attempt that runs or ran last in this cycle; 0 before the first
+	Worker       string // who runs the attempt; empty when none runs
+	Progress     *Progress
+	CreatedAt    time.Time
+	StartedAt    *time.Time // of the latest attempt
+	CompletedAt  *time.Time // when the task ended
+	ExpiresAt    *time.Time // when the record goes away
+	NextRetryAt  *time.Time
+	AsOf         *time.Time // when the attempt began that made the result; nil without one
+	IsStale      bool       // complete, with an old result
+	StaleReason  StaleReason
+	Error        string // why the task failed, or the refresh of a complete one; empty for any other
+	LastError    string // of the latest failed or lost attempt
+	ErrorCause   Cause  // of the same attempt, as are its code and details; empty and nil if the function gave none
+	ErrorCode    string
+	ErrorDetails json.RawMessage
+	RetryCount   int // retries scheduled in this cycle, 0 to MaxRetries
+	MaxRetries   int
+	LostCount    int  // attempts of this cycle whose worker was lost; they cost no retry
+	CanRetry     bool // failed, with retries left
+	Exhausted    bool // failed, with none left
 
 	RetryDelay         time.Duration
 	RetryBackoffFactor float64
@@ -62,7 +67,9 @@ const (
 type Attempt struct {
 	Cycle     int
 	Attempt   int
-	Error     string // at most 8 KiB
+	Error     string          // at most 8 KiB; of a panic with its stack
+	Code      string          // for programs; empty: none was given
+	Details   json.RawMessage // nil: none were given
 	Cause     Cause
 	Permanent bool      // the function said that no retry would mend it
 	Timestamp time.Time // when it ended

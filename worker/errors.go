@@ -24,6 +24,21 @@ func RetryAfter(err error, d time.Duration) error {
 	return &retryAfterError{err, max(0, d)}
 }
 
+// Fail makes an error for programs to go by: a code as of [refcache.Coded], a message for people, and details that become
+// JSON of at most 4 KiB, nil for none. Callers read them as Code and Details of the *refcache.TaskError. What is bad or too
+// long is left out, and the error says so.
+func Fail(code, message string, details any) error {
+	return &failError{code, message, details}
+}
+
+type failError struct {
+	code, message string
+	details       any
+}
+
+func (e *failError) Error() string     { return e.message }
+func (e *failError) ErrorCode() string { return e.code }
+
 type permanentError struct{ error }
 
 func (e *permanentError) Unwrap() error { return e.error }

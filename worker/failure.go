@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"regexp"
 	"strings"
 	"time"
 
+	"github.com/refq/refq/internal/codec"
 	"github.com/refq/refq/internal/store"
+	"github.com/refq/refq/refcache"
 )
 
 // maxError is how much of an error's text is kept, in bytes.
@@ -18,8 +21,49 @@ const maxError = 8 << 10
 func (w *Worker) failure(task store.Record, r result) store.Failure {
 	var permanent *permanentError
 	delay, note := w.delay(task, r.err)
-	return store.Failure{Error: clip(errorText(r.err), maxError), Cause: r.cause,
-		Permanent: errors.As(r.err, &permanent), Delay: delay, Note: note}
+	failure := store.Failure{Error: errorText(r.err), Cause: r.cause, Permanent: errors.As(r.err, &permanent), Delay: delay, Note: note}
+	var leftOut []string
+	failure.Code, leftOut = codeOf(r.err)
+	if fail, ok := errors.AsType[*failError](r.err); ok {
+		details, why := fail.json()
+		failure.Details = details
+		leftOut = append(leftOut, why...)
+	}
+	if len(leftOut) > 0 {
+		remark := " (" + strings.Join(leftOut, "; ") + ")"
+		failure.Error = clip(failure.Error, maxError-len(remark)) + remark
+	}
+	failure.Error = clip(failure.Error, maxError)
+	return failure
+}
+
+var codeForm = regexp.MustCompile(`^[a-z0-9_.-]{1,64}$`)
+
+// codeOf is the code of an error, or why it is left out.
+func codeOf(err error) (code string, leftOut []string) {
+	code = refcache.CodeOf(err)
+	if code != "" && !codeForm.MatchString(code) {
+		return "", []string{fmt.Sprintf("its code %.80q is left out: use at most 64 of a-z 0-9 _ . and -", code)}
+	}
+	return code, nil
+}
+
+// maxDetails is the longest details in bytes.
+const maxDetails = 4 << 10
+
+// json are the details, or why they are left out.
+func (e *failError) json() (details []byte, leftOut []string) {
+	if e.details == nil {
+		return nil, nil
+	}
+	details, err := codec.Encode(e.details)
+	switch {
+	case err != nil:
+		return nil, []string{fmt.Sprintf("its details are left out: %v", err)}
+	case len(details) > maxDetails:
+		return nil, []string{fmt.Sprintf("its details are left out: %d bytes, more than %d", len(details), maxDetails)}
+	}
+	return details, nil
 }
 
 // errorText leaves out what a deadline's error adds to the cause.

@@ -86,7 +86,7 @@ func TestACallWithAMemberThatNobodyKnowsFailsAfterTenMinutes(t *testing.T) {
 		w.Start(worker.Config{}, thumb(refcache.Func[oldIn, string]{}, "default"))
 		ref := w.submitRaw(`{"URI":"u"}`)
 		time.Sleep(9 * time.Minute)
-		require.Equal(w, refcache.Pending, w.info(ref).Status)
+		require.True(w, w.info(ref).Status.InFlight()) // a worker may just be looking at it
 		require.Equal(w, 1, w.info(ref).EventsTotal)
 		time.Sleep(90 * time.Second)
 		info := w.info(ref)

@@ -83,6 +83,9 @@ func (p *page) response(r response, format refcache.Format) {
 	if r.Error != "" {
 		p.Field("error", p.errorText(r.Error, errorLines))
 	}
+	if r.ErrorCode != "" {
+		p.Field("code", strings.TrimSpace(r.ErrorCode+"  "+string(term.PrintableJSON(r.ErrorDetails))))
+	}
 	if r.Status == refcache.Failed {
 		p.Field("retries", budget(r.RetryCount, r.MaxRetries, r.CanRetry, r.RefID))
 	}

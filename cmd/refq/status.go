@@ -53,6 +53,9 @@ func (p *page) status(i refcache.TaskInfo, today string) {
 	if i.Error != "" {
 		p.Field("error", p.Paint(term.Red, firstLine(i.Error)))
 	}
+	if i.Error != "" && i.ErrorCode != "" {
+		p.Field("code", strings.TrimSpace(i.ErrorCode+"  "+string(term.PrintableJSON(i.ErrorDetails))))
+	}
 	p.Field("retries", statusRetries(i))
 	p.Field("policy", statusPolicy(i))
 	if today != "" {

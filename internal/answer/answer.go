@@ -68,6 +68,10 @@ func Response[Out any](now *Snapshot) (r refcache.Response[Out], err error) {
 	if !now.NextRetryAt.IsZero() {
 		r.NextRetryAt = new(now.NextRetryAt)
 	}
+	if now.Status == refcache.Failed || now.Stale() {
+		last := now.LastAttempt()
+		r.ErrorCode, r.ErrorDetails = last.Code, last.Details
+	}
 	if now.Result == nil {
 		return r, nil
 	}

@@ -125,6 +125,29 @@ func TestAnotherExitCodeIsAFailureWithCodeAndStderr(t *testing.T) {
 	require.False(t, isPermanent(err))
 }
 
+func TestTheLastLineOfStderrMayBeAnErrorForPrograms(t *testing.T) {
+	t.Parallel()
+	testkit.Reserve(t, 3)
+	for line, want := range map[string][2]string{
+		`refq-error: {"code":"quota","message":"too much","details":{"left":0}}`: {"quota", "too much"},
+		`refq-error:{"code":"quota"}`:                                            {"quota", "quota"},
+		`refq-error: {"message":"only this"}`:                                    {"", "only this"},
+		`refq-error: {"code":`:                                                   {"", `exit status 3: first` + "\n" + `refq-error: {"code":`},
+	} {
+		c := sh(`echo first >&2; printf '%s\n' "$LINE" >&2; exit 3`)
+		c.Env = map[string]string{"LINE": line}
+		_, err := c.Run(t.Context(), nil)
+		require.EqualError(t, err, want[1])
+		require.Equal(t, want[0], refcache.CodeOf(err))
+		require.False(t, isPermanent(err))
+	}
+	_, err := sh(`echo 'refq-error: {"code":"bad_input","message":"no page 7"}' >&2; exit 65`).Run(t.Context(), nil)
+	require.True(t, isPermanent(err))
+	require.Equal(t, "bad_input", refcache.CodeOf(err))
+	_, err = sh(`echo 'refq-error: {"code":"x"}' >&2; echo last >&2; exit 1`).Run(t.Context(), nil)
+	require.Empty(t, refcache.CodeOf(err), "it is not the last line")
+}
+
 func TestExitCode65IsPermanentUnlessOthersAreNamed(t *testing.T) {
 	t.Parallel()
 	testkit.Reserve(t, 3)

@@ -30,7 +30,8 @@ func (c Command) Check() error {
 //
 // Exit code 0 is success: stdout holds one JSON value in UTF-8, which is returned as written, without outer white
 // space; none at all is null. Anything else on stdout, or more than MaxResult, is a permanent failure. Any other exit
-// code is a failure, permanent for PermanentExitCodes, whose error has the code and the last 4 KiB of stderr. Lines
+// code is a failure, permanent for PermanentExitCodes, whose error has the code and the last 4 KiB of stderr. If the last
+// line of that is "refq-error: {"code":…,"message":…,"details":…}" the error is that of [worker.Fail]. Lines
 // "refq-progress: 3/10 indexing" on stderr report progress instead; the total and the message may be missing.
 //
 // When ctx ends, the process group gets SIGTERM, and SIGKILL in time for Run to return within [worker.Grace]. The
@@ -83,12 +84,13 @@ func (c Command) run(ctx context.Context, in json.RawMessage, a attempt) (json.R
 	case stdout.full:
 		return nil, worker.Permanent(fmt.Errorf("stdout is longer than max_result, %d bytes", stdout.limit))
 	case err != nil:
-		return nil, c.failure(err, stderr.text.String())
+		return nil, c.failure(err, &stderr.text)
 	}
 	return stdout.result()
 }
 
-func (c Command) failure(err error, text string) error {
+func (c Command) failure(err error, written *tail) error {
+	text := written.String()
 	exit, ok := errors.AsType[*exec.ExitError](err)
 	if !ok {
 		return withText(fmt.Errorf("run %q: %w", c.Argv[0], err), "\n", text)
@@ -96,7 +98,10 @@ func (c Command) failure(err error, text string) error {
 	if status := exit.Sys().(syscall.WaitStatus); status.Signaled() {
 		return withText(fmt.Errorf("killed by %s", signalName(status.Signal())), ": ", text)
 	}
-	failed := withText(fmt.Errorf("exit status %d", exit.ExitCode()), ": ", text)
+	failed, coded := written.errorLine()
+	if !coded {
+		failed = withText(fmt.Errorf("exit status %d", exit.ExitCode()), ": ", text)
+	}
 	if c.permanent(exit.ExitCode()) {
 		return worker.Permanent(failed)
 	}

@@ -13,7 +13,7 @@ func (r *Rules) Response(res refcache.Response[json.RawMessage]) refcache.Respon
 	}
 	res.Value = r.JSON(res.Value)
 	res.Progress = r.progress(res.Progress)
-	res.Message, res.Error = r.Text(res.Message), r.Text(res.Error)
+	res.Message, res.Error, res.ErrorDetails = r.Text(res.Message), r.Text(res.Error), r.JSON(res.ErrorDetails)
 	return res
 }
 
@@ -26,9 +26,10 @@ func (r *Rules) TaskInfo(info refcache.TaskInfo) refcache.TaskInfo {
 	for _, text := range []*string{&info.Note, &info.Error, &info.LastError, &info.Unreadable} {
 		*text = r.Text(*text)
 	}
+	info.ErrorDetails = r.JSON(info.ErrorDetails)
 	history := make([]refcache.Attempt, len(info.RetryHistory))
 	for i, attempt := range info.RetryHistory {
-		attempt.Error = r.Text(attempt.Error)
+		attempt.Error, attempt.Details = r.Text(attempt.Error), r.JSON(attempt.Details)
 		history[i] = attempt
 	}
 	info.RetryHistory = history

@@ -123,6 +123,8 @@ type Failure struct {
 	Permanent bool          // no retry can mend it
 	Delay     time.Duration // before the retry, if the budget has one; rounded up to whole ms, at most a century
 	Note      string
+	Code      string // for programs; empty: none
+	Details   []byte // JSON; nil: none
 }
 
 // Errored is the outcome of an attempt that failed.
@@ -132,7 +134,7 @@ func Errored(f Failure) Outcome {
 		permanent = "1"
 	}
 	delay := (min(f.Delay, refcache.MaxDelay) + time.Millisecond - 1).Milliseconds()
-	return Outcome{kind: "error", args: []any{f.Error, string(f.Cause), permanent, delay, f.Note}}
+	return Outcome{kind: "error", args: []any{f.Error, string(f.Cause), permanent, delay, f.Note, f.Code, f.Details}}
 }
 
 // Released is the outcome of an attempt that the worker hands back: it does not count.

@@ -34,6 +34,8 @@ type attemptEntry struct {
 	Delay     int64          `json:"delay"`
 	Worker    string         `json:"worker"`
 	Permanent bool           `json:"permanent"`
+	Code      string         `json:"code"`
+	Details   string         `json:"details"` // JSON in a text: what Lua decodes and encodes is not what it was
 }
 
 type eventEntry struct {
@@ -50,9 +52,14 @@ func parseAttempt(text string) (refcache.Attempt, error) {
 	if err := json.Unmarshal([]byte(text), &e); err != nil {
 		return refcache.Attempt{}, fmt.Errorf("attempt: %w", err)
 	}
+	details := json.RawMessage(e.Details)
+	if !json.Valid(details) {
+		details = nil
+	}
 	started, ended := time.UnixMilli(e.StartedAt), time.UnixMilli(e.Timestamp)
 	return refcache.Attempt{
 		Cycle: e.Cycle, Attempt: e.Attempt, Error: e.Error, Cause: e.Cause, Worker: e.Worker, Permanent: e.Permanent,
+		Code: e.Code, Details: details,
 		Timestamp: ended, StartedAt: started, Duration: max(0, ended.Sub(started)),
 		Delay: time.Duration(max(0, min(e.Delay, refcache.MaxDelay.Milliseconds()))) * time.Millisecond,
 	}, nil

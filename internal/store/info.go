@@ -56,7 +56,7 @@ func (r Record) withHistory(attempts, events any) (info refcache.TaskInfo, err e
 	}
 	for _, attempt := range slices.Backward(info.RetryHistory) {
 		if info.LastError != "" && attempt.Cause != refcache.CauseCancelled {
-			info.ErrorCause = attempt.Cause
+			info.ErrorCause, info.ErrorCode, info.ErrorDetails = attempt.Cause, attempt.Code, attempt.Details
 			break
 		}
 	}

@@ -2,6 +2,7 @@
 -- ARGV[1] token   ARGV[2] kind, then by kind:
 --   complete  ARGV[3] result   ARGV[4] its encoding, or empty
 --   error     ARGV[3] error   ARGV[4] cause   ARGV[5] '1' if permanent   ARGV[6] delay in ms before a retry   ARGV[7] note, or empty
+--             ARGV[8] code of the error, or empty   ARGV[9] its details as JSON, or empty
 --   release   ARGV[3] note, or empty   ARGV[4] who hands it back
 --   hand_on   ARGV[3] note   ARGV[4] who hands it on   ARGV[5] what it lacks: 'function' or 'member'
 -- Returns {1, status, ms until the next retry, what its piggyback answered}, or {0} when the token is not current: the
@@ -78,12 +79,13 @@ local function complete(result, encoding)
   return {1, 'complete', 0}
 end
 
--- fail ends an attempt that failed. last: there is no retry, whatever is left.
-local function fail(text, cause, permanent, delay, remark, last)
+-- fail ends an attempt that failed. Of a panic the history has the stack, the error its first line. last: there is no retry,
+-- whatever is left.
+local function fail(text, cause, permanent, delay, remark, code, details, last)
   local retries = number(RETRY_COUNT, 0)
   local retry = not last and permanent ~= '1' and retries < (tonumber(max_retries) or DEFAULT_MAX_RETRIES)
-  attempt_ended(cause, text, retry and delay or nil, permanent == '1')
-  set_field(LAST_ERROR, 'last_error', text)
+  attempt_ended(cause, text, retry and delay or nil, permanent == '1', code ~= '' and code or nil, details ~= '' and details or nil)
+  set_field(LAST_ERROR, 'last_error', cause == 'panic' and string.match(text, '^[^\n]*') or text)
   if not retry then
     end_without_result('failed', permanent == '1' and 'permanent' or cause, task[WORKER])
     return {1, 'failed', 0}
@@ -124,7 +126,7 @@ local function hand_on(remark, by, lacks)
     row = {kind = 'handed_back', times = 0, since = now, lacks = lacks, attempts = number(HIST_N, 0), cycle = number(CYCLE, 1)}
   end
   if lacks == 'member' and now - row.since >= HAND_ON_FOR then
-    return fail(remark, 'error', '', nil, nil, true)
+    return fail(remark, 'error', '', nil, nil, '', '', true)
   end
   take_back(remark)
   row.at, row.by, row.times = now, by, row.times + 1
@@ -141,7 +143,7 @@ last_token = ARGV[1]
 if ARGV[2] == 'complete' then
   return complete(ARGV[3], ARGV[4])
 elseif ARGV[2] == 'error' then
-  return fail(ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6]), ARGV[7])
+  return fail(ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6]), ARGV[7], ARGV[8], ARGV[9])
 end
 if ARGV[2] == 'hand_on' then
   return hand_on(ARGV[3], ARGV[4], ARGV[5])

@@ -234,10 +234,11 @@ local function event(kind, by)
 end
 
 -- attempt_ended adds the running attempt to the history, without what is empty.
-local function attempt_ended(cause, error, delay, permanent)
+local function attempt_ended(cause, error, delay, permanent, code, details)
   append(HIST_N, 'attempt:', {
     cycle = number(CYCLE, 1), attempt = number(ATTEMPT), started_at = number(STARTED_AT), worker = task[WORKER],
     timestamp = now, cause = cause, error = error, delay = delay, permanent = permanent or nil,
+    code = code, details = details,
   })
 end
 
