@@ -70,10 +70,11 @@ type caller struct {
 	ground   *ground
 	producer *producer.Producer
 	function function
+	options  []producer.CallOption
 }
 
 func (g *ground) newCaller(f function) *caller {
-	return &caller{g, producer.New(g.connect(), producer.Config{}), f}
+	return &caller{g, producer.New(g.connect(), producer.Config{}), f, nil}
 }
 
 func (c *caller) close() { _ = c.producer.Close() } // nobody waits any more
@@ -81,7 +82,7 @@ func (c *caller) close() { _ = c.producer.Close() } // nobody waits any more
 // call makes the n-th call and waits for its result.
 func (c *caller) call(ctx context.Context, n int) error {
 	in := c.ground.parcel(n)
-	res, err := producer.Call(ctx, c.producer, c.function, in)
+	res, err := producer.Call(ctx, c.producer, c.function, in, c.options...)
 	return check(in, res, err)
 }
 

@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-
-	"github.com/refq/refq/worker"
 )
 
 var hits = scenario{
@@ -14,7 +12,9 @@ var hits = scenario{
 	cases: func(o Options) (all []trial) {
 		for _, n := range o.Callers {
 			all = append(all, trial{callers(n), []side{
-				{refqSide, func(ctx context.Context, g *ground) (reading, error) { return refqHits(ctx, g, n) }},
+				{refqSide, func(ctx context.Context, g *ground) (reading, error) {
+					return hitsOf(ctx, g, n, g.function("echo", g.queue))
+				}},
 				{"GET", func(ctx context.Context, g *ground) (reading, error) { return plainGets(ctx, g, n) }},
 			}})
 		}
@@ -24,22 +24,6 @@ var hits = scenario{
 
 // stored is how many different results are asked for, at most.
 const stored = 500
-
-func refqHits(ctx context.Context, g *ground, callers int) (reading, error) {
-	f := g.function("echo", g.queue)
-	c := g.newCaller(f)
-	defer c.close()
-	different := min(stored, g.options.Calls)
-	call := func(ctx context.Context, n int) error { return c.call(ctx, n%different) }
-	err := g.withWorker(ctx, func(w *worker.Worker) { worker.Handle(w, f, echo) }, func(ctx context.Context) error {
-		_, err := load(ctx, callsWhileFilling, different, call)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return g.loop(ctx, callers, call)
-}
 
 func plainGets(ctx context.Context, g *ground, callers int) (reading, error) {
 	rdb := g.connect()

@@ -54,6 +54,18 @@ var limits = []limit{
 	{"hits", "16 callers", InScripts, 2.1},
 	{"hits", "16 callers", Bytes, 800},
 	{"hits", "16 callers", Allocs, 60},
+	// the same, with words for the ages, by commas; and a key that is cut out of the arguments.
+	{"answers", "MaxAge", Commands, 1.01},
+	{"answers", "MaxAge", InScripts, 2.1},
+	{"answers", "MaxAge", Bytes, 825},
+	{"answers", "MaxAge", Allocs, 75},
+	{"answers", "Fresh", Commands, 1.01},
+	{"answers", "Fresh", InScripts, 2.1},
+	{"answers", "Fresh", Bytes, 825},
+	{"answers", "Fresh", Allocs, 75},
+	{"answers", "KeyFields", Commands, 1.01},
+	{"answers", "KeyFields", InScripts, 2.1},
+	{"answers", "KeyFields", Allocs, 75},
 	// neither asks Redis; the result's bytes and the times of the response. The connection says now and then that it is alive.
 	{"local", "by ref_id", Commands, 0.001},
 	{"local", "by ref_id", RoundTrips, 0.001},

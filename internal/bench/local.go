@@ -66,7 +66,7 @@ func (g *ground) newKeeper() *keeper {
 		k.ins[n] = g.parcel(n)
 	}
 	room := producer.LocalCache{Bytes: 4 * int64(len(k.ins)) * int64(g.options.Payload+2048), Stale: time.Hour}
-	k.caller = &caller{g, producer.New(g.connect(), producer.Config{LocalCache: room}), g.function("echo", g.queue)}
+	k.caller = &caller{g, producer.New(g.connect(), producer.Config{LocalCache: room}), g.function("echo", g.queue), nil}
 	return k
 }
 

@@ -29,7 +29,7 @@ var Defaults = Options{Calls: 5000, Callers: []int{64}, Concurrency: 64, Payload
 
 // Quick are the Options of the run whose counted figures [Exceeded] checks: some 20 s.
 var Quick = Options{Calls: 1000, Callers: []int{16}, Concurrency: 16, Payload: 128, Rounds: 3,
-	Only: []string{"closed", "open", "many", "hits", "local", "idle-cost", "waiters"}, Waiters: 1000, Watch: 1 * time.Second}
+	Only: []string{"closed", "open", "many", "hits", "answers", "local", "idle-cost", "waiters"}, Waiters: 1000, Watch: 1 * time.Second}
 
 const (
 	leastPayload = 64 // room for what tells the calls apart
