@@ -10,7 +10,7 @@ import (
 
 var answers = scenario{
 	name:  "answers",
-	about: "Answers with terms: hits of calls that ask for the age of a result, or have a key, against plain hits.",
+	about: "Hits with terms: calls that ask for the age of a result, or have a key, against plain hits.",
 	cases: func(o Options) []trial {
 		n := o.Callers[0]
 		against := func(name string, run func(ctx context.Context, g *ground) (reading, error)) trial {
