@@ -43,9 +43,9 @@ func TestStatsShowTheLastHourOfAllProducersAndWorkers(t *testing.T) {
 		require.Len(w, stats.Functions, 2)
 		e, s := stats.Functions[0], stats.Functions[1]
 		require.Equal(w, monitor.FunctionStats{Queue: "default", Func: "echo", Durations: e.Durations,
-			CallCounts: monitor.CallCounts{New: 1, Hits: 1, Complete: 1}}, e)
+			CallCounts: monitor.CallCounts{Misses: 1, Hits: 1, Complete: 1}}, e)
 		require.Equal(w, monitor.FunctionStats{Queue: "media", Func: "slow", Durations: s.Durations,
-			CallCounts: monitor.CallCounts{New: 2, Joined: 1, Hits: 1, Failed: 1, Cancelled: 1}}, s)
+			CallCounts: monitor.CallCounts{Misses: 2, Joined: 1, Hits: 1, Failed: 1, Cancelled: 1}}, s)
 		took, _ := s.Durations.Quantile(1)
 		require.GreaterOrEqual(w, took, 3*time.Second)
 		require.EqualValues(w, 1, s.Durations.Count(), "an attempt that nobody waits for does not count")

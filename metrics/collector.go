@@ -3,6 +3,7 @@ package metrics
 import (
 	"runtime"
 	"runtime/debug"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -18,7 +19,10 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 
 // What there is. A worker counts what it runs, a producer what it asks for.
 var (
-	submitted  = describe("calls_submitted_total", "Calls made here: new ones, those that joined a task in flight, and hits, answered from what is stored.", "queue", "func", "result")
+	submitted  = describe("calls_submitted_total", "Calls made here: hits, answered by what is stored, stale ones, answered by an old result, those that joined a run, and misses, which started one.", "queue", "func", "result")
+	refreshes  = describe("refreshes_total", "Runs that calls of this process started to renew a result.", of...)
+	unrefresh  = describe("refreshes_failed_total", "Runs here that were to renew a result and ended without a new one.", of...)
+	saved      = describe("run_seconds_saved_total", "How long the runs took whose results hits were answered with.", of...)
 	waiters    = describe("waiters", "Callers of this process that wait for the end of a task.")
 	finished   = describe("calls_finished_total", "Tasks that ended: complete or failed at the worker, cancelled at the producer.", "queue", "func", "status")
 	attempts   = describe("attempts_total", "Attempts by how they ended; lost ones are counted by the worker that finds them.", "queue", "func", "outcome")
@@ -38,7 +42,7 @@ var (
 	buildInfo  = describe("build_info", "1, for what runs.", "version", "go_version")
 )
 
-var descriptions = []*prometheus.Desc{submitted, waiters, finished, attempts, inFlight, redeliver, took, callTook, queueWait, backoff,
+var descriptions = []*prometheus.Desc{submitted, refreshes, unrefresh, saved, waiters, finished, attempts, inFlight, redeliver, took, callTook, queueWait, backoff,
 	lateness, repairs, workerUp, redisFault, tasks, oldest, workers, buildInfo}
 
 type collector struct {
@@ -77,9 +81,12 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 func (c *collector) collectProducer(s sink) {
 	s.gauge(waiters, float64(c.Producer.Waiters()))
 	for _, n := range c.Producer.Counts() {
-		s.counter(submitted, n.New, n.Queue, n.Func, "new")
-		s.counter(submitted, n.Joined, n.Queue, n.Func, "joined")
 		s.counter(submitted, n.Hits, n.Queue, n.Func, "hit")
+		s.counter(submitted, n.Stale, n.Queue, n.Func, "stale")
+		s.counter(submitted, n.Joined, n.Queue, n.Func, "joined")
+		s.counter(submitted, n.Misses, n.Queue, n.Func, "miss")
+		s.counter(refreshes, n.Refreshes, n.Queue, n.Func)
+		s.seconds(saved, n.Saved, n.Queue, n.Func)
 	}
 }
 
@@ -115,6 +122,7 @@ func (c *collector) collectWorker(s sink) {
 		s.attempts(n)
 		s.gauge(inFlight, float64(n.InFlight), n.Queue, n.Func)
 		s.counter(redeliver, n.Redelivered, n.Queue, n.Func)
+		s.counter(unrefresh, n.RefreshesFailed, n.Queue, n.Func)
 		s.histogram(took, n.AttemptDurations, n.Queue, n.Func)
 		s.histogram(callTook, n.CallDurations, n.Queue, n.Func)
 		s.histogram(queueWait, n.QueueWaits, n.Queue, n.Func)
@@ -173,6 +181,10 @@ func (s sink) gauge(d *prometheus.Desc, v float64, labels ...string) {
 
 func (s sink) counter(d *prometheus.Desc, n int64, labels ...string) {
 	s <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n), labels...)
+}
+
+func (s sink) seconds(d *prometheus.Desc, n time.Duration, labels ...string) {
+	s <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, n.Seconds(), labels...)
 }
 
 func (s sink) attempts(n monitor.Counts) {

@@ -117,7 +117,7 @@ func TestMetricsShowWhatHappensToCalls(t *testing.T) {
 		go func() { waiting <- w.call("b") }()
 		time.Sleep(time.Second)
 		w.shows(`
-			refq_calls_submitted_total{func="thumb",queue="media",result="new"} 3
+			refq_calls_submitted_total{func="thumb",queue="media",result="miss"} 3
 			refq_calls_submitted_total{func="thumb",queue="media",result="joined"} 0
 			refq_calls_submitted_total{func="thumb",queue="media",result="hit"} 1
 			refq_calls_finished_total{func="thumb",queue="media",status="complete"} 1

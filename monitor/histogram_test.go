@@ -71,12 +71,12 @@ func TestHistogramsAddUp(t *testing.T) {
 
 func TestRatesOfNothingAreUnknown(t *testing.T) {
 	t.Parallel()
-	_, known := monitor.CallCounts{New: 3, Cancelled: 2}.SuccessRate()
+	_, known := monitor.CallCounts{Misses: 3, Cancelled: 2}.SuccessRate()
 	require.False(t, known)
 	_, known = monitor.CallCounts{Complete: 3}.HitRatio()
 	require.False(t, known)
 
-	c := monitor.CallCounts{New: 1, Joined: 1, Hits: 2, Complete: 3, Failed: 1, Cancelled: 5}
+	c := monitor.CallCounts{Misses: 1, Joined: 1, Hits: 2, Complete: 3, Failed: 1, Cancelled: 5}
 	rate, known := c.SuccessRate()
 	require.True(t, known)
 	require.Equal(t, 0.75, rate)
@@ -85,5 +85,5 @@ func TestRatesOfNothingAreUnknown(t *testing.T) {
 	require.Equal(t, 0.75, ratio)
 	require.EqualValues(t, 9, c.Ended())
 	c.Add(c)
-	require.Equal(t, monitor.CallCounts{New: 2, Joined: 2, Hits: 4, Complete: 6, Failed: 2, Cancelled: 10}, c)
+	require.Equal(t, monitor.CallCounts{Misses: 2, Joined: 2, Hits: 4, Complete: 6, Failed: 2, Cancelled: 10}, c)
 }

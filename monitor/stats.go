@@ -4,9 +4,14 @@ import "time"
 
 // CallCounts counts calls: how they were answered when they were made, and how they ended.
 type CallCounts struct {
-	New    int64 // started the task
-	Joined int64 // found it in flight
-	Hits   int64 // were answered from what is stored: a result, also an old one, or a failure
+	Hits   int64 // were answered by what is stored, a result or a failure
+	Stale  int64 // were answered by a result that is old
+	Joined int64 // waited for a run that another call had started
+	Misses int64 // started a run, and waited for it
+
+	Refreshes       int64         // runs that were started to renew a result: by calls of any kind
+	RefreshesFailed int64         // those of them that ended without a new result; none that was cancelled
+	Saved           time.Duration // how long the runs took whose results hits were answered with
 
 	Complete  int64
 	Failed    int64
@@ -14,7 +19,7 @@ type CallCounts struct {
 }
 
 // Made is how many calls were made.
-func (c CallCounts) Made() int64 { return c.New + c.Joined + c.Hits }
+func (c CallCounts) Made() int64 { return c.Hits + c.Stale + c.Joined + c.Misses }
 
 // Ended is how many tasks ended.
 func (c CallCounts) Ended() int64 { return c.Complete + c.Failed + c.Cancelled }
@@ -22,9 +27,8 @@ func (c CallCounts) Ended() int64 { return c.Complete + c.Failed + c.Cancelled }
 // SuccessRate is the share of the complete among the complete and failed, 0 to 1; false when there are none.
 func (c CallCounts) SuccessRate() (float64, bool) { return share(c.Complete, c.Complete+c.Failed) }
 
-// HitRatio is the share of calls that started nothing, because they were answered from what is stored or joined a task in
-// flight, 0 to 1; false when none was made.
-func (c CallCounts) HitRatio() (float64, bool) { return share(c.Joined+c.Hits, c.Made()) }
+// HitRatio is the share of calls that started no run that they waited for, 0 to 1; false when none was made.
+func (c CallCounts) HitRatio() (float64, bool) { return share(c.Made()-c.Misses, c.Made()) }
 
 func share(n, of int64) (float64, bool) {
 	if of == 0 {
@@ -35,9 +39,13 @@ func share(n, of int64) (float64, bool) {
 
 // Add adds what was counted elsewhere.
 func (c *CallCounts) Add(other CallCounts) {
-	c.New += other.New
-	c.Joined += other.Joined
 	c.Hits += other.Hits
+	c.Stale += other.Stale
+	c.Joined += other.Joined
+	c.Misses += other.Misses
+	c.Refreshes += other.Refreshes
+	c.RefreshesFailed += other.RefreshesFailed
+	c.Saved += other.Saved
 	c.Complete += other.Complete
 	c.Failed += other.Failed
 	c.Cancelled += other.Cancelled

@@ -161,6 +161,9 @@ func TestAnAnswerSaysHowOldItIsAndHowItCameAbout(t *testing.T) {
 		time.Sleep(time.Minute)
 		require.Equal(w, "hi 2: stale, 1m1s old, stale true age, refreshing true", tell())
 		time.Sleep(time.Second)
+		counts := w.P.Counts()[0].CallCounts
+		require.Equal(w, []int64{2, 3, 0, 2}, []int64{counts.Hits, counts.Stale, counts.Joined, counts.Misses})
+		require.EqualValues(w, 3, counts.Refreshes, "two of them by age")
 		res, err := w.P.Get(w.Context(), w.Submit(f, "hi"))
 		require.NoError(w, err)
 		require.Empty(w, res.Cache)

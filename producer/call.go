@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/refq/refq/internal/answer"
-	"github.com/refq/refq/internal/counters"
 	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/refcache"
 )
@@ -51,7 +50,7 @@ func (p *Producer) localHit(c call) (hit answer.Snapshot, ok bool) {
 		return hit, false
 	}
 	hit.Cache = refcache.CacheHit
-	p.counters.Of(c.ref.Queue(), c.submission.Policy.Name).Count(counters.CallHit)
+	p.countAnswer(c, hit)
 	return hit, true
 }
 
@@ -119,8 +118,9 @@ func (p *Producer) cached(ctx context.Context, c call) (answer.Snapshot, error) 
 	}
 	switch {
 	case now.Status == refcache.Complete && !c.needsNewer(now.Record, now.ReadAt), now.Status == refcache.Failed && c.stillFailed(now.Record):
-		p.counters.Of(c.ref.Queue(), c.submission.Policy.Name).Count(counters.CallHit)
-		return c.answered(now, store.Submitted{Record: now.Record, Result: now.Result}), nil
+		now = c.answered(now, store.Submitted{Record: now.Record, Result: now.Result})
+		p.countAnswer(c, now)
+		return now, nil
 	}
 	return answer.Snapshot{}, fmt.Errorf("call %s of %s: %w", c.ref, c.submission.Policy.Name, refcache.ErrNotCached)
 }

@@ -1,9 +1,11 @@
 package producer
 
 import (
+	"github.com/refq/refq/internal/answer"
 	"github.com/refq/refq/internal/counters"
 	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/monitor"
+	"github.com/refq/refq/refcache"
 )
 
 // Counts returns what this Producer has counted since it was made: of each function how its calls were answered, and
@@ -22,13 +24,27 @@ func (p *Producer) counted(c call, made store.Submitted) string {
 	if made.Ref == "" {
 		return ""
 	}
-	event, result := counters.CallHit, "hit"
-	switch {
-	case made.Starts:
-		event, result = counters.CallNew, "new"
-	case made.Status.InFlight() && !c.served(made):
-		event, result = counters.CallJoined, "joined"
+	now := answer.Snapshot{Record: made.Record, Result: made.Result}
+	if c.served(made) {
+		now = now.Old()
 	}
-	p.counters.Of(c.ref.Queue(), c.submission.Policy.Name).Count(event)
-	return result
+	now = c.answered(now, made)
+	p.countAnswer(c, now)
+	if made.Starts && !made.ResultFrom.AsOf.IsZero() {
+		p.counters.Of(c.ref.Queue(), c.submission.Policy.Name).Count(counters.RefreshStarted)
+	}
+	return string(now.Cache)
 }
+
+// countAnswer counts how a call is answered.
+func (p *Producer) countAnswer(c call, now answer.Snapshot) {
+	function := p.counters.Of(c.ref.Queue(), c.submission.Policy.Name)
+	function.Count(uses[now.Cache])
+	if now.Cache == refcache.CacheHit && now.Status == refcache.Complete && !now.StartedAt.IsZero() && !now.CompletedAt.IsZero() {
+		function.Saved(now.CompletedAt.Sub(now.StartedAt))
+	}
+}
+
+// uses are the events of how calls are answered.
+var uses = map[refcache.CacheUse]counters.Event{refcache.CacheHit: counters.CallHit, refcache.CacheStale: counters.CallStale,
+	refcache.CacheJoined: counters.CallJoined, refcache.CacheMiss: counters.CallMiss}

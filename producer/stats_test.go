@@ -27,7 +27,7 @@ func TestARefreshThatIsAnsweredWithTheOldResultIsAHit(t *testing.T) {
 		_, err = w.Call(kit.Echo, "x")
 		require.NoError(w, err)
 		w.Submit(kit.Echo, "x", producer.Refresh()) // wants the new one
-		require.Equal(w, []monitor.Counts{{Queue: "default", Func: "echo", CallCounts: monitor.CallCounts{New: 2, Joined: 1, Hits: 1}}},
+		require.Equal(w, []monitor.Counts{{Queue: "default", Func: "echo", CallCounts: monitor.CallCounts{Misses: 2, Joined: 1, Hits: 1, Refreshes: 1}}},
 			w.P.Counts())
 		held.Hold <- struct{}{}
 	})
@@ -58,7 +58,7 @@ func TestAProducerThatEndsAtOnceIsCounted(t *testing.T) {
 		require.NoError(w, p.Close())
 		stats, err := w.A.Stats(w.Context(), "default")
 		require.NoError(w, err)
-		require.EqualValues(w, 1, stats.Functions[0].New)
+		require.EqualValues(w, 1, stats.Functions[0].Misses)
 	})
 }
 
@@ -74,7 +74,7 @@ func TestManyCallsAreCountedAndTracedAsEachWouldBe(t *testing.T) {
 		for _, s := range collect(w, producer.SubmitMany(w.Context(), p, kit.Echo, slices.Values([]string{"call 0", "call 1", "call 1"}))) {
 			require.NoError(w, s.Err)
 		}
-		require.Equal(w, []monitor.Counts{{Queue: "default", Func: "echo", CallCounts: monitor.CallCounts{New: 1, Joined: 1, Hits: 1}}}, p.Counts())
+		require.Equal(w, []monitor.Counts{{Queue: "default", Func: "echo", CallCounts: monitor.CallCounts{Misses: 1, Joined: 1, Hits: 1}}}, p.Counts())
 		require.Len(w, recorder.Ended(), 3)
 		require.Contains(w, w.Server.Dump(), "trace")
 

@@ -61,6 +61,9 @@ func (a *attempt) count(function *counters.Function, event counters.Event) {
 		function.Observe(counters.Backoff, a.finished.Delay)
 	case refcache.Complete, refcache.Failed:
 		function.Count(finals[status])
+		if status == refcache.Failed && !a.task().ResultFrom.AsOf.IsZero() {
+			function.Count(counters.RefreshFailed)
+		}
 		if since, known := a.made(); known {
 			function.Observe(counters.CallDuration, a.task().ReadAt.Sub(since)+time.Since(a.claimedAt))
 		}
@@ -82,6 +85,9 @@ func (w *Worker) countLost(task store.Record) {
 	function.Count(counters.AttemptLost)
 	if task.Status == refcache.Failed || task.Stale() {
 		function.Count(counters.CallFailed)
+		if task.Stale() {
+			function.Count(counters.RefreshFailed)
+		}
 	} else {
 		function.Count(counters.Redelivered)
 	}

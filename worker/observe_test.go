@@ -80,7 +80,7 @@ func TestAWorkerCountsWhatItHandsBackAndWhatIsCancelled(t *testing.T) {
 		require.Equal(w, monitor.AttemptCounts{Cancelled: 1, HandedBack: 1}, c.Attempts)
 		require.Equal(w, monitor.CallCounts{}, c.CallCounts)
 		require.Zero(w, c.AttemptDurations.Count())
-		require.Equal(w, monitor.CallCounts{New: 2, Cancelled: 1}, w.p.Counts()[0].CallCounts)
+		require.Equal(w, monitor.CallCounts{Misses: 2, Cancelled: 1}, w.p.Counts()[0].CallCounts)
 	})
 }
 

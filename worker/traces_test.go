@@ -65,11 +65,11 @@ func TestAttemptsAreTracedBelowTheCallThatStartedThem(t *testing.T) {
 			require.GreaterOrEqual(w, n, 0, "a span that came to %s", result)
 			return spans[n]
 		}
-		made, joined, first, second := with("new"), with("joined"), with("error"), with("complete")
+		made, joined, first, second := with("miss"), with("joined"), with("error"), with("complete")
 		require.Equal(w, "submit work", made.Name())
 		require.Equal(w, trace.SpanKindProducer, made.SpanKind())
 		require.Equal(w, above.SpanContext().SpanID(), made.Parent().SpanID())
-		require.Equal(w, map[string]any{"refq.ref_id": string(ref), "refq.function": "work", "refq.queue": "default", "refq.result": "new"}, attributes(made))
+		require.Equal(w, map[string]any{"refq.ref_id": string(ref), "refq.function": "work", "refq.queue": "default", "refq.result": "miss"}, attributes(made))
 		require.NotEqual(w, made.SpanContext().TraceID(), joined.SpanContext().TraceID())
 
 		for n, attempt := range []sdk.ReadOnlySpan{first, second} {

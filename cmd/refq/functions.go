@@ -14,20 +14,32 @@ import (
 )
 
 func newFunctions(a *app) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "functions",
-		Short: "List the functions of config.yaml with their policy",
-		Args:  takes(0, 0, "no argument"),
-		RunE: func(*cobra.Command, []string) error {
-			if err := a.load(); err != nil {
-				return err
-			}
-			if a.asJSON {
-				return a.functionsJSON()
-			}
-			return a.functions()
-		},
+		Short: "List the functions of config.yaml with their policy; --stats: how calls were answered",
+		Long: `List the functions of config.yaml with their policy.
+
+--stats shows instead how the calls of all functions were answered in the last
+hour: by what was stored (hit), by an old result (stale), by a run that another
+call had started (joined), by a run of their own (miss). It shows how often a
+result was run again (refreshed), how often in vain (in vain), and how long the
+runs took that hits saved.`,
+		Args: takes(0, 0, "no argument"),
 	}
+	stats := cmd.Flags().Bool("stats", false, "how calls were answered in the last hour")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if *stats {
+			return a.functionStats(cmd.Context())
+		}
+		if err := a.load(); err != nil {
+			return err
+		}
+		if a.asJSON {
+			return a.functionsJSON()
+		}
+		return a.functions()
+	}
+	return cmd
 }
 
 func (a *app) functions() error {

@@ -194,9 +194,13 @@ func (c *Counters) flushQueue(ctx context.Context, queue string, functions []*Fu
 
 // minus is what a has more than b.
 func minus(a, b monitor.FunctionStats) monitor.FunctionStats {
-	a.New -= b.New
-	a.Joined -= b.Joined
 	a.Hits -= b.Hits
+	a.Stale -= b.Stale
+	a.Joined -= b.Joined
+	a.Misses -= b.Misses
+	a.Refreshes -= b.Refreshes
+	a.RefreshesFailed -= b.RefreshesFailed
+	a.Saved -= b.Saved
 	a.Complete -= b.Complete
 	a.Failed -= b.Failed
 	a.Cancelled -= b.Cancelled

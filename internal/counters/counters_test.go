@@ -64,14 +64,14 @@ func (w *world) stored(queue string) []monitor.FunctionStats {
 func TestCountsReachRedisWithinTwoSecondsOnce(t *testing.T) {
 	inWorld(t, func(w *world) {
 		c := w.Of("media", "thumb")
-		c.Count(counters.CallNew)
+		c.Count(counters.CallMiss)
 		c.Count(counters.CallHit)
 		c.Observe(counters.AttemptDuration, 3*time.Second)
 		c.Observe(counters.QueueWait, time.Hour) // is not for Redis
 		require.Empty(w, w.stored("media"))
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
-		want := monitor.FunctionStats{Queue: "media", Func: "thumb", CallCounts: monitor.CallCounts{New: 1, Hits: 1}}
+		want := monitor.FunctionStats{Queue: "media", Func: "thumb", CallCounts: monitor.CallCounts{Misses: 1, Hits: 1}}
 		want.Durations.Buckets[monitor.HistogramBucket(3*time.Second)] = 1
 		require.Equal(w, []monitor.FunctionStats{want}, w.stored("media"))
 
@@ -90,7 +90,7 @@ func TestNothingIsSentWhereNothingIsCounted(t *testing.T) {
 		time.Sleep(time.Hour)
 		require.Zero(w, w.sent.Load())
 		for range 1000 {
-			c.Count(counters.CallNew)
+			c.Count(counters.CallMiss)
 			w.Of("media", "other").Count(counters.AttemptComplete) // alone, it is not for Redis
 		}
 		time.Sleep(time.Hour)
@@ -101,45 +101,45 @@ func TestNothingIsSentWhereNothingIsCounted(t *testing.T) {
 func TestCountsWaitForRedis(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.down.Store(true)
-		w.Of("media", "thumb").Count(counters.CallNew)
+		w.Of("media", "thumb").Count(counters.CallMiss)
 		time.Sleep(time.Minute)
 		require.Empty(w, w.stored("media"))
 		require.LessOrEqual(w, w.sent.Load(), int64(6), "it is not pestered")
 		w.down.Store(false)
-		w.Of("media", "thumb").Count(counters.CallNew)
+		w.Of("media", "thumb").Count(counters.CallMiss)
 		time.Sleep(12 * time.Second)
-		require.EqualValues(w, 2, w.stored("media")[0].New)
+		require.EqualValues(w, 2, w.stored("media")[0].Misses)
 	})
 }
 
 func TestCloseFlushesAndIsTheEnd(t *testing.T) {
 	inWorld(t, func(w *world) {
 		c := w.Of("media", "thumb")
-		c.Count(counters.CallNew)
+		c.Count(counters.CallMiss)
 		w.Close()
-		require.EqualValues(w, 1, w.stored("media")[0].New)
-		c.Count(counters.CallNew)
+		require.EqualValues(w, 1, w.stored("media")[0].Misses)
+		c.Count(counters.CallMiss)
 		time.Sleep(time.Minute)
 		w.Close()
-		require.EqualValues(w, 1, w.stored("media")[0].New)
-		require.EqualValues(w, 2, w.Counts()[0].New, "counting goes on")
+		require.EqualValues(w, 1, w.stored("media")[0].Misses)
+		require.EqualValues(w, 2, w.Counts()[0].Misses, "counting goes on")
 	})
 }
 
 func TestFunctionsBeyondTheMostAreCountedTogether(t *testing.T) {
 	inWorld(t, func(w *world) {
 		for n := range 1000 {
-			w.Of("media", fmt.Sprintf("f%d", n)).Count(counters.CallNew)
-			w.Of(fmt.Sprintf("q%d", n), "f").Count(counters.CallNew)
+			w.Of("media", fmt.Sprintf("f%d", n)).Count(counters.CallMiss)
+			w.Of(fmt.Sprintf("q%d", n), "f").Count(counters.CallMiss)
 		}
 		counts := w.Counts()
 		require.Less(w, len(counts), 300)
 		var all int64
 		others := map[string]int64{}
 		for _, c := range counts {
-			all += c.New
+			all += c.Misses
 			if c.Func == counters.Other {
-				others[c.Queue] = c.New
+				others[c.Queue] = c.Misses
 			}
 		}
 		require.EqualValues(w, 2000, all)
@@ -156,24 +156,26 @@ func TestCountingAllocatesNothing(t *testing.T) {
 	allocations := testing.AllocsPerRun(1000, func() {
 		c := all.Of(queue, function)
 		c.Started()
-		c.Count(counters.CallNew)
+		c.Count(counters.CallMiss)
 		c.Observe(counters.AttemptDuration, time.Second)
 		c.Ended()
 	})
 	require.Zero(t, int(allocations))
-	require.EqualValues(t, 1001, all.Counts()[0].New)
+	require.EqualValues(t, 1001, all.Counts()[0].Misses)
 }
 
 func TestCountsTellEverythingThatWasCounted(t *testing.T) {
 	inWorld(t, func(w *world) {
 		c := w.Of("media", "thumb")
-		for n, e := range []counters.Event{counters.CallNew, counters.CallJoined, counters.CallHit, counters.CallComplete, counters.CallFailed, counters.CallCancelled,
+		for n, e := range []counters.Event{counters.CallMiss, counters.CallJoined, counters.CallHit, counters.CallComplete, counters.CallFailed, counters.CallCancelled,
 			counters.Redelivered, counters.AttemptComplete, counters.AttemptError, counters.AttemptPanic, counters.AttemptTimeout, counters.AttemptLost,
-			counters.AttemptCancelled, counters.AttemptHandedBack} {
+			counters.AttemptCancelled, counters.AttemptHandedBack, counters.CallStale, counters.RefreshStarted, counters.RefreshFailed} {
 			for range n + 1 {
 				c.Count(e)
 			}
 		}
+		c.Saved(time.Second)
+		c.Saved(-time.Hour)
 		c.Started()
 		c.Started()
 		c.Ended()
@@ -189,7 +191,7 @@ func TestCountsTellEverythingThatWasCounted(t *testing.T) {
 			return h
 		}
 		require.Equal(w, []monitor.Counts{{Queue: "media", Func: "thumb",
-			CallCounts:  monitor.CallCounts{New: 1, Joined: 2, Hits: 3, Complete: 4, Failed: 5, Cancelled: 6},
+			CallCounts:  monitor.CallCounts{Misses: 1, Joined: 2, Hits: 3, Complete: 4, Failed: 5, Cancelled: 6, Stale: 15, Refreshes: 16, RefreshesFailed: 17, Saved: time.Second},
 			Redelivered: 7, InFlight: 1,
 			Attempts:         monitor.AttemptCounts{Complete: 8, Error: 9, Panic: 10, Timeout: 11, Lost: 12, Cancelled: 13, HandedBack: 14},
 			AttemptDurations: of(time.Second), CallDurations: of(2 * time.Second), QueueWaits: of(3*time.Second, 0),

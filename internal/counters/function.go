@@ -11,9 +11,13 @@ import (
 type Event int
 
 const (
-	CallNew Event = iota // calls, as they are made …
+	CallHit Event = iota // calls, as they are made …
+	CallStale
 	CallJoined
-	CallHit
+	CallMiss
+	RefreshStarted
+	RefreshFailed
+	runSaved     // nanoseconds, by [Function.Saved]
 	CallComplete // … and as they end
 	CallFailed
 	CallCancelled
@@ -61,6 +65,12 @@ func (f *Function) Count(e Event) {
 	f.counters.due()
 }
 
+// Saved counts how long a run took whose result was the answer.
+func (f *Function) Saved(d time.Duration) {
+	f.events[runSaved].Add(int64(max(0, d)))
+	f.counters.due()
+}
+
 // Observe counts a duration; a negative one, which clocks that are set make, as 0.
 func (f *Function) Observe(s Span, d time.Duration) {
 	d = max(0, d)
@@ -95,7 +105,8 @@ func (f *Function) stats() monitor.FunctionStats {
 
 func (f *Function) calls() monitor.CallCounts {
 	n := func(e Event) int64 { return f.events[e].Load() }
-	return monitor.CallCounts{New: n(CallNew), Joined: n(CallJoined), Hits: n(CallHit),
+	return monitor.CallCounts{Hits: n(CallHit), Stale: n(CallStale), Joined: n(CallJoined), Misses: n(CallMiss),
+		Refreshes: n(RefreshStarted), RefreshesFailed: n(RefreshFailed), Saved: time.Duration(n(runSaved)),
 		Complete: n(CallComplete), Failed: n(CallFailed), Cancelled: n(CallCancelled)}
 }
 

@@ -26,9 +26,15 @@ func minuteKey(queue string, minute int64) string {
 
 // What a minute counts of a function, as its fields name it.
 var minuteCounts = map[string]func(*monitor.CallCounts) *int64{
-	"new":       func(c *monitor.CallCounts) *int64 { return &c.New },
-	"joined":    func(c *monitor.CallCounts) *int64 { return &c.Joined },
-	"hit":       func(c *monitor.CallCounts) *int64 { return &c.Hits },
+	"hit":      func(c *monitor.CallCounts) *int64 { return &c.Hits },
+	"stale":    func(c *monitor.CallCounts) *int64 { return &c.Stale },
+	"joined":   func(c *monitor.CallCounts) *int64 { return &c.Joined },
+	"miss":     func(c *monitor.CallCounts) *int64 { return &c.Misses },
+	"refresh":  func(c *monitor.CallCounts) *int64 { return &c.Refreshes },
+	"saved_ns": func(c *monitor.CallCounts) *int64 { return (*int64)(&c.Saved) },
+
+	"refresh_failed": func(c *monitor.CallCounts) *int64 { return &c.RefreshesFailed },
+
 	"complete":  func(c *monitor.CallCounts) *int64 { return &c.Complete },
 	"failed":    func(c *monitor.CallCounts) *int64 { return &c.Failed },
 	"cancelled": func(c *monitor.CallCounts) *int64 { return &c.Cancelled },

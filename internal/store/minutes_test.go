@@ -17,7 +17,8 @@ import (
 // happened is something of everything that a minute counts.
 func happened(function string) monitor.FunctionStats {
 	f := monitor.FunctionStats{Func: function,
-		CallCounts: monitor.CallCounts{New: 1, Joined: 2, Hits: 3, Complete: 4, Failed: 5, Cancelled: 6}}
+		CallCounts: monitor.CallCounts{Misses: 1, Joined: 2, Hits: 3, Complete: 4, Failed: 5, Cancelled: 6,
+			Stale: 7, Refreshes: 8, RefreshesFailed: 9, Saved: time.Hour}}
 	for i := range f.Durations.Buckets {
 		f.Durations.Buckets[i] = int64(i)
 	}
@@ -61,14 +62,14 @@ func TestMinutesPassAndGo(t *testing.T) {
 		q, _ := bubble(t)
 		begin := q.now().Truncate(time.Minute)
 		for range 3 {
-			require.NoError(q, q.CountMinute(q.Context(), q.name, []monitor.FunctionStats{{Func: "f", CallCounts: monitor.CallCounts{New: 1}}}))
+			require.NoError(q, q.CountMinute(q.Context(), q.name, []monitor.FunctionStats{{Func: "f", CallCounts: monitor.CallCounts{Misses: 1}}}))
 			time.Sleep(time.Minute)
 		}
 		stats, err := q.Minutes(q.Context(), []string{q.name}, 5)
 		require.NoError(q, err)
 		var made []int64
 		for _, m := range stats.Minutes {
-			made = append(made, m.New)
+			made = append(made, m.Misses)
 		}
 		require.Equal(q, []int64{0, 1, 1, 1, 0}, made)
 		require.True(q, begin.Equal(stats.Minutes[1].Start))
@@ -83,7 +84,7 @@ func TestMinutesAreBounded(t *testing.T) {
 		for batch := range 22 {
 			var many []monitor.FunctionStats
 			for n := range 100 {
-				many = append(many, monitor.FunctionStats{Func: fmt.Sprintf("f%d", 100*batch+n), CallCounts: monitor.CallCounts{New: 1}})
+				many = append(many, monitor.FunctionStats{Func: fmt.Sprintf("f%d", 100*batch+n), CallCounts: monitor.CallCounts{Misses: 1}})
 			}
 			require.NoError(q, q.CountMinute(q.Context(), q.name, many))
 		}
@@ -91,13 +92,13 @@ func TestMinutesAreBounded(t *testing.T) {
 		require.NoError(q, err)
 		var all, other int64
 		for _, f := range stats.Functions {
-			all += f.New
+			all += f.Misses
 			if f.Func == "other" {
-				other = f.New
+				other = f.Misses
 			}
 		}
 		require.EqualValues(q, 2200, all, "everything is counted")
-		if stats.Minutes[0].New == 0 { // else a minute has passed in between
+		if stats.Minutes[0].Misses == 0 { // else a minute has passed in between
 			require.EqualValues(q, 200, other)
 			require.Len(q, stats.Functions, 2001)
 		}

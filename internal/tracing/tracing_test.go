@@ -21,7 +21,7 @@ func TestWithoutAProviderTracingCostsNothing(t *testing.T) {
 		if span.Link() != "" || inner != ctx {
 			panic("it is traced")
 		}
-		span.End("new", nil)
+		span.End("miss", nil)
 		_, span = off.Attempt(ctx, "", ref, "thumb", 1)
 		if span.TraceID() != "" {
 			panic("it is traced")

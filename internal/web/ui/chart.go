@@ -57,7 +57,7 @@ func charts(minutes []monitor.MinuteStats) []chart {
 	return []chart{
 		newChart("made", "Calls per minute", count(hour.Made())+" in the last hour",
 			[]series{{"made", "new"}, {"hit", "answered from the cache, or joined"}}, minutes,
-			func(c monitor.CallCounts) []int64 { return []int64{c.New, c.Joined + c.Hits} }),
+			func(c monitor.CallCounts) []int64 { return []int64{c.Misses, c.Made() - c.Misses} }),
 		newChart("failures", "Failures per minute", count(hour.Failed)+" in the last hour", []series{{"failed", "failed"}}, minutes,
 			func(c monitor.CallCounts) []int64 { return []int64{c.Failed} }),
 	}
