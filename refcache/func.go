@@ -14,6 +14,11 @@ const NoRetries = -1
 
 // Func declares a function once for both sides: producers call it, workers handle it. In and Out travel as JSON.
 //
+// A call is known by namespace, function, version and arguments, as JSON. What differs there makes two calls: a time in
+// another zone (pass UTC), a nil slice or map (null) and an empty one, a zero field and one that is left out (tag it
+// omitzero). What an interface such as any holds counts as the JSON that it makes: int 1 and float64 1 are one number. A
+// type that would lose a field on the way is refused, see [Func].IgnoreUnexported.
+//
 // In every duration and number here zero means the default. A negative value means none where that can be: no limit, no
 // wait, no retries; otherwise it is refused. A Func is a plain value: to call with another policy, change a copy.
 type Func[In, Out any] struct {
