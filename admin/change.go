@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"slices"
 
 	"github.com/refq/refq/refcache"
@@ -19,7 +20,8 @@ type RetryOption struct {
 func FreshBudget() RetryOption { return RetryOption{fresh: true} }
 
 // Under makes Retry and RetryAll with [FreshBudget] run calls of the policy's function and version under this policy.
-// Function, version, queue and namespace of a call stay. There may be one for each of several functions; of two for the
+// It is that of Func.Policy: one that could be no declaration's is refused. Function, version, queue and namespace of a call
+// stay. There may be one for each of several functions; of two for the
 // same the first counts.
 func Under(policy refcache.Policy) RetryOption { return RetryOption{under: &policy} }
 
@@ -27,14 +29,18 @@ func isFresh(options []RetryOption) bool {
 	return slices.ContainsFunc(options, func(o RetryOption) bool { return o.fresh })
 }
 
-// policiesOf are those of Under.
-func policiesOf(options []RetryOption) (today []refcache.Policy) {
+// policiesOf are those of Under. The error says which of them cannot be.
+func policiesOf(options []RetryOption) (today []refcache.Policy, err error) {
 	for _, o := range options {
-		if o.under != nil {
-			today = append(today, *o.under)
+		if o.under == nil {
+			continue
 		}
+		if err := o.under.Check(); err != nil {
+			return nil, fmt.Errorf("under: %w: take one of Func.Policy", err)
+		}
+		today = append(today, *o.under)
 	}
-	return today
+	return today, nil
 }
 
 // Retry runs a failed call again. It spends one of the retries that the call has left; with FreshBudget it starts a
@@ -48,8 +54,12 @@ func (a *Admin) Retry(ctx context.Context, ref refcache.Ref, options ...RetryOpt
 	if err := a.checkMade(); err != nil {
 		return refcache.Response[json.RawMessage]{}, err
 	}
+	today, err := policiesOf(options)
+	if err != nil {
+		return refcache.Response[json.RawMessage]{}, fmt.Errorf("retry %s: %w", ref, err)
+	}
 	if isFresh(options) {
-		return a.change.RetryFresh(ctx, ref, policiesOf(options))
+		return a.change.RetryFresh(ctx, ref, today)
 	}
 	return a.change.Retry(ctx, ref)
 }

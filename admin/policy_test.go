@@ -3,11 +3,13 @@ package admin_test
 import (
 	"fmt"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/refq/refq/internal/memredis"
 	kit "github.com/refq/refq/internal/testkit/world"
 
 	"github.com/refq/refq/admin"
@@ -107,5 +109,50 @@ func TestRetryAllTakesThePolicyOfEachFunction(t *testing.T) {
 			retried[r.Task.Func] = w.Info(r.Task.RefID).Timeout
 		}
 		require.Equal(w, map[string]time.Duration{"f0": time.Minute, "f1": 2 * time.Minute, "f2": 3 * time.Minute}, retried)
+	})
+}
+
+// A policy that was not made by Func.Policy would keep nothing, and lose the result.
+func TestAPolicyThatCannotBeIsRefused(t *testing.T) {
+	inOffice(t, func(w *office) {
+		under := admin.Under(refcache.Policy{Name: "echo", Version: 1, Timeout: time.Minute})
+		_, err := w.A.Retry(w.Context(), "default:00112233445566778899aabbccddeeff", admin.FreshBudget(), under)
+		require.ErrorContains(w, err, "under: function echo: ")
+		for _, err := range w.A.RetryAll(w.Context(), admin.Filter{}, admin.FreshBudget(), under) {
+			require.ErrorContains(w, err, "under: function echo: ")
+		}
+	})
+}
+
+// Somebody deletes the call, or it begins another life, between what Refresh has seen and what it does.
+func TestRefreshIsOfTheLifeThatWasSeen(t *testing.T) {
+	inOffice(t, func(w *office) {
+		s := kit.Script{Numbered: true}
+		w.Work(s.Of(kit.Echo))
+		res, err := w.Call(kit.Echo, "hi")
+		require.NoError(w, err)
+		between := func(do func()) error {
+			done := false
+			w.Server.SetFaults(func(cmd []string) memredis.Fault {
+				if text := strings.Join(cmd, " "); !done && strings.Contains(text, "complete of=") {
+					done = true
+					go do()
+					time.Sleep(time.Second) // the command arrives later
+				}
+				return memredis.Pass
+			})
+			defer w.Server.SetFaults(nil)
+			_, err := w.A.Refresh(w.Context(), res.RefID)
+			return err
+		}
+		require.NoError(w, between(func() { _, _ = w.Call(kit.Echo, "hi", producer.Refresh()) }))
+		time.Sleep(time.Second)
+		require.EqualValues(w, 2, s.Runs.Load(), "the other refresh is as good")
+		err = between(func() { require.NoError(w, w.P.Delete(w.Context(), res.RefID)) })
+		require.ErrorIs(w, err, refcache.ErrTaskNotFound)
+		time.Sleep(time.Second)
+		require.EqualValues(w, 2, s.Runs.Load())
+		_, err = w.A.Task(w.Context(), res.RefID)
+		require.ErrorIs(w, err, refcache.ErrTaskNotFound)
 	})
 }

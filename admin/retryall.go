@@ -49,7 +49,12 @@ func (r Retried) Accepted() bool {
 // not shown may have been retried. It holds a page of tasks in memory, however many there are.
 func (a *Admin) RetryAll(ctx context.Context, f Filter, options ...RetryOption) iter.Seq2[Retried, error] {
 	return func(yield func(Retried, error) bool) {
-		r := retryAll{Admin: a, fresh: isFresh(options), today: policiesOf(options), request: rand.Text()}
+		today, err := policiesOf(options)
+		if err != nil {
+			yield(Retried{}, fmt.Errorf("retry failed tasks: %w", err))
+			return
+		}
+		r := retryAll{Admin: a, fresh: isFresh(options), today: today, request: rand.Text()}
 		for batch, err := range r.batches(ctx, f) {
 			if ctx.Err() != nil {
 				err = fmt.Errorf("retry failed tasks: %w", context.Cause(ctx))

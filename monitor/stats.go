@@ -7,7 +7,7 @@ type CallCounts struct {
 	Hits   int64 // were answered by what is stored, a result or a failure
 	Stale  int64 // were answered by a result that is old
 	Joined int64 // waited for a run that another call had started
-	Misses int64 // started a run, and waited for it
+	Misses int64 // started a run, and had nothing to be answered with until its end
 
 	Refreshes       int64         // runs that were started to renew a result: by calls of any kind
 	RefreshesFailed int64         // those of them that ended without a new result; none that was cancelled

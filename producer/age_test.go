@@ -265,3 +265,34 @@ func TestTheLocalCacheServesWhatFitsTheTermsOfACall(t *testing.T) {
 		require.Equal(w, refcache.StaleAge, call().StaleReason)
 	})
 }
+
+// The end of a run that began too early is seen just when there is no time left to call once more.
+func TestManyCallsThatJoinARunBegunTooEarlyAtTheirDeadline(t *testing.T) {
+	for n := range 20 {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			inOffice(t, func(w *office) {
+				s := kit.Script{Numbered: true, Hold: make(chan struct{}, 8)}
+				f := kit.Echo
+				f.AsyncTimeout = 5 * time.Second
+				w.Work(s.Of(f))
+				ins := []string{"a", "b", "c", "d"}
+				for _, in := range ins {
+					w.Until(w.Submit(f, in), refcache.Processing)
+				}
+				time.Sleep(10 * time.Second)
+				time.AfterFunc(5*time.Second, func() {
+					for range ins {
+						s.Hold <- struct{}{}
+					}
+				})
+				for _, res := range producer.CallMany(w.Context(), w.P, f, slices.Values(ins), producer.MaxAge(5*time.Second)) {
+					require.True(w, res.Err == nil && (res.IsAsync || res.IsComplete), "%v", res.Err)
+				}
+				for range ins {
+					s.Hold <- struct{}{}
+				}
+				time.Sleep(time.Second)
+			})
+		})
+	}
+}

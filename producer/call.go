@@ -66,8 +66,13 @@ func (p *Producer) callAndWait(ctx context.Context, c call, waitLimit time.Durat
 	if err != nil || !c.joinedTooEarly(made, now) {
 		return made, now, err
 	}
-	c.submission.Request = rand.Text()
-	return p.callOnce(ctx, c, max(0, waitLimit-time.Since(began)))
+	return p.callOnce(ctx, c.again(), max(0, waitLimit-time.Since(began)))
+}
+
+// again is the call made once more. It is counted already.
+func (c call) again() call {
+	c.submission.Request, c.counted = rand.Text(), true
+	return c
 }
 
 // joinedTooEarly reports whether the run that a call has waited for gave a result that is too old for it.
@@ -80,6 +85,7 @@ func (c call) joinedTooEarly(made store.Submitted, now answer.Snapshot) bool {
 // submission, the call as it was seen last, and why it could not be submitted, queued or waited for.
 func (p *Producer) callOnce(ctx context.Context, c call, waitLimit time.Duration) (store.Submitted, answer.Snapshot, error) {
 	var w *waiter
+	c.submission.Inbox = ""
 	if waitLimit > 0 {
 		w = p.inbox.wait(ctx, c.ref)
 		defer w.stop()
@@ -128,6 +134,9 @@ func (p *Producer) cached(ctx context.Context, c call) (answer.Snapshot, error) 
 // checkArgs is the error of a call whose key is taken by other arguments, if it is.
 func (p *Producer) checkArgs(ctx context.Context, c call) error {
 	whole, err := p.store.Whole(ctx, c.ref)
+	if errors.Is(err, refcache.ErrTaskNotFound) {
+		return nil // it has expired just now
+	}
 	taken := whole.Status.InFlight() || whole.Status == refcache.Complete
 	if err == nil && taken && !bytes.Equal(whole.Args, c.submission.Args) {
 		return fmt.Errorf("call %s: %w", c.ref, refcache.ErrKeyConflict)

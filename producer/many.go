@@ -2,7 +2,6 @@ package producer
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"iter"
 	"runtime/debug"
@@ -188,7 +187,10 @@ func (m *many) submitBatch(ctx context.Context, batch []numbered) {
 		c, w := batch[i], waiters[i]
 		end := outcomeOf{c.index, c.ref, answer.Snapshot{Record: made.Record, Result: made.Result}, made.Err}
 		if c.served(made) {
-			end.now, end.err = end.now.Old(), nil
+			end.now = end.now.Old()
+			if m.answers {
+				end.err = nil // that the run for a new one could not be queued is no matter of this call
+			}
 		}
 		if made.Ref != "" {
 			end.now = c.answered(end.now, made)
@@ -214,8 +216,7 @@ func (m *many) await(ctx context.Context, w *waiter, c call, made store.Submitte
 		// Many calls may be in each other's way for long; this is no sign of a lost message, so it polls rarely.
 		now, err := m.Producer.await(ctx, w, end.now, m.waitLimit, maxPoll)
 		if err == nil && c.joinedTooEarly(made, now) {
-			c.submission.Request = rand.Text()
-			made, now, err = m.callOnce(ctx, c, max(0, m.waitLimit-time.Since(began)))
+			made, now, err = m.callOnce(ctx, c.again(), max(0, m.waitLimit-time.Since(began)))
 		}
 		end.now, end.err = c.answered(now, made), errorUnlessEnded(made, now, err)
 	}

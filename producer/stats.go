@@ -29,7 +29,9 @@ func (p *Producer) counted(c call, made store.Submitted) string {
 		now = now.Old()
 	}
 	now = c.answered(now, made)
-	p.countAnswer(c, now)
+	if !c.counted {
+		p.countAnswer(c, now)
+	}
 	if made.Starts && !made.ResultFrom.AsOf.IsZero() {
 		p.counters.Of(c.ref.Queue(), c.submission.Policy.Name).Count(counters.RefreshStarted)
 	}

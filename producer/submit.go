@@ -76,6 +76,7 @@ type call struct {
 	ref          refcache.Ref
 	submission   store.Submission
 	onlyIfCached bool // nothing is submitted
+	counted      bool // it is not to be counted
 }
 
 func prepare[In, Out any](p *Producer, f refcache.Func[In, Out], in In, options []CallOption) (call, error) {

@@ -48,17 +48,17 @@ type codedError struct {
 	code string
 }
 
-func (e *codedError) Unwrap() error     { return e.error }
-func (e *codedError) ErrorCode() string { return e.code }
+func (e *codedError) Unwrap() error  { return e.error }
+func (e *codedError) ofRefq() string { return e.code }
 
 // CodeOf returns the code of an error: that of [Coded] or worker.Fail, and of a *TaskError the one that the function gave.
 // It is empty if there is none.
 func CodeOf(err error) string {
 	if coded, ok := errors.AsType[interface {
 		error
-		ErrorCode() string
+		ofRefq() string // no error of somebody else has it
 	}](err); ok {
-		return coded.ErrorCode()
+		return coded.ofRefq()
 	}
 	return ""
 }
@@ -75,8 +75,7 @@ type TaskError struct {
 	Details json.RawMessage
 }
 
-// ErrorCode is Code, for [CodeOf].
-func (e *TaskError) ErrorCode() string { return e.Code }
+func (e *TaskError) ofRefq() string { return e.Code }
 
 // Error names the function, the ref_id, the status, and for a failed task its last error.
 func (e *TaskError) Error() string {

@@ -162,7 +162,7 @@ func (f Func[In, Out]) Policy() (Policy, error) {
 	for _, kind := range FailureKinds {
 		*p.FailureAnswer.field(kind) = wholeMillis(orDefault(f.FailureAnswer.Of(kind), Defaults.FailureAnswer.Of(kind)))
 	}
-	if err := p.check(); err != nil {
+	if err := p.Check(); err != nil {
 		return p, err
 	}
 	if err := checkKey(f.Key != nil, f.KeyFields, f.KeyConflict); err != nil {

@@ -99,7 +99,8 @@ func CheckQueue(s string) error {
 	return nil
 }
 
-func (p Policy) check() error {
+// Check reports whether the policy could be that of a declaration. The error names the function, the field and the value.
+func (p Policy) Check() error {
 	if err := CheckName(p.Name); err != nil {
 		return fmt.Errorf("function: %w", err)
 	}

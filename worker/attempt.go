@@ -47,6 +47,7 @@ type attempt struct {
 	took     time.Duration // by the function
 	again    time.Duration // until asynq is to hand the doorbell to a worker that knows the function
 	finished store.Finished
+	lack     *lackError // why it is handed on; nil: it is not, or for lack of the function
 }
 
 const (
@@ -161,6 +162,7 @@ type result struct {
 	value []byte
 	err   error
 	cause refcache.Cause // error or panic
+	told  told           // by err, for programs
 }
 
 // run runs the function, and judges what it has returned. The function may return later.
@@ -197,10 +199,12 @@ func call(ctx context.Context, h handler, args []byte, results chan<- result) {
 		results <- returned
 	}()
 	value, err := h(ctx, args)
+	var said told
 	if err != nil {
 		_, _ = err.Error(), errors.As(err, new(*permanentError))
+		said = tellOf(err)
 	}
-	returned = result{value, err, refcache.CauseError}
+	returned = result{value, err, refcache.CauseError, said}
 }
 
 // await waits for the function, and once ctx has ended no longer than its grace and a little more.
@@ -251,7 +255,7 @@ func (a *attempt) judge(r result, ended error) {
 		a.event = counters.AttemptCancelled
 		return
 	case errors.As(r.err, &lack):
-		a.event, a.again = counters.AttemptHandedBack, unknownAgain
+		a.event, a.again, a.lack = counters.AttemptHandedBack, unknownAgain, lack
 		a.outcome = store.HandedOn(w.lacks(a.ctx, lack, a.ref.Queue()), w.id, store.LacksMember)
 		return
 	case r.err == nil && len(r.value) > w.cfg.MaxResult:
@@ -277,7 +281,7 @@ func (w *Worker) lacks(ctx context.Context, lack *lackError, queue string) strin
 	member, top := lack.member()
 	note := fmt.Sprintf("worker %s does not know member %.100q of %s", w.id, member, lack.function)
 	all, err := w.declared.All(ctx, queue, lack.function.String())
-	if err == nil && top && !slices.ContainsFunc(all, func(f declared.Function) bool { return f.Takes(member) }) {
+	if err == nil && top && len(all) > 0 && !slices.ContainsFunc(all, func(f declared.Function) bool { return f.Takes(member) }) {
 		note += ", and no living worker does"
 	}
 	return note

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/refq/refq/refcache"
 )
 
 // Permanent marks err as one that a retry cannot mend: the task fails at once. The function returns it, wrapped or
@@ -28,16 +30,15 @@ func RetryAfter(err error, d time.Duration) error {
 // JSON of at most 4 KiB, nil for none. Callers read them as Code and Details of the *refcache.TaskError. What is bad or too
 // long is left out, and the error says so.
 func Fail(code, message string, details any) error {
-	return &failError{code, message, details}
+	return &failError{refcache.Coded(code, errors.New(message)), details}
 }
 
 type failError struct {
-	code, message string
-	details       any
+	error   // coded
+	details any
 }
 
-func (e *failError) Error() string     { return e.message }
-func (e *failError) ErrorCode() string { return e.code }
+func (e *failError) Unwrap() error { return e.error }
 
 type permanentError struct{ error }
 

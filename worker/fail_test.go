@@ -60,6 +60,43 @@ func TestErrorsHaveACodeForPrograms(t *testing.T) {
 	})
 }
 
+// What a function says of its error is its own code, and may do anything.
+func TestDetailsThatCannotBeMadeCostNothingElse(t *testing.T) {
+	inHouse(t, func(w *house) {
+		failed := w.failsWith(worker.Fail("long", "no", badDetails(strings.Repeat("x", 20_000))))
+		require.Equal(w, "long", failed.Code)
+		require.Contains(w, failed.Info.LastError, "no (its details are left out: ")
+		require.Less(w, len(failed.Info.LastError), 1000)
+		failed = w.failsWith(worker.Fail("panics", "other", badDetails("")))
+		require.Contains(w, failed.Info.LastError, "panic: details")
+		require.Equal(w, refcache.CausePanic, failed.Info.ErrorCause)
+	})
+}
+
+// badDetails cannot be encoded: the error is the text; if that is empty, it panics.
+type badDetails string
+
+func (d badDetails) MarshalJSON() ([]byte, error) {
+	if d == "" {
+		panic("details")
+	}
+	return nil, errors.New(string(d))
+}
+
+// Other libraries have codes of their own, which mean something else.
+func TestCodesOfOtherLibrariesAreNotTaken(t *testing.T) {
+	inHouse(t, func(w *house) {
+		failed := w.failsWith(fmt.Errorf("read: %w", foreign{}))
+		require.Empty(w, failed.Code)
+		require.Equal(w, "read: no such key", failed.Info.LastError)
+	})
+}
+
+type foreign struct{}
+
+func (foreign) Error() string     { return "no such key" }
+func (foreign) ErrorCode() string { return "NoSuchKey" }
+
 func TestOfAPanicTheErrorHasALineAndTheHistoryTheStack(t *testing.T) {
 	inHouse(t, func(w *house) {
 		f := work

@@ -21,20 +21,33 @@ const maxError = 8 << 10
 func (w *Worker) failure(task store.Record, r result) store.Failure {
 	var permanent *permanentError
 	delay, note := w.delay(task, r.err)
-	failure := store.Failure{Error: errorText(r.err), Cause: r.cause, Permanent: errors.As(r.err, &permanent), Delay: delay, Note: note}
+	failure := store.Failure{Error: errorText(r.err), Cause: r.cause, Permanent: errors.As(r.err, &permanent), Delay: delay, Note: note,
+		Code: r.told.code, Details: r.told.details}
+	remark := r.told.leftOut
+	failure.Error = clip(failure.Error, maxError-len(remark)) + remark
+	return failure
+}
+
+// told is what an error tells programs.
+type told struct {
+	code    string
+	details []byte
+	leftOut string // what of it is bad or too long, as a remark behind the error
+}
+
+// tellOf reads it. What it calls is the function's own, and may panic.
+func tellOf(err error) (t told) {
 	var leftOut []string
-	failure.Code, leftOut = codeOf(r.err)
-	if fail, ok := errors.AsType[*failError](r.err); ok {
+	t.code, leftOut = codeOf(err)
+	if fail, ok := errors.AsType[*failError](err); ok {
 		details, why := fail.json()
-		failure.Details = details
+		t.details = details
 		leftOut = append(leftOut, why...)
 	}
 	if len(leftOut) > 0 {
-		remark := " (" + strings.Join(leftOut, "; ") + ")"
-		failure.Error = clip(failure.Error, maxError-len(remark)) + remark
+		t.leftOut = " (" + strings.Join(leftOut, "; ") + ")"
 	}
-	failure.Error = clip(failure.Error, maxError)
-	return failure
+	return t
 }
 
 var codeForm = regexp.MustCompile(`^[a-z0-9_.-]{1,64}$`)
@@ -59,7 +72,7 @@ func (e *failError) json() (details []byte, leftOut []string) {
 	details, err := codec.Encode(e.details)
 	switch {
 	case err != nil:
-		return nil, []string{fmt.Sprintf("its details are left out: %v", err)}
+		return nil, []string{"its details are left out: " + clip(err.Error(), 200)}
 	case len(details) > maxDetails:
 		return nil, []string{fmt.Sprintf("its details are left out: %d bytes, more than %d", len(details), maxDetails)}
 	}

@@ -37,8 +37,11 @@ func (w *Worker) observe(a *attempt) (ended func()) {
 	function.Started()
 	return func() {
 		event := a.event
-		if !a.finished.Current {
+		switch {
+		case !a.finished.Current:
 			event = counters.AttemptCancelled
+		case event == counters.AttemptHandedBack && a.finished.Status == refcache.Failed:
+			event, a.err = counters.AttemptError, a.lack // it was handed on for too long
 		}
 		a.count(function, event)
 		span.End(results[event], a.err)

@@ -24,7 +24,8 @@ type callPlan struct {
 	wait      time.Duration
 	waitGiven bool
 	again     []producer.CallOption // what to do with an answer that is there
-	maxAge    time.Duration         // 0: any; it is among again, too
+	maxAge    time.Duration         // 0: any; it is among again, too, as is refresh
+	refresh   bool
 	format    refcache.Format
 }
 
@@ -61,7 +62,7 @@ again with the same input: what was called goes on and is not run again.`,
 	durationFlag(flags, &plan.wait, "wait", "wait so long for the answer; 0: not at all\n(default: the function's async_timeout; with --each: its end)")
 	plan.policy.addTo(flags)
 	retryFailed := flags.Bool("retry-failed", false, "run it anew if it failed")
-	refresh := flags.Bool("refresh", false, "run it again although it is complete")
+	refresh := flags.Bool("refresh", false, "run it again although it is complete; a failure that\nstill answers stays (see --retry-failed)")
 	durationFlag(flags, &plan.maxAge, "max-age", "take no result of an attempt begun longer ago: run it again")
 	onlyIfCached := flags.Bool("only-if-cached", false, "run nothing: exit with code 1 if no answer is there")
 	format := formatFlag(flags)
@@ -73,6 +74,7 @@ again with the same input: what was called goes on and is not run again.`,
 		case cmd.Flags().Changed("max-age") && plan.maxAge == 0:
 			return usagef("--max-age is 0, must be more; --refresh takes no result that is there")
 		}
+		plan.refresh = *refresh
 		plan.again = options(*retryFailed, *refresh, *onlyIfCached, plan.maxAge)
 		if plan.format, err = format(); err != nil {
 			return err
@@ -105,11 +107,16 @@ func (a *app) call(ctx context.Context, args []string, plan callPlan) error {
 
 	began := time.Now()
 	res, err := a.callAndWait(ctx, p, fn.Func, in, plan, waitLimit)
-	if err == nil && plan.maxAge > 0 && res.Cache == refcache.CacheJoined && res.IsComplete {
-		// The run that it joined may have begun too early. One that starts now does not.
-		res, err = a.callAndWait(ctx, p, fn.Func, in, plan, max(0, waitLimit-time.Since(began)))
+	if waited := time.Since(began); err == nil && plan.begunTooEarly(res, waited) { // a run that starts now does not
+		res, err = a.callAndWait(ctx, p, fn.Func, in, plan, max(0, waitLimit-waited))
 	}
 	return a.conclude(res, err, plan.format)
+}
+
+// begunTooEarly reports whether a call was answered by a run that it joined and that began too early for it.
+func (plan callPlan) begunTooEarly(res response, waited time.Duration) bool {
+	joined := plan.maxAge > 0 && !plan.refresh && res.Cache == refcache.CacheJoined && res.IsComplete && res.Age != nil
+	return joined && *res.Age > plan.maxAge+waited
 }
 
 // callAndWait makes a call and waits for its end. The error is that nothing is known of it, or a *refcache.TaskError of a

@@ -134,9 +134,12 @@ func (c Changer) Refresh(ctx context.Context, ref refcache.Ref) (refcache.Respon
 	policy := seen.Policy
 	policy.FailureAnswer = refcache.Defaults.FailureAnswer // which is not on record
 	made, err := c.Queue.Submit(ctx, ref, store.Submission{Request: rand.Text(), Namespace: seen.Namespace, Policy: policy,
-		Args: seen.Args, Refresh: true})
+		Args: seen.Args, Seen: seen.Record, Refresh: true})
 	if made.Ref == "" {
 		return refcache.Response[json.RawMessage]{}, err
+	}
+	if made.Starts {
+		c.Counters.Of(ref.Queue(), policy.Name).Count(counters.RefreshStarted)
 	}
 	return answer.WithoutResult(made.Record), err
 }

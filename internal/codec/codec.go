@@ -121,6 +121,9 @@ func rawMessage(v any) (raw []byte, ok bool) {
 	if raw, ok := rawTarget(v); ok {
 		return *raw, true
 	}
+	if inner, ok := v.(*any); ok && inner != nil {
+		return rawMessage(*inner)
+	}
 	return nil, false
 }
 

@@ -32,6 +32,21 @@ type (
 	ptr     struct{ a int }
 )
 
+// These embed one and have a method of their own.
+type (
+	ownBeside struct {
+		time.Time
+		X int
+	}
+	ownBesidePtr struct {
+		own
+		X int
+	}
+)
+
+func (ownBeside) MarshalJSON() ([]byte, error)     { return []byte(`1`), nil }
+func (*ownBesidePtr) MarshalJSON() ([]byte, error) { return []byte(`1`), nil }
+
 func (own) MarshalJSON() ([]byte, error)     { return []byte(`1`), nil }
 func (ownText) MarshalText() ([]byte, error) { return []byte(`1`), nil }
 func (p *ptr) MarshalJSON() ([]byte, error)  { return fmt.Append(nil, p.a), nil }
@@ -64,10 +79,7 @@ func TestTypesThatLoseNothingPass(t *testing.T) {
 			twiceA
 			tagged // its tag wins
 		}{},
-		struct {
-			own // MarshalJSON is promoted: the whole is believed
-			B   int
-		}{},
+		struct{ own }{}, struct{ time.Time }{}, ownBeside{}, ownBesidePtr{},
 		struct {
 			F func() `json:"-"`
 			B int
@@ -97,6 +109,14 @@ func TestTypesThatLoseSomethingAreRefused(t *testing.T) {
 		}{},
 		"no field of struct { A int \"json:\\\"-\\\"\" } becomes JSON": struct {
 			A int `json:"-"`
+		}{},
+		"field X of struct { time.Time; X int } gets lost, because the embedded time.Time makes the JSON of the whole": struct {
+			time.Time
+			X int
+		}{},
+		"field X of struct { *codec_test.ptr; X int } gets lost": struct {
+			*ptr
+			X int
 		}{},
 		"field A of codec_test.deep: field B of struct { B struct { c int } }: field c of struct { c int } is not exported": deep{},
 	} {

@@ -126,7 +126,7 @@ func TestBrokenFunctionsAreRefusedWithTheirLine(t *testing.T) {
 		messages["functions:\n  pdf.thumb:\n    exec: [thumb]\n    "+line] = "4: functions.pdf.thumb." + want
 	}
 	messages["defaults: {ttl: 1h, fresh: 2h}"] = "1: defaults.fresh is 2h0m0s, longer than ttl 1h0m0s"
-	messages["defaults: {fresh: 2h}\nfunctions:\n  slow: {ttl: 1h}"] = "3: functions.slow.fresh is 2h0m0s, longer than ttl 1h0m0s"
+	messages["functions:\n  slow: {ttl: 1h, fresh: 2h}"] = "2: functions.slow.fresh is 2h0m0s, longer than ttl 1h0m0s"
 	const tooShort = "retry_max_delay is 1m0s, shorter than retry_delay 5m0s"
 	messages["defaults: {retry_delay: 5m, retry_max_delay: 1m}"] = "1: defaults." + tooShort
 	messages["defaults: {retry_max_delay: 1m}\nfunctions:\n  slow: {retry_delay: 5m}"] = "3: functions.slow." + tooShort

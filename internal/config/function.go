@@ -141,7 +141,9 @@ func inherit(f, from Func) Func {
 	f.Timeout = cmp.Or(f.Timeout, from.Timeout)
 	f.AsyncTimeout = cmp.Or(f.AsyncTimeout, from.AsyncTimeout)
 	f.TTL = cmp.Or(f.TTL, from.TTL)
-	f.Fresh = cmp.Or(f.Fresh, from.Fresh)
+	if f.Fresh == 0 {
+		f.Fresh = min(from.Fresh, cmp.Or(f.TTL, refcache.Defaults.TTL)) // none lives longer
+	}
 	f.FailureTTL = cmp.Or(f.FailureTTL, from.FailureTTL)
 	answer := &f.FailureAnswer
 	answer.Error = cmp.Or(answer.Error, from.FailureAnswer.Error)

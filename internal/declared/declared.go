@@ -106,7 +106,7 @@ func (p policy) unpack() refcache.Policy {
 		AsyncTimeout: ms(p.AsyncTimeout), TTL: ms(p.TTL), Fresh: ms(p.Fresh), FailureTTL: ms(p.FailureTTL)}
 }
 
-// parse reads a text; what is none has no functions, as one of a newer refq may.
+// parse reads a text; what is none has no functions, as one of a newer refq may. A policy that cannot be is passed over.
 func parse(written string) map[string]Function {
 	var all text
 	if json.Unmarshal([]byte(written), &all) != nil {
@@ -114,7 +114,12 @@ func parse(written string) map[string]Function {
 	}
 	functions := map[string]Function{}
 	for name, f := range all.Functions {
-		functions[name] = Function{f.Policy.unpack(), f.Members, f.TakesAll, f.AllowUnknown}
+		policy := f.Policy.unpack()
+		named := policy
+		named.Name, named.Version, named.Queue = "f", 1, "q" // which a text does not say again
+		if named.Check() == nil {
+			functions[name] = Function{policy, f.Members, f.TakesAll, f.AllowUnknown}
+		}
 	}
 	return functions
 }

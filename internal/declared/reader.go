@@ -57,6 +57,9 @@ func (r *Reader) read(ctx context.Context, queue string) (declarations, error) {
 	}
 	workers, err := r.store.Declared(ctx, queue)
 	if err != nil {
+		known := r.queues[queue]
+		known.at = time.Now() // nobody else waits for a Redis that does not answer
+		r.queues[queue] = known
 		return declarations{}, err
 	}
 	r.queues[queue] = r.merge(queue, workers)

@@ -24,12 +24,12 @@ func (t *tail) errorLine() (error, bool) {
 		Message string
 		Details json.RawMessage
 	}
-	if json.Unmarshal([]byte(text), &told) != nil {
+	if json.Unmarshal([]byte(text), &told) != nil || told.Code == "" && told.Message == "" {
 		return nil, false
 	}
 	var details any
 	if told.Details != nil && string(told.Details) != "null" {
 		details = told.Details
 	}
-	return worker.Fail(told.Code, cmp.Or(told.Message, told.Code, "failed"), details), true
+	return worker.Fail(told.Code, cmp.Or(told.Message, told.Code), details), true
 }

@@ -25,9 +25,13 @@ type Submission struct {
 	MaxAge time.Duration // start anew a result whose attempt began longer ago, and wait; 0: however old it is
 	Fresh  time.Duration // start anew a result whose attempt began longer ago, which still answers; 0: however old it is
 
-	// KeyConflict is what becomes of other arguments than those on record; empty if the arguments are all that the call is
+	// KeyConflict is what becomes of other arguments than those on record; empty if the arguments are all that a call is
 	// known by, so that there are no others.
 	KeyConflict refcache.KeyConflict
+
+	// Seen is the life that the call is about; the zero Record: any. If there is another one now nothing is started, and if
+	// there is none the error is refcache.ErrTaskNotFound.
+	Seen Record
 
 	RetryFailed bool // start anew what has failed
 	Refresh     bool // start anew what is complete; until that has ended its result stays
@@ -55,8 +59,9 @@ func (c Submission) use(ref refcache.Ref) script.Use {
 	return script.Use{Keys: about(ref), Args: []any{c.Request, c.Inbox, c.terms(), packPolicy(c.Namespace, c.Policy), c.Args, c.Trace}}
 }
 
-// terms are what the call starts anew, and whether it has a key of its own; for how many ms a failure answers, by kind; and the ages in ms that a result may
-// have; all joined by commas. What is the default is left empty, and all behind the first word if it is nothing else.
+// terms are what the call starts anew, and whether it has a key of its own; for how many ms a failure answers, by kind;
+// and the ages in ms that a result may have; all joined by commas. What is the default is left empty, and all behind the
+// first word if it is nothing else.
 func (c Submission) terms() string {
 	answers := c.Policy.FailureAnswer
 	if answers == refcache.Defaults.FailureAnswer && c.MaxAge == 0 && c.Fresh == 0 {
@@ -107,6 +112,9 @@ func (c Submission) revives() string {
 	}
 	if c.KeyConflict == refcache.KeyRefuse {
 		statuses = append(statuses, "refuse")
+	}
+	if c.Seen.Ref != "" {
+		statuses = append(statuses, fmt.Sprintf("of=%d:%d", c.Seen.CreatedAt.UnixMilli(), c.Seen.Delivery))
 	}
 	return strings.Join(statuses, " ")
 }

@@ -156,7 +156,7 @@ func (o *modelOracle) finish(ref refcache.Ref, token string, out modelOutcome) s
 		t.Attempt--
 		t.event(refcache.EventHandedBack, worker)
 		t.pend()
-	case out.kind == "member" && t.row("member") != nil && modelNow()-t.row("member").Since >= modelHandOnFor:
+	case out.kind == "member" && t.row() != nil && t.row().MemberSince > 0 && modelNow()-t.row().MemberSince >= modelHandOnFor:
 		t.failed(refcache.CauseError, out.kind, worker, 0, false)
 		o.endWithoutResult(ref, refcache.Failed, string(refcache.CauseError), worker)
 		return string(refcache.Failed)

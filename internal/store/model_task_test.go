@@ -42,7 +42,7 @@ type modelEvent struct {
 
 	Times, Attempts, Cycle int // of a row of hand-ons
 	Since                  int64
-	Lacks                  string
+	MemberSince            int64 `json:"member_since"`
 }
 
 func (t *modelTask) about(what string) string {
@@ -121,10 +121,10 @@ func (t *modelTask) failed(cause refcache.Cause, text, worker string, wait time.
 	t.Error = text
 }
 
-// row is the row of hand-ons for lack of the same that goes on, nil if there is none.
-func (t *modelTask) row(lacks string) *modelEvent {
+// row is the row of hand-ons that goes on, nil if there is none.
+func (t *modelTask) row() *modelEvent {
 	if n := len(t.Events); n > 0 {
-		if e := &t.Events[n-1]; e.Lacks == lacks && e.Attempts == len(t.Attempts) && e.Cycle == t.Cycle {
+		if e := &t.Events[n-1]; e.Times > 0 && e.Attempts == len(t.Attempts) && e.Cycle == t.Cycle {
 			return e
 		}
 	}
@@ -132,11 +132,14 @@ func (t *modelTask) row(lacks string) *modelEvent {
 }
 
 func (t *modelTask) handedOn(lacks, by string) {
-	row := t.row(lacks)
+	row := t.row()
 	if row == nil {
-		t.Events = append(t.Events, modelEvent{Kind: refcache.EventHandedBack, Since: modelNow(), Lacks: lacks,
+		t.Events = append(t.Events, modelEvent{Kind: refcache.EventHandedBack, Since: modelNow(),
 			Attempts: len(t.Attempts), Cycle: t.Cycle})
 		row = &t.Events[len(t.Events)-1]
+	}
+	if lacks == "member" && row.MemberSince == 0 {
+		row.MemberSince = modelNow()
 	}
 	row.By, row.At = by, modelNow()
 	row.Times++

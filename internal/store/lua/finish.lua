@@ -116,16 +116,19 @@ local function release(remark, by)
   return {1, 'pending', 0}
 end
 
--- hand_on is release by a worker that lacks something. Those in a row, for lack of the same and with nothing between, are
--- one event. For lack of a member they end: somebody may have misspelt it.
+-- hand_on is release by a worker that lacks something. Those in a row, with nothing between, are one event. Some time after
+-- the first for lack of a member another such one is the end: somebody may have misspelt it.
 local function hand_on(remark, by, lacks)
   local n = number(EVENT_N, 0)
   local sound, row = pcall(cjson.decode, n > 0 and redis.call('HGET', record, 'event:' .. n) or '')
-  if not (sound and type(row) == 'table' and row.lacks == lacks and row.attempts == number(HIST_N, 0) and row.cycle == number(CYCLE, 1)) then
+  if not (sound and type(row) == 'table' and row.times and row.attempts == number(HIST_N, 0) and row.cycle == number(CYCLE, 1)) then
     n = n + 1
-    row = {kind = 'handed_back', times = 0, since = now, lacks = lacks, attempts = number(HIST_N, 0), cycle = number(CYCLE, 1)}
+    row = {kind = 'handed_back', times = 0, since = now, attempts = number(HIST_N, 0), cycle = number(CYCLE, 1)}
   end
-  if lacks == 'member' and now - row.since >= HAND_ON_FOR then
+  if lacks == 'member' then
+    row.member_since = row.member_since or now
+  end
+  if lacks == 'member' and now - row.member_since >= HAND_ON_FOR then
     return fail(remark, 'error', '', nil, nil, '', '', true)
   end
   take_back(remark)

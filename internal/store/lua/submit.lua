@@ -1,7 +1,8 @@
 -- submit makes a call: it creates the task, gives an ended one a new life, or finds what is there.
 -- ARGV[1] request id   ARGV[2] inbox to tell, or empty
 -- ARGV[3] terms: what it starts anew ('failed', 'complete'), 'keyed' if the arguments may be others than those on record, and
--- 'refuse' if it is to be refused then, joined by spaces, or nothing; and unless all of these are
+-- 'refuse' if it is to be refused then, 'of=<created_at>:<delivery>' if it is about that life alone, joined by spaces, or
+-- nothing; and unless all of these are
 -- the default, by commas: for how many ms a failure answers, by kind; how old in ms a result may be that is waited for
 -- otherwise; how old one may be that is renewed behind otherwise. Each is empty if it is the default
 -- ARGV[4] policy   ARGV[5] arguments   ARGV[6] where the trace of the call is, or empty
@@ -20,7 +21,7 @@ local function fast(KEYS, ARGV, piggyback)
     elseif ARGV[3] ~= '' and (string.find(ARGV[3], 'complete', 1, true) or string.find(ARGV[3], 'refuse', 1, true)) then
       return nil
     end
-  elseif stored.err or call('EXISTS', KEYS[2]) == 1 then -- the key is not ours, or the record has lost its state
+  elseif stored.err or string.find(ARGV[3], 'of=', 1, true) or call('EXISTS', KEYS[2]) == 1 then -- the key is not ours, or the record has lost its state
     return nil
   end
 
@@ -97,6 +98,12 @@ local why = status == 'failed' and failure_kind()
 local asked = status == 'cancelled' or why and now - number(COMPLETED_AT, 0) >= answers_for(why)
   or string.find(revives, tostring(status), 1, true)
   or status == 'complete' and (is_older(terms[MAX_AGE]) or is_older(terms[FRESH])) and may_renew()
+local created, delivery = string.match(revives, 'of=(%d+):(%d+)')
+if created and not status then
+  return false
+elseif created and (created ~= task[CREATED_AT] or tonumber(delivery) ~= number(DELIVERY, 1)) then
+  asked = false
+end
 local starts = not status or (not mine and FROM[status] and asked and not newer())
 local damaged = starts and damage() -- a reader finds out by itself
 if damaged then

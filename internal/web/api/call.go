@@ -2,12 +2,12 @@ package api
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"time"
 
@@ -267,14 +267,31 @@ func cacheStatus(res response, c plan) string {
 		return cache + "; fwd=miss"
 	}
 	text := cache + "; hit"
-	policy, err := c.function.Policy()
-	if err == nil && res.HasValue && res.Age != nil {
-		text += fmt.Sprintf("; ttl=%d", int64((cmp.Or(policy.Fresh, policy.TTL) - *res.Age).Seconds()))
+	if left, known := freshFor(res, c); known {
+		text += fmt.Sprintf("; ttl=%d", int64(math.Floor(left.Seconds())))
 	}
 	if res.StaleReason != "" {
 		text += "; detail=" + string(res.StaleReason)
 	}
 	return text
+}
+
+// freshFor is how long a result still answers as it is. No clock but Redis's tells it.
+func freshFor(res response, c plan) (left time.Duration, known bool) {
+	if !res.HasValue || res.Age == nil {
+		return 0, false
+	}
+	old := res.StaleReason == refcache.StaleError || res.StaleReason == refcache.StaleCancelled
+	if known = !old && res.StartedAt != nil && res.ExpiresAt != nil; known { // else StartedAt is that of another attempt
+		left = res.ExpiresAt.Sub(res.StartedAt.Add(*res.Age))
+	}
+	if policy, err := c.function.Policy(); err == nil && policy.Fresh > 0 {
+		fresh := policy.Fresh - *res.Age
+		if !known || fresh < left {
+			left, known = fresh, true
+		}
+	}
+	return left, known
 }
 
 // retryAfter is how many seconds it makes sense to wait before one looks again.
