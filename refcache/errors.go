@@ -80,6 +80,9 @@ func (e *TaskError) ofRefq() string { return e.Code }
 // Error names the function, the ref_id, the status, and for a failed task its last error.
 func (e *TaskError) Error() string {
 	i := e.Info
+	if e.Refresh && i.StaleReason == StaleCancelled {
+		return fmt.Sprintf("refresh of call %s of %s was cancelled, its old result stays", i.RefID, i.Func)
+	}
 	if e.Refresh {
 		return fmt.Sprintf("refresh of call %s of %s failed, its old result stays: %s", i.RefID, i.Func, i.Error)
 	}

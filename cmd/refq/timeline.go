@@ -71,7 +71,10 @@ func (p *page) past(i refcache.TaskInfo) []moment {
 		if e.Times > 1 && e.Since != nil {
 			text += fmt.Sprintf(" %d times since %s, the last time", e.Times, e.Since.Local().Format("15:04:05"))
 		}
-		past = append(past, moment{at: e.At, colour: term.Bold, text: text + " by " + term.Printable(e.By)})
+		if e.Kind != refcache.EventRefreshFailed { // which nobody does
+			text += " by " + term.Printable(e.By)
+		}
+		past = append(past, moment{at: e.At, colour: term.Bold, text: text})
 	}
 	return past
 }
@@ -82,7 +85,7 @@ var eventTexts = map[refcache.EventKind]string{
 	refcache.EventCancel:        "cancelled",
 	refcache.EventRedelivered:   "given to another worker",
 	refcache.EventHandedBack:    "handed back",
-	refcache.EventRefreshFailed: "refresh failed, old result kept",
+	refcache.EventRefreshFailed: "the refresh came to nothing, the old result stays",
 }
 
 var causeTexts = map[refcache.Cause]string{
