@@ -27,8 +27,8 @@ type (
 		Value int
 		Next  *list
 	}
-	own     struct{ a int }
-	ownText struct{ a int }
+	own     struct{ A int }
+	ownText struct{ A int }
 	ptr     struct{ a int }
 )
 
@@ -50,6 +50,8 @@ func (*ownBesidePtr) MarshalJSON() ([]byte, error) { return []byte(`1`), nil }
 func (own) MarshalJSON() ([]byte, error)     { return []byte(`1`), nil }
 func (ownText) MarshalText() ([]byte, error) { return []byte(`1`), nil }
 func (p *ptr) MarshalJSON() ([]byte, error)  { return fmt.Append(nil, p.a), nil }
+
+var _, _ = hidden{}.a, ownBesidePtr{}.own // what only reflection looks at
 
 func TestTypesThatLoseNothingPass(t *testing.T) {
 	for _, v := range []any{
