@@ -20,9 +20,8 @@ type RetryOption struct {
 func FreshBudget() RetryOption { return RetryOption{fresh: true} }
 
 // Under makes Retry and RetryAll with [FreshBudget] run calls of the policy's function and version under this policy.
-// It is that of Func.Policy: one that could be no declaration's is refused. Function, version, queue and namespace of a call
-// stay. There may be one for each of several functions; of two for the
-// same the first counts.
+// It is that of Func.Policy: one that could be no declaration's is refused. Function, version, queue and namespace of a
+// call stay. There may be one for each of several functions; of two for the same the first counts.
 func Under(policy refcache.Policy) RetryOption { return RetryOption{under: &policy} }
 
 func isFresh(options []RetryOption) bool {

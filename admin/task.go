@@ -9,7 +9,6 @@ import (
 	"github.com/refq/refq/internal/codec"
 	"github.com/refq/refq/internal/declared"
 	"github.com/refq/refq/internal/queue"
-	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/refcache"
 )
 
@@ -29,6 +28,11 @@ type Declaration struct {
 	// Members are the top-level names that the arguments may have: whether Go always writes one. Nil if TakesAll.
 	Members                map[string]bool
 	TakesAll, AllowUnknown bool // other members are taken; or passed over
+}
+
+// Takes reports whether the arguments may have a member at the top level.
+func (d Declaration) Takes(member string) bool {
+	return declared.Function{Members: d.Members, TakesAll: d.TakesAll, AllowUnknown: d.AllowUnknown}.Takes(member)
 }
 
 // Declarations reads what living workers of the policy's queue declare of its function in its version, the last started one
@@ -51,13 +55,7 @@ func (a *Admin) Task(ctx context.Context, ref refcache.Ref) (Task, error) {
 	if err := a.checkMade(); err != nil {
 		return Task{}, err
 	}
-	if _, err := refcache.ParseRef(string(ref)); err != nil {
-		return Task{}, err
-	}
-	w, err := a.store.Whole(ctx, ref)
-	if err == nil {
-		err = store.CheckNamespace(a.change.Namespace, ref, w.Namespace)
-	}
+	w, err := a.change.Whole(ctx, ref)
 	if err != nil {
 		return Task{}, err
 	}

@@ -96,13 +96,13 @@ func (p *Producer) callOnce(ctx context.Context, c call, waitLimit time.Duration
 	if made.Ref == "" {
 		return made, answer.Snapshot{}, made.Err
 	}
-	now := answer.Snapshot{Record: made.Record, Result: made.Result}
-	p.local.keep(mark, now)
+	p.local.keep(mark, answer.Snapshot{Record: made.Record, Result: made.Result})
+	now := c.found(made)
 	if c.served(made) {
-		return made, c.answered(now.Old(), made), nil
+		return made, now, nil
 	}
 	if !c.waits(made) {
-		return made, c.answered(now, made), made.Err
+		return made, now, made.Err
 	}
 	now, err := p.await(ctx, w, now, waitLimit, firstPoll)
 	return made, c.answered(now, made), err
@@ -147,6 +147,15 @@ func (p *Producer) checkArgs(ctx context.Context, c call) error {
 // stillFailed reports whether the failure of a record answers the call.
 func (c call) stillFailed(r store.Record) bool {
 	return r.ReadAt.Sub(r.CompletedAt) < c.submission.Policy.FailureAnswer.Of(r.FailureKind())
+}
+
+// found is the answer of a call by what its submission has found.
+func (c call) found(made store.Submitted) answer.Snapshot {
+	now := answer.Snapshot{Record: made.Record, Result: made.Result}
+	if c.served(made) {
+		now = now.Old()
+	}
+	return c.answered(now, made)
 }
 
 // answered is the answer of a call: how it stands now, and what the submission led to.

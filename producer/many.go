@@ -185,15 +185,12 @@ func (m *many) submitBatch(ctx context.Context, batch []numbered) {
 	}
 	for i, made := range m.submitMany(ctx, batch) {
 		c, w := batch[i], waiters[i]
-		end := outcomeOf{c.index, c.ref, answer.Snapshot{Record: made.Record, Result: made.Result}, made.Err}
-		if c.served(made) {
-			end.now = end.now.Old()
-			if m.answers {
-				end.err = nil // that the run for a new one could not be queued is no matter of this call
-			}
-		}
+		end := outcomeOf{index: c.index, ref: c.ref, err: made.Err}
 		if made.Ref != "" {
-			end.now = c.answered(end.now, made)
+			end.now = c.found(made)
+		}
+		if c.served(made) && m.answers {
+			end.err = nil // that the run for a new one could not be queued is no matter of this call
 		}
 		if made.Ref != "" && m.answers && (end.now.Status != refcache.Complete || c.needsNewer(made.Record, made.ReadAt)) {
 			m.all.Go(func() { m.ends <- m.await(ctx, w, c.call, made, end) })

@@ -24,11 +24,7 @@ func (p *Producer) counted(c call, made store.Submitted) string {
 	if made.Ref == "" {
 		return ""
 	}
-	now := answer.Snapshot{Record: made.Record, Result: made.Result}
-	if c.served(made) {
-		now = now.Old()
-	}
-	now = c.answered(now, made)
+	now := c.found(made)
 	if !c.counted {
 		p.countAnswer(c, now)
 	}

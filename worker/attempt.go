@@ -278,7 +278,7 @@ func (a *attempt) judge(r result, ended error) {
 
 // lacks tells people of a member that a call has and this worker does not know; and if so that no living worker does.
 func (w *Worker) lacks(ctx context.Context, lack *lackError, queue string) string {
-	member, top := lack.member()
+	member, top := lack.Member()
 	note := fmt.Sprintf("worker %s does not know member %.100q of %s", w.id, member, lack.function)
 	all, err := w.declared.All(ctx, queue, lack.function.String())
 	if err == nil && top && len(all) > 0 && !slices.ContainsFunc(all, func(f declared.Function) bool { return f.Takes(member) }) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"strings"
 
 	"github.com/refq/refq/internal/codec"
 	"github.com/refq/refq/internal/declared"
@@ -79,7 +78,7 @@ func (w *Worker) decoder(name function, allowUnknown bool) func(args []byte, in 
 		}
 		err := decode(args, in)
 		if unknown, ok := errors.AsType[*codec.UnknownMemberError](err); ok {
-			return &lackError{name, unknown.Pointer}
+			return &lackError{unknown, name}
 		}
 		if err != nil {
 			return Permanent(fmt.Errorf("arguments do not fit %s: %w", name, err))
@@ -90,18 +89,8 @@ func (w *Worker) decoder(name function, allowUnknown bool) func(args []byte, in 
 
 // lackError says that a function of this worker does not know a member of a call's arguments.
 type lackError struct {
+	*codec.UnknownMemberError
 	function function
-	pointer  string // a JSON Pointer to the member
 }
 
-func (e *lackError) Error() string {
-	return fmt.Sprintf("unknown member %.100q of %s", e.pointer, e.function)
-}
-
-// member is the name of the member if it is at the top level; else its place.
-func (e *lackError) member() (name string, top bool) {
-	if name = strings.TrimPrefix(e.pointer, "/"); !strings.Contains(name, "/") {
-		return strings.NewReplacer("~1", "/", "~0", "~").Replace(name), true
-	}
-	return e.pointer, false
-}
+func (e *lackError) Error() string { return fmt.Sprintf("%v of %s", e.UnknownMemberError, e.function) }

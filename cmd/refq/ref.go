@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -109,9 +108,5 @@ func (a *app) strangeMembers(ctx context.Context, fn config.Function, args []byt
 
 // isDeclared reports whether some worker takes a member of that name.
 func isDeclared(all []admin.Declaration, name string) bool {
-	return slices.ContainsFunc(all, func(d admin.Declaration) bool {
-		return d.TakesAll || d.AllowUnknown || slices.ContainsFunc(slices.Collect(maps.Keys(d.Members)), func(known string) bool {
-			return strings.EqualFold(known, name)
-		})
-	})
+	return slices.ContainsFunc(all, func(d admin.Declaration) bool { return d.Takes(name) })
 }

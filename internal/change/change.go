@@ -67,7 +67,7 @@ func (c Changer) Fresh(ctx context.Context, seen store.Record, request string, t
 			return c.Store.RetryUnder(ctx, seen, request, c.By, p)
 		}
 	}
-	policy, ok, err := c.DeclaredPolicy(ctx, seen)
+	policy, ok, err := c.declaredPolicy(ctx, seen)
 	switch {
 	case err != nil:
 		return "", store.Record{}, err
@@ -83,15 +83,15 @@ func (c Changer) Policies(ctx context.Context, ref refcache.Ref) (stored refcach
 	if err != nil {
 		return refcache.Policy{}, nil, err
 	}
-	policy, ok, err := c.DeclaredPolicy(ctx, seen)
+	policy, ok, err := c.declaredPolicy(ctx, seen)
 	if ok {
 		today = &policy
 	}
 	return seen.Policy, today, err
 }
 
-// DeclaredPolicy is the policy that living workers declare for the function of a task; false if none declares it.
-func (c Changer) DeclaredPolicy(ctx context.Context, seen store.Record) (refcache.Policy, bool, error) {
+// declaredPolicy is the policy that living workers declare for the function of a task; false if none declares it.
+func (c Changer) declaredPolicy(ctx context.Context, seen store.Record) (refcache.Policy, bool, error) {
 	functions, err := c.Declared.Functions(ctx, seen.Ref.Queue())
 	if err != nil {
 		return refcache.Policy{}, false, err
@@ -121,13 +121,7 @@ func (c Changer) RetryError(ctx context.Context, outcome store.RetryOutcome, tas
 
 // Refresh runs a complete call again. It does not wait. The errors are those of admin.Admin.Refresh.
 func (c Changer) Refresh(ctx context.Context, ref refcache.Ref) (refcache.Response[json.RawMessage], error) {
-	if _, err := refcache.ParseRef(string(ref)); err != nil {
-		return refcache.Response[json.RawMessage]{}, err
-	}
-	seen, err := c.Store.Whole(ctx, ref)
-	if err == nil {
-		err = store.CheckNamespace(c.Namespace, ref, seen.Namespace)
-	}
+	seen, err := c.Whole(ctx, ref)
 	if err != nil {
 		return refcache.Response[json.RawMessage]{}, err
 	}
@@ -200,6 +194,18 @@ func (c Changer) see(ctx context.Context, ref refcache.Ref) (store.Record, error
 		return store.Record{}, err
 	}
 	return seen, store.CheckNamespace(c.Namespace, ref, seen.Namespace)
+}
+
+// Whole reads a task with everything that is kept of it.
+func (c Changer) Whole(ctx context.Context, ref refcache.Ref) (store.Whole, error) {
+	if _, err := refcache.ParseRef(string(ref)); err != nil {
+		return store.Whole{}, err
+	}
+	w, err := c.Store.Whole(ctx, ref)
+	if err != nil {
+		return store.Whole{}, err
+	}
+	return w, store.CheckNamespace(c.Namespace, ref, w.Namespace)
 }
 
 // enqueue makes sure that a worker looks at the call.

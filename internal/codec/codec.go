@@ -84,6 +84,14 @@ type UnknownMemberError struct{ Pointer string } // a JSON Pointer
 
 func (e *UnknownMemberError) Error() string { return fmt.Sprintf("unknown member %.100q", e.Pointer) }
 
+// Member is the name of the member if it is at the top level; else its place.
+func (e *UnknownMemberError) Member() (name string, top bool) {
+	if name = strings.TrimPrefix(e.Pointer, "/"); !strings.Contains(name, "/") {
+		return unescape.Replace(name), true
+	}
+	return e.Pointer, false
+}
+
 // DecodeKnown is Decode, but a member that v has no place for, at any depth, is an [UnknownMemberError]. Maps, interfaces
 // and types with an UnmarshalJSON of their own have a place for all.
 func DecodeKnown(data []byte, v any) error {
