@@ -50,7 +50,9 @@ func echo(_ context.Context, in parcel) (parcel, error) { return in, nil }
 
 // withWorker does something while a worker of refq runs.
 func (g *ground) withWorker(ctx context.Context, handle func(*worker.Worker), do func(context.Context) error) error {
-	w := worker.New(g.connect(), worker.Config{Concurrency: g.options.Concurrency, Logger: silence})
+	w := worker.New(g.connect(), worker.Config{
+		Concurrency: g.options.Concurrency, ShutdownTimeout: stoppingTime, Logger: silence,
+	})
 	handle(w)
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -64,6 +66,9 @@ func (g *ground) withWorker(ctx context.Context, handle func(*worker.Worker), do
 	stop(nil)
 	return errors.Join(err, <-stopped)
 }
+
+// stoppingTime is for a slow machine: a worker whose time is up leaves its asynq server's state in Redis, for a while.
+const stoppingTime = 2 * time.Minute
 
 // caller makes calls of one function.
 type caller struct {
