@@ -246,6 +246,10 @@ func constants(script string, read []string) map[string]string {
 	define("MAX_DIGITS", maxDigits)
 	define("TOO_MANY_DIGITS", "'"+strings.Repeat("%d", maxDigits+1)+"'")
 	define("SHORT_POLICY", maxDigits+len(policyWords)-1) // no number of a shorter one has too many digits
+	define("STAMPS_KEPT", stampsKept.Milliseconds())
+	define("SWEEP_STAMPS", sweepStamps)
+	define("MAX_STAMPS", maxStamps)
+	define("TERMS_FORM", "'"+termsForm+"'")
 	define("DOT", '.')
 	define("ZERO", '0')
 	define("SUSPECT_FROM", SuspectFrom)

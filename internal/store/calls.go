@@ -25,6 +25,10 @@ type Submission struct {
 	MaxAge time.Duration // start anew a result whose attempt began longer ago, and wait; 0: however old it is
 	Fresh  time.Duration // start anew a result whose attempt began longer ago, which still answers; 0: however old it is
 
+	// Stamps names the stamps that count: what an attempt made that began at the newest of them, or before, is started anew,
+	// and waited for. Nil: the function has no tags.
+	Stamps []string
+
 	// KeyConflict is what becomes of other arguments than those on record; empty if the arguments are all that a call is
 	// known by, so that there are no others.
 	KeyConflict refcache.KeyConflict
@@ -42,10 +46,11 @@ type Submission struct {
 // Submitted is the answer to a Submission.
 type Submitted struct {
 	Record
-	Result   []byte // nil when there is none
-	Starts   bool   // this submission started the life that the record shows
-	Enqueued bool   // the submission's Enqueue has answered 1; false: a doorbell is to be enqueued apart
-	Err      error  // for those who pass it on: why the call could not be made, or not be queued
+	Result   []byte    // nil when there is none
+	Starts   bool      // this submission started the life that the record shows
+	Enqueued bool      // the submission's Enqueue has answered 1; false: a doorbell is to be enqueued apart
+	Stamp    time.Time // no answer is a result whose attempt began then or before; zero if that is settled
+	Err      error     // for those who pass it on: why the call could not be made, or not be queued
 }
 
 // Submit makes a call or finds the one that was made before.
@@ -61,11 +66,11 @@ func (c Submission) use(ref refcache.Ref) script.Use {
 
 // terms are what the call starts anew, and whether it has a key of its own; for how many ms a failure answers, by kind;
 // and the ages in ms that a result may have; all joined by commas. What is the default is left empty, and all behind the
-// first word if it is nothing else.
+// first word if it is nothing else. Then follows what is said of stamps.
 func (c Submission) terms() string {
 	answers := c.Policy.FailureAnswer
 	if answers == refcache.Defaults.FailureAnswer && c.MaxAge == 0 && c.Fresh == 0 {
-		return c.revives()
+		return c.withStamps(c.revives())
 	}
 	words := []string{c.revives()}
 	add := func(d, ifNot time.Duration) {
@@ -80,7 +85,7 @@ func (c Submission) terms() string {
 	}
 	add(c.MaxAge, 0)
 	add(c.Fresh, 0)
-	return strings.Join(words, ",")
+	return c.withStamps(strings.Join(words, ","))
 }
 
 // keyConflict is what submit answers in place of whether the call was started.
@@ -96,7 +101,8 @@ func (s *Store) submitted(ref refcache.Ref, cmd *redis.Cmd) (Submitted, error) {
 	}
 	rang, _ := s.piggybacked(reply(answer).at(4))
 	record, result, err := s.recordAndResult(ref, answer)
-	return Submitted{Record: record, Result: result, Starts: reply(answer).int(3) == 1, Enqueued: rang == int64(1)}, err
+	return Submitted{Record: record, Result: result, Starts: reply(answer).int(3) == 1, Enqueued: rang == int64(1),
+		Stamp: stampTime(reply(answer).int(5))}, err
 }
 
 func (c Submission) revives() string {

@@ -10,6 +10,12 @@ import (
 	"github.com/refq/refq/refcache"
 )
 
+// Stamps are few here, so that every test that sets some meets the floor.
+func init() { maxStamps = MaxStamps }
+
+// MaxStamps is how many stamps a queue keeps in the tests.
+const MaxStamps = 1
+
 // Transition is one row of the state machine's table, for the conformance suite.
 type Transition struct {
 	Script   string

@@ -109,6 +109,8 @@ var pathCommands = []pathCommand{
 	{"submit with both", submits(store.Submission{Request: "r8", MaxAge: time.Hour, Fresh: time.Minute}), true},
 	{"submit by key", submits(store.Submission{Request: "r9", KeyConflict: refcache.KeyJoin}), true},
 	{"submit by key, or refused", submits(store.Submission{Request: "r10", KeyConflict: refcache.KeyRefuse}), true},
+	{"submit with stamps", submits(store.Submission{Request: "r11", Inbox: "refq:inbox:r4", Stamps: []string{"n:default", "t:default complete"}}), false},
+	{"submit with stamps and fresh", submits(store.Submission{Request: "r12", Stamps: []string{"n:default"}, Fresh: time.Hour}), true},
 	{"submit, sent again", func(q *queue, k task) {
 		record, _ := storetest.Read(q.Context(), q.rdb, q.record(k.ref))
 		submits(store.Submission{Request: record["req"], Inbox: "refq:inbox:r4"})(q, k)
@@ -190,7 +192,13 @@ var variations = []struct {
 		q.rdb.HSet(q.Context(), q.record(k.ref), "args", "{}")
 	}},
 	{"short state", writes("state", ",pending,")},
+	{"a stamp of now", stamped("t:default complete", 0)},
+	{"a stamp of long ago", stamped("n:default", time.Hour)},
+	{"another's stamp", stamped("n:bank", 0)},
+	{"a floor of now", stamped("floor", 0)},
 	{"no hash", foreignKey("t")},
+	{"stamps that are not ours", foreignKey("stamps")},
+	{"sweeps that are not ours", foreignKey("sweep")},
 	{"pending that is not ours", foreignKey("pending")},
 	{"completions that are not ours", foreignKey("completions")},
 	{"workers that are not ours", foreignKey("workers")},
@@ -207,6 +215,13 @@ func writes(pairs ...any) func(q *queue, k task) {
 		if q.rdb.Exists(q.Context(), q.record(k.ref)).Val() == 1 {
 			q.set(k.ref, pairs...)
 		}
+	}
+}
+
+// stamped sets a stamp, unless the key is not ours.
+func stamped(name string, ago time.Duration) func(q *queue, k task) {
+	return func(q *queue, _ task) {
+		q.rdb.ZAdd(q.Context(), q.key("stamps"), redis.Z{Score: float64(q.now().Add(-ago).UnixMilli()), Member: name})
 	}
 }
 

@@ -129,6 +129,10 @@ var (
 // resultFromForm is that of the field result_from, with every word captured.
 const resultFromForm = "^(%d+),(%d+),([^,]*)$"
 
+// termsForm is that of what a call of a function with tags asks for: its terms, how long in ms a result is kept, and the
+// stamps that count.
+const termsForm = "^([^#]*)#(%d+),(.*)$"
+
 // Forms of states that the fast paths know, with what they use captured.
 var (
 	completeForm = stateIn(refcache.Complete, map[string]string{"started_at": "(%d*)", "req": "([^,]*)"})

@@ -20,6 +20,7 @@ func (w *modelWorld) actions() map[string]func(*rapid.T) {
 		"delete":           w.command(w.remove, refcache.Status.IsFinal),
 		"retry":            w.command(w.retry(false), modelHasFailed),
 		"retry fresh":      w.command(w.retry(true), modelHasFailed),
+		"invalidate":       plain(w.invalidateAction),
 		"asynq":            plain(w.asynqAction),
 		"beat":             plain(func() { w.worker().beat() }),
 		"sweep":            plain(func() { w.worker().sweep() }),
@@ -158,7 +159,7 @@ func (w *modelWorld) staleRingAction() {
 
 func (w *modelWorld) timeAction() {
 	w.pass(rapid.SampledFrom([]time.Duration{10 * time.Millisecond, 500 * time.Millisecond, 1010 * time.Millisecond,
-		6010 * time.Millisecond, time.Minute, 6 * time.Minute}).Draw(w.t, "time"))
+		6010 * time.Millisecond, time.Minute, 6 * time.Minute, 61 * time.Minute}).Draw(w.t, "time"))
 }
 
 // clockAction sets Redis's clock, as an administrator does, or a failover to another computer.

@@ -35,7 +35,10 @@ func (w *modelWorld) submit(p *modelPerson, ref refcache.Ref, s store.Submission
 	if s.MaxAge > 0 || s.Fresh > 0 {
 		says += fmt.Sprintf(", max age %v, fresh %v", s.MaxAge, s.Fresh)
 	}
-	return &modelCommand{kind: "submit", ref: ref, req: s.Request, maxAge: s.MaxAge, says: says,
+	if len(s.Stamps) > 0 {
+		says += fmt.Sprintf(", looking at %q", s.Stamps)
+	}
+	return &modelCommand{kind: "submit", ref: ref, req: s.Request, maxAge: s.MaxAge, stamps: s.Stamps, says: says,
 		send: func() (modelReply, error) {
 			answer, err := w.store.Submit(w.ctx, ref, s)
 			if errors.Is(err, refcache.ErrKeyConflict) {
@@ -43,8 +46,9 @@ func (w *modelWorld) submit(p *modelPerson, ref refcache.Ref, s store.Submission
 			}
 			what := map[bool]string{true: "starts", false: "finds"}[answer.Starts]
 			reply := modelAnswer(what, answer.Record)
-			reply.says += fmt.Sprintf(", result %q", answer.Result)
 			reply.answered = answer.Result != nil
+			reply.invalid = reply.answered && !answer.AsOf().After(answer.Stamp)
+			reply.says += modelResult(string(answer.Result), reply.invalid)
 			return reply, err
 		},
 		rule: func() string { return w.oracle.submit(ref, s) },
@@ -194,6 +198,17 @@ func (w *modelWorld) cancel(p *modelPerson, seen store.Record) *modelCommand {
 			return modelAnswer(map[bool]string{true: "done", false: "refused"}[done], task), err
 		},
 		rule: func() string { return w.oracle.cancel(seen, p.name) },
+		hear: modelIgnore,
+		lose: modelGiveUp,
+	}
+}
+
+func (w *modelWorld) invalidate(p *modelPerson, names []string) *modelCommand {
+	return &modelCommand{kind: "invalidate", stamps: names, says: fmt.Sprintf("%s invalidates %q", p.name, names),
+		send: func() (modelReply, error) {
+			return modelReply{says: "done"}, w.store.Invalidate(w.ctx, modelQueue, names)
+		},
+		rule: func() string { return w.oracle.invalidate(names) },
 		hear: modelIgnore,
 		lose: modelGiveUp,
 	}

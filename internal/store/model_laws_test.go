@@ -12,6 +12,8 @@ import (
 type modelLaws struct {
 	world *modelWorld
 	lives map[string]*modelLife // by task
+
+	invalidated map[string]int64 // when each stamp was set last: what Redis drops stays here
 }
 
 // modelLife is what must be remembered of a task.
@@ -23,8 +25,14 @@ type modelLife struct {
 
 // check compares the tasks before and after a command.
 func (l *modelLaws) check(c *modelCommand, reply modelReply, before, now modelSight) {
-	if c.kind == "submit" {
+	switch c.kind {
+	case "submit":
 		l.answersInTime(c, reply, now.Tasks[modelName(c.ref)])
+		l.answersWhatIsValid(c, reply, now.Tasks[modelName(c.ref)])
+	case "invalidate":
+		for _, name := range c.stamps {
+			l.invalidated[name] = modelNow()
+		}
 	}
 	for _, ref := range l.world.refs {
 		name := modelName(ref)
@@ -62,6 +70,23 @@ func (l *modelLaws) answersInTime(c *modelCommand, reply modelReply, is *modelTa
 	l.require(modelNow() < ends, "a result of %s answers that expired at %d", c.ref, ends)
 	old := c.maxAge > 0 && modelNow()-begun > c.maxAge.Milliseconds()
 	l.require(!old || is.Status.InFlight() || is.Refresh != "" || is.Req == c.req, "%s is complete with a result that is older than asked", c.ref)
+}
+
+// answersWhatIsValid checks that nothing answers a call which an attempt made that began before the call's stamps were set,
+// but to whom asked for that attempt. A clock that was set back may have given an attempt too late a time.
+func (l *modelLaws) answersWhatIsValid(c *modelCommand, reply modelReply, is *modelTask) {
+	if is == nil || is.Req == c.req || l.world.back > 0 {
+		return
+	}
+	for _, name := range c.stamps {
+		at, known := l.invalidated[name]
+		if known && reply.answered && !reply.invalid {
+			l.require(is.asOf() > at, "a result of %s answers that %s has made invalid", c.ref, name)
+		}
+		if known && is.Status == refcache.Failed {
+			l.require(is.Attempts[len(is.Attempts)-1].Started > at, "a failure of %s answers that %s has made invalid", c.ref, name)
+		}
+	}
 }
 
 func (l *modelLaws) alwaysTrue(name string, is *modelTask) {

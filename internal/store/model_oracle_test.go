@@ -1,7 +1,9 @@
 package store_test
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -20,6 +22,10 @@ type modelOracle struct {
 	done  []modelCompletion    // the list of completions, the last one first
 
 	swept, resumed int64 // the last sweep; when sweeping began or resumed
+
+	stamps  map[string]int64 // times of invalidations by name, and the floor
+	stamped bool             // some may be there
+	maxTTL  int64            // of functions with tags
 }
 
 // modelEntry is what an expired record leaves in the set of its status, until a sweep trims it.
@@ -41,6 +47,7 @@ const (
 	modelPendingLong   = 5_000
 	modelOverdueLong   = 2_000
 	modelHandOnFor     = 600_000
+	modelStampsKept    = 3_600_000
 	modelNoRecord      = "no record"
 	modelNothing       = "nothing"
 	modelConflict      = "conflict"
@@ -74,9 +81,10 @@ func (o *modelOracle) find(ref refcache.Ref) *modelTask {
 
 func (o *modelOracle) submit(ref refcache.Ref, s store.Submission) string {
 	t := o.find(ref)
+	stamp := o.stamp(s.Stamps)
 	asked := t != nil && (t.Status == refcache.Cancelled || t.Status == refcache.Complete && (s.Refresh ||
-		(t.older(s.MaxAge) || t.older(s.Fresh)) && t.mayRenew(s.Policy.FailureAnswer)) ||
-		t.Status == refcache.Failed && (s.RetryFailed || modelNow()-t.Ended >= s.Policy.FailureAnswer.Of(t.why()).Milliseconds()))
+		(t.older(s.MaxAge) || t.older(s.Fresh) || t.asOf() <= stamp) && t.mayRenew(s.Policy.FailureAnswer, stamp)) ||
+		t.Status == refcache.Failed && (s.RetryFailed || !t.failureAnswers(t.why(), s.Policy.FailureAnswer, stamp)))
 	if t != nil && s.KeyConflict == refcache.KeyRefuse && t.Req != s.Request && t.Args != string(s.Args) &&
 		t.Status != refcache.Failed && t.Status != refcache.Cancelled {
 		return modelConflict
@@ -99,16 +107,68 @@ func (o *modelOracle) submit(ref refcache.Ref, s store.Submission) string {
 			t.freshBudget()
 			t.Lost = lost
 		}
+		if len(s.Stamps) > 0 {
+			o.maxTTL = max(o.maxTTL, s.Policy.TTL.Milliseconds())
+		}
 		t.pend()
 		t.Args = string(s.Args)
 		t.Req, t.MaxRetries = s.Request, s.Policy.MaxRetries
 		t.TTL, t.FailureTTL = s.Policy.TTL.Milliseconds(), s.Policy.FailureTTL.Milliseconds()
 	}
-	if t.answer() == "" || s.Refresh || t.older(s.MaxAge) {
+	if t.answer() == "" || s.Refresh || t.older(s.MaxAge) || t.asOf() <= stamp {
 		t.wait(s.Inbox)
 	}
 	what := map[bool]string{true: "starts", false: "finds"}[t.Req == s.Request]
-	return t.about(what) + fmt.Sprintf(", result %q", t.answer())
+	return t.about(what) + modelResult(t.answer(), t.answer() != "" && t.asOf() <= stamp)
+}
+
+// modelResult is how results are compared: one that is there and does not count is told apart.
+func modelResult(result string, invalid bool) string {
+	return fmt.Sprintf(", result %q%s", result, map[bool]string{true: ", which is invalid"}[invalid])
+}
+
+// stamp is the newest that counts for a call, -1 if none does.
+func (o *modelOracle) stamp(names []string) int64 {
+	newest := int64(-1)
+	for name, at := range o.stamps {
+		if len(names) > 0 && (name == "floor" || slices.Contains(names, name)) {
+			newest = max(newest, at)
+		}
+	}
+	return newest
+}
+
+func (o *modelOracle) invalidate(names []string) string {
+	for _, name := range names {
+		o.stamps[name] = max(o.stamps[name], modelNow())
+	}
+	o.stamped = true
+	return "done"
+}
+
+// dropStamps drops the old ones and the oldest of too many.
+func (o *modelOracle) dropStamps() {
+	if !o.stamped {
+		return
+	}
+	names := slices.SortedFunc(maps.Keys(o.stamps), func(a, b string) int {
+		return cmp.Or(cmp.Compare(o.stamps[a], o.stamps[b]), cmp.Compare(a, b))
+	})
+	dropped, kept := 0, max(o.maxTTL, modelStampsKept)
+	for n, name := range names {
+		if o.stamps[name] <= modelNow()-kept || len(names)-n > store.MaxStamps {
+			dropped = n + 1
+		}
+	}
+	if dropped == 0 || dropped == 1 && names[0] == "floor" {
+		return
+	}
+	floor := max(o.stamps["floor"], o.stamps[names[dropped-1]])
+	for _, name := range names[:dropped] {
+		delete(o.stamps, name)
+	}
+	o.stamps["floor"] = floor
+	o.stamped = len(o.stamps) > 1
 }
 
 func (o *modelOracle) claim(ref refcache.Ref, token, worker string) string {
@@ -373,6 +433,7 @@ func (o *modelOracle) sweep() string {
 			found = append(found, "silent "+modelName(ref))
 		}
 	}
+	o.dropStamps()
 	clear(o.stale)
 	o.done = slices.DeleteFunc(o.done, func(c modelCompletion) bool { return !o.last(c) })
 	return modelSwept(found)

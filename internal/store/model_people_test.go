@@ -58,7 +58,23 @@ func (w *modelWorld) submitAction() {
 	}
 	ages := []time.Duration{0, 0, 5 * time.Millisecond, 1500 * time.Millisecond, 10 * time.Second}
 	s.MaxAge, s.Fresh = modelPick(w, "max age", ages), modelPick(w, "fresh", ages)
+	if rapid.Bool().Draw(w.t, "has tags") {
+		s.Stamps = store.Stamps(s.Namespace, s.Policy.Name, modelTags[modelName(ref)])
+	}
 	w.post(w.submit(p, ref, s))
+}
+
+// modelTags are those of the tasks' calls.
+var modelTags = map[string][]string{"a": {"x"}, "b": {"x", "y"}, "c": nil}
+
+// invalidateAction is a person who knows that something has changed.
+func (w *modelWorld) invalidateAction() {
+	all := store.Stamps(refcache.DefaultNamespace, "f", []string{"x", "y", "nobody's"})
+	names := []string{modelPick(w, "stamp", all)}
+	if rapid.Bool().Draw(w.t, "one more") {
+		names = append(names, modelPick(w, "stamp", all))
+	}
+	w.post(w.invalidate(modelPick(w, "person", w.people), names))
 }
 
 // see is what a person knows of a task: what it has just read, or what it saw before.

@@ -30,13 +30,16 @@ type modelSight struct {
 
 var modelIndexes = []refcache.Status{refcache.Pending, refcache.Retrying, refcache.Failed, refcache.Cancelled}
 
+// modelNamed are the sorted sets whose members are no tasks.
+var modelNamed = []string{"workers", "stamps"}
+
 // sight is what the oracle expects to be seen.
 func (o *modelOracle) sight() modelSight {
 	s := modelSight{Tasks: map[string]*modelTask{}, Sets: map[string]map[string]int64{}, Claims: map[string]map[string]string{}}
 	for _, index := range modelIndexes {
 		s.Sets[string(index)] = map[string]int64{}
 	}
-	s.Sets["workers"] = maps.Clone(o.beats)
+	s.Sets["workers"], s.Sets["stamps"] = maps.Clone(o.beats), maps.Clone(o.stamps)
 	for ref := range o.tasks {
 		t := o.find(ref)
 		if t == nil {
@@ -89,7 +92,10 @@ func (w *modelWorld) look() modelSight {
 		records[ref] = pipe.HGetAll(w.ctx, modelPrefix+"t:"+ref.Hash())
 		expiries[ref] = pipe.PTTL(w.ctx, modelPrefix+"t:"+ref.Hash())
 	}
-	sets := map[string]*redis.ZSliceCmd{"workers": pipe.ZRangeWithScores(w.ctx, modelPrefix+"workers", 0, -1)}
+	sets := map[string]*redis.ZSliceCmd{}
+	for _, named := range modelNamed {
+		sets[named] = pipe.ZRangeWithScores(w.ctx, modelPrefix+named, 0, -1)
+	}
 	claims := map[string]*redis.MapStringStringCmd{}
 	for _, index := range modelIndexes {
 		sets[string(index)] = pipe.ZRangeWithScores(w.ctx, modelPrefix+string(index), 0, -1)
@@ -110,7 +116,7 @@ func (w *modelWorld) look() modelSight {
 		s.Sets[name] = map[string]int64{}
 		for _, entry := range set.Val() {
 			member := entry.Member.(string)
-			if name != "workers" {
+			if !slices.Contains(modelNamed, name) {
 				member = modelName(refcache.Ref(modelQueue + ":" + member))
 			}
 			s.Sets[name][member] = int64(entry.Score)

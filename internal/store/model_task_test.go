@@ -85,19 +85,25 @@ func (t *modelTask) answer() string {
 
 // older reports whether the attempt that made the result began longer ago than a limit, if there is one.
 func (t *modelTask) older(limit time.Duration) bool {
-	asOf := t.AsOf
-	if asOf == 0 {
-		asOf = t.Started
+	return limit > 0 && modelNow()-t.asOf() > limit.Milliseconds()
+}
+
+// asOf is when the attempt began that made the result.
+func (t *modelTask) asOf() int64 {
+	if t.AsOf > 0 {
+		return t.AsOf
 	}
-	return limit > 0 && modelNow()-asOf > limit.Milliseconds()
+	return t.Started
 }
 
 // mayRenew reports whether the failure of the last refresh, if it failed, keeps others from starting one no longer.
-func (t *modelTask) mayRenew(answers refcache.FailureAnswer) bool {
-	if t.Refresh == "" || t.Refresh == "cancelled" {
-		return true
-	}
-	return modelNow()-t.Ended >= answers.Of(refcache.FailureKind(t.Refresh)).Milliseconds()
+func (t *modelTask) mayRenew(answers refcache.FailureAnswer, stamp int64) bool {
+	return t.Refresh == "" || t.Refresh == "cancelled" || !t.failureAnswers(refcache.FailureKind(t.Refresh), answers, stamp)
+}
+
+// failureAnswers reports whether the failure of a kind of the last attempt answers a call.
+func (t *modelTask) failureAnswers(kind refcache.FailureKind, answers refcache.FailureAnswer, stamp int64) bool {
+	return modelNow()-t.Ended < answers.Of(kind).Milliseconds() && t.Attempts[len(t.Attempts)-1].Started > stamp
 }
 
 // why is why the task failed.

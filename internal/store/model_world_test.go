@@ -75,6 +75,7 @@ type modelCommand struct {
 	req   string // of a producer or a person
 
 	maxAge time.Duration // of a producer's call
+	stamps []string      // of a producer's call, or an invalidation
 
 	send func() (modelReply, error)
 	rule func() string    // what the oracle answers
@@ -89,6 +90,7 @@ type modelReply struct {
 	claim         store.ClaimAnswer
 	finished      store.Finished
 	answered      bool // with a result
+	invalid       bool // which does not count
 	yes           bool
 	void, unknown []store.Claim
 	swept         store.Swept
@@ -105,8 +107,8 @@ type modelLate struct {
 
 func newModelWorld(t *rapid.T, server *memredis.Server, rdb redis.UniversalClient) *modelWorld {
 	w := &modelWorld{t: t, server: server, ctx: context.Background(), rdb: rdb, store: store.New(rdb), start: time.Now(),
-		oracle: &modelOracle{tasks: map[refcache.Ref]*modelTask{}, beats: map[string]int64{}, stale: map[modelEntry]int64{}}, touched: map[refcache.Ref]bool{}}
-	w.laws = modelLaws{world: w, lives: map[string]*modelLife{}}
+		oracle: &modelOracle{tasks: map[refcache.Ref]*modelTask{}, beats: map[string]int64{}, stale: map[modelEntry]int64{}, stamps: map[string]int64{}}, touched: map[refcache.Ref]bool{}}
+	w.laws = modelLaws{world: w, lives: map[string]*modelLife{}, invalidated: map[string]int64{}}
 	for _, name := range []string{"a", "b", "c"}[:rapid.IntRange(1, 3).Draw(t, "tasks")] {
 		w.refs = append(w.refs, modelRef(name))
 	}

@@ -30,7 +30,12 @@ const (
 	maxPush        = 8 << 10          // bytes of a stored result that go along with the message of its task's end
 	suspectLater   = time.Second      // until the next look at a suspect beside which another runs
 	newerLater     = 5 * time.Second  // until the next look at a record that this code cannot read
+	stampsKept     = time.Hour        // stamps, or longer: as long as results of functions with tags
+	sweepStamps    = 5000             // stamps that a sweep drops at most
 )
+
+// maxStamps is how many stamps of a queue are kept, and the floor beside them. A test makes do with fewer.
+var maxStamps = 100_000
 
 var (
 	submitScript       = newScript("submit")
@@ -41,6 +46,7 @@ var (
 	retryScript        = newScript("retry")
 	cancelScript       = newScript("cancel")
 	deleteScript       = newScript("delete")
+	invalidateScript   = newScript("invalidate")
 	progressScript     = newScript("progress")
 	readScript         = newScript("read")
 	pageScript         = newScript("page")

@@ -13,7 +13,7 @@ elseif damaged and ARGV[1] == '' then
   end
   forget_completion()
   redis.call('DEL', record)
-  invalidate()
+  drop(hash)
   return 1 -- an attempt that runs will find its token void
 elseif damaged then
   return damaged
@@ -31,7 +31,7 @@ if not FROM[status] then
 end
 if status == 'complete' then
   forget_completion()
-  invalidate()
+  drop(hash)
 else
   redis.call('ZREM', prefix .. status, hash)
 end

@@ -362,10 +362,31 @@ local function end_without_result(status, kind, by)
   tell(close('complete', expires - now))
 end
 
--- invalidate tells the local caches that this result is no longer the answer. A user of Redis who may not publish goes
--- on all the same: what a cache keeps soon expires by itself.
-local function invalidate()
-  redis.pcall('PUBLISH', prefix .. 'dropped', hash)
+-- drop tells the local caches what is no longer an answer: the result of a task by its hash, or by '#' and the name of a
+-- stamp those that it counts for. A user of Redis who may not publish goes on all the same: what a cache keeps soon
+-- expires by itself.
+local function drop(what)
+  redis.pcall('PUBLISH', prefix .. 'dropped', what)
+end
+
+-- newest_stamp is the newest of some stamps of the queue, joined by commas; -1 if there is none. The stamp named floor is
+-- among them: it stands for all that were dropped, and so counts for every call.
+local function newest_stamp(stamps)
+  local names, newest = {'floor'}, -1
+  for name in string.gmatch(stamps, '[^,]+') do
+    names[#names + 1] = name
+  end
+  for _, stamp in ipairs(redis.call('ZMSCORE', prefix .. 'stamps', unpack(names))) do
+    newest = math.max(newest, tonumber(stamp) or -1)
+  end
+  return newest
+end
+
+-- raise_max_ttl notes how long results of functions with tags are kept: so long are stamps.
+local function raise_max_ttl(kept_for)
+  if (tonumber(redis.call('HGET', prefix .. 'sweep', 'max_ttl')) or 0) < tonumber(kept_for) then
+    redis.call('HSET', prefix .. 'sweep', 'max_ttl', kept_for)
+  end
 end
 
 -- may_answer is whether a result that is there may be told: it is that of a complete task, or an old one that has not
@@ -377,7 +398,7 @@ end
 -- revive makes a final task pending.
 local function revive()
   if task[STATUS] == 'complete' then
-    invalidate()
+    drop(hash)
   end
   wait_for_worker()
   clear(COMPLETED_AT, STARTED_AT, TOKEN)

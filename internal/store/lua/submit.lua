@@ -4,37 +4,57 @@
 -- 'refuse' if it is to be refused then, 'of=<created_at>:<delivery>' if it is about that life alone, joined by spaces, or
 -- nothing; and unless all of these are
 -- the default, by commas: for how many ms a failure answers, by kind; how old in ms a result may be that is waited for
--- otherwise; how old one may be that is renewed behind otherwise. Each is empty if it is the default
+-- otherwise; how old one may be that is renewed behind otherwise. Each is empty if it is the default. If the function has
+-- tags, there follow '#', how long in ms a result is kept, and the stamps that count, by commas
 -- ARGV[4] policy   ARGV[5] arguments   ARGV[6] where the trace of the call is, or empty
 -- Returns {record, result, its encoding, 1 if this call started the life that the record shows, what its piggyback
--- answered}; -1 in place of 1 if it was refused. A resend finds its own request id and only reads (R11).
+-- answered, the newest of the stamps if the result, or the run under way, began before it}; -1 in place of 1 if it was
+-- refused. A resend finds its own request id and only reads (R11).
 
 -- fast is submit for a call that nobody has made yet, and for one that is complete.
 local function fast(KEYS, ARGV, piggyback)
   local call = redis.call
   local stored = redis.pcall('HMGET', KEYS[2], FIELDS)
   local state, started, req = stored[STATE], nil, nil
+  local terms, kept_for, stamps = ARGV[3], nil, nil
+  if terms ~= '' and string.find(terms, '#', 1, true) then
+    terms, kept_for, stamps = string.match(terms, TERMS_FORM)
+  end
   if state then
     started, req = string.match(state, COMPLETE_FORM)
     if not req or req == ARGV[1] or not stored[RESULT] then
       return nil
-    elseif ARGV[3] ~= '' and (string.find(ARGV[3], 'complete', 1, true) or string.find(ARGV[3], 'refuse', 1, true)) then
+    elseif terms ~= '' and (string.find(terms, 'complete', 1, true) or string.find(terms, 'refuse', 1, true)) then
       return nil
     end
-  elseif stored.err or string.find(ARGV[3], 'of=', 1, true) or call('EXISTS', KEYS[2]) == 1 then -- the key is not ours, or the record has lost its state
+  elseif stored.err or string.find(terms, 'of=', 1, true) or call('EXISTS', KEYS[2]) == 1 then -- the key is not ours, or the record has lost its state
     return nil
   end
 
   local clock = call('TIME')
   local now = string.format('%s%03d', clock[1], clock[2] / 1000)
   if state then
-    local max_age, fresh = string.match(ARGV[3], ',(%d*),(%d*)$')
+    if stamps then
+      local names = {'floor'}
+      for name in string.gmatch(stamps, '[^,]+') do
+        names[#names + 1] = name
+      end
+      for _, stamp in ipairs(call('ZMSCORE', KEYS[1] .. 'stamps', unpack(names))) do
+        if stamp and tonumber(stamp) >= (tonumber(started) or 0) then
+          return nil
+        end
+      end
+    end
+    local max_age, fresh = string.match(terms, ',(%d*),(%d*)$')
     local age = max_age and now - (tonumber(started) or 0)
     if age and (age > (tonumber(max_age) or age) or age > (tonumber(fresh) or age)) then
       return nil
     end
     local record = {state, stored[POLICY], stored[LAST_ERROR], stored[NOTE], stored[PROGRESS], now}
     return {record, stored[RESULT], stored[RESULT_ENCODING], 0}
+  end
+  if stamps and (tonumber(call('HGET', KEYS[1] .. 'sweep', 'max_ttl')) or 0) < tonumber(kept_for) then
+    call('HSET', KEYS[1] .. 'sweep', 'max_ttl', kept_for)
   end
   state = ',pending,,,,' .. now .. ',,,,,,,,,,' .. ARGV[1] .. ',,' .. ARGV[2]
   call('ZADD', KEYS[1] .. 'pending', now, string.sub(KEYS[2], -32))
@@ -56,11 +76,20 @@ local function failure_kind()
   return entry.permanent and 'permanent' or entry.cause
 end
 
--- terms has the words of ARGV[3], false for what is the default.
+local all_terms, kept_for, stamps = ARGV[3], nil, nil
+if string.find(ARGV[3], '#', 1, true) then
+  all_terms, kept_for, stamps = string.match(ARGV[3], TERMS_FORM)
+end
+
+-- terms has the words of the terms, false for what is the default.
 local terms = {}
-for word in string.gmatch(ARGV[3] .. ',', '([^,]*),') do
+for word in string.gmatch(all_terms .. ',', '([^,]*),') do
   terms[#terms + 1] = tonumber(word) or false
 end
+
+-- stamp is the newest one that counts for the call: what an attempt made that began then, or before, is no answer. It is
+-- -1 if there is none, or no task that it might be about.
+local stamp = stamps and task[STATUS] and newest_stamp(stamps) or -1
 
 -- answers_for is for how many ms a failure of this kind answers.
 local function answers_for(kind)
@@ -68,15 +97,30 @@ local function answers_for(kind)
   return terms[place + 1] or FAILURE_DEFAULTS[place]
 end
 
--- is_older is whether the attempt that made the result began more than so many ms ago; not if there is no such limit.
+-- as_of is when the attempt began that made the result.
+local function as_of()
+  return tonumber(result_from[AS_OF]) or number(STARTED_AT, 0)
+end
+
+-- is_older is whether the result is of an attempt that began more than so many ms ago; not if there is no such limit.
 local function is_older(limit)
-  return limit and now - (tonumber(result_from[AS_OF]) or number(STARTED_AT, 0)) > limit
+  return limit and now - as_of() > limit
+end
+
+-- must_wait is whether the call takes the result only when it is newer.
+local function must_wait()
+  return is_older(terms[MAX_AGE]) or as_of() <= stamp
+end
+
+-- answers_still is whether a failure of some kind answers. One that began before the newest stamp does not.
+local function answers_still(kind)
+  return now - number(COMPLETED_AT, 0) < answers_for(kind) and number(STARTED_AT, 0) > stamp
 end
 
 -- may_renew is whether another refresh may begin, as far as the last one is concerned: one that failed answers for its time.
 local function may_renew()
   local failed = result_from[REFRESH] or ''
-  return failed == '' or failed == 'cancelled' or now - number(COMPLETED_AT, 0) >= answers_for(failed)
+  return failed == '' or failed == 'cancelled' or not answers_still(failed)
 end
 
 -- keep_result has the result of a complete task answer while a new one is made.
@@ -92,12 +136,12 @@ end
 if not stored then
   return damage()
 end
-local revives = string.match(ARGV[3], '^[^,]*')
+local revives = string.match(all_terms, '^[^,]*')
 local status, mine = task[STATUS], task[REQ] == ARGV[1]
 local why = status == 'failed' and failure_kind()
-local asked = status == 'cancelled' or why and now - number(COMPLETED_AT, 0) >= answers_for(why)
+local asked = status == 'cancelled' or why and not answers_still(why)
   or string.find(revives, tostring(status), 1, true)
-  or status == 'complete' and (is_older(terms[MAX_AGE]) or is_older(terms[FRESH])) and may_renew()
+  or status == 'complete' and (must_wait() or is_older(terms[FRESH])) and may_renew()
 local created, delivery = string.match(revives, 'of=(%d+):(%d+)')
 if created and not status then
   return false
@@ -116,6 +160,9 @@ if string.find(revives, 'refuse', 1, true) and status and not mine and status ~=
 end
 
 if starts then
+  if stamps then
+    raise_max_ttl(kept_for)
+  end
   if status then
     if string.find(revives, 'keyed', 1, true) then
       changes.args = ARGV[5]
@@ -145,8 +192,12 @@ if starts then
   put(REQ, ARGV[1])
 end
 local result = may_answer() and stored[RESULT]
-if not result or string.find(revives, 'complete', 1, true) or is_older(terms[MAX_AGE]) then -- else the old result is the answer
+if not result or string.find(revives, 'complete', 1, true) or must_wait() then -- else the old result is the answer
   add_waiter(ARGV[2])
 end
 save()
-return {public(), result, stored[RESULT_ENCODING], (starts or mine) and 1 or 0}
+local answer = {public(), result, stored[RESULT_ENCODING], (starts or mine) and 1 or 0}
+if status and as_of() <= stamp then
+  answer[5], answer[6] = false, stamp
+end
+return answer

@@ -8,7 +8,7 @@
 -- The sets are walked by a cursor each, so that no healthy head hides a lost entry.
 
 local state = prefix .. 'sweep'
-local last, resumed = unpack(redis.call('HMGET', state, 'tick', 'resumed'))
+local last, resumed, stamped, max_ttl = unpack(redis.call('HMGET', state, 'tick', 'resumed', 'stamped', 'max_ttl'))
 last, resumed = tonumber(last), tonumber(resumed)
 if ARGV[2] ~= '1' and last and now >= last and now - last < SWEEP_EVERY then
   return false
@@ -77,6 +77,26 @@ local function tidy_completions()
   redis.call('HSET', state, cursor, #found < tidy and 0 or passed + tidy - gone)
 end
 
+-- drop_stamps drops those stamps that are older than any result that they might count for, and the oldest of too many. The
+-- stamp named floor becomes the newest of these: it counts for every call, so that too much is forgotten, never too little.
+local function drop_stamps()
+  local key = prefix .. 'stamps'
+  local old = redis.call('ZCOUNT', key, '-inf', now - math.max(tonumber(max_ttl) or 0, STAMPS_KEPT))
+  local n = math.min(math.max(old, redis.call('ZCARD', key) - MAX_STAMPS), SWEEP_STAMPS)
+  if n <= 0 then
+    return
+  end
+  local name, newest = unpack(redis.call('ZRANGE', key, n - 1, n - 1, 'WITHSCORES'))
+  if n == 1 and name == 'floor' then
+    return
+  end
+  redis.call('ZREMRANGEBYRANK', key, 0, n - 1)
+  redis.call('ZADD', key, 'GT', newest, 'floor')
+  if redis.call('ZCARD', key) == 1 then
+    redis.call('HDEL', state, 'stamped')
+  end
+end
+
 local orphans, idle, silent = {}, {}, {}
 
 if now - resumed >= DEAD_AFTER then
@@ -119,6 +139,9 @@ for _, set in ipairs({'pending', 'retrying'}) do
   end
 end
 tidy_completions()
+if stamped then
+  drop_stamps()
+end
 for _, set in ipairs({'failed', 'cancelled'}) do
   for _, member in ipairs((page(set, '+inf', tidy))) do
     current(set, member)

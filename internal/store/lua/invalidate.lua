@@ -1,0 +1,11 @@
+-- invalidate sets stamps of a queue: what attempts made that began until now counts no longer for the calls that look at
+-- these stamps.
+-- ARGV names of stamps
+-- A resend sets them again, a little later. A stamp never goes back, whatever Redis's clock does.
+
+redis.call('HSET', prefix .. 'sweep', 'stamped', '1')
+for _, name in ipairs(ARGV) do
+  redis.call('ZADD', prefix .. 'stamps', 'GT', now, name)
+  drop('#' .. name)
+end
+return 1
