@@ -32,7 +32,7 @@ admin: refcache monitor internal/codec internal/answer internal/change CORE
 internal/memredis: .
 metrics: refcache monitor internal/store producer worker admin
 refqtest: internal/memredis producer worker
-internal/config: . refcache internal/redact producer worker
+internal/config: . refcache internal/codec internal/redact producer worker
 internal/execfunc: refcache internal/codec worker
 internal/web/access: refcache admin
 internal/web/live: refcache producer admin

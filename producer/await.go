@@ -27,7 +27,7 @@ const (
 
 // read reads a call with its result. If the call is in flight, and inbox is not empty, its end is published there.
 func (p *Producer) read(ctx context.Context, ref refcache.Ref, inbox string) (answer.Snapshot, error) {
-	mark := p.local.beginRead(ctx, ref)
+	mark := p.local.beginRead(ctx, ref, nil)
 	record, result, err := p.store.Result(ctx, ref, inbox)
 	now := answer.Snapshot{Record: record, Result: result}
 	if err == nil {

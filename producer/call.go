@@ -38,7 +38,7 @@ func Call[In, Out any](ctx context.Context, p *Producer, f refcache.Func[In, Out
 	if made.Ref == "" {
 		return refcache.Response[Out]{RefID: c.ref}, err
 	}
-	return conclude[Out](ctx, p, now, c.needsNewer(now.Record, made.ReadAt), errorUnlessEnded(made, now, err))
+	return conclude[Out](ctx, p, now, c.needsNewer(now.Record, made.ReadAt, made.Stamp), errorUnlessEnded(made, now, err))
 }
 
 // localHit returns the result that is kept in memory for a call, and counts the hit; false if Redis is to be asked.
@@ -46,7 +46,7 @@ func (p *Producer) localHit(c call) (hit answer.Snapshot, ok bool) {
 	if c.submission.Refresh || c.submission.KeyConflict == refcache.KeyRefuse {
 		return hit, false
 	}
-	if hit, ok = p.local.get(c.ref); !ok || c.needsNewer(hit.Record, hit.ReadAt) || c.overdue(hit) {
+	if hit, ok = p.local.get(c.ref, c.submission.Stamps); !ok || c.needsNewer(hit.Record, hit.ReadAt, unstamped) || c.overdue(hit) {
 		return hit, false
 	}
 	hit.Cache = refcache.CacheHit
@@ -75,10 +75,19 @@ func (c call) again() call {
 	return c
 }
 
-// joinedTooEarly reports whether the run that a call has waited for gave a result that is too old for it.
+// joinedTooEarly reports whether the run that a call has waited for gave a result that is too old for it, or began before
+// what it depends on was invalidated, whatever it gave.
 func (c call) joinedTooEarly(made store.Submitted, now answer.Snapshot) bool {
-	joined := made.Status.InFlight() && !made.Starts && !c.submission.Refresh
-	return joined && now.Status == refcache.Complete && !now.Stale() && c.needsNewer(now.Record, made.ReadAt)
+	if !made.Status.InFlight() || made.Starts || c.submission.Refresh {
+		return false
+	}
+	switch {
+	case now.Status == refcache.Complete && !now.Stale():
+		return c.needsNewer(now.Record, made.ReadAt, made.Stamp)
+	case now.Status == refcache.Failed || now.Record.StaleReason() == refcache.StaleError:
+		return isInvalid(now.StartedAt, made.Stamp)
+	}
+	return false
 }
 
 // callOnce submits a call and waits for its end up to waitLimit; 0: not at all. It returns what became of the
@@ -91,12 +100,12 @@ func (p *Producer) callOnce(ctx context.Context, c call, waitLimit time.Duration
 		defer w.stop()
 		c.submission.Inbox = p.inbox.channel
 	}
-	mark := p.local.beginRead(ctx, c.ref)
+	mark := p.local.beginRead(ctx, c.ref, c.submission.Stamps)
 	made := p.submit(ctx, c)
 	if made.Ref == "" {
 		return made, answer.Snapshot{}, made.Err
 	}
-	p.local.keep(mark, answer.Snapshot{Record: made.Record, Result: made.Result})
+	p.local.keep(mark, answer.Snapshot{Record: made.Record, Result: made.Result}) // an invalid one is in flight, or stale
 	now := c.found(made)
 	if c.served(made) {
 		return made, now, nil
@@ -122,8 +131,12 @@ func (p *Producer) cached(ctx context.Context, c call) (answer.Snapshot, error) 
 	if now.Status.InFlight() && now.Result != nil {
 		now = now.Old()
 	}
+	stamp, err := p.store.Stamp(ctx, c.ref.Queue(), c.submission.Stamps)
+	if err != nil {
+		return answer.Snapshot{}, err
+	}
 	switch {
-	case now.Status == refcache.Complete && !c.needsNewer(now.Record, now.ReadAt), now.Status == refcache.Failed && c.stillFailed(now.Record):
+	case now.Status == refcache.Complete && !c.needsNewer(now.Record, now.ReadAt, stamp), now.Status == refcache.Failed && c.stillFailed(now.Record, stamp):
 		now = c.answered(now, store.Submitted{Record: now.Record, Result: now.Result})
 		p.countAnswer(c, now)
 		return now, nil
@@ -145,8 +158,8 @@ func (p *Producer) checkArgs(ctx context.Context, c call) error {
 }
 
 // stillFailed reports whether the failure of a record answers the call.
-func (c call) stillFailed(r store.Record) bool {
-	return r.ReadAt.Sub(r.CompletedAt) < c.submission.Policy.FailureAnswer.Of(r.FailureKind())
+func (c call) stillFailed(r store.Record, stamp time.Time) bool {
+	return r.ReadAt.Sub(r.CompletedAt) < c.submission.Policy.FailureAnswer.Of(r.FailureKind()) && !isInvalid(r.StartedAt, stamp)
 }
 
 // found is the answer of a call by what its submission has found.
@@ -161,6 +174,12 @@ func (c call) found(made store.Submitted) answer.Snapshot {
 // answered is the answer of a call: how it stands now, and what the submission led to.
 func (c call) answered(now answer.Snapshot, made store.Submitted) answer.Snapshot {
 	now.Overdue = c.overdue(now)
+	switch invalid := isInvalid(now.AsOf(), made.Stamp); {
+	case invalid && now.Status.InFlight():
+		now.Result = nil
+	case invalid && now.Stale():
+		now.Invalid = true
+	}
 	switch served := c.served(made); {
 	case made.Starts && !served:
 		now.Cache = refcache.CacheMiss
@@ -182,13 +201,19 @@ func (c call) overdue(now answer.Snapshot) bool {
 // served reports whether an old result answers a call: that of any call but those that ask for a new one. That the run
 // for a new one could not be queued is no matter of this call: a sweep queues it.
 func (c call) served(made store.Submitted) bool {
-	return made.Ref != "" && made.Result != nil && made.Status.InFlight() && !c.needsNewer(made.Record, made.ReadAt)
+	return made.Ref != "" && made.Result != nil && made.Status.InFlight() && !c.needsNewer(made.Record, made.ReadAt, made.Stamp)
 }
 
-// needsNewer reports whether a call that is made at a time takes no result as old as that of a record.
-func (c call) needsNewer(r store.Record, at time.Time) bool {
-	return c.submission.Refresh || c.submission.MaxAge > 0 && at.Sub(r.AsOf()) > c.submission.MaxAge
+// needsNewer reports whether a call that is made at a time takes no result as old as that of a record, or as a stamp.
+func (c call) needsNewer(r store.Record, at, stamp time.Time) bool {
+	return c.submission.Refresh || c.submission.MaxAge > 0 && at.Sub(r.AsOf()) > c.submission.MaxAge || isInvalid(r.AsOf(), stamp)
 }
+
+// unstamped is the stamp of what was never invalidated.
+var unstamped time.Time
+
+// isInvalid reports whether what an attempt made that began at a time is no answer any more, because of a stamp.
+func isInvalid(began, stamp time.Time) bool { return !stamp.IsZero() && !began.After(stamp) }
 
 // waits reports whether a call's answer is that of its end, which is still to come. One that could not be queued is
 // waited for as well: a sweep queues it.

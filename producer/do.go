@@ -34,7 +34,7 @@ func Do[In, Out any](ctx context.Context, p *Producer, f refcache.Func[In, Out],
 	if err != nil {
 		return none, endedEarly(ctx, made, err)
 	}
-	failure := p.failure(ctx, now, c.needsNewer(now.Record, made.ReadAt))
+	failure := p.failure(ctx, now, c.needsNewer(now.Record, made.ReadAt, made.Stamp))
 	if failure != nil && !now.Stale() {
 		return none, failure
 	}

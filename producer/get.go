@@ -16,7 +16,7 @@ func Get[In, Out any](ctx context.Context, p *Producer, f refcache.Func[In, Out]
 	if err := p.checkMade(); err != nil {
 		return refcache.Response[Out]{}, err
 	}
-	if hit, ok := p.local.get(ref); ok {
+	if hit, ok := p.local.get(ref, nil); ok {
 		return answer.Response[Out](&hit)
 	}
 	now, err := p.readNamed(ctx, ref)
@@ -31,7 +31,7 @@ func (p *Producer) Get(ctx context.Context, ref refcache.Ref) (refcache.Response
 	if err := p.checkMade(); err != nil {
 		return refcache.Response[json.RawMessage]{}, err
 	}
-	if hit := p.local.find(ref); hit != nil {
+	if hit := p.local.find(ref, nil); hit != nil {
 		return p.local.json(hit), nil
 	}
 	now, err := p.readNamed(ctx, ref)
@@ -59,7 +59,7 @@ func wait[Out any](ctx context.Context, p *Producer, ref refcache.Ref) (refcache
 	if err := p.checkMade(); err != nil {
 		return refcache.Response[Out]{}, err
 	}
-	if hit, ok := p.local.get(ref); ok {
+	if hit, ok := p.local.get(ref, nil); ok {
 		return answer.Response[Out](&hit)
 	}
 	if _, err := refcache.ParseRef(string(ref)); err != nil {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"hash/maphash"
 	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -40,9 +41,10 @@ type LocalCache struct {
 // localCache keeps results of complete calls. It is safe for concurrent use; a nil localCache keeps nothing. Its
 // Producer closes it.
 //
-// No result that was read before a message about its call came is served after the message. Every ref_id has a mark. A
-// read notes the mark before it asks Redis, a message changes the mark, and a result whose mark is not the present one
-// counts as absent. This holds for a result in the cache and for one that is still on its way from Redis.
+// No result that was read before a message about its call came is served after the message. Every ref_id has a mark, and
+// so has every name of a stamp. A read notes the marks before it asks Redis, a message changes one, and a result whose marks
+// are not the present ones counts as absent. This holds for a result in the cache and for one that is still on its way from
+// Redis. A call that looks at stamps is served only what was read by a call that looked at the same ones.
 type localCache struct {
 	// Set when it is made.
 	clock   *stopwatch
@@ -53,7 +55,7 @@ type localCache struct {
 
 	// Marks, changed by any goroutine.
 	all   atomic.Uint64       // part of every mark
-	marks [1024]atomic.Uint64 // several ref_ids share one, which costs a needless read now and then
+	marks [1024]atomic.Uint64 // several ref_ids and names share one, which costs a needless read now and then
 
 	mu     sync.Mutex
 	queues map[string]bool // guarded by mu: whose messages are listened to; nil when closed
@@ -74,10 +76,12 @@ type entry struct {
 
 // readMark is taken before a read. What the read finds was true after that.
 type readMark struct {
-	ref  refcache.Ref
-	at   int64 // by the stopwatch
-	slot int   // of the mark
-	mark uint64
+	ref    refcache.Ref
+	stamps []string // names of those that the reader looks at
+	at     int64    // by the stopwatch
+	slot   int      // of the ref_id's mark
+	slots  []int    // of those of the names
+	mark   uint64   // the sum of these marks
 }
 
 // never is a mark that no slot has: what is read under it is not kept.
@@ -130,8 +134,9 @@ func (c LocalCache) weigh(ref refcache.Ref, e *entry) uint32 {
 }
 
 // get returns the result of a call as it would be read now, as far as this process knows; false if Redis is to be asked.
-func (l *localCache) get(ref refcache.Ref) (now answer.Snapshot, ok bool) {
-	e := l.find(ref)
+// stamps names those that the call looks at.
+func (l *localCache) get(ref refcache.Ref, stamps []string) (now answer.Snapshot, ok bool) {
+	e := l.find(ref, stamps)
 	if e == nil {
 		return now, false
 	}
@@ -147,13 +152,13 @@ func (l *localCache) readAt(e *entry) time.Time {
 
 // find returns the entry of a call, or nil if Redis is to be asked. When a result begins to be old, find answers nil
 // to one caller, whose read renews it. Otherwise all callers would read at the same time when it is too old.
-func (l *localCache) find(ref refcache.Ref) *entry {
+func (l *localCache) find(ref refcache.Ref, stamps []string) *entry {
 	if l == nil {
 		return nil
 	}
 	cached, ok := l.entries.GetEntry(ref)
 	switch e := cached.Value; {
-	case !ok, e.mark != l.mark(e.slot):
+	case !ok, e.mark != l.mark(e.readMark), len(stamps) > 0 && !slices.Equal(stamps, e.stamps):
 		return nil
 	case cached.SnapshotAtNano >= e.renewAt && e.renewing.CompareAndSwap(false, true):
 		return nil
@@ -163,15 +168,19 @@ func (l *localCache) find(ref refcache.Ref) *entry {
 }
 
 // beginRead takes the mark of a call that is about to be read, and listens to the messages of its queue from then on.
-func (l *localCache) beginRead(ctx context.Context, ref refcache.Ref) readMark {
+func (l *localCache) beginRead(ctx context.Context, ref refcache.Ref, stamps []string) readMark {
 	if l == nil {
 		return readMark{}
 	}
 	if !l.listenTo(ctx, ref.Queue()) {
 		return readMark{ref: ref, mark: never}
 	}
-	slot := l.slot(ref)
-	return readMark{ref, l.clock.NowNano(), slot, l.mark(slot)}
+	read := readMark{ref: ref, stamps: stamps, at: l.clock.NowNano(), slot: l.slot(string(ref))}
+	for _, name := range stamps {
+		read.slots = append(read.slots, l.slot(name))
+	}
+	read.mark = l.mark(read)
+	return read
 }
 
 // keep keeps the result that a read found. If the call is not complete, or there is none (the zero Snapshot), it
@@ -183,7 +192,7 @@ func (l *localCache) keep(read readMark, found answer.Snapshot) {
 	case found.Status != refcache.Complete || found.Stale():
 		l.entries.Invalidate(read.ref)
 		return
-	case read.mark != l.mark(read.slot):
+	case read.mark != l.mark(read):
 		return
 	}
 	// The time that is left is counted by Redis's clock, from the moment of the question by ours. So it does not matter
@@ -212,8 +221,15 @@ func (l *localCache) json(e *entry) refcache.Response[json.RawMessage] {
 // forget removes the result of a call, and keeps none that is being read now.
 func (l *localCache) forget(ref refcache.Ref) {
 	if l != nil {
-		l.marks[l.slot(ref)].Add(1)
+		l.marks[l.slot(string(ref))].Add(1)
 		l.entries.Invalidate(ref)
+	}
+}
+
+// forgetStamped removes the results for which a stamp of this name counts, and keeps none that is being read now.
+func (l *localCache) forgetStamped(name string) {
+	if l != nil {
+		l.marks[l.slot(name)].Add(1)
 	}
 }
 
@@ -222,13 +238,18 @@ func (l *localCache) forgetAll() {
 	l.entries.InvalidateAll()
 }
 
-func (l *localCache) slot(ref refcache.Ref) int {
-	return int(maphash.String(l.seed, string(ref)) % uint64(len(l.marks)))
+// slot is where the mark of a ref_id or of a stamp's name stands.
+func (l *localCache) slot(name string) int {
+	return int(maphash.String(l.seed, name) % uint64(len(l.marks)))
 }
 
-// mark is the sum of two counters: it changes when either does.
-func (l *localCache) mark(slot int) uint64 {
-	return l.all.Load() + l.marks[slot].Load()
+// mark is the sum of the counters that a read depends on: none goes back, so it changes when any does.
+func (l *localCache) mark(read readMark) uint64 {
+	sum := l.all.Load() + l.marks[read.slot].Load()
+	for _, slot := range read.slots {
+		sum += l.marks[slot].Load()
+	}
+	return sum
 }
 
 // listenTo subscribes to the messages about a queue, once, in the background. What was read before the subscription is
@@ -261,7 +282,11 @@ func (l *localCache) receive() {
 		case *redis.Subscription:
 			l.forgetAll()
 		case *redis.Message:
-			l.forget(store.Dropped(m.Channel, m.Payload))
+			if name, ok := store.DroppedStamp(m.Payload); ok {
+				l.forgetStamped(name)
+			} else {
+				l.forget(store.Dropped(m.Channel, m.Payload))
+			}
 		}
 	}
 }

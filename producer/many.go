@@ -192,7 +192,7 @@ func (m *many) submitBatch(ctx context.Context, batch []numbered) {
 		if c.served(made) && m.answers {
 			end.err = nil // that the run for a new one could not be queued is no matter of this call
 		}
-		if made.Ref != "" && m.answers && (end.now.Status != refcache.Complete || c.needsNewer(made.Record, made.ReadAt)) {
+		if made.Ref != "" && m.answers && (end.now.Status != refcache.Complete || c.needsNewer(made.Record, made.ReadAt, made.Stamp)) {
 			m.all.Go(func() { m.ends <- m.await(ctx, w, c.call, made, end) })
 			continue
 		}
@@ -218,7 +218,7 @@ func (m *many) await(ctx context.Context, w *waiter, c call, made store.Submitte
 		end.now, end.err = c.answered(now, made), errorUnlessEnded(made, now, err)
 	}
 	if end.err == nil {
-		end.err = m.failure(ctx, end.now, c.needsNewer(end.now.Record, made.ReadAt))
+		end.err = m.failure(ctx, end.now, c.needsNewer(end.now.Record, made.ReadAt, made.Stamp))
 	}
 	return end
 }

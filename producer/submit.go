@@ -133,9 +133,14 @@ func newCall[In, Out any](cfg Config, f refcache.Func[In, Out], in In) (call, er
 		}
 		conflict = cmp.Or(f.KeyConflict, refcache.KeyJoin)
 	}
+	stamps, err := stampsOf(cfg.Namespace, f, in)
+	if err != nil {
+		return call{}, fmt.Errorf("call %s: %w", f.Name, err)
+	}
 	return call{
-		ref:        codec.NewRef(cfg.Namespace, policy.Queue, policy.Name, policy.Version, identity),
-		submission: store.Submission{Request: rand.Text(), Namespace: cfg.Namespace, Policy: policy, Args: args, Fresh: policy.Fresh, KeyConflict: conflict},
+		ref: codec.NewRef(cfg.Namespace, policy.Queue, policy.Name, policy.Version, identity),
+		submission: store.Submission{Request: rand.Text(), Namespace: cfg.Namespace, Policy: policy, Args: args, Fresh: policy.Fresh, KeyConflict: conflict,
+			Stamps: stamps},
 	}, nil
 }
 
@@ -145,6 +150,18 @@ func keyPart[In, Out any](f refcache.Func[In, Out], in In, args []byte) ([]byte,
 		return codec.KeyPart(f.Key(in))
 	}
 	return codec.KeyPart(codec.KeyOf(args, f.KeyFields))
+}
+
+// stampsOf names the stamps that count for a call, none if the function has no tags.
+func stampsOf[In, Out any](namespace string, f refcache.Func[In, Out], in In) ([]string, error) {
+	if f.Tags == nil {
+		return nil, nil
+	}
+	tags := f.Tags(in)
+	if err := refcache.CheckTags(tags); err != nil {
+		return nil, err
+	}
+	return store.Stamps(namespace, f.Name, tags), nil
 }
 
 func tooLarge(name string, size, limit int) error {

@@ -105,6 +105,7 @@ type functionJSON struct {
 	Key                []string                         `json:"key"` // null: all arguments
 	KeyConflict        *refcache.KeyConflict            `json:"key_conflict"`
 	Args               json.RawMessage                  `json:"args"` // null: none are added
+	Tags               []string                         `json:"tags"` // null: calls look at no invalidations
 	Exec               []string                         `json:"exec"` // null: Go workers serve it
 	Timeout            *float64                         `json:"timeout_seconds"`
 	AsyncTimeout       float64                          `json:"async_timeout_seconds"`
@@ -146,7 +147,7 @@ func newFunctionJSON(fn config.Function) (functionJSON, error) {
 	if len(fn.Func.KeyFields) > 0 {
 		conflict = new(cmp.Or(fn.Func.KeyConflict, refcache.KeyJoin))
 	}
-	return functionJSON{Name: p.Name, Version: p.Version, Queue: p.Queue, Key: fn.Func.KeyFields, KeyConflict: conflict, Args: fn.Args, Exec: fn.Exec,
+	return functionJSON{Name: p.Name, Version: p.Version, Queue: p.Queue, Key: fn.Func.KeyFields, KeyConflict: conflict, Args: fn.Args, Tags: fn.Tags, Exec: fn.Exec,
 		Timeout: unlessZero(p.Timeout.Seconds()), AsyncTimeout: p.AsyncTimeout.Seconds(), TTL: p.TTL.Seconds(),
 		Fresh: unlessZero(p.Fresh.Seconds()), FailureTTL: p.FailureTTL.Seconds(), FailureAnswer: answers, MaxRetries: p.MaxRetries, RetryDelay: p.RetryDelay.Seconds(),
 		RetryBackoffFactor: p.BackoffFactor, RetryMaxDelay: unlessZero(p.RetryMaxDelay.Seconds()),

@@ -19,6 +19,7 @@ type Snapshot struct {
 
 	Cache   refcache.CacheUse // how a call came to it; empty: it was read by ref_id
 	Overdue bool              // the result is older than its caller's Fresh
+	Invalid bool              // the result was invalidated, and making a newer one failed
 
 	refreshing bool // it is the old result of a call that is being run again
 }
@@ -43,13 +44,17 @@ func (s *Snapshot) age() (time.Duration, bool) {
 	return max(0, s.ReadAt.Sub(since)), !since.IsZero()
 }
 
-// StaleReason is why the answer is an old result. That the last refresh failed tells more than that it is old.
+// StaleReason is why the answer is an old result. That the last refresh failed tells more than that it is old, and less
+// than that it was invalidated.
 func (s *Snapshot) StaleReason() refcache.StaleReason {
-	reason := s.Record.StaleReason()
-	if reason == "" && s.Overdue {
+	switch reason := s.Record.StaleReason(); {
+	case s.Invalid:
+		return refcache.StaleTag
+	case reason == "" && s.Overdue:
 		return refcache.StaleAge
+	default:
+		return reason
 	}
-	return reason
 }
 
 // Response turns a record into the answer for people and programs. The error is that of a result that does not fit Out;
@@ -136,6 +141,8 @@ func message(r *Snapshot) string {
 			return fmt.Sprintf("complete; its last refresh failed %s ago", since(r.CompletedAt, r))
 		case refcache.StaleCancelled:
 			return fmt.Sprintf("complete; its last refresh was cancelled %s ago", since(r.CompletedAt, r))
+		case refcache.StaleTag:
+			return fmt.Sprintf("complete; the value was invalidated, and its last refresh failed %s ago", since(r.CompletedAt, r))
 		case refcache.StaleAge:
 			text := fmt.Sprintf("complete; the value is %s old", since(r.AsOf(), r))
 			if r.refreshing {

@@ -69,6 +69,8 @@ type Function struct {
 	Func refcache.Func[json.RawMessage, json.RawMessage]
 	// Args are the members that a call gets whose arguments lack them; Go callers do not look at them.
 	Args json.RawMessage // an object; nil: none
+	// Tags are the templates of the tags that Func makes; nil: calls do not look at invalidations.
+	Tags []string
 	// Exec is the program and its arguments; empty if Go workers serve the function, and the fields below are then too.
 	Exec []string
 	// Dir is the absolute folder to run in: the entry's dir, or the folder of config.yaml.

@@ -2,6 +2,7 @@ package config
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/refq/refq/internal/codec"
 	"github.com/refq/refq/refcache"
 )
 
@@ -22,7 +24,7 @@ type functionReader struct {
 var execKeys = []string{"exec", "dir", "env", "inherit_env", "permanent_exit_codes"}
 
 // identityKeys may stand in an entry of functions: only: they say what calls of the function are known by.
-var identityKeys = []string{"version", "key", "key_conflict", "args"}
+var identityKeys = []string{"version", "key", "key_conflict", "args", "tags"}
 
 func (r *functionReader) readDefaults(e entry) error {
 	keys, err := e.children("defaults.")
@@ -131,8 +133,40 @@ func readIdentity(fn *Function, e entry) (err error) {
 		var text string
 		text, err = e.text("join or refuse")
 		f.KeyConflict = refcache.KeyConflict(text)
+	case "tags":
+		fn.Tags, f.Tags, err = e.tags()
 	}
 	return err
+}
+
+// tags reads templates of tags, and what makes tags of a call's arguments by them.
+func (e entry) tags() ([]string, func(json.RawMessage) []string, error) {
+	texts, err := e.texts(`a list of tags like ["user:{/user}"], or []`)
+	if err != nil {
+		return nil, nil, err
+	}
+	templates := make([]codec.TagTemplate, len(texts))
+	for i, text := range texts {
+		if templates[i], err = codec.ParseTag(text); err != nil {
+			return nil, nil, e.fail(fmt.Errorf("%s: %w", plain(e.key), err))
+		}
+	}
+	if err := refcache.CheckTags(slices.Repeat([]string{"x"}, len(texts))); err != nil {
+		return nil, nil, e.fail(fmt.Errorf("%s: %w", plain(e.key), err))
+	}
+	return texts, func(args json.RawMessage) []string {
+		canonical, err := codec.Canonical(args)
+		if err != nil {
+			return nil // such a call is refused
+		}
+		var tags []string
+		for _, t := range templates {
+			if tag, ok := t.Of(canonical); ok {
+				tags = append(tags, tag)
+			}
+		}
+		return tags
+	}, nil
 }
 
 func (r *functionReader) readExec(fn *Function, e entry) (err error) {

@@ -1,0 +1,103 @@
+package producer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/refq/refq/internal/store"
+	"github.com/refq/refq/refcache"
+)
+
+// Scope is what an invalidation is about: [Tag], [OfFunc] or [OfNamespace]. The zero Scope is refused.
+type Scope struct {
+	text  string                        // as people read it
+	err   error                         // why there is no such thing
+	stamp func(namespace string) string // the name of its stamp
+}
+
+// Tag is all calls that have a tag ([refcache.Func].Tags).
+func Tag(tag string) Scope {
+	return Scope{"tag " + tag, refcache.CheckTag(tag), func(namespace string) string { return store.TagStamp(namespace, tag) }}
+}
+
+// OfFunc is all calls of a function with tags, in all of its versions and queues.
+func OfFunc(name string) Scope {
+	return Scope{"function " + name, refcache.CheckName(name), func(namespace string) string { return store.FuncStamp(namespace, name) }}
+}
+
+// OfNamespace is all calls of functions with tags in the Producer's namespace.
+func OfNamespace() Scope { return Scope{"the whole namespace", nil, store.NamespaceStamp} }
+
+// String says what the Scope is, such as "tag user:7".
+func (s Scope) String() string { return s.text }
+
+// Invalidate has what is on record of some calls in the Producer's namespace, in all queues, answer no longer: results,
+// failures, and what a run under way will come to. A call that was about to be answered by it runs the function anew, and
+// waits. It returns when that holds for every call that is made from then on, wherever. Nothing is deleted, and nothing is
+// run; how much is invalidated does not matter to what it takes. Only calls of functions with Tags look, and not who
+// reads by ref_id.
+//
+// An error names the queues in which it could not be done; in all others it is done. To repeat it is safe. If ctx has
+// ended, the error wraps its cause.
+func (p *Producer) Invalidate(ctx context.Context, scopes ...Scope) error {
+	if err := p.checkCaller(); err != nil {
+		return fmt.Errorf("invalidate: %w", err)
+	}
+	if len(scopes) == 0 {
+		return errors.New("invalidate: there is nothing to invalidate: name a tag, a function or the namespace")
+	}
+	names, texts := make([]string, len(scopes)), make([]string, len(scopes))
+	for i, s := range scopes {
+		if s.stamp == nil {
+			return errors.New("invalidate: a zero Scope: make one by Tag, OfFunc or OfNamespace")
+		}
+		if s.err != nil {
+			return fmt.Errorf("invalidate: %w", s.err)
+		}
+		names[i], texts[i] = s.stamp(p.cfg.Namespace), s.text
+	}
+	if err := p.invalidate(ctx, names); err != nil {
+		return fmt.Errorf("invalidate %s: %w", strings.Join(texts, ", "), withCause(ctx, err))
+	}
+	return nil
+}
+
+// invalidate sets stamps in all queues.
+func (p *Producer) invalidate(ctx context.Context, names []string) error {
+	queues, err := p.usedQueues(ctx)
+	if err != nil {
+		return err
+	}
+	var failed []error
+	for _, queue := range queues {
+		if err := p.store.Invalidate(ctx, queue, names); err != nil {
+			failed = append(failed, err)
+		}
+	}
+	for _, name := range names {
+		p.local.forgetStamped(name) // without waiting for the message
+	}
+	if len(failed) > 0 {
+		return fmt.Errorf("%d of %d queues failed, what is in them still answers; repeat it: %w", len(failed), len(queues), errors.Join(failed...))
+	}
+	return nil
+}
+
+// usedQueues are those that Redis knows of, and those that this Producer has used: after a flush, Redis learns of a queue
+// a moment later.
+func (p *Producer) usedQueues(ctx context.Context) ([]string, error) {
+	queues, err := p.store.Queues(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for queue := range p.queues {
+		queues = append(queues, queue)
+	}
+	slices.Sort(queues)
+	return slices.Compact(queues), nil
+}
