@@ -34,6 +34,14 @@ func OfNamespace() Scope { return Scope{"the whole namespace", nil, store.Namesp
 // String says what the Scope is, such as "tag user:7".
 func (s Scope) String() string { return s.text }
 
+// Check reports whether there may be what the Scope names. The error shows what is wrong with it.
+func (s Scope) Check() error {
+	if s.stamp == nil {
+		return errors.New("a zero Scope: make one by Tag, OfFunc or OfNamespace")
+	}
+	return s.err
+}
+
 // Invalidate has what is on record of some calls in the Producer's namespace, in all queues, answer no longer: results,
 // failures, and what a run under way will come to. A call that was about to be answered by it runs the function anew, and
 // waits. It returns when that holds for every call that is made from then on, wherever. Nothing is deleted, and nothing is
@@ -51,11 +59,8 @@ func (p *Producer) Invalidate(ctx context.Context, scopes ...Scope) error {
 	}
 	names, texts := make([]string, len(scopes)), make([]string, len(scopes))
 	for i, s := range scopes {
-		if s.stamp == nil {
-			return errors.New("invalidate: a zero Scope: make one by Tag, OfFunc or OfNamespace")
-		}
-		if s.err != nil {
-			return fmt.Errorf("invalidate: %w", s.err)
+		if err := s.Check(); err != nil {
+			return fmt.Errorf("invalidate: %w", err)
 		}
 		names[i], texts[i] = s.stamp(p.cfg.Namespace), s.text
 	}

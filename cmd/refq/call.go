@@ -24,8 +24,6 @@ type callPlan struct {
 	wait      time.Duration
 	waitGiven bool
 	again     []producer.CallOption // what to do with an answer that is there
-	maxAge    time.Duration         // 0: any; it is among again, too, as is refresh
-	refresh   bool
 	format    refcache.Format
 }
 
@@ -63,7 +61,8 @@ again with the same input: what was called goes on and is not run again.`,
 	plan.policy.addTo(flags)
 	retryFailed := flags.Bool("retry-failed", false, "run it anew if it failed")
 	refresh := flags.Bool("refresh", false, "run it again although it is complete; a failure that\nstill answers stays (see --retry-failed)")
-	durationFlag(flags, &plan.maxAge, "max-age", "take no result of an attempt begun longer ago: run it again")
+	var maxAge time.Duration
+	durationFlag(flags, &maxAge, "max-age", "take no result of an attempt begun longer ago: run it again")
 	onlyIfCached := flags.Bool("only-if-cached", false, "run nothing: exit with code 1 if no answer is there")
 	format := formatFlag(flags)
 	cmd.RunE = func(cmd *cobra.Command, args []string) (err error) {
@@ -71,11 +70,10 @@ again with the same input: what was called goes on and is not run again.`,
 		switch {
 		case *onlyIfCached && (*refresh || *retryFailed):
 			return usagef("--only-if-cached runs nothing, --refresh and --retry-failed do: leave one out")
-		case cmd.Flags().Changed("max-age") && plan.maxAge == 0:
+		case cmd.Flags().Changed("max-age") && maxAge == 0:
 			return usagef("--max-age is 0, must be more; --refresh takes no result that is there")
 		}
-		plan.refresh = *refresh
-		plan.again = options(*retryFailed, *refresh, *onlyIfCached, plan.maxAge)
+		plan.again = options(*retryFailed, *refresh, *onlyIfCached, maxAge)
 		if plan.format, err = format(); err != nil {
 			return err
 		}
@@ -105,41 +103,36 @@ func (a *app) call(ctx context.Context, args []string, plan callPlan) error {
 	}
 	defer end()
 
-	began := time.Now()
 	res, err := a.callAndWait(ctx, p, fn.Func, in, plan, waitLimit)
-	if waited := time.Since(began); err == nil && plan.begunTooEarly(res, waited) { // a run that starts now does not
-		res, err = a.callAndWait(ctx, p, fn.Func, in, plan, max(0, waitLimit-waited))
-	}
 	return a.conclude(res, err, plan.format)
 }
 
-// begunTooEarly reports whether a call was answered by a run that it joined and that began too early for it.
-func (plan callPlan) begunTooEarly(res response, waited time.Duration) bool {
-	joined := plan.maxAge > 0 && !plan.refresh && res.Cache == refcache.CacheJoined && res.IsComplete && res.Age != nil
-	return joined && *res.Age > plan.maxAge+waited
-}
-
-// callAndWait makes a call and waits for its end. The error is that nothing is known of it, or a *refcache.TaskError of a
-// refresh that ended without a new result.
+// callAndWait makes a call and waits for its end; on a terminal it shows the progress meanwhile. If ctx ends, the answer is
+// the call as it was seen last. The error is that nothing is known of it, or a *refcache.TaskError of a refresh that ended
+// without a new result.
 func (a *app) callAndWait(ctx context.Context, p *producer.Producer, f config.Func, in json.RawMessage, plan callPlan, waitLimit time.Duration) (response, error) {
-	f.AsyncTimeout = -1 // waiting is ours, with a bar
+	f.AsyncTimeout = waitLimit
+	if waitLimit <= 0 {
+		f.AsyncTimeout = -1
+	}
+	ref, err := producer.RefOf(a.cfg.Namespace, f, in)
+	if err != nil {
+		return response{}, err
+	}
+	endWatch := a.watch(ctx, p, ref)
 	res, err := producer.Call(ctx, p, f, in, plan.again...)
+	endWatch()
 	var ended *refcache.TaskError
 	switch {
 	case errors.Is(err, refcache.ErrNotQueued):
 		a.complain(err)
-	case err != nil && !errors.As(err, &ended):
-		return response{}, err
+		return res, nil
+	case errors.As(err, &ended) && ended.Refresh:
+		return res, ended
+	case ended != nil, ctx.Err() != nil && res.Status.InFlight():
+		return res, nil
 	}
-	if _, kept := refreshError(err); !kept {
-		err = nil
-	}
-	if !res.Status.InFlight() || waitLimit <= 0 {
-		return res, err
-	}
-	end, err := a.await(ctx, p, res, waitLimit)
-	end.Cache = res.Cache
-	return end, err
+	return res, err
 }
 
 // options are those of calls that are made with these flags.

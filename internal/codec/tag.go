@@ -37,13 +37,15 @@ func ParseTag(template string) (TagTemplate, error) {
 		}
 		t.pointers, rest = append(t.pointers, pointer), after
 	}
-	for _, text := range t.texts {
-		if err := refcache.CheckTag("x" + text); err != nil {
-			return t, err
-		}
+	if len(t.pointers) == 0 {
+		return t, refcache.CheckTag(template)
 	}
-	if len(t.pointers) == 0 && t.texts[0] == "" {
-		return t, refcache.CheckTag("")
+	for _, text := range t.texts {
+		if text != "" {
+			if err := refcache.CheckTag(text); err != nil {
+				return t, err
+			}
+		}
 	}
 	return t, nil
 }

@@ -147,6 +147,13 @@ func TestBrokenKeysAreRefusedWithTheirLine(t *testing.T) {
 		"args: {a: [0x10]}":    "4: functions.pdf.args.a.0 is \"0x10\", must be a value as JSON has them, such as 12, 0.5 or a text in quotes",
 		"args: {a: {b: .inf}}": "4: functions.pdf.args.a.b is \".inf\", must be a value as JSON has them, such as 12, 0.5 or a text in quotes",
 		"args: {a: 1, a: 2}":   "4: functions.pdf.args.a is set twice, first in line 4",
+		"tags: user":           `4: functions.pdf.tags is "user", must be a list of tags like ["user:{/user}"], or []`,
+		`tags: ["{/a"]`:        `4: functions.pdf.tags: "{/a" has a { without a }`,
+		`tags: ["a}"]`:         `4: functions.pdf.tags: "a}" has a } without a {`,
+		`tags: ["u:{user}"]`:   `4: functions.pdf.tags: "u:{user}": "user" is no JSON Pointer like /url`,
+		`tags: ["a b"]`:        `4: functions.pdf.tags: tag "a b" has ' ': space, comma, # and control characters cannot be in tags`,
+		`tags: [""]`:           `4: functions.pdf.tags: a tag is empty`,
+		"tags: [a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a]": "4: functions.pdf.tags: 17 tags, more than 16",
 		"key_conflict: [join]": `4: functions.pdf.key_conflict is ["join"], must be join or refuse`,
 	} {
 		messages["functions:\n  pdf:\n    queue: q\n    "+line] = why

@@ -67,6 +67,23 @@ functions:
 	require.Empty(t, cmp.Diff(config.Function{Func: f.Func, Args: f.Args}, f), "no command")
 }
 
+func TestTagsAreMadeOfArguments(t *testing.T) {
+	t.Parallel()
+	fs := functions(t, `
+functions:
+  thumb: {tags: ["user:{/user}", "{/a~1b/0}-{/n}", all]}
+  empty: {tags: []}
+  none:
+`)
+	thumb := fs["thumb"]
+	require.Equal(t, []string{"user:{/user}", "{/a~1b/0}-{/n}", "all"}, thumb.Tags)
+	require.Equal(t, []string{"user:7", "x-19.99", "all"}, thumb.Func.Tags([]byte(`{"n":1.999e1,"user":7.0,"a/b":["x"]}`)))
+	require.Equal(t, []string{"user:ann", "all"}, thumb.Func.Tags([]byte(`{"user":"ann","n":null}`)), "a tag of what is absent is left out")
+	require.NotNil(t, fs["empty"].Func.Tags)
+	require.Empty(t, fs["empty"].Func.Tags([]byte(`{}`)))
+	require.Nil(t, fs["none"].Func.Tags)
+}
+
 func TestAbsentMeansTheDefaultAndZeroMeansNone(t *testing.T) {
 	t.Parallel()
 	fs := functions(t, `
