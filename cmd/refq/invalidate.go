@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -127,13 +126,11 @@ func (i invalidation) checkFunction() error {
 		return nil
 	}
 	fn, err := i.cfg.Function(i.function)
-	switch {
-	case err != nil:
+	if err != nil {
 		i.notice("%s is not in config.yaml: only callers whose declaration has tags will look", i.function)
-	case fn.Tags == nil:
-		return errors.New(i.function + " has no tags: give it tags: []")
+		return nil
 	}
-	return nil
+	return fn.CheckTagged()
 }
 
 // tell says what was done, or would be; queues are told of what would be.

@@ -154,7 +154,7 @@ func TestBrokenKeysAreRefusedWithTheirLine(t *testing.T) {
 		`tags: ["a b"]`:        `4: functions.pdf.tags: tag "a b" has ' ': space, comma, # and control characters cannot be in tags`,
 		`tags: [""]`:           `4: functions.pdf.tags: a tag is empty`,
 		"tags: [a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a]": "4: functions.pdf.tags: 17 tags, more than 16",
-		"key_conflict: [join]": `4: functions.pdf.key_conflict is ["join"], must be join or refuse`,
+		"key_conflict: [join]":                      `4: functions.pdf.key_conflict is ["join"], must be join or refuse`,
 	} {
 		messages["functions:\n  pdf:\n    queue: q\n    "+line] = why
 	}

@@ -83,6 +83,14 @@ type Function struct {
 	PermanentExitCodes []int
 }
 
+// CheckTagged reports whether calls of the function look at invalidations. The error says what to do.
+func (f Function) CheckTagged() error {
+	if f.Tags == nil {
+		return fmt.Errorf("%s has no tags: give it tags: []", f.Func.Name)
+	}
+	return nil
+}
+
 // Load returns the configuration in effect. The file is ./config.yaml, which may be absent, or the one that --config or
 // REFQ_CONFIG names, which may not. An error is one sentence that says where the first mistake stands (file and line,
 // variable or flag), what stands there and what should; it never shows a Redis URL.

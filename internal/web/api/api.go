@@ -71,6 +71,7 @@ var routes = []route{
 	{"GET /calls/{ref}/task", (*API).task},
 	{"POST /calls/{ref}/retry", (*API).retry},
 	{"POST /calls/{ref}/cancel", (*API).cancel},
+	{"POST /invalidations", (*API).invalidate},
 	{"GET /openapi.json", (*API).openAPI},
 }
 

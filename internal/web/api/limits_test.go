@@ -25,6 +25,7 @@ func operations(ref string) [][3]string {
 		{"POST", "/calls/" + ref + "/retry", ""},
 		{"POST", "/calls/" + ref + "/cancel", ""},
 		{"DELETE", "/calls/" + ref, ""},
+		{"POST", "/invalidations", `{"tags":["a"]}`},
 		{"GET", "/openapi.json", ""},
 	}
 }
