@@ -16,8 +16,9 @@ import (
 // ref_id and wraps the cause of ctx; the call goes on. A call that is on record and could not be queued is waited
 // for, because a worker's sweep queues it; the error wraps refcache.ErrNotQueued if ctx ends first.
 // refcache.ErrTaskNotFound means that the call was deleted meanwhile. Arguments that cannot be called with are
-// refused as by [Submit]. With any error the result is the zero value, but that of a [Refresh] that failed: then it is
-// the old result, and the error is a *refcache.TaskError with Refresh.
+// refused as by [Submit]. With any error the result is the zero value, but that of a run for a newer result that failed
+// ([Refresh], [MaxAge], or after an invalidation): then it is the old result, and the error is a *refcache.TaskError with
+// Refresh.
 //
 // Give ctx a deadline: where no worker serves the queue, Do waits for ever. A function that calls Do keeps its slot in
 // the worker while it waits, so functions that call each other need more slots than there are such waits at a time.

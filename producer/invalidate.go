@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/refq/refq/internal/codec"
 	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/refcache"
 )
@@ -20,7 +21,7 @@ type Scope struct {
 
 // Tag is all calls that have a tag ([refcache.Func].Tags).
 func Tag(tag string) Scope {
-	return Scope{"tag " + tag, refcache.CheckTag(tag), func(namespace string) string { return store.TagStamp(namespace, tag) }}
+	return Scope{"tag " + tag, codec.CheckTag(tag), func(namespace string) string { return store.TagStamp(namespace, tag) }}
 }
 
 // OfFunc is all calls of a function with tags, in all of its versions and queues.

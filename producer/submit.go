@@ -37,9 +37,9 @@ func Refresh() CallOption { return CallOption{refresh: true} }
 func MaxAge(d time.Duration) CallOption { return CallOption{maxAge: &d} }
 
 // OnlyIfCached makes a call read what is on record and change nothing: no arguments are sent, and nothing is run. The
-// answer is a result, also an old one, or a failure that still answers calls. Without either, and beside [MaxAge] if
-// the result is too old, the error is refcache.ErrNotCached. A result older than Func.Fresh is not refreshed. It cannot
-// stand beside [Refresh] or [RetryFailed].
+// answer is a result, also an old one, or a failure that still answers calls. Without either, and if the result is older
+// than [MaxAge] or was invalidated, the error is refcache.ErrNotCached. A result older than Func.Fresh is not refreshed.
+// It cannot stand beside [Refresh] or [RetryFailed].
 func OnlyIfCached() CallOption { return CallOption{onlyIfCached: true} }
 
 // Submit makes a call and returns its ref_id without waiting for it. When the same call was made before it is the
@@ -158,7 +158,7 @@ func stampsOf[In, Out any](namespace string, f refcache.Func[In, Out], in In) ([
 		return nil, nil
 	}
 	tags := f.Tags(in)
-	if err := refcache.CheckTags(tags); err != nil {
+	if err := codec.CheckTags(tags); err != nil {
 		return nil, err
 	}
 	return store.Stamps(namespace, f.Name, tags), nil

@@ -53,10 +53,11 @@ type Func[In, Out any] struct {
 	KeyFields []string
 	// KeyConflict is what becomes of a call whose key is in flight or complete under other arguments. Default [KeyJoin].
 	KeyConflict KeyConflict
-	// Tags returns what a call's result depends on, such as "user:7": at most 16 tags, as [CheckTag] has them. What is
-	// invalidated under one of them answers no longer, see producer.Invalidate. Tags should follow from what the call is
-	// known by. Nil: calls do not look at invalidations, which costs nothing. A function that returns none has calls look at
-	// those of the function and the namespace. It runs in every call, and may run at the same time several times.
+	// Tags returns what a call's result depends on, such as "user:7": at most 16 tags of 1 to 128 bytes of UTF-8, without
+	// space, comma, # and control characters; others are refused. What is invalidated under one of them answers no longer,
+	// see Producer.Invalidate. Tags should follow from what the call is known by. Nil: calls do not look at invalidations,
+	// which costs nothing. A function that returns none has calls look at those of the function and the namespace. It runs
+	// in every call, and may run at the same time several times.
 	Tags func(In) []string
 	// IgnoreUnexported lets In have unexported fields, as the types of protobuf do. Calls that differ in them alone are
 	// one call. Otherwise such an In is refused, because that is mostly a mistake.
@@ -187,7 +188,7 @@ func checkKey(own bool, fields []string, conflict KeyConflict) error {
 		return fmt.Errorf("key_conflict is %s, must stand beside a key", conflict)
 	}
 	for i, pointer := range fields {
-		if err := CheckPointer(pointer); err != nil {
+		if !isPointer(pointer) {
 			return fmt.Errorf("key is %.80q, must be JSON Pointers like /url", pointer)
 		}
 		if slices.Contains(fields[:i], pointer) {
@@ -197,18 +198,14 @@ func checkKey(own bool, fields []string, conflict KeyConflict) error {
 	return nil
 }
 
-// CheckPointer reports whether a text is a JSON Pointer (RFC 6901) to a part of a value. The error shows it.
-func CheckPointer(text string) error {
-	sound := strings.HasPrefix(text, "/") && utf8.ValidString(text)
+// isPointer reports whether a text is a JSON Pointer (RFC 6901) to a part of a value.
+func isPointer(text string) bool {
 	for at := range len(text) {
 		if text[at] == '~' && !strings.HasPrefix(text[at+1:], "0") && !strings.HasPrefix(text[at+1:], "1") {
-			sound = false
+			return false
 		}
 	}
-	if !sound {
-		return fmt.Errorf("%.80q is no JSON Pointer like /url", text)
-	}
-	return nil
+	return strings.HasPrefix(text, "/") && utf8.ValidString(text)
 }
 
 // maxDelay is the cap with its default filled in.

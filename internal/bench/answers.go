@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/refq/refq/producer"
@@ -10,7 +11,7 @@ import (
 
 var answers = scenario{
 	name:  "answers",
-	about: "Hits with terms: calls that ask for the age of a result, or have a key, against plain hits.",
+	about: "Hits with terms, against plain hits; invalidations of what is stored, against those of nothing.",
 	cases: func(o Options) []trial {
 		n := o.Callers[0]
 		against := func(name string, run func(ctx context.Context, g *ground) (reading, error)) trial {
@@ -35,8 +36,33 @@ var answers = scenario{
 				f.KeyFields = []string{"/id"}
 				return hitsOf(ctx, g, n, f)
 			}),
+			against("three tags", func(ctx context.Context, g *ground) (reading, error) {
+				f := g.function("echo", g.queue)
+				f.Tags = threeTags
+				return hitsOf(ctx, g, n, f)
+			}),
+			{"invalidate " + thousands(o.Stored), []side{
+				{"full", func(ctx context.Context, g *ground) (reading, error) { return invalidations(ctx, g, o.Stored) }},
+				{"empty", func(ctx context.Context, g *ground) (reading, error) { return invalidations(ctx, g, 0) }},
+			}},
 		}
 	},
+}
+
+func threeTags(in parcel) []string { return []string{"id:" + in.ID, "kind:parcel", "all"} }
+
+// invalidations measures one after the other, of a function of which so many results are stored.
+func invalidations(ctx context.Context, g *ground, stored int) (reading, error) {
+	f := g.function("stored", g.queue)
+	f.Tags = threeTags
+	c := g.newCaller(f)
+	defer c.close()
+	if err := c.fillResults(ctx, max(1, stored)); err != nil { // the queue must be there
+		return nil, err
+	}
+	return g.loop(ctx, 1, func(ctx context.Context, n int) error {
+		return c.producer.Invalidate(ctx, producer.Tag(fmt.Sprintf("id:%d", n)))
+	})
 }
 
 // hitsOf measures calls of a function whose results are stored.

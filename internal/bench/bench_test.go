@@ -78,12 +78,13 @@ func TestEachScenarioHasItsFiguresAndLeavesNothingBehind(t *testing.T) {
 		rows    []string // case/side
 		figures []bench.Measure
 	}{
-		"idle":       {[]string{"/refq", "/asynq"}, latency},
-		"closed":     {[]string{"4 callers/refq", "4 callers/asynq"}, perCall},
-		"open":       {[]string{"submit/refq", "submit/asynq", "drain/refq", "drain/asynq"}, perCall[:8]},
-		"many":       {[]string{"SubmitMany/refq", "SubmitMany/Submit", "CallMany/refq", "CallMany/Submit", "CallMany, stored/refq", "CallMany, stored/Submit"}, perCall[:8]},
-		"hits":       {[]string{"4 callers/refq", "4 callers/GET"}, perCall},
-		"answers":    {[]string{"MaxAge/refq", "MaxAge/plain", "Fresh/refq", "Fresh/plain", "KeyFields/refq", "KeyFields/plain"}, perCall},
+		"idle":   {[]string{"/refq", "/asynq"}, latency},
+		"closed": {[]string{"4 callers/refq", "4 callers/asynq"}, perCall},
+		"open":   {[]string{"submit/refq", "submit/asynq", "drain/refq", "drain/asynq"}, perCall[:8]},
+		"many":   {[]string{"SubmitMany/refq", "SubmitMany/Submit", "CallMany/refq", "CallMany/Submit", "CallMany, stored/refq", "CallMany, stored/Submit"}, perCall[:8]},
+		"hits":   {[]string{"4 callers/refq", "4 callers/GET"}, perCall},
+		"answers": {[]string{"MaxAge/refq", "MaxAge/plain", "Fresh/refq", "Fresh/plain", "KeyFields/refq", "KeyFields/plain",
+			"three tags/refq", "three tags/plain", "invalidate 200/full", "invalidate 200/empty"}, perCall},
 		"local":      {[]string{"by ref_id/refq", "typed/refq"}, append(slices.Clone(perCall[:8]), bench.Nanoseconds)},
 		"retries":    {[]string{"after 10ms/refq", "after 100ms/refq", "after 1s/refq", "after 3s/refq"}, append(latency, bench.Early)},
 		"growth":     {[]string{"200+20/full", "200+20/empty"}, perCall},

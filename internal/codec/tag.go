@@ -1,13 +1,50 @@
 package codec
 
 import (
+	"errors"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
-
-	"github.com/refq/refq/refcache"
 )
+
+const (
+	maxTags = 16
+	maxTag  = 128
+)
+
+// CheckTag reports whether s may be a tag: 1 to 128 bytes of UTF-8 without space, comma, # and control characters. The
+// error shows what is wrong with it.
+func CheckTag(s string) error {
+	switch {
+	case s == "":
+		return errors.New("a tag is empty")
+	case len(s) > maxTag:
+		return fmt.Errorf("tag %.80q has %d bytes, more than %d", s, len(s), maxTag)
+	case !utf8.ValidString(s):
+		return fmt.Errorf("tag %.80q is no valid UTF-8", s)
+	}
+	for _, r := range s {
+		if r <= ' ' || r == ',' || r == '#' || 0x7f <= r && r <= 0xa0 {
+			return fmt.Errorf("tag %.80q has %q: space, comma, # and control characters cannot be in tags", s, r)
+		}
+	}
+	return nil
+}
+
+// CheckTags reports whether a call may have these tags: at most 16. The error shows what is wrong.
+func CheckTags(tags []string) error {
+	if len(tags) > maxTags {
+		return fmt.Errorf("%d tags, more than %d", len(tags), maxTags)
+	}
+	for _, tag := range tags {
+		if err := CheckTag(tag); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // TagTemplate makes a tag of a call's arguments: user:{/user} stands for user:7 where the member user is 7.
 type TagTemplate struct {
@@ -32,17 +69,17 @@ func ParseTag(template string) (TagTemplate, error) {
 		if !found {
 			return t, fmt.Errorf("%.80q has a { without a }", template)
 		}
-		if err := refcache.CheckPointer(pointer); err != nil {
-			return t, fmt.Errorf("%.80q: %w", template, err)
+		if pointer == "" || !jsontext.Pointer(pointer).IsValid() {
+			return t, fmt.Errorf("%.80q: %q is no JSON Pointer like /url", template, pointer)
 		}
 		t.pointers, rest = append(t.pointers, pointer), after
 	}
 	if len(t.pointers) == 0 {
-		return t, refcache.CheckTag(template)
+		return t, CheckTag(template)
 	}
 	for _, text := range t.texts {
 		if text != "" {
-			if err := refcache.CheckTag(text); err != nil {
+			if err := CheckTag(text); err != nil {
 				return t, err
 			}
 		}

@@ -151,7 +151,7 @@ func (e entry) tags() ([]string, func(json.RawMessage) []string, error) {
 			return nil, nil, e.fail(fmt.Errorf("%s: %w", plain(e.key), err))
 		}
 	}
-	if err := refcache.CheckTags(slices.Repeat([]string{"x"}, len(texts))); err != nil {
+	if err := codec.CheckTags(slices.Repeat([]string{"x"}, len(texts))); err != nil {
 		return nil, nil, e.fail(fmt.Errorf("%s: %w", plain(e.key), err))
 	}
 	return texts, func(args json.RawMessage) []string {

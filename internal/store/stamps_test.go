@@ -46,7 +46,7 @@ func TestWhatBeganBeforeAStampIsMadeAnew(t *testing.T) {
 				c.Stamps = store.Stamps("default", "work", []string{"user:7"})
 				ref := q.ref()
 				k := task{ref: ref, worker: "w1", seen: q.submit(ref, c).Record}
-				k = q.end(q.start(k), q.Completed([]byte("1")))
+				q.end(q.start(k), q.Completed([]byte("1")))
 				c.Request = "r2"
 				require.False(q, q.submit(ref, c).Starts)
 

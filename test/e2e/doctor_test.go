@@ -54,7 +54,7 @@ func (c check) remedy(id string) string {
 // commands are all that refq and asynq use; refq doctor's own INFO, CONFIG and ACL are not among them.
 var commands = strings.Fields(`+time +del +exists +expire +expireat +get +incr +persist +pexpire +set +setex
 	+hdel +hexists +hget +hgetall +hincrby +hkeys +hlen +hmget +hset +lindex +llen +lpos +lpush +lrange +lrem +lset +ltrim +rpoplpush +rpush +sadd +sismember +smembers +spop +srem
-	+zadd +zcard +zcount +zrange +zrangebyscore +zrem +zrevrange +zscore`)
+	+zadd +zcard +zcount +zmscore +zrange +zrangebyscore +zrem +zremrangebyrank +zrevrange +zscore`)
 
 // A user who may do nothing is given exactly what refq doctor asks for, until it asks for no more: then calls run.
 func TestUserWithTheRightsThatDoctorAsksForMakesAndRunsCalls(t *testing.T) {

@@ -19,6 +19,8 @@ import (
 type functionData struct {
 	functionSummary
 	Declared bool
+	Key      []string // what calls are known by; nil: their arguments
+	Tags     []string // nil: calls look at no invalidations
 	Backoff  backoff
 	Form     callForm
 	Others   []functionSummary // of an undeclared one: where it is known, if that is more than one queue
@@ -51,7 +53,7 @@ func (u *UI) functionPage(w http.ResponseWriter, r *http.Request, status int, fo
 	name := r.PathValue("name")
 	data := functionData{Form: form}
 	if fn, unknown := u.cfg.Function(name); unknown == nil {
-		data.Declared = true
+		data.Declared, data.Key, data.Tags = true, fn.Func.KeyFields, fn.Tags
 		data.functionSummary = u.declared(fn, f, health)
 		data.Backoff = newBackoff(data.Policy)
 	} else {

@@ -1,6 +1,7 @@
 package ui_test
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -50,6 +51,20 @@ func TestAFunctionIsShownWithItsBackoffDrawnAndInNumbers(t *testing.T) {
 		require.Contains(w, a.body, "given up after 4 attempts and 7 s to 7.7 s of waiting between them; each attempt may take 5 min.")
 		require.Len(w, regexp.MustCompile(`<g class="bar">`).FindAllString(a.body, -1), 3)
 		require.Contains(w, w.get("/functions/fail").body, "There is no retry: a call fails with its first attempt.")
+	})
+}
+
+func TestAFunctionIsShownWithWhatItsCallsAreKnownByAndItsTags(t *testing.T) {
+	f := config.Func{Name: "page", KeyFields: []string{"/url", "/size"}, Fresh: time.Hour, Tags: func(json.RawMessage) []string { return nil }}
+	inWorld(t, setup{functions: []config.Func{f, {Name: "plain"}}}, func(w *world) {
+		body := w.get("/functions/page").body
+		require.Contains(w, body, "<dt>It is fresh for</dt><dd>1 h, then it is refreshed behind</dd>")
+		require.Contains(w, body, "<dt>Calls are known by</dt><dd><code>/url</code>, <code>/size</code></dd>")
+		require.Contains(w, body, "<dt>Tags</dt><dd><code>user:{/user}</code></dd>")
+		body = w.get("/functions/plain").body
+		for _, fact := range []string{"fresh for", "known by", "<dt>Tags"} {
+			require.NotContains(w, body, fact)
+		}
 	})
 }
 

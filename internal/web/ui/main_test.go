@@ -81,7 +81,11 @@ func (w *world) serve(s setup) {
 	}
 	var functions []config.Function
 	for _, f := range s.functions {
-		functions = append(functions, config.Function{Func: f})
+		fn := config.Function{Func: f}
+		if f.Tags != nil {
+			fn.Tags = []string{"user:{/user}"}
+		}
+		functions = append(functions, fn)
 	}
 	w.pages = w.handlerOf(s, functions...)
 }
