@@ -141,7 +141,24 @@ func (p *Producer) cached(ctx context.Context, c call) (answer.Snapshot, error) 
 		p.countAnswer(c, now)
 		return now, nil
 	}
-	return answer.Snapshot{}, fmt.Errorf("call %s of %s: %w", c.ref, c.submission.Policy.Name, refcache.ErrNotCached)
+	return answer.Snapshot{}, fmt.Errorf("call %s of %s: %w: %s", c.ref, c.submission.Policy.Name, refcache.ErrNotCached, c.whyNotCached(now, stamp))
+}
+
+// whyNotCached is why what is on record does not answer a call that may only read.
+func (c call) whyNotCached(now answer.Snapshot, stamp time.Time) string {
+	switch {
+	case now.Status == "":
+		return "nothing is on record"
+	case now.Status.InFlight():
+		return "it is " + string(now.Status)
+	case now.Status == refcache.Cancelled:
+		return "it was cancelled"
+	case now.Status == refcache.Failed && isInvalid(now.StartedAt, stamp), now.Status == refcache.Complete && isInvalid(now.AsOf(), stamp):
+		return "what is on record was invalidated"
+	case now.Status == refcache.Failed:
+		return "it failed longer ago than a failure answers"
+	}
+	return fmt.Sprintf("the result is %v old", now.ReadAt.Sub(now.AsOf()).Round(time.Millisecond))
 }
 
 // checkArgs is the error of a call whose key is taken by other arguments, if it is.

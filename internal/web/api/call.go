@@ -11,8 +11,6 @@ import (
 	"net/http"
 	"time"
 
-	jsonv2 "github.com/go-json-experiment/json"
-
 	"github.com/refq/refq/internal/codec"
 	"github.com/refq/refq/internal/config"
 	"github.com/refq/refq/internal/tracing"
@@ -77,7 +75,7 @@ type plan struct {
 // function does.
 func (a *API) plan(text []byte, wait time.Duration) (plan, error) {
 	var c callRequest
-	if err := jsonv2.Unmarshal(text, &c, jsonv2.RejectUnknownMembers(true)); err != nil {
+	if err := decode(text, &c); err != nil {
 		return plan{}, badRequest(fmt.Errorf("the call is not as it should be, {\"func\":…, \"args\":…, \"wait\":…, \"options\":…}: %w", err))
 	}
 	fn, err := a.function(c)

@@ -273,7 +273,7 @@ func TestWhatIsWrongWithACallIsSaid(t *testing.T) {
 			``:                                     {400, "bad-request", "the call is not as it should be"},
 			`[]`:                                   {400, "bad-request", "the call is not as it should be"},
 			`{"func":"echo"`:                       {400, "bad-request", "unexpected EOF"},
-			`{"func":"echo","arg":1}`:              {400, "bad-request", `"arg"`},
+			`{"func":"echo","arg":1}`:              {400, "bad-request", "unknown member /arg"},
 			`{"func":"echo","func":"echo"}`:        {400, "bad-request", "duplicate"},
 			`{"func":"echo","wait":"soon"}`:        {400, "bad-request", `wait: "soon" is not a duration`},
 			`{"func":"echo","wait":true}`:          {400, "bad-request", "must be a text or a number"},
@@ -286,7 +286,7 @@ func TestWhatIsWrongWithACallIsSaid(t *testing.T) {
 			`{"func":"echo","options":{"max_retries":10001}}`:           {422, "invalid-options", "options.max_retries is 10001, must be at most 10000"},
 			`{"func":"capped","options":{"retry_delay":"5m"}}`:          {422, "invalid-options", "retry_max_delay is 1s, shorter than retry_delay 5m0s"},
 			`{"func":"echo","options":{"ttl":0}}`:                       {422, "invalid-options", "options.ttl is 0s, must be at least 1s"},
-			`{"func":"echo","options":{"retries":3}}`:                   {400, "bad-request", `"retries"`},
+			`{"func":"echo","options":{"retries":3}}`:                   {400, "bad-request", "unknown member /options/retries"},
 			`{"func":"echo","args":"` + strings.Repeat("x", 100) + `"}`: {413, "args-too-large", "102 bytes, more than max_args 100"},
 			strings.Repeat(" ", 100+64<<10+1):                           {413, "args-too-large", "max_args of 100"},
 		} {

@@ -7,8 +7,6 @@ import (
 	"net/http"
 	"strings"
 
-	jsonv2 "github.com/go-json-experiment/json"
-
 	"github.com/refq/refq/internal/web/access"
 	"github.com/refq/refq/producer"
 )
@@ -30,7 +28,7 @@ func (a *API) invalidate(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	var i invalidation
-	if err := jsonv2.Unmarshal(text, &i, jsonv2.RejectUnknownMembers(true)); err != nil {
+	if err := decode(text, &i); err != nil {
 		return badRequest(fmt.Errorf("the invalidation is not as it should be, {\"tags\":[…]}, {\"func\":…} or {\"whole_namespace\":true}: %w", err))
 	}
 	scopes, err := a.scopes(i)
