@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -15,27 +16,40 @@ import (
 
 func newFunctions(a *app) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "functions",
+		Use:   "functions [FUNC]",
 		Short: "List the functions of config.yaml with their policy; --stats: how calls were answered",
-		Long: `List the functions of config.yaml with their policy.
+		Long: `List the functions of config.yaml with their policy, or tell all that it says of one.
 
 --stats shows instead how the calls of all functions were answered in the last
 hour: by what was stored (hit), by an old result (stale), by a run that another
 call had started (joined), by a run of their own (miss). It shows how often a
 result was run again (refreshed), how often in vain (in vain), and how long the
 runs took that hits saved.`,
-		Args: takes(0, 0, "no argument"),
+		Args: takes(0, 1, "a FUNC at most"),
 	}
 	stats := cmd.Flags().Bool("stats", false, "how calls were answered in the last hour")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if *stats && len(args) > 0 {
+			return usagef("--stats is about all functions: leave %s out", args[0])
+		}
 		if *stats {
 			return a.functionStats(cmd.Context())
 		}
 		if err := a.load(); err != nil {
 			return err
 		}
-		if a.asJSON {
+		if len(args) > 0 {
+			fn, err := a.cfg.Function(args[0])
+			if err != nil {
+				return &usageError{err}
+			}
+			a.cfg.Functions = []config.Function{fn}
+		}
+		switch {
+		case a.asJSON:
 			return a.functionsJSON()
+		case len(args) > 0:
+			return a.function(a.cfg.Functions[0])
 		}
 		return a.functions()
 	}
@@ -58,16 +72,63 @@ func (a *app) functions() error {
 		if policy.Version > 1 {
 			name += fmt.Sprintf("@%d", policy.Version)
 		}
-		runs := "by Go workers"
-		if len(fn.Exec) > 0 {
-			runs = term.Printable(strings.Join(fn.Exec, " "))
-		}
 		rows.Add([]string{term.Bold}, name, policy.Queue, orNone(term.Exact(policy.Timeout), policy.Timeout == 0),
-			orNone(term.Exact(policy.AsyncTimeout), policy.AsyncTimeout == 0), term.Exact(policy.TTL), retriesText(policy), runs)
+			orNone(term.Exact(policy.AsyncTimeout), policy.AsyncTimeout == 0), term.Exact(policy.TTL), retriesText(policy), runsText(fn))
 	}
 	p := term.Page{Screen: a.stdout}
 	rows.AddTo(&p)
 	return p.Print()
+}
+
+// function tells all that config.yaml says of a function.
+func (a *app) function(fn config.Function) error {
+	policy, err := fn.Func.Policy()
+	if err != nil {
+		return &usageError{err}
+	}
+	p := page{term.Page{Screen: a.stdout}}
+	p.Line("%s", policy.Name)
+	p.Field("version", fmt.Sprint(policy.Version))
+	p.Field("queue", policy.Queue)
+	p.Field("runs", runsText(fn))
+	p.Field("timeout", orNone(term.Exact(policy.Timeout), policy.Timeout == 0))
+	p.Field("wait", orNone(term.Exact(policy.AsyncTimeout), policy.AsyncTimeout == 0))
+	p.Field("retries", retriesText(policy))
+	p.Field("ttl", term.Exact(policy.TTL))
+	p.Field("fresh", term.Exact(cmp.Or(policy.Fresh, policy.TTL)))
+	p.Field("failures", "kept for "+term.Exact(policy.FailureTTL)+", answer for "+failureText(policy.FailureAnswer))
+	if key := fn.Func.KeyFields; len(key) > 0 {
+		p.Field("key", term.Printable(strings.Join(key, " "))+", other arguments: "+string(cmp.Or(fn.Func.KeyConflict, refcache.KeyJoin)))
+	}
+	if fn.Args != nil {
+		p.Field("args", string(term.PrintableJSON(fn.Args)))
+	}
+	if fn.Tags != nil {
+		p.Field("tags", orNone(term.Printable(strings.Join(fn.Tags, " ")), len(fn.Tags) == 0))
+	}
+	return p.Print()
+}
+
+// failureText is "1m; permanent 1h, lost 10m": kinds that answer for as long as an error are not named.
+func failureText(answers refcache.FailureAnswer) string {
+	text := func(d time.Duration) string { return orNone(term.Exact(d), d == 0) }
+	var others []string
+	for _, kind := range refcache.FailureKinds {
+		if d := answers.Of(kind); d != answers.Error {
+			others = append(others, string(kind)+" "+text(d))
+		}
+	}
+	if len(others) == 0 {
+		return text(answers.Error)
+	}
+	return text(answers.Error) + "; " + strings.Join(others, ", ")
+}
+
+func runsText(fn config.Function) string {
+	if len(fn.Exec) == 0 {
+		return "by Go workers"
+	}
+	return term.Printable(strings.Join(fn.Exec, " "))
 }
 
 func orNone(text string, none bool) string {
