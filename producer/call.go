@@ -78,12 +78,13 @@ func (c call) again() call {
 // joinedTooEarly reports whether the run that a call has waited for gave a result that is too old for it, or began before
 // what it depends on was invalidated, whatever it gave.
 func (c call) joinedTooEarly(made store.Submitted, now answer.Snapshot) bool {
-	if !made.Status.InFlight() || made.Starts || c.submission.Refresh {
+	if !made.Status.InFlight() || made.Starts {
 		return false
 	}
 	switch {
 	case now.Status == refcache.Complete && !now.Stale():
-		return c.needsNewer(now.Record, made.ReadAt, made.Stamp)
+		asked := c.submission.Refresh // then any run that was in flight is as good as one of its own
+		return !asked && c.needsNewer(now.Record, made.ReadAt, made.Stamp) || isInvalid(now.AsOf(), made.Stamp)
 	case now.Status == refcache.Failed || now.Record.StaleReason() == refcache.StaleError:
 		return isInvalid(now.StartedAt, made.Stamp)
 	}
@@ -105,7 +106,9 @@ func (p *Producer) callOnce(ctx context.Context, c call, waitLimit time.Duration
 	if made.Ref == "" {
 		return made, answer.Snapshot{}, made.Err
 	}
-	p.local.keep(mark, answer.Snapshot{Record: made.Record, Result: made.Result}) // an invalid one is in flight, or stale
+	if !isInvalid(made.AsOf(), made.Stamp) {
+		p.local.keep(mark, answer.Snapshot{Record: made.Record, Result: made.Result})
+	}
 	now := c.found(made)
 	if c.served(made) {
 		return made, now, nil

@@ -45,18 +45,23 @@ func (s Scope) Check() error {
 
 // Invalidate has what is on record of some calls in the Producer's namespace, in all queues, answer no longer: results,
 // failures, and what a run under way will come to. A call that was about to be answered by it runs the function anew, and
-// waits. It returns when that holds for every call that is made from then on, wherever. Nothing is deleted, and nothing is
-// run; how much is invalidated does not matter to what it takes. Only calls of functions with Tags look, and not who
-// reads by ref_id.
+// waits. It returns when that holds for every call that is made from then on and asks Redis; another Producer's
+// [LocalCache] hears of it by a message, within milliseconds, and if that is lost after its Stale. Nothing is deleted, and
+// nothing is run; how much is invalidated does not matter to what it takes. Only calls of functions with Tags look, and not
+// who reads by ref_id. At most 1,000 scopes at a time.
 //
-// An error names the queues in which it could not be done; in all others it is done. To repeat it is safe. If ctx has
-// ended, the error wraps its cause.
+// An error names the queues of which it is not known whether it was done, if it got so far; in all others it is done. To
+// repeat it is safe. If ctx has ended, the error wraps its cause. A queue that Redis has forgotten, as after a flush, is
+// known again when a worker of it sweeps, a second later.
 func (p *Producer) Invalidate(ctx context.Context, scopes ...Scope) error {
 	if err := p.checkCaller(); err != nil {
 		return fmt.Errorf("invalidate: %w", err)
 	}
 	if len(scopes) == 0 {
 		return errors.New("invalidate: there is nothing to invalidate: name a tag, a function or the namespace")
+	}
+	if len(scopes) > maxScopes {
+		return fmt.Errorf("invalidate: %d scopes, more than %d: name them in several steps, or the function or namespace", len(scopes), maxScopes)
 	}
 	names, texts := make([]string, len(scopes)), make([]string, len(scopes))
 	for i, s := range scopes {
@@ -70,6 +75,9 @@ func (p *Producer) Invalidate(ctx context.Context, scopes ...Scope) error {
 	}
 	return nil
 }
+
+// maxScopes bounds how long one invalidation holds up Redis: some 5 ms.
+const maxScopes = 1000
 
 // invalidate sets stamps in all queues.
 func (p *Producer) invalidate(ctx context.Context, names []string) error {
@@ -87,7 +95,7 @@ func (p *Producer) invalidate(ctx context.Context, names []string) error {
 		p.local.forgetStamped(name) // without waiting for the message
 	}
 	if len(failed) > 0 {
-		return fmt.Errorf("%d of %d queues failed, what is in them still answers; repeat it: %w", len(failed), len(queues), errors.Join(failed...))
+		return fmt.Errorf("%d of %d queues failed, what is in them may still answer; repeat it: %w", len(failed), len(queues), errors.Join(failed...))
 	}
 	return nil
 }

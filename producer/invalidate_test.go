@@ -141,6 +141,57 @@ func TestAFailureAnswersNoLongerOnceItIsInvalidated(t *testing.T) {
 	})
 }
 
+// Refresh takes the run that another has started. So does it after an invalidation, but none that began before.
+func TestARefreshThatJoinsARunBegunBeforeAnInvalidationRunsOnceMore(t *testing.T) {
+	inOffice(t, func(w *office) {
+		s := kit.Script{Numbered: true, Hold: make(chan struct{})}
+		f := tagged()
+		w.Work(s.Of(f))
+		w.Until(w.Submit(f, "hi"), refcache.Processing)
+		joined := make(chan string, 1)
+		join := func() {
+			go func() { joined <- w.does(w.P, f, "hi", producer.Refresh()) }()
+			time.Sleep(time.Second)
+			s.Hold <- struct{}{}
+		}
+		join()
+		require.Equal(w, "hi 1", <-joined)
+
+		w.Submit(f, "hi", producer.Refresh())
+		time.Sleep(time.Second)
+		w.invalidates(producer.Tag("all"))
+		join()
+		s.Hold <- struct{}{}
+		require.Equal(w, "hi 3", <-joined)
+	})
+}
+
+// Who cancels the run for a newer result has not made the old one valid.
+func TestACancelledRunForANewerResultIsToldBesideTheInvalidOne(t *testing.T) {
+	inOffice(t, func(w *office) {
+		s := kit.Script{Numbered: true, Hold: make(chan struct{}, 1)}
+		f := tagged()
+		w.Work(s.Of(f))
+		s.Hold <- struct{}{}
+		w.does(w.P, f, "hi")
+		w.invalidates(producer.Tag("all"))
+		ended := make(chan error, 1)
+		go func() {
+			res, err := w.Call(f, "hi")
+			require.Equal(w, refcache.StaleTag, res.StaleReason)
+			require.Contains(w, res.Message, "was invalidated, and its last refresh was cancelled")
+			ended <- err
+		}()
+		time.Sleep(time.Second)
+		ref, err := producer.RefOf("", f, "hi")
+		require.NoError(w, err)
+		require.NoError(w, w.P.Cancel(w.Context(), ref))
+		failed := <-ended
+		require.True(w, isRefresh(failed))
+		require.Equal(w, refcache.StaleCancelled, kit.TaskError(w, failed).StaleReason)
+	})
+}
+
 // An invalid result stays until there is a better one, but never without the error beside it.
 func TestAnInvalidResultStandsBesideTheErrorOfItsRefresh(t *testing.T) {
 	inOffice(t, func(w *office) {
@@ -308,10 +359,11 @@ func TestWhatCannotBeATagOrAScopeIsRefused(t *testing.T) {
 		before := w.Redis.DBSize(w.Context()).Val()
 		for want, scopes := range map[string][]producer.Scope{
 			"name a tag, a function or the namespace": nil,
-			"zero Scope":     {{}},
-			"a tag is empty": {producer.Tag("")},
-			`"a,b" has ','`:  {producer.Tag("ok"), producer.Tag("a,b")},
-			`name "no name"`: {producer.OfFunc("no name")},
+			"1001 scopes, more than 1000":             slices.Repeat([]producer.Scope{producer.Tag("a")}, 1001),
+			"zero Scope":                              {{}},
+			"a tag is empty":                          {producer.Tag("")},
+			`"a,b" has ','`:                           {producer.Tag("ok"), producer.Tag("a,b")},
+			`name "no name"`:                          {producer.OfFunc("no name")},
 		} {
 			require.ErrorContains(w, w.P.Invalidate(w.Context(), scopes...), want)
 		}

@@ -22,8 +22,8 @@ import (
 // LocalCache says how many results of complete calls a Producer keeps in its memory. From these, [Do], [Call], [Wait]
 // and [Get], and the methods Wait and Get, answer without asking Redis. The zero LocalCache keeps none.
 //
-// A result is forgotten when its call is deleted or run again, by anybody: at once in the Producer that does so,
-// within milliseconds, by a message, in all others. It expires with the record of its call, and is never older than
+// A result is forgotten when its call is deleted, run again or invalidated, by anybody: at once in the Producer that does
+// so, within milliseconds, by a message, in all others. It expires with the record of its call, and is never older than
 // Stale. Every caller gets a value of its own. [Submit], [CallMany], calls with [Refresh] and Producer.Info always
 // ask Redis.
 type LocalCache struct {
@@ -54,8 +54,8 @@ type localCache struct {
 	sub     *redis.PubSub
 
 	// Marks, changed by any goroutine.
-	all   atomic.Uint64       // part of every mark
-	marks [1024]atomic.Uint64 // several ref_ids and names share one, which costs a needless read now and then
+	all   atomic.Uint64          // part of every mark
+	marks [1 << 14]atomic.Uint64 // several ref_ids and names share one, which costs a needless read now and then
 
 	mu     sync.Mutex
 	queues map[string]bool // guarded by mu: whose messages are listened to; nil when closed
@@ -92,6 +92,8 @@ const (
 	defaultStale      = time.Second
 	// entryBytes is about what an entry takes besides its result: the record, the ref_id, and its places in the cache.
 	entryBytes = 1280
+	// stampBytes is what the name of a stamp takes besides its text: its header, and the place of its mark.
+	stampBytes = 24
 	// capacity is the weight of all entries together.
 	capacity = math.MaxInt32
 )
@@ -126,7 +128,11 @@ func (c LocalCache) weigh(ref refcache.Ref, e *entry) uint32 {
 	if room <= 0 {
 		room = defaultLocalBytes
 	}
-	share := float64(entryBytes+len(ref)+len(e.Result)) / float64(room)
+	size := entryBytes + len(ref) + len(e.Result)
+	for _, name := range e.stamps {
+		size += stampBytes + len(name)
+	}
+	share := float64(size) / float64(room)
 	if c.Entries > 0 {
 		share = max(share, 1/float64(c.Entries))
 	}

@@ -63,7 +63,7 @@ type StaleReason string
 
 const (
 	StaleAge       StaleReason = "age"       // it is older than the caller's [Func].Fresh
-	StaleTag       StaleReason = "tag"       // it was invalidated, and no newer one could be made: it stands beside an error
+	StaleTag       StaleReason = "tag"       // it was invalidated, and the run for a newer one failed or was cancelled: it stands beside that error
 	StaleError     StaleReason = "error"     // its last refresh failed
 	StaleCancelled StaleReason = "cancelled" // its last refresh was cancelled
 )

@@ -56,9 +56,9 @@ func (a *app) conclude(r response, err error, format refcache.Format) error {
 	if !r.Status.IsFinal() {
 		a.notice("the call goes on; wait for its end with: refq wait %s", r.RefID)
 	}
-	if err != nil {
+	if ended, kept := refreshError(err); kept {
 		a.complain(err)
-		return exitByRefresh(r)
+		return exitByRefresh(ended)
 	}
 	return exitBy(r.Status)
 }
@@ -70,8 +70,8 @@ func refreshError(err error) (*refcache.TaskError, bool) {
 }
 
 // exitByRefresh tells how the refresh of a complete call ended.
-func exitByRefresh(r response) error {
-	if r.StaleReason == refcache.StaleCancelled {
+func exitByRefresh(ended *refcache.TaskError) error {
+	if ended.Info.StaleReason == refcache.StaleCancelled {
 		return exitStatus(exitCancelled)
 	}
 	return exitStatus(exitFailed)

@@ -99,9 +99,9 @@ func (e *each) report(i int, res response) error {
 	if err := e.print(res); err != nil {
 		return err
 	}
-	if _, kept := refreshError(err); kept {
+	if ended, kept := refreshError(err); kept {
 		e.complain(err)
-		e.done.addRefresh(res)
+		e.done.addRefresh(ended)
 	} else {
 		e.done.add(res.Status)
 	}
@@ -206,8 +206,8 @@ func (t *eachCount) add(s refcache.Status) {
 }
 
 // addRefresh counts a refresh that ended without a new result.
-func (t *eachCount) addRefresh(r response) {
-	if r.StaleReason == refcache.StaleCancelled {
+func (t *eachCount) addRefresh(ended *refcache.TaskError) {
+	if ended.Info.StaleReason == refcache.StaleCancelled {
 		t.add(refcache.Cancelled)
 	} else {
 		t.add(refcache.Failed)

@@ -55,6 +55,12 @@ func (i invalidation) run(ctx context.Context) error {
 	if i.all && !i.dryRun && !i.yes && !i.canAsk() {
 		return usagef("invalidate --whole-namespace asks first, and there is no terminal to ask on: add --yes")
 	}
+	if err := i.load(); err != nil {
+		return err
+	}
+	if err := i.checkCaller(); err != nil {
+		return err
+	}
 	p, operator, end, err := i.newProducerAndAdmin(ctx)
 	if err != nil {
 		return err
@@ -151,7 +157,7 @@ func (i invalidation) tell(done string, scopes []producer.Scope, queues []string
 	}
 	line := fmt.Sprintf("%s in namespace %s: %s", done, i.cfg.Namespace, strings.Join(texts, ", "))
 	if i.dryRun {
-		line += fmt.Sprintf("; queues: %s", strings.Join(queues, ", "))
+		line += fmt.Sprintf("; queues: %s", orNone(strings.Join(queues, ", "), len(queues) == 0))
 	}
 	p := term.Page{Screen: i.stdout}
 	p.Line("%s", line)

@@ -19,7 +19,7 @@ type Snapshot struct {
 
 	Cache   refcache.CacheUse // how a call came to it; empty: it was read by ref_id
 	Overdue bool              // the result is older than its caller's Fresh
-	Invalid bool              // the result was invalidated, and making a newer one failed
+	Invalid bool              // the result was invalidated, and the run for a newer one failed or was cancelled
 
 	refreshing bool // it is the old result of a call that is being run again
 }
@@ -142,7 +142,11 @@ func message(r *Snapshot) string {
 		case refcache.StaleCancelled:
 			return fmt.Sprintf("complete; its last refresh was cancelled %s ago", since(r.CompletedAt, r))
 		case refcache.StaleTag:
-			return fmt.Sprintf("complete; the value was invalidated, and its last refresh failed %s ago", since(r.CompletedAt, r))
+			ended := "failed"
+			if r.Record.StaleReason() == refcache.StaleCancelled {
+				ended = "was cancelled"
+			}
+			return fmt.Sprintf("complete; the value was invalidated, and its last refresh %s %s ago", ended, since(r.CompletedAt, r))
 		case refcache.StaleAge:
 			text := fmt.Sprintf("complete; the value is %s old", since(r.AsOf(), r))
 			if r.refreshing {

@@ -247,7 +247,7 @@ func constants(script string, read []string) map[string]string {
 	define("TOO_MANY_DIGITS", "'"+strings.Repeat("%d", maxDigits+1)+"'")
 	define("SHORT_POLICY", maxDigits+len(policyWords)-1) // no number of a shorter one has too many digits
 	define("STAMPS_KEPT", stampsKept.Milliseconds())
-	define("SWEEP_STAMPS", sweepStamps)
+	define("DROP_STAMPS", dropStamps)
 	define("MAX_STAMPS", maxStamps)
 	define("TERMS_FORM", "'"+termsForm+"'")
 	define("DOT", '.')

@@ -14,7 +14,7 @@ import (
 func init() { maxStamps = MaxStamps }
 
 // MaxStamps is how many stamps a queue keeps in the tests.
-const MaxStamps = 1
+const MaxStamps = 3
 
 // Transition is one row of the state machine's table, for the conformance suite.
 type Transition struct {

@@ -143,20 +143,26 @@ func (o *modelOracle) invalidate(names []string) string {
 		o.stamps[name] = max(o.stamps[name], modelNow())
 	}
 	o.stamped = true
+	o.dropStamps(0)
 	return "done"
 }
 
-// dropStamps drops the old ones and the oldest of too many.
-func (o *modelOracle) dropStamps() {
-	if !o.stamped {
-		return
+// sweepStamps drops stamps that are older than what is kept.
+func (o *modelOracle) sweepStamps() {
+	if o.stamped {
+		o.dropStamps(modelNow() - max(o.maxTTL, modelStampsKept))
+		o.stamped = len(o.stamps) > 1 || o.stamps["floor"] == 0
 	}
+}
+
+// dropStamps drops those until a time, and the oldest of too many.
+func (o *modelOracle) dropStamps(until int64) {
 	names := slices.SortedFunc(maps.Keys(o.stamps), func(a, b string) int {
 		return cmp.Or(cmp.Compare(o.stamps[a], o.stamps[b]), cmp.Compare(a, b))
 	})
-	dropped, kept := 0, max(o.maxTTL, modelStampsKept)
+	dropped := 0
 	for n, name := range names {
-		if o.stamps[name] <= modelNow()-kept || len(names)-n > store.MaxStamps {
+		if o.stamps[name] <= until || len(names)-n > store.MaxStamps {
 			dropped = n + 1
 		}
 	}
@@ -168,7 +174,6 @@ func (o *modelOracle) dropStamps() {
 		delete(o.stamps, name)
 	}
 	o.stamps["floor"] = floor
-	o.stamped = len(o.stamps) > 1
 }
 
 func (o *modelOracle) claim(ref refcache.Ref, token, worker string) string {
@@ -433,7 +438,7 @@ func (o *modelOracle) sweep() string {
 			found = append(found, "silent "+modelName(ref))
 		}
 	}
-	o.dropStamps()
+	o.sweepStamps()
 	clear(o.stale)
 	o.done = slices.DeleteFunc(o.done, func(c modelCompletion) bool { return !o.last(c) })
 	return modelSwept(found)

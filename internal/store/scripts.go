@@ -31,7 +31,7 @@ const (
 	suspectLater   = time.Second      // until the next look at a suspect beside which another runs
 	newerLater     = 5 * time.Second  // until the next look at a record that this code cannot read
 	stampsKept     = time.Hour        // stamps, or longer: as long as results of functions with tags
-	sweepStamps    = 5000             // stamps that a sweep drops at most
+	dropStamps     = 5000             // stamps that are dropped at a time, at most
 )
 
 // maxStamps is how many stamps of a queue are kept, and the floor beside them. A test makes do with fewer.

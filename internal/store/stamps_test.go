@@ -150,17 +150,23 @@ func TestR15ADroppedStampStillCounts(t *testing.T) {
 
 func TestR15OfTooManyStampsTheOldestAreDropped(t *testing.T) {
 	onBoth(t, func(q *queue) {
-		q.invalidate("t:default a", "t:default b", "t:default c")
-		times := map[string]int64{}
-		for n, name := range []string{"t:default a", "t:default b", "t:default c"} {
-			at := q.now().Add(time.Duration(n-10) * time.Second)
-			q.score("stamps", name, at)
-			times[name] = at.UnixMilli()
+		start := q.now().Add(-10 * time.Second).Truncate(time.Second)
+		for n, name := range []string{"t:default a", "t:default b", "t:default c", "t:default d"} {
+			q.score("stamps", name, start.Add(time.Duration(n)*time.Second))
 		}
-		q.sweep(10) // of 3, tests keep 1
-		require.Equal(q, map[string]int64{"floor": times["t:default b"], "t:default c": times["t:default c"]}, q.stamps())
-		q.sweep(10)
+		q.rdb.HSet(q.Context(), q.key("sweep"), "stamped", "1")
+		left := map[string]int64{"floor": start.UnixMilli()} // of 4, tests keep 3
+		for n, name := range []string{"t:default b", "t:default c", "t:default d"} {
+			left[name] = start.Add(time.Duration(n+1) * time.Second).UnixMilli()
+		}
+		for range 2 {
+			q.sweep(10)
+			require.Equal(q, left, q.stamps())
+		}
+
+		q.invalidate("t:default e") // no sweep is needed: no worker may serve the queue
 		require.Len(q, q.stamps(), 1+store.MaxStamps)
+		require.Equal(q, start.Add(time.Second).UnixMilli(), q.stamps()["floor"])
 	})
 }
 

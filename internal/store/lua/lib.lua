@@ -382,6 +382,22 @@ local function newest_stamp(stamps)
   return newest
 end
 
+-- drop_stamps drops the oldest stamps of the queue: so many, or as many as are too many, but not more than DROP_STAMPS. The
+-- stamp named floor becomes the newest of these: it counts for every call, so that too much is forgotten, never too little.
+local function drop_stamps(n)
+  local key = prefix .. 'stamps'
+  n = math.min(math.max(n, redis.call('ZCARD', key) - MAX_STAMPS), DROP_STAMPS)
+  if n <= 0 then
+    return
+  end
+  local name, newest = unpack(redis.call('ZRANGE', key, n - 1, n - 1, 'WITHSCORES'))
+  if n == 1 and name == 'floor' then
+    return
+  end
+  redis.call('ZREMRANGEBYRANK', key, 0, n - 1)
+  redis.call('ZADD', key, 'GT', newest, 'floor')
+end
+
 -- raise_max_ttl notes how long results of functions with tags are kept: so long are stamps.
 local function raise_max_ttl(kept_for)
   if (tonumber(redis.call('HGET', prefix .. 'sweep', 'max_ttl')) or 0) < tonumber(kept_for) then

@@ -77,26 +77,6 @@ local function tidy_completions()
   redis.call('HSET', state, cursor, #found < tidy and 0 or passed + tidy - gone)
 end
 
--- drop_stamps drops those stamps that are older than any result that they might count for, and the oldest of too many. The
--- stamp named floor becomes the newest of these: it counts for every call, so that too much is forgotten, never too little.
-local function drop_stamps()
-  local key = prefix .. 'stamps'
-  local old = redis.call('ZCOUNT', key, '-inf', now - math.max(tonumber(max_ttl) or 0, STAMPS_KEPT))
-  local n = math.min(math.max(old, redis.call('ZCARD', key) - MAX_STAMPS), SWEEP_STAMPS)
-  if n <= 0 then
-    return
-  end
-  local name, newest = unpack(redis.call('ZRANGE', key, n - 1, n - 1, 'WITHSCORES'))
-  if n == 1 and name == 'floor' then
-    return
-  end
-  redis.call('ZREMRANGEBYRANK', key, 0, n - 1)
-  redis.call('ZADD', key, 'GT', newest, 'floor')
-  if redis.call('ZCARD', key) == 1 then
-    redis.call('HDEL', state, 'stamped')
-  end
-end
-
 local orphans, idle, silent = {}, {}, {}
 
 if now - resumed >= DEAD_AFTER then
@@ -140,7 +120,11 @@ for _, set in ipairs({'pending', 'retrying'}) do
 end
 tidy_completions()
 if stamped then
-  drop_stamps()
+  -- Stamps that are older than any result that they might count for.
+  drop_stamps(redis.call('ZCOUNT', prefix .. 'stamps', '-inf', now - math.max(tonumber(max_ttl) or 0, STAMPS_KEPT)))
+  if redis.call('ZCARD', prefix .. 'stamps') == 1 and redis.call('ZSCORE', prefix .. 'stamps', 'floor') then
+    redis.call('HDEL', state, 'stamped')
+  end
 end
 for _, set in ipairs({'failed', 'cancelled'}) do
   for _, member in ipairs((page(set, '+inf', tidy))) do

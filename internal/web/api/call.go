@@ -279,6 +279,9 @@ func freshFor(res response, c plan) (left time.Duration, known bool) {
 	if !res.HasValue || res.Age == nil {
 		return 0, false
 	}
+	if res.StaleReason == refcache.StaleTag {
+		return 0, true
+	}
 	old := res.StaleReason == refcache.StaleError || res.StaleReason == refcache.StaleCancelled
 	if known = !old && res.StartedAt != nil && res.ExpiresAt != nil; known { // else StartedAt is that of another attempt
 		left = res.ExpiresAt.Sub(res.StartedAt.Add(*res.Age))

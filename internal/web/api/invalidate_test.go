@@ -32,6 +32,21 @@ func TestWhatIsInvalidatedIsMadeAnew(t *testing.T) {
 	}
 }
 
+func TestAnInvalidResultIsFreshForNobody(t *testing.T) {
+	inWorld(t, setup{}, func(w *world) {
+		w.work()
+		call := `{"func":"flaky","wait":"10s","options":{"max_retries":0}}`
+		require.Contains(w, w.ask("POST", "/calls", call).header.Get("Cache-Status"), "fwd=miss")
+		require.Equal(w, http.StatusOK, w.ask("POST", "/invalidations", `{"whole_namespace":true}`).code)
+		time.Sleep(time.Millisecond)
+		for _, want := range []string{"refq; fwd=miss", "refq; hit; ttl=0; detail=tag"} {
+			a := w.ask("POST", "/calls", call)
+			require.Equal(w, "tag", a.fields(w)["stale_reason"])
+			require.Contains(w, a.header.Get("Cache-Status"), want)
+		}
+	})
+}
+
 func TestAnInvalidationOfNothingIsRefused(t *testing.T) {
 	inWorld(t, setup{}, func(w *world) {
 		for body, want := range map[string]int{

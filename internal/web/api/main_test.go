@@ -105,6 +105,7 @@ func (w *world) serve(s setup) {
 	cfg.Functions = append(cfg.Functions, config.Function{Func: config.Func{Name: "capped", Retry: refcache.RetryPolicy{MaxDelay: time.Second}}},
 		config.Function{Func: config.Func{Name: "quote", Fresh: time.Minute}},
 		config.Function{Func: config.Func{Name: "tagged", Tags: func(json.RawMessage) []string { return []string{"user:7"} }}, Tags: []string{"user:{/user}"}},
+		config.Function{Func: config.Func{Name: "flaky", Tags: func(json.RawMessage) []string { return nil }}, Tags: []string{}},
 		config.Function{Func: config.Func{Name: "page", KeyFields: []string{"/url"}, KeyConflict: refcache.KeyRefuse}})
 	var err error
 	cfg.Redact, err = redact.Parse(s.redact)
@@ -134,9 +135,17 @@ func (w *world) work() {
 	handles := func(name string, f func(context.Context, raw) (raw, error)) func(*worker.Worker) {
 		return kit.Handles(refcache.Func[raw, raw]{Name: name}, f)
 	}
+	flaky := false // the world is a bubble: attempts of one call come one after the other
 	w.Start(worker.Config{ShutdownTimeout: -1},
 		handles("echo", func(_ context.Context, in raw) (raw, error) { return in, nil }),
 		handles("tagged", func(_ context.Context, in raw) (raw, error) { return in, nil }),
+		handles("flaky", func(_ context.Context, in raw) (raw, error) {
+			if flaky {
+				return nil, errors.New("down")
+			}
+			flaky = true
+			return in, nil
+		}),
 		handles("quote", func(_ context.Context, in raw) (raw, error) { return in, nil }),
 		handles("fail", func(_ context.Context, in raw) (raw, error) { return nil, errors.New("down: " + string(in)) }),
 		handles("hold", func(ctx context.Context, in raw) (raw, error) {
