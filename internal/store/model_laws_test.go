@@ -108,7 +108,8 @@ func (l *modelLaws) listedOnce(name string, is *modelTask, done []modelCompletio
 			n++
 		}
 	}
-	l.require(is.Status != refcache.Complete || n == 1, "%s ended at %d, and is listed %d times at that", name, is.Ended, n)
+	again := l.world.back > 0 && n > 1 // a clock that is set back may meet the same millisecond twice
+	l.require(is.Status != refcache.Complete || n == 1 || again, "%s ended at %d, and is listed %d times at that", name, is.Ended, n)
 }
 
 // moved checks a task that was there before and is there now.

@@ -218,7 +218,8 @@ func (w *modelWorld) compare() (before, now modelSight) {
 	return before, now
 }
 
-// compareList checks that readers find each complete task once, where it ended last.
+// compareList checks that readers find each complete task once, where it ended last; not once if Redis's clock was set back,
+// as the same millisecond may have come twice.
 func (w *modelWorld) compareList() {
 	page, _, err := w.store.Page(w.ctx, modelQueue, refcache.Complete, store.Position{}, 1000)
 	w.must(err)
@@ -232,11 +233,11 @@ func (w *modelWorld) compareList() {
 	}
 	for _, ref := range w.refs {
 		if t := w.oracle.find(ref); t != nil && t.Status == refcache.Complete {
-			n := slices.Index(listed, ref)
-			if n < 0 || slices.Contains(listed[n+1:], ref) {
+			n := len(listed)
+			listed = slices.DeleteFunc(listed, func(other refcache.Ref) bool { return other == ref })
+			if n == len(listed) || n > len(listed)+1 && w.back == 0 {
 				w.fail("%s is complete, and the list has it not, or not once: %v", modelName(ref), listed)
 			}
-			listed = slices.Delete(listed, n, n+1)
 		}
 	}
 	if len(listed) > 0 {
