@@ -194,6 +194,9 @@ func (a *app) arguments(fn config.Function, args []string) (json.RawMessage, err
 	if err != nil {
 		return nil, usagef("%w; write JSON, - for stdin or @FILE", err)
 	}
+	if err := fn.CheckTags(in); err != nil {
+		return nil, &usageError{err}
+	}
 	return in, nil
 }
 

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/refq/refq"
+	"github.com/refq/refq/internal/codec"
 	"github.com/refq/refq/internal/redact"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
@@ -87,6 +88,17 @@ type Function struct {
 func (f Function) CheckTagged() error {
 	if f.Tags == nil {
 		return fmt.Errorf("%s has no tags: give it tags: []", f.Func.Name)
+	}
+	return nil
+}
+
+// CheckTags reports whether a call with these arguments has tags that can be. The error shows the one that cannot.
+func (f Function) CheckTags(args json.RawMessage) error {
+	if f.Func.Tags == nil {
+		return nil
+	}
+	if err := codec.CheckTags(f.Func.Tags(args)); err != nil {
+		return fmt.Errorf("tags of %s: %w", f.Func.Name, err)
 	}
 	return nil
 }

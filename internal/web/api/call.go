@@ -107,6 +107,9 @@ func (a *API) plan(text []byte, wait time.Duration) (plan, error) {
 		if c.Args, err = codec.Written(c.Args, fn.Args, f.KeyFields); err != nil {
 			return plan{}, unprocessable("invalid-arguments", "Arguments that mean nothing", err)
 		}
+		if err := fn.CheckTags(c.Args); err != nil {
+			return plan{}, unprocessable("invalid-arguments", "Arguments whose tags cannot be", err)
+		}
 	}
 	options, err := c.Options.call()
 	return plan{f, c.Args, options, c.Options.Refresh}, err

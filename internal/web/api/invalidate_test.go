@@ -32,6 +32,12 @@ func TestWhatIsInvalidatedIsMadeAnew(t *testing.T) {
 	}
 }
 
+func TestArgumentsWhoseTagsCannotBeAreRefused(t *testing.T) {
+	inWorld(t, setup{}, func(w *world) {
+		w.ask("POST", "/calls", `{"func":"spaced","wait":0}`).problem(w, http.StatusUnprocessableEntity, "invalid-arguments")
+	})
+}
+
 func TestAnInvalidResultIsFreshForNobody(t *testing.T) {
 	inWorld(t, setup{}, func(w *world) {
 		w.work()

@@ -105,6 +105,7 @@ func (w *world) serve(s setup) {
 	cfg.Functions = append(cfg.Functions, config.Function{Func: config.Func{Name: "capped", Retry: refcache.RetryPolicy{MaxDelay: time.Second}}},
 		config.Function{Func: config.Func{Name: "quote", Fresh: time.Minute}},
 		config.Function{Func: config.Func{Name: "tagged", Tags: func(json.RawMessage) []string { return []string{"user:7"} }}, Tags: []string{"user:{/user}"}},
+		config.Function{Func: config.Func{Name: "spaced", Tags: func(json.RawMessage) []string { return []string{"a b"} }}, Tags: []string{"{/a}"}},
 		config.Function{Func: config.Func{Name: "flaky", Tags: func(json.RawMessage) []string { return nil }}, Tags: []string{}},
 		config.Function{Func: config.Func{Name: "page", KeyFields: []string{"/url"}, KeyConflict: refcache.KeyRefuse}})
 	var err error

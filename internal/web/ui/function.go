@@ -145,5 +145,9 @@ func (u *UI) arguments(fn config.Function, text string) (json.RawMessage, error)
 		column := len([]rune(string(before[bytes.LastIndexByte(before, '\n')+1:]))) + 1
 		return nil, fmt.Errorf("line %d, column %d: %w", line, column, syntax)
 	}
-	return codec.Written([]byte(text), fn.Args, fn.Func.KeyFields)
+	in, err := codec.Written([]byte(text), fn.Args, fn.Func.KeyFields)
+	if err != nil {
+		return nil, err
+	}
+	return in, fn.CheckTags(in)
 }
