@@ -13,7 +13,7 @@ const (
 	// archiveFull: asynq cuts its archive at 9,999 entries.
 	archiveFull = 9_000
 	// maxNamed is how many things of a kind a finding names.
-	maxNamed = 3
+	maxNamed = 5
 )
 
 func (h Health) living() []WorkerHealth {

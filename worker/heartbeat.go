@@ -153,10 +153,8 @@ func (w *Worker) redeliver(ctx context.Context, o store.Orphan) {
 func (w *Worker) leave(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	for queue := range w.queues {
-		if err := w.store.RemoveWorker(ctx, queue, w.id, w.id); err != nil {
-			w.log.Debug("worker stays listed until others miss it", "err", err)
-		}
+	for _, err := range w.store.Leave(ctx, w.Queues(), w.id) {
+		w.log.Debug("worker stays listed until others miss it", "err", err)
 	}
 }
 

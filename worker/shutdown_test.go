@@ -3,6 +3,7 @@ package worker_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -52,6 +53,26 @@ func TestStoppingWorkerLetsAttemptsFinish(t *testing.T) {
 		info := w.info(ref)
 		require.Equal(w, refcache.Complete, info.Status)
 		require.Empty(w, info.Events)
+	})
+}
+
+func TestAnIdleWorkerOfManyQueuesStopsSoon(t *testing.T) {
+	inHouse(t, func(w *house) {
+		const queues = 300
+		var log logbook
+		var handles []func(*worker.Worker)
+		for n := range queues {
+			f := work
+			f.Name, f.Queue = fmt.Sprintf("work-%03d", n), fmt.Sprintf("queue-%03d", n)
+			handles = append(handles, world.Handles(f, failing(0).run))
+		}
+		h := w.Start(worker.Config{Logger: log.logger()}, handles...)
+		time.Sleep(5 * time.Second)
+		require.Less(w, stopping(h), 1500*time.Millisecond)
+		require.Contains(w, log.lines[0], `queues="[queue-000 queue-001 queue-002 queue-003 queue-004 and 295 more]"`)
+		for n := range queues {
+			require.Empty(w, w.Redis.ZRange(w.Context(), fmt.Sprintf("refq:{queue-%03d}:workers", n), 0, -1).Val())
+		}
 	})
 }
 

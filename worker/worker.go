@@ -204,7 +204,7 @@ func (w *Worker) Run(ctx context.Context) error {
 		return fmt.Errorf("worker: %w", err)
 	}
 	background := w.startBackground(base, beats)
-	w.log.Info("worker started", "queues", w.Queues(), "functions", w.Functions(), "concurrency", w.cfg.Concurrency)
+	w.log.Info("worker started", "queues", some(w.Queues()), "functions", some(w.Functions()), "concurrency", w.cfg.Concurrency)
 
 	<-ctx.Done()
 	return w.shutdown(listener, func() {
@@ -257,6 +257,17 @@ func (w *Worker) Functions() []string {
 		names = append(names, f.String())
 	}
 	slices.Sort(names)
+	return names
+}
+
+// maxNamed is how many queues and functions the log line of a start names.
+const maxNamed = 5
+
+// some returns the first few names, and how many more there are.
+func some(names []string) []string {
+	if more := len(names) - maxNamed; more > 0 {
+		return append(names[:maxNamed:maxNamed], fmt.Sprintf("and %d more", more))
+	}
 	return names
 }
 

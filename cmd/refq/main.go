@@ -21,7 +21,7 @@ func main() {
 
 	ctx, cancel := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	signal.Notify(signals, endings()...)
 	go func() {
 		<-signals
 		cancel()
@@ -29,6 +29,15 @@ func main() {
 		os.Exit(exitOther) // whoever asks twice does not want to wait
 	}()
 	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.LookupEnv))
+}
+
+// endings are the signals that ask refq to end. A terminal that is closed sends SIGHUP, unless nohup has it ignored.
+func endings() []os.Signal {
+	all := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		all = append(all, syscall.SIGHUP)
+	}
+	return all
 }
 
 // redisLog takes what go-redis would print.

@@ -22,8 +22,9 @@ func newWorker(a *app) *cobra.Command {
 		Use:   "worker",
 		Short: "Run the exec functions of config.yaml until SIGINT or SIGTERM",
 		Long: `Run the functions of config.yaml that have an exec command, until SIGINT or
-SIGTERM. Then attempts may finish within shutdown_timeout; what has not is handed
-back, which costs no retry. A second signal ends the worker at once.`,
+SIGTERM, or SIGHUP unless it was started with that ignored, as nohup does. Then
+attempts may finish within shutdown_timeout; what has not is handed back, which
+costs no retry. A second signal ends the worker at once.`,
 		Args: takes(0, 0, "no argument"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := a.load(); err != nil {

@@ -197,14 +197,16 @@ func (l *Listener) receiveWakeups(wakeups <-chan *redis.Message) {
 // are being answered go on. It returns when no dequeue is under way.
 func (l *Listener) Stop() {
 	l.once.Do(func() {
+		var all sync.WaitGroup
 		for _, line := range l.lines {
-			close(line.fetcher.stop)
+			all.Go(func() {
+				close(line.fetcher.stop)
+				<-line.fetcher.fetched
+				line.server.Stop()
+				line.inbound.close()
+			})
 		}
-		for _, line := range l.lines {
-			<-line.fetcher.fetched
-			line.server.Stop()
-			line.inbound.close()
-		}
+		all.Wait()
 		_ = l.wakeups.Close() // what it was for is over
 		l.received.Wait()
 	})

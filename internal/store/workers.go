@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/refq/refq/internal/script"
 	"github.com/refq/refq/refcache"
 )
 
@@ -55,6 +56,21 @@ func (s *Store) RemoveWorker(ctx context.Context, queue, worker, by string) erro
 		return fmt.Errorf("drop worker %s of queue %s: %w", worker, queue, err)
 	}
 	return nil
+}
+
+// Leave is [Store.RemoveWorker] for a worker that leaves its queues itself, in one round trip. It answers an error for each queue
+// that it could not leave.
+func (s *Store) Leave(ctx context.Context, queues []string, worker string) (errs []error) {
+	uses := make([]script.Use, len(queues))
+	for i, queue := range queues {
+		uses[i] = script.Use{Keys: []string{prefix(queue)}, Args: []any{worker, worker}}
+	}
+	for i, answer := range script.RunAll(ctx, s.rdb, removeWorkerScript(), uses) {
+		if err := s.counted(removeWorkerScript(), answer).Err(); err != nil {
+			errs = append(errs, fmt.Errorf("leave queue %s: %w", queues[i], err))
+		}
+	}
+	return errs
 }
 
 // Orphan is a claim of a worker that is dead.

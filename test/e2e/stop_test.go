@@ -61,6 +61,37 @@ func TestAStoppingWorkerLetsAttemptsFinish(t *testing.T) {
 	require.Empty(t, s.info(ref).Events)
 }
 
+// A terminal that is closed tells its programs so by SIGHUP.
+func TestAClosedTerminalStopsAWorkerInGoodOrder(t *testing.T) {
+	t.Parallel()
+	testkit.Reserve(t, 4)
+	s := newSiteAt(t, sharedRedis(t), nil, keys{"shutdown_timeout": "60s"})
+	w := s.worker()
+	ref := s.submit("{}")
+	command := s.next()
+	w.signal(syscall.SIGHUP)
+	w.says("worker stopping")
+	command.succeed("1")
+	require.Zero(t, w.exitCode())
+	s.wait(ref).answer(0)
+	require.Zero(t, s.info(ref).LostCount)
+}
+
+func TestAWorkerUnderNohupOutlivesItsTerminal(t *testing.T) {
+	t.Parallel()
+	testkit.Reserve(t, 4)
+	s := newSite(t, nil)
+	w := start(t, s.dir, []string{"REFQ_REDIS=" + s.redis, testkit.NoSleep}, "sh", "-c", `trap "" HUP; exec "$0" worker`, s.program)
+	w.says("worker started")
+	w.signal(syscall.SIGHUP)
+	call := s.call("{}")
+	s.next().succeed("1")
+	call.answer(0)
+	require.NotContains(t, w.stderr.String(), "worker stopping")
+	w.signal(syscall.SIGTERM)
+	require.Zero(t, w.exitCode())
+}
+
 func TestASecondSignalEndsTheWorkerAtOnce(t *testing.T) {
 	t.Parallel()
 	testkit.Reserve(t, 4)
