@@ -38,12 +38,13 @@ var (
 	redisFault = describe("redis_errors_total", "Errors of Redis, or on the way to it, by what was done.", "operation")
 	tasks      = describe("queue_tasks", "Tasks in a queue of Redis by status; each process shows the same, at most 10 s old.", "queue", "status")
 	oldest     = describe("queue_oldest_pending_seconds", "How long the oldest pending task has waited; each process shows the same.", "queue")
+	aside      = describe("queue_aside", "Doorbells that are set aside for a worker that knows their function; each process shows the same.", "queue", "func")
 	workers    = describe("queue_workers", "Living workers that serve a queue; each process shows the same.", "queue")
 	buildInfo  = describe("build_info", "1, for what runs.", "version", "go_version")
 )
 
 var descriptions = []*prometheus.Desc{submitted, refreshes, unrefresh, saved, waiters, finished, attempts, inFlight, redeliver, took, callTook, queueWait, backoff,
-	lateness, repairs, workerUp, redisFault, tasks, oldest, workers, buildInfo}
+	lateness, repairs, workerUp, redisFault, tasks, oldest, aside, workers, buildInfo}
 
 type collector struct {
 	Config
@@ -71,6 +72,9 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 			s.gauge(tasks, float64(n), queue, string(status))
 		}
 		s.gauge(oldest, size.OldestPending.Seconds(), queue)
+		for name, n := range size.Aside {
+			s.gauge(aside, float64(n), queue, name)
+		}
 		s.gauge(workers, float64(size.Workers), queue)
 	}
 	for operation, n := range c.redisErrors() {

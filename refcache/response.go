@@ -25,6 +25,7 @@ type Response[T any] struct {
 	StartedAt   *time.Time
 	Progress    *Progress
 	Message     string // for people: the progress message, a note, or a sentence on the state
+	Unserved    Unserved
 	Error       string // why the task failed, or the refresh of a complete one; empty for any other
 	// ErrorCode and ErrorDetails are of the same error, for programs; empty and nil if the function gave none.
 	ErrorCode    string

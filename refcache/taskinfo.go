@@ -37,6 +37,7 @@ type TaskInfo struct {
 	LostCount    int  // attempts of this cycle whose worker was lost; they cost no retry
 	CanRetry     bool // failed, with retries left
 	Exhausted    bool // failed, with none left
+	Unserved     Unserved
 
 	RetryDelay         time.Duration
 	RetryBackoffFactor float64
@@ -51,6 +52,15 @@ type TaskInfo struct {
 	// Queue, the Status that it is listed under and, if they can be read, Func and LastError.
 	Unreadable string
 }
+
+// Unserved says what no living worker serves, so that nobody can run a call which has waited, or been overdue for a retry, for more
+// than a second. It is empty if somebody can, or if that is not known: of many workers not all are asked.
+type Unserved string
+
+const (
+	UnservedQueue    Unserved = "queue"    // no living worker serves the queue
+	UnservedFunction Unserved = "function" // those that do know no such function in this version
+)
 
 // Cause says how an attempt came to fail.
 type Cause string

@@ -13,7 +13,6 @@ import (
 	"github.com/refq/refq/internal/counters"
 	"github.com/refq/refq/internal/declared"
 	"github.com/refq/refq/internal/queue"
-	"github.com/refq/refq/internal/script"
 	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/refcache"
 )
@@ -68,17 +67,23 @@ func (w *Worker) newAttempt(ref refcache.Ref) *attempt {
 	return a
 }
 
-// dequeue takes a doorbell out of asynq's list, and claims its call in the same step if that is as simple as it mostly is.
-func (w *Worker) dequeue(ctx context.Context, name string, by script.Piggyback) (queue.Dequeued, error) {
+// dequeue takes a doorbell out of a list of a queue, and claims its call in the same step if that is as simple as it mostly is.
+func (w *Worker) dequeue(ctx context.Context, name string, from store.Doorbells) (queue.Dequeued, error) {
 	a := w.newAttempt("")
-	taken, err := w.store.DequeueAndClaim(ctx, name, a.token, w.id, by)
-	d := queue.Dequeued{Message: taken.Message, Ref: taken.Ref}
-	if !taken.Claim.Run {
-		w.running.remove(a)
+	taken, err := w.store.DequeueAndClaim(ctx, name, a.token, w.id, w.known, from)
+	d := queue.Dequeued{Message: taken.Message, Ref: taken.Ref, More: taken.More}
+	switch claim := taken.Claim; {
+	case claim.Run:
+		w.running.claim(a, claim)
+		d.Claimed = &queue.Claimed{Run: a.answer, HandBack: a.handBack}
 		return d, err
+	case claim.Later > 0:
+		d.Claimed = &queue.Claimed{HandBack: func(string) {}, Run: func(_ context.Context, d queue.Doorbell) queue.Answer {
+			d.Slot.Release()
+			return queue.Again(claim.Later, "an earlier doorbell of the call waits", false)
+		}}
 	}
-	w.running.claim(a, taken.Claim)
-	d.Claimed = &queue.Claimed{Run: a.answer, HandBack: a.handBack}
+	w.running.remove(a)
 	return d, err
 }
 

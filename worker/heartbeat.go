@@ -34,6 +34,8 @@ type heartbeats struct {
 	over   *store.Store // a connection of its own, where that can be had: a pool that is used up must not make it look dead
 	close  func()
 	queues map[string]*beating
+
+	listener *queue.Listener // nil until the worker takes calls
 }
 
 // beating is what a worker has told of itself in a queue.
@@ -42,6 +44,7 @@ type beating struct {
 	declares declared.Text
 	there    bool      // Redis has the text, as far as is known
 	renewed  time.Time // when it was last told to keep it
+	aside    []string  // under which doorbells were set aside for the worker before there was a listener
 }
 
 // newHeartbeats prepares the heartbeats. The error is that the functions cannot be declared.
@@ -54,7 +57,8 @@ func (w *Worker) newHeartbeats() (*heartbeats, error) {
 		if err != nil {
 			return nil, err
 		}
-		about, _ := json.Marshal(store.About{Host: host, PID: os.Getpid(), Functions: w.Functions(), Since: since, Declares: text.Hash})
+		about, _ := json.Marshal(store.About{Host: host, PID: os.Getpid(), Functions: w.Functions(), Since: since, Declares: text.Hash,
+			Reads: store.RecordVersion})
 		h.queues[queue] = &beating{about: string(about), declares: text}
 	}
 	return h, nil
@@ -64,6 +68,14 @@ func (w *Worker) newHeartbeats() (*heartbeats, error) {
 func (h *heartbeats) connect() {
 	rdb, closeOwn := ownConnection(h.rdb)
 	h.over, h.close = h.store.Over(rdb), closeOwn
+}
+
+// listens is told of the listener, which hears of what is set aside in a queue from now on, and of what was before.
+func (h *heartbeats) listens(l *queue.Listener) {
+	h.listener = l
+	for queue, b := range h.queues {
+		l.HearAside(queue, b.aside)
+	}
 }
 
 // each calls f at every tick until ctx ends.
@@ -123,6 +135,9 @@ func (h *heartbeats) send(ctx context.Context, queue string, b *beating) bool {
 	if b.there = !beaten.Gone; b.there && (beat.Renew || beat.Text != "") {
 		b.renewed = sent
 	}
+	if beaten.Aside {
+		h.lookAside(answered, queue, b)
+	}
 	for _, claim := range beaten.Void {
 		h.running.void(claim.Token)
 	}
@@ -132,6 +147,18 @@ func (h *heartbeats) send(ctx context.Context, queue string, b *beating) bool {
 		}
 	}
 	return true
+}
+
+// lookAside looks behind the wake-ups for doorbells that are set aside. If it cannot, the next beat does.
+func (h *heartbeats) lookAside(ctx context.Context, queue string, b *beating) {
+	names, err := h.over.Aside(ctx, queue, h.known)
+	switch {
+	case err != nil:
+	case h.listener == nil:
+		b.aside = names
+	default:
+		h.listener.HearAside(queue, names)
+	}
 }
 
 // redeliver takes an attempt from a worker that lost it, and rings for the task.

@@ -62,6 +62,9 @@ func (w *Worker) sweep(ctx context.Context, queue string) (first store.Swept, er
 		if err := w.takeOver(ctx, queue, found); err != nil {
 			return first, err
 		}
+		if _, err := w.queue.DropAside(ctx, queue, found.Aside, found.Over); err != nil {
+			return first, err
+		}
 		requeued, err := w.requeueLost(ctx, queue, found.Silent)
 		if err != nil || requeued == 0 || !found.More {
 			return first, err

@@ -20,78 +20,129 @@ func handleOther(w *worker.Worker) {
 	worker.Handle(w, other, func(context.Context, int) (int, error) { return 0, nil })
 }
 
-func TestUnknownFunctionIsHandedBackEvery5s(t *testing.T) {
+// aside returns how many doorbells are set aside in the default queue under a name.
+func (w *house) aside(name string) int {
+	return int(w.Redis.LLen(w.Context(), "refq:{default}:aside:"+name).Val())
+}
+
+func TestACallThatNoWorkerKnowsIsSetAsideUntouched(t *testing.T) {
 	inHouse(t, func(w *house) {
 		w.Start(worker.Config{}, handleOther)
 		ref := w.submit(work, "in")
-		time.Sleep(time.Second)
+		time.Sleep(time.Minute)
+		require.Equal(w, 1, w.aside("work@1"))
 		info := w.info(ref)
 		require.Equal(w, refcache.Pending, info.Status)
-		require.Regexp(w, `^worker \S+ does not know function work@1$`, info.Note)
-		require.Equal(w, []refcache.EventKind{refcache.EventHandedBack}, kinds(info))
+		require.Equal(w, refcache.UnservedFunction, info.Unserved)
+		require.Equal(w, "no living worker knows work@1; workers of queue default know other@1", info.Note)
+		require.Zero(w, info.Attempt)
+		require.Empty(w, info.Events)
 		response, err := w.p.Get(w.Context(), ref)
 		require.NoError(w, err)
 		require.Equal(w, info.Note, response.Message)
-
-		time.Sleep(22 * time.Second) // between two
-		info = w.info(ref)
-		require.Zero(w, info.Attempt)
-		require.Zero(w, info.RetryCount)
-		require.Zero(w, info.LostCount)
-		require.Empty(w, info.RetryHistory)
-		require.Equal(w, 1, info.EventsTotal, "one for all in a row")
-		row := info.Events[0]
-		require.GreaterOrEqual(w, row.Times, 4)
-		require.LessOrEqual(w, row.Times, 5)
-		require.GreaterOrEqual(w, row.At.Sub(*row.Since), time.Duration(row.Times-1)*5*time.Second)
+		require.Equal(w, refcache.UnservedFunction, response.Unserved)
+		require.Equal(w, string(ref), w.Redis.LIndex(w.Context(), "refq:{default}:aside:work@1", 0).Val(), "of the first delivery")
 	})
 }
 
-// Without retries asynq keeps no doorbell that was answered so: a sweep finds out.
-func TestUnknownFunctionWithoutRetriesComesBackToo(t *testing.T) {
+func TestWhatWasSetAsideRunsWhenAWorkerStartsThatKnowsIt(t *testing.T) {
+	for name, retries := range map[string]int{"with retries": 3, "without retries": refcache.NoRetries} {
+		t.Run(name, func(t *testing.T) {
+			inHouse(t, func(w *house) {
+				w.Start(worker.Config{}, handleOther)
+				f := work
+				f.Retry.MaxRetries = retries
+				ref := w.submit(f, "in")
+				time.Sleep(12 * time.Second)
+				w.Start(worker.Config{}, handleOther, world.Handles(f, failing(0).run))
+				start := time.Now()
+				w.await(ref, refcache.Complete)
+				require.Less(w, time.Since(start), time.Second)
+				info := w.info(ref)
+				require.Equal(w, 1, info.Attempt)
+				require.Empty(w, info.Note)
+				require.Zero(w, w.aside("work@1"))
+				require.Zero(w, w.Redis.Exists(w.Context(), "refq:{default}:aside").Val())
+			})
+		})
+	}
+}
+
+func TestARetryRunsWhereItsFunctionIsKnown(t *testing.T) {
 	inHouse(t, func(w *house) {
-		old := w.Start(worker.Config{}, handleOther)
-		f := work
-		f.Retry.MaxRetries = refcache.NoRetries
-		ref := w.submit(f, "in")
-		time.Sleep(20 * time.Second)
-		require.GreaterOrEqual(w, w.info(ref).Events[0].Times, 3)
-		old.Stop()
-		w.Start(worker.Config{}, world.Handles(work, failing(0).run))
-		w.await(ref, refcache.Complete)
+		w.Start(worker.Config{}, world.Handles(work, failing(1).run))
+		w.Start(worker.Config{}, handleOther)
+		for n := range 20 {
+			ref := w.submit(work, fmt.Sprint(n))
+			w.await(ref, refcache.Complete)
+			require.Empty(w, w.info(ref).Events)
+		}
 	})
 }
 
-func TestUnknownFunctionRunsWhenAWorkerKnowsIt(t *testing.T) {
+func TestWorkersThatKnowDifferentFunctionsShareAQueueWithoutWaits(t *testing.T) {
 	inHouse(t, func(w *house) {
 		w.Start(worker.Config{}, handleOther)
-		ref := w.submit(work, "in")
-		time.Sleep(12 * time.Second)
-		knows := failing(0)
-		h := w.Start(worker.Config{}, world.Handles(work, knows.run))
-		start := time.Now()
-		for w.info(ref).Status != refcache.Complete { // both take its doorbell by turns
-			require.Less(w, time.Since(start), time.Minute)
-			time.Sleep(time.Second)
+		w.Start(worker.Config{}, world.Handles(work, failing(0).run))
+		time.Sleep(5 * time.Second) // both are idle
+		for n := range 40 {
+			start := time.Now()
+			_, err := w.call(work, fmt.Sprint(n))
+			require.NoError(w, err)
+			require.Less(w, time.Since(start), 100*time.Millisecond)
 		}
-		info := w.info(ref)
-		require.Equal(w, 1, info.Attempt, "what was handed back does not count")
-		require.Empty(w, info.Note)
-		h.Stop()
+		require.Zero(w, w.aside("work@1"))
 	})
 }
 
-func TestUnknownFunctionRunsAtTheNextRingAfterADeploy(t *testing.T) {
+// The wake-up of who knows the function gets lost: nobody is known to know it.
+func TestLostWakeupForWhatIsSetAsideCostsAnIdleWorkerItsNextLook(t *testing.T) {
 	inHouse(t, func(w *house) {
-		old := w.Start(worker.Config{}, handleOther)
-		ref := w.submit(work, "in")
-		time.Sleep(6 * time.Second)
-		old.Stop()
-		knows := failing(0)
-		w.Start(worker.Config{}, handleOther, world.Handles(work, knows.run))
+		w.Start(worker.Config{}, handleOther)
+		w.Start(worker.Config{}, world.Handles(work, failing(0).run))
+		for n := range 10 {
+			time.Sleep(5 * time.Second)
+			w.Redis.Del(w.Context(), "refq:{default}:knows:work@1")
+			start := time.Now()
+			_, err := w.call(work, fmt.Sprint(n))
+			require.NoError(w, err)
+			require.LessOrEqual(w, time.Since(start), 3*time.Second+100*time.Millisecond)
+		}
+	})
+}
+
+func TestLostWakeupForWhatIsSetAsideCostsABusyWorkerItsNextBeat(t *testing.T) {
+	inHouse(t, func(w *house) {
+		more := refcache.Func[string, string]{Name: "more"}
+		w.Start(worker.Config{}, handleOther)
+		begun := make(chan bool, 9)
+		w.Start(worker.Config{Concurrency: 2}, world.Handles(work, func(ctx context.Context, in string) (string, error) {
+			begun <- true
+			if in == "long" {
+				<-ctx.Done()
+			}
+			return "", nil
+		}), world.Handles(more, func(context.Context, string) (string, error) { return "", nil }))
+		w.submit(work, "long")
+		<-begun
+		stop := make(chan bool)
+		go func() { // asynq's list is never empty for long, so the worker never looks for lack of work
+			for n := 0; ; n++ {
+				select {
+				case <-stop:
+					return
+				case <-time.After(50 * time.Millisecond):
+					w.submit(more, fmt.Sprint(n))
+				}
+			}
+		}()
+		time.Sleep(5 * time.Second)
+		w.Redis.Del(w.Context(), "refq:{default}:knows:work@1")
 		start := time.Now()
-		w.await(ref, refcache.Complete)
-		require.Less(w, time.Since(start), 7*time.Second)
+		w.submit(work, "in")
+		<-begun
+		require.LessOrEqual(w, time.Since(start), 3*time.Second)
+		close(stop)
 	})
 }
 
@@ -104,8 +155,8 @@ func TestOtherVersionIsAnotherFunction(t *testing.T) {
 		}
 		old := w.Start(worker.Config{}, world.Handles(work, answer(1)))
 		ref := w.submit(second, "in")
-		time.Sleep(time.Second)
-		require.Regexp(w, `^worker \S+ does not know function work@2$`, w.info(ref).Note)
+		time.Sleep(2 * time.Second)
+		require.Equal(w, "no living worker knows work@2; workers of queue default know work@1", w.info(ref).Note)
 		old.Stop()
 
 		w.Start(worker.Config{}, world.Handles(work, answer(1)), world.Handles(second, answer(2)))

@@ -127,6 +127,8 @@ type Worker struct {
 	queues   map[string]bool
 	declares map[string][]declared.Function // by queue
 
+	known *store.Known // the same for the scripts, once Run is called
+
 	ran      atomic.Bool
 	slots    queue.Slots   // one for each function that really runs
 	suspect  chan struct{} // taken by the one suspect that runs
@@ -189,6 +191,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	if w.ran.Swap(true) {
 		return errors.New("worker: Run was called before: make a new worker")
 	}
+	w.known = store.NewKnown(w.Functions())
 	base, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
 	w.running.base = base
@@ -198,11 +201,12 @@ func (w *Worker) Run(ctx context.Context) error {
 
 	_, timeout := w.cfg.shutdown()
 	listener, err := queue.Listen(w.rdb, queue.Config{Worker: w.id, Queues: w.Queues(), Slots: w.slots,
-		ShutdownTimeout: timeout, Logger: w.log, Dequeue: w.dequeue, CountError: w.store.CountError}, w.answer)
+		Store: w.store, Known: w.known, ShutdownTimeout: timeout, Logger: w.log, Dequeue: w.dequeue, CountError: w.store.CountError}, w.answer)
 	if err != nil {
 		w.leave(context.WithoutCancel(ctx))
 		return fmt.Errorf("worker: %w", err)
 	}
+	beats.listens(listener)
 	background := w.startBackground(base, beats)
 	w.log.Info("worker started", "queues", some(w.Queues()), "functions", some(w.Functions()), "concurrency", w.cfg.Concurrency)
 

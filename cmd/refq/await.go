@@ -23,7 +23,7 @@ func (a *app) await(ctx context.Context, p *producer.Producer, known response, w
 	endWatch := a.watch(waiting, p, ref)
 	res, err := p.Wait(waiting, ref)
 	over := waiting.Err() != nil
-	endWatch()
+	seen := endWatch()
 
 	res.RefID = ref
 	var ended *refcache.TaskError
@@ -37,9 +37,17 @@ func (a *app) await(ctx context.Context, p *producer.Producer, known response, w
 	case ctx.Err() != nil && res.Status == "":
 		return known, nil
 	case ctx.Err() != nil:
-		return res, nil
+		return later(res, seen), nil
 	}
 	return p.Get(ctx, ref) // later than the last look of Wait
+}
+
+// later is how a call in flight was seen last: as it was when waiting began, unless the terminal showed since that nobody can run it.
+func later(begun response, seen *response) response {
+	if seen != nil && seen.Unserved != "" {
+		return *seen
+	}
+	return begun
 }
 
 // conclude prints what a call or waiting came to, and exits by it. A task that is still in flight goes on: that is said.

@@ -22,25 +22,27 @@ const (
 )
 
 // watch shows on a terminal how a task gets on, until ctx ends or the function that it returns is called; that leaves
-// only the failed attempts on the screen. It does nothing where stderr is no terminal.
-func (a *app) watch(ctx context.Context, p *producer.Producer, ref refcache.Ref) func() {
+// only the failed attempts on the screen, and that nobody can run the task. It answers how the task was last seen, nil if it was
+// not. It does nothing where stderr is no terminal.
+func (a *app) watch(ctx context.Context, p *producer.Producer, ref refcache.Ref) (end func() *response) {
 	if !a.stderr.Terminal {
-		return func() {}
+		return func() *response { return nil }
 	}
 	ctx, stop := context.WithCancel(ctx)
 	done := make(chan struct{})
+	w := watcher{producer: p, ref: ref, screen: a.stderr}
 	go func() {
 		defer close(done)
 		select {
 		case <-time.After(watchAfter):
-			w := watcher{producer: p, ref: ref, screen: a.stderr}
 			w.run(ctx)
 		case <-ctx.Done():
 		}
 	}()
-	return func() {
+	return func() *response {
 		stop()
 		<-done
+		return w.shown.Load()
 	}
 }
 
@@ -54,6 +56,7 @@ type watcher struct {
 
 	shown    atomic.Pointer[response] // nil: Redis does not answer
 	reported int                      // failed attempts that were printed
+	unserved bool                     // that nobody can run the call was printed
 }
 
 func (w *watcher) run(ctx context.Context) {
@@ -91,6 +94,10 @@ func (w *watcher) look(ctx context.Context, bar *mpb.Bar, above io.Writer) {
 	if res.Progress != nil {
 		bar.SetTotal(res.Progress.Total, false)
 		bar.SetCurrent(res.Progress.Current)
+	}
+	if res.Unserved != "" && !w.unserved {
+		w.unserved = true
+		fmt.Fprintln(above, w.screen.Paint(term.Yellow, term.Printable(res.Message)))
 	}
 	if res.RetryCount+res.LostCount == w.reported {
 		return

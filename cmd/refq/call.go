@@ -121,7 +121,7 @@ func (a *app) callAndWait(ctx context.Context, p *producer.Producer, f config.Fu
 	}
 	endWatch := a.watch(ctx, p, ref)
 	res, err := producer.Call(ctx, p, f, in, plan.again...)
-	endWatch()
+	seen := endWatch()
 	var ended *refcache.TaskError
 	switch {
 	case errors.Is(err, refcache.ErrNotQueued):
@@ -129,7 +129,9 @@ func (a *app) callAndWait(ctx context.Context, p *producer.Producer, f config.Fu
 		return res, nil
 	case errors.As(err, &ended) && ended.Refresh:
 		return res, ended
-	case ended != nil, ctx.Err() != nil && res.Status.InFlight():
+	case ctx.Err() != nil && res.Status.InFlight():
+		return later(res, seen), nil
+	case ended != nil:
 		return res, nil
 	}
 	return res, err

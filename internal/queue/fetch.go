@@ -10,7 +10,6 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/refq/refq/internal/script"
 	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/refcache"
 )
@@ -26,10 +25,13 @@ type fetcher struct {
 	rdb        redis.UniversalClient
 	queue      string
 	worker     string // its id
-	dequeueBy  func(ctx context.Context, queue string, by script.Piggyback) (Dequeued, error)
+	dequeueBy  func(ctx context.Context, queue string, from store.Doorbells) (Dequeued, error)
+	store      *store.Store
+	known      *store.Known
 	slots      Slots
 	inbound    *inbound
 	lessons    *lessons // asynq's server adds to them
+	asides     *asides  // the goroutine that receives wake-ups adds to them, and the one that beats
 	log        *slog.Logger
 	countError func(operation string, err error)
 
@@ -69,7 +71,8 @@ const (
 
 func newFetcher(rdb redis.UniversalClient, queue string, c Config) *fetcher {
 	return &fetcher{
-		rdb: rdb, queue: queue, worker: c.Worker, dequeueBy: c.Dequeue, slots: c.Slots, inbound: newInbound(),
+		rdb: rdb, queue: queue, worker: c.Worker, dequeueBy: c.Dequeue, store: c.Store, known: c.Known, slots: c.Slots,
+		inbound: newInbound(), asides: &asides{},
 		lessons: newLessons(queue, c.Logger), log: c.Logger, countError: countErrorOr(c.CountError),
 		asked: make(chan struct{}), found: make(chan *redis.Cmd), wake: make(chan struct{}, 1), stop: make(chan struct{}),
 		fetched: make(chan struct{}), given: make(chan struct{}), free: make(chan struct{}, maxFetchers),
@@ -104,8 +107,12 @@ func (f *fetcher) run(ctx context.Context) {
 func (f *fetcher) leave(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, leaveTimeout)
 	defer cancel()
-	if f.rdb.SRem(ctx, store.IdleKey(f.queue), f.worker).Err() == nil {
-		_ = wake(ctx, f.rdb, f.queue, 1) // idle workers look by themselves, too
+	if f.rdb.SRem(ctx, store.IdleKey(f.queue), f.worker).Err() != nil {
+		return
+	}
+	_ = wake(ctx, f.rdb, f.queue, 1) // idle workers look by themselves, too
+	for _, name := range f.asides.all() {
+		_, _ = f.store.WakeFor(ctx, f.queue, name)
 	}
 }
 
@@ -151,19 +158,23 @@ func (f *fetcher) fetchAll(ctx context.Context) {
 			slot.Release()
 			return
 		}
-		switch message, err := f.dequeue(ctx, slot); {
+		from := f.asides.choose()
+		switch d, err := f.dequeue(ctx, slot, from); {
 		case err != nil:
 			slot.Release()
 			f.countError("dequeue", err)
 			f.give(redis.NewCmdResult(nil, err)) // asynq logs it
 			f.pause(fetchAgain)
 			f.free <- struct{}{}
-		case message == nil:
+		case d.More:
 			slot.Release()
-			f.hasFoundNothing(ctx)
+			f.free <- struct{}{}
+		case d.Message == nil:
+			slot.Release()
+			f.hasFoundNothing(ctx, from)
 		default:
 			f.hasFound()
-			f.give(redis.NewCmdResult(message, nil))
+			f.give(redis.NewCmdResult(d.Message, nil))
 		}
 	}
 }
@@ -177,14 +188,19 @@ func (f *fetcher) hasStopped() bool {
 	}
 }
 
-// dequeue asks Redis what asynq asks. It returns asynq's message, and nil when there is none. A doorbell is inbound from here on,
-// with its slot. A dequeue is never given up half-way: a doorbell whose answer nobody receives is lost for minutes.
-func (f *fetcher) dequeue(ctx context.Context, slot *Slot) (message any, err error) {
-	d, err := f.dequeueBy(ctx, f.queue, f.lessons.dequeue())
+// dequeue asks Redis what asynq asks, of the list chosen. A doorbell is inbound from here on, with its slot. A dequeue is never
+// given up half-way: a doorbell whose answer nobody receives is lost for minutes.
+func (f *fetcher) dequeue(ctx context.Context, slot *Slot, from choice) (Dequeued, error) {
+	list := ""
+	if from.name != "" {
+		list = asideList(f.queue, from.name)
+	}
+	d, err := f.dequeueBy(ctx, f.queue, store.Doorbells{Name: from.name, Dequeue: f.lessons.dequeue(list),
+		SetAside: setAsideText, DropGone: dropGoneText})
 	if err == nil && d.Message != nil {
 		f.inbound.add(&arrival{ref: string(d.Ref), slot: slot, claimed: d.Claimed})
 	}
-	return d.Message, err
+	return d, err
 }
 
 // hasFound passes the ticket on, and makes another when one doorbell after the other is found.
@@ -199,8 +215,11 @@ func (f *fetcher) hasFound() {
 	}
 }
 
-// hasFoundNothing gives the ticket up. The holder of the last ticket waits until there may be something again.
-func (f *fetcher) hasFoundNothing(ctx context.Context) {
+// hasFoundNothing gives the ticket up. The holder of the last ticket waits until there may be something again in any list.
+func (f *fetcher) hasFoundNothing(ctx context.Context, in choice) {
+	if in.name != "" {
+		f.asides.wasEmpty(in)
+	}
 	f.mu.Lock()
 	f.streak = 0
 	if f.tickets > 1 {
@@ -209,13 +228,15 @@ func (f *fetcher) hasFoundNothing(ctx context.Context) {
 		return
 	}
 	f.mu.Unlock()
-	for enough := false; !enough; {
-		idle, err := markIdle(ctx, f.rdb, f.queue, f.worker)
+	for enough := in.name != "" || len(f.asides.all()) > 0; !enough; {
+		is, err := markIdle(ctx, f.rdb, f.queue, f.worker)
 		switch {
 		case err != nil:
 			f.pause(fetchAgain)
 			enough = true
-		case idle:
+		case is == hasAside && f.lookAside(ctx):
+			enough = true
+		case is != hasWork:
 			enough = f.pause(minIdle + rand.N(maxIdle-minIdle)) // else it looks by marking itself idle again
 		default:
 			enough = true
@@ -248,6 +269,16 @@ func (f *fetcher) woken() bool {
 	default: // a wake-up waits already
 	}
 	return f.slots.areFree()
+}
+
+// lookAside asks under which names that this worker knows doorbells are set aside. It returns whether there are any.
+func (f *fetcher) lookAside(ctx context.Context) bool {
+	names, err := f.store.Aside(ctx, f.queue, f.known)
+	f.countError("aside", err)
+	for _, name := range names {
+		f.asides.hear(name)
+	}
+	return len(names) > 0
 }
 
 // give hands over what was found when asynq asks.
@@ -284,12 +315,14 @@ func (f *fetcher) answer(ctx context.Context) *redis.Cmd {
 
 // Dequeued is what [Config].Dequeue has taken out of asynq's list.
 type Dequeued struct {
-	Message any          // asynq's; nil: the list is empty
+	Message any          // asynq's; nil: the list is empty, unless there is More
+	More    bool         // nothing yet: ask again
 	Ref     refcache.Ref // the call that the doorbell is about; empty when it names none of this queue
 	Claimed *Claimed     // nil: no attempt was claimed
 }
 
-// Claimed is an attempt that was claimed in the step that dequeued its doorbell. One of its functions is called, once.
+// Claimed is an attempt that was claimed in the step that dequeued its doorbell, or what else was found out about it there. One of
+// its functions is called, once.
 type Claimed struct {
 	Run      Handler          // answers the doorbell when asynq hands it over
 	HandBack func(why string) // ends the attempt uncounted when asynq does not

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/refq/refq/internal/store"
 )
 
 //go:embed inspect.lua
@@ -27,7 +29,8 @@ const (
 	// What is in none of these will not ring: archived and completed (R3), and what only half of is left.
 )
 
-// thorough is how many pending doorbells a sweep goes through to see whether those that it looks at are among them. In
+// thorough is how many pending doorbells, and such as are set aside, a sweep goes through to see whether those that it looks at are
+// among them. In
 // a longer queue they count as there until it is shorter: about 3 ms of Redis's time.
 const thorough = 10_000
 
@@ -66,15 +69,15 @@ func (f found) silent(ready time.Time, waitLimit time.Duration) bool {
 	return true
 }
 
-// inspect reads doorbells of a queue. Of the pending ones it makes sure that they are in the queue, if that has no more
-// than listed entries.
+// inspect reads doorbells of a queue. Of the pending ones it makes sure that they are in the queue, or set aside, if those are no
+// more than listed.
 func (c *Client) inspect(ctx context.Context, queue string, ids []string, listed int) ([]found, error) {
 	args := make([]any, 1, 1+len(ids))
 	args[0] = listed
 	for _, id := range ids {
 		args = append(args, id)
 	}
-	answer, err := inspectScript.Run(ctx, c.rdb, []string{keyPrefix(queue)}, args...).Slice()
+	answer, err := inspectScript.Run(ctx, c.rdb, []string{keyPrefix(queue), store.AsideKey(queue)}, args...).Slice()
 	if err != nil {
 		c.store.CountError("inspect", err)
 		return nil, err

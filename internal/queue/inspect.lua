@@ -1,6 +1,6 @@
 -- inspect reads doorbells as asynq v0.26 keeps them: a hash each, and its id in a list or sorted set that asynq takes it from.
--- KEYS[1] asynq's prefix of the queue's keys, asynq:{queue}:
--- ARGV[1] how long the list of pending doorbells may be to be gone through   ARGV[2...] ids of doorbells
+-- KEYS[1] asynq's prefix of the queue's keys, asynq:{queue}:   KEYS[2] the names under which doorbells are set aside
+-- ARGV[1] how many doorbells may be pending to be gone through, those that are set aside among them   ARGV[2...] ids of doorbells
 -- Returns Redis's time in ms, then for each id its state, or '' when there is none, and a time in Unix seconds, or 0: when
 -- a scheduled or retried doorbell is due, when the lease of an active one ends. The state is 'stray' when asynq has the
 -- hash but not the id, or something else under the key of the hash: it will never ring.
@@ -9,16 +9,33 @@ local prefix = KEYS[1]
 local clock = redis.call('TIME')
 local answer = {tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000)}
 
-local listed -- the ids in the list of pending doorbells, or true when it is too long to be gone through
-local function is_listed(id)
-  if not listed then
-    listed = redis.call('LLEN', prefix .. 'pending') > tonumber(ARGV[1]) or {}
-    if listed ~= true then
-      for _, other in ipairs(redis.call('LRANGE', prefix .. 'pending', 0, -1)) do
-        listed[other] = true
-      end
+-- all_listed are the ids in the list of pending doorbells, and in those of doorbells that are set aside; or true when they are too
+-- many to be gone through.
+local function all_listed()
+  local left = tonumber(ARGV[1]) - redis.call('LLEN', prefix .. 'pending')
+  if left < redis.call('SCARD', KEYS[2]) then
+    return true
+  end
+  local lists = {prefix .. 'pending'}
+  for _, name in ipairs(redis.call('SMEMBERS', KEYS[2])) do
+    lists[#lists + 1] = KEYS[2] .. ':' .. name
+    left = left - redis.call('LLEN', KEYS[2] .. ':' .. name)
+    if left < 0 then
+      return true
     end
   end
+  local all = {}
+  for _, list in ipairs(lists) do
+    for _, id in ipairs(redis.call('LRANGE', list, 0, -1)) do
+      all[id] = true
+    end
+  end
+  return all
+end
+
+local listed
+local function is_listed(id)
+  listed = listed or all_listed()
   return listed == true or listed[id]
 end
 

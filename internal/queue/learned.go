@@ -171,7 +171,7 @@ var dequeueText string
 
 // learned is a script of asynq's with its text. What is sent in asynq's stead is made from it.
 type learned struct {
-	text string // the one that dequeues also tells the ref_id
+	text string // the one that dequeues also tells the ref_id, and asynq's id
 	keys []string
 	args []any
 	at   time.Time // when asynq sent these keys and arguments: its times count from here
@@ -232,12 +232,17 @@ func (l *lessons) of(o operation) (learned, bool) {
 	return script, known
 }
 
-// dequeue returns asynq's script that dequeues, as asynq would send it now, which also tells the ref_id. It must be known.
-func (l *lessons) dequeue() script.Piggyback {
+// dequeue returns asynq's script that dequeues, as asynq would send it now, which also tells ref_id and id. It must be known. It takes
+// from a list other than asynq's unless list is empty.
+func (l *lessons) dequeue(list string) script.Piggyback {
 	script, _ := l.of(dequeues)
-	args := slices.Clone(script.args)
+	keys, args := script.keys, slices.Clone(script.args)
+	if list != "" {
+		keys = slices.Clone(keys)
+		keys[0] = list
+	}
 	args[0] = script.later(args[0]) // when the lease ends
-	return script.piggyback(script.keys, args)
+	return script.piggyback(keys, args)
 }
 
 // acknowledge returns asynq's script that acknowledges a doorbell, as asynq would send it now; nil when it is not known.

@@ -13,6 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/refq/refq/internal/script"
+	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/refcache"
 )
 
@@ -62,10 +63,11 @@ type Config struct {
 	Slots           Slots
 	ShutdownTimeout time.Duration
 	Logger          *slog.Logger // what asynq logs goes there at level debug
-	// Dequeue takes a doorbell out of asynq's list of a queue, by a script that answers {asynq's message, the ref_id in it} or
-	// false. It does with the call what it likes in the same step.
-	Dequeue func(ctx context.Context, queue string, by script.Piggyback) (Dequeued, error)
-	// CountError, if not nil, is told of errors of Redis, by what was done: dequeue, or asynq for what asynq itself does.
+	Store           *store.Store
+	Known           *store.Known // what the worker knows
+	// Dequeue takes a doorbell out of a list of a queue, for this worker. It does with the call what it likes in the same step.
+	Dequeue func(ctx context.Context, queue string, from store.Doorbells) (Dequeued, error)
+	// CountError, if not nil, is told of errors of Redis, by what was done: dequeue, aside, or asynq for what asynq itself does.
 	CountError func(operation string, err error)
 }
 
@@ -184,13 +186,36 @@ func (l *line) arrived(ref string) *arrival {
 	return nil
 }
 
-// receiveWakeups wakes the fetcher of each queue that a wake-up names. If this worker is busy, another is woken.
+// receiveWakeups wakes the fetcher of each queue that a wake-up names. If this worker is busy, another is woken, too: idle workers
+// look by themselves, so that a wake-up which gets lost here is late and no more.
 func (l *Listener) receiveWakeups(wakeups <-chan *redis.Message) {
+	ctx := context.Background()
 	for m := range wakeups {
-		if line := l.lines[m.Payload]; line != nil && !line.fetcher.woken() {
-			_ = wake(context.Background(), line.fetcher.rdb, m.Payload, 1) // idle workers look by themselves, too
+		queue, name, aside := strings.Cut(m.Payload, " ")
+		line := l.lines[queue]
+		switch {
+		case line == nil:
+		case !aside && !line.fetcher.woken():
+			_ = wake(ctx, line.fetcher.rdb, queue, 1)
+		case aside && line.fetcher.known.Has(name):
+			line.fetcher.asides.hear(name)
+			if !line.fetcher.woken() {
+				_, _ = line.fetcher.store.WakeFor(ctx, queue, name)
+			}
 		}
 	}
+}
+
+// HearAside has a queue's doorbells answered that are set aside under some names.
+func (l *Listener) HearAside(queue string, names []string) {
+	line := l.lines[queue]
+	if line == nil || len(names) == 0 {
+		return
+	}
+	for _, name := range names {
+		line.fetcher.asides.hear(name)
+	}
+	line.fetcher.woken()
 }
 
 // Stop ends the dequeuing of doorbells, and then gives up those that are inbound: their attempts are handed back. Those that

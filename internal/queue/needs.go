@@ -16,7 +16,10 @@ func Needs(queue string) []store.Need {
 			"HDEL $ f", "HGET $ f", "HMGET $ f", "HSET $ f x", "LLEN $", "LPUSH $ x", "LRANGE $ 0 1", "LREM $ 0 x", "RPOPLPUSH $ $", "RPUSH $ x",
 			"ZADD $ 1 x", "ZCARD $", "ZRANGE $ 0 1", "ZRANGEBYSCORE $ 0 1", "ZREM $ x", "ZSCORE $ x",
 		}},
-		{Keys: "refq:{" + queue + "}:*", Key: store.IdleKey(queue) + ":probe", Commands: []string{"SADD $ x", "SPOP $", "SREM $ x"}},
+		{Keys: "refq:{" + queue + "}:*", Key: store.IdleKey(queue) + ":probe", Commands: []string{
+			"DEL $", "EXISTS $", "LINDEX $ 0", "LLEN $", "LPUSH $ x", "LRANGE $ 0 1", "LREM $ 0 x", "RPOP $", "RPOPLPUSH $ $",
+			"SADD $ x", "SCARD $", "SMEMBERS $", "SPOP $", "SREM $ x",
+		}},
 		{Keys: "asynq:queues", Key: "asynq:queues", Shared: true, Commands: []string{"SADD $ x", "SISMEMBER $ x"}},
 		{Keys: "asynq:servers*", Key: "asynq:servers:{probe}", Commands: []string{"SETEX $ 1 x", "ZADD $ 1 x", "ZREM $ x"}},
 		{Keys: "asynq:workers*", Key: "asynq:workers:{probe}", Commands: []string{"EXPIRE $ 1", "HSET $ f x", "ZADD $ 1 x", "ZREM $ x"}},

@@ -17,7 +17,6 @@ import (
 
 	"github.com/refq/refq/internal/memredis"
 	"github.com/refq/refq/internal/queue"
-	"github.com/refq/refq/internal/script"
 	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/internal/testkit"
 	"github.com/refq/refq/refcache"
@@ -137,11 +136,12 @@ func (h *house) listener(worker string, slots int, handler queue.Handler) *queue
 
 func (h *house) config(worker string, slots int) queue.Config {
 	return queue.Config{Worker: worker, Queues: []string{name}, Slots: queue.NewSlots(slots), ShutdownTimeout: time.Second,
-		Logger: slog.New(slog.DiscardHandler), Dequeue: h.dequeue}
+		Store: h.store, Known: store.NewKnown(nil), Logger: slog.New(slog.DiscardHandler), Dequeue: h.dequeue}
 }
 
 // dequeue takes a doorbell out of asynq's list and claims nothing.
-func (h *house) dequeue(ctx context.Context, _ string, by script.Piggyback) (queue.Dequeued, error) {
+func (h *house) dequeue(ctx context.Context, _ string, from store.Doorbells) (queue.Dequeued, error) {
+	by := from.Dequeue
 	answer, err := redis.NewScript(by.Text).Run(ctx, h.rdb, by.Keys, by.Args...).Slice()
 	if errors.Is(err, redis.Nil) {
 		return queue.Dequeued{}, nil

@@ -26,7 +26,8 @@ var (
 	idleScript = redis.NewScript(idleText)
 )
 
-// wakeChannel is where a worker learns that a queue, named by the message, has a doorbell for it.
+// wakeChannel is where a worker learns that a queue, named by the message, has a doorbell for it. A space and a name behind the
+// queue say that the doorbell is set aside under that name.
 func wakeChannel(worker string) string { return store.WorkerChannel(worker) + ":wake" }
 
 // wake wakes up to n idle workers of a queue.
@@ -37,10 +38,17 @@ func wake(ctx context.Context, rdb redis.Scripter, queue string, n int) error {
 	return nil
 }
 
-// markIdle notes that a worker waits to be woken. It returns false when there is something to do after all.
-func markIdle(ctx context.Context, rdb redis.Scripter, queue, worker string) (bool, error) {
-	keys := []string{store.IdleKey(queue), keyPrefix(queue) + "pending", keyPrefix(queue) + "paused"}
-	return idleScript.Run(ctx, rdb, keys, worker).Bool()
+// What markIdle finds. Unless a queue has work, the worker is idle in it.
+const (
+	hasNothing = "idle"
+	hasAside   = "aside" // under whatever name
+	hasWork    = "busy"
+)
+
+// markIdle notes that a worker waits to be woken, unless there is something to do after all.
+func markIdle(ctx context.Context, rdb redis.Scripter, queue, worker string) (is string, err error) {
+	keys := []string{store.IdleKey(queue), keyPrefix(queue) + "pending", keyPrefix(queue) + "paused", store.AsideKey(queue)}
+	return idleScript.Run(ctx, rdb, keys, worker).Text()
 }
 
 // wakeups sends the wake-ups of one process. The first of a queue goes out at once. Those that follow are sent together, at most

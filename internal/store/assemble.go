@@ -80,36 +80,37 @@ func withPiggyback(name string, plain func() *redis.Script, p *script.Piggyback,
 	if p == nil {
 		return plain(), own
 	}
-	carrying := assembleOnce(name, p.Text, func() string {
+	carrying := assembleOnce(&assembledScripts, name, p.Text, func() string {
 		fast, full := paths(name)
 		return function("piggyback", p.Text, own) + fast + tryFast + inFunction(full)
 	})
 	return carrying, p.AppendTo(own)
 }
 
-// afterDequeue returns the script dequeue_and_claim with a script that dequeues, and what to run it with.
-func afterDequeue(dequeue script.Piggyback, own script.Use) (*redis.Script, script.Use) {
+// taking returns the text of the script dequeue_and_claim for workers that know these names, with scripts of the queue.
+func taking(known string, from Doorbells, own script.Use) string {
 	const name = "dequeue_and_claim"
-	both := assembleOnce(name, dequeue.Text, func() string {
-		claim, _ := paths("claim")
-		return function("dequeue", dequeue.Text, own) + strings.Replace(code(source(name)), "FAST_CLAIM\n", claim, 1)
-	})
-	return both, dequeue.AppendTo(own)
+	claim, _, _ := strings.Cut(code(source("claim")), fullPath)
+	fast, full, _ := strings.Cut(strings.Replace(code(source(name)), "FAST_CLAIM\n", claim, 1), "WITH_LIBRARY\n")
+	fast = strings.Replace(withConstants("claim", fast), "KNOWN", "'"+known+"'", 1)
+	return function("dequeue", from.Dequeue.Text, own) + function("drop_gone", from.DropGone, own) +
+		function("set_aside", from.SetAside, own, "id", "list") + fast + inFunction(withConstants(name, used(library(), full)+full))
 }
 
-func assembleOnce(name, foreign string, text func() string) *redis.Script {
+func assembleOnce(kept *sync.Map, name, foreign string, text func() string) *redis.Script {
 	made := assembled{name, foreign}
-	if kept, found := assembledScripts.Load(made); found {
-		return kept.(*redis.Script)
+	if found, ok := kept.Load(made); ok {
+		return found.(*redis.Script)
 	}
-	kept, _ := assembledScripts.LoadOrStore(made, named(name, text()))
-	return kept.(*redis.Script)
+	found, _ := kept.LoadOrStore(made, named(name, text()))
+	return found.(*redis.Script)
 }
 
-// function is a Lua function that runs a script whose keys and arguments stand behind own.
-func function(name, text string, own script.Use) string {
-	return fmt.Sprintf("local function %s()\nlocal KEYS, ARGV = {unpack(KEYS, %d)}, {unpack(ARGV, %d)}\n%s\nend\n",
-		name, len(own.Keys)+1, len(own.Args)+1, strings.TrimSpace(text))
+// function is a Lua function that runs a script whose keys and arguments stand behind own. What it is called with has the names
+// given.
+func function(name, text string, own script.Use, with ...string) string {
+	return fmt.Sprintf("local function %s(%s)\nlocal KEYS, ARGV = {unpack(KEYS, %d)}, {unpack(ARGV, %d)}\n%s\nend\n",
+		name, strings.Join(with, ", "), len(own.Keys)+1, len(own.Args)+1, strings.TrimSpace(text))
 }
 
 // withConstants returns a text of a script with the values of its constants.
@@ -223,7 +224,8 @@ func constants(script string, read []string) map[string]string {
 	define("LACKING", luaLacking(script, read))
 	define("FORMAT", "'"+format+"'")
 	define("FROM", "("+luaFrom(script)+")")
-	define("STATUSES", "("+luaStatuses()+")")
+	define("STATUSES", "("+luaStatuses(func(refcache.Status) bool { return true })+")")
+	define("IN_FLIGHT", "("+luaStatuses(refcache.Status.InFlight)+")")
 
 	d := refcache.Defaults
 	define("DEFAULT_MAX_RETRIES", d.MaxRetries)
@@ -242,7 +244,7 @@ func constants(script string, read []string) map[string]string {
 	define("COMPLETIONS", completions)
 	define("MAX_WAITERS", maxWaiters)
 	define("MAX_PUSH", maxPush)
-	define("RECORD_VERSION", recordVersion)
+	define("RECORD_VERSION", RecordVersion)
 	define("MAX_DIGITS", maxDigits)
 	define("TOO_MANY_DIGITS", "'"+strings.Repeat("%d", maxDigits+1)+"'")
 	define("SHORT_POLICY", maxDigits+len(policyWords)-1) // no number of a shorter one has too many digits
@@ -250,6 +252,12 @@ func constants(script string, read []string) map[string]string {
 	define("DROP_STAMPS", dropStamps)
 	define("MAX_STAMPS", maxStamps)
 	define("TERMS_FORM", "'"+termsForm+"'")
+	define("DEFAULT_VERSION", refcache.Defaults.Version)
+	define("MAX_ASIDE", maxAside)
+	define("WAKE_ASIDE", wakeAside)
+	define("LOOKED_AT", lookedAt)
+	define("NAMED", namedOfThese)
+	define("UNSERVED_AFTER", unservedAfter.Milliseconds())
 	define("DOT", '.')
 	define("ZERO", '0')
 	define("SUSPECT_FROM", SuspectFrom)

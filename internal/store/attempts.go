@@ -76,16 +76,29 @@ func claimed(ref refcache.Ref, answer reply) (ClaimAnswer, error) {
 type Dequeued struct {
 	Message any          // what asynq's script answered; nil: there was none
 	Ref     refcache.Ref // the task that it is about; empty when it names none of this queue
-	Claim   ClaimAnswer  // Run: the attempt was claimed in the same step; else Claim is to follow
+	Claim   ClaimAnswer  // Run: the attempt was claimed in the same step; Later: put the doorbell off; else Claim is to follow
+	More    bool         // nothing yet, as many doorbells had to be set aside: ask again
 }
 
-// DequeueAndClaim takes a doorbell of a queue out of asynq's list, by a script that answers {message, ref_id}. In the
-// same step it claims the task that the doorbell is about, under a new token, if that is a case of claim's fast path.
+// Doorbells are one of a queue's lists of doorbells, with the scripts of asynq and its border that [Store.DequeueAndClaim] runs:
+// see there. They all have the keys and arguments of Dequeue, whose first key is the list.
+type Doorbells struct {
+	Name    string // under which they were set aside; empty: asynq's list
+	Dequeue script.Piggyback
+
+	SetAside, DropGone string
+}
+
+// DequeueAndClaim takes a doorbell out of a list of a queue, for a worker that knows the names of known. In the same step it claims
+// the task that the doorbell is about, under a new token, if that is a case of claim's fast path. Doorbells of tasks that could be
+// run and that the worker does not know are set aside on the way, where those find them who know them.
 // It is sent once. After an error nobody knows what was dequeued; a heartbeat that does not name the token finds out
 // what was claimed.
-func (s *Store) DequeueAndClaim(ctx context.Context, queue, token, worker string, by script.Piggyback) (Dequeued, error) {
-	transition, use := afterDequeue(by, script.Use{Keys: []string{prefix(queue)}, Args: []any{token, worker}})
-	values, err := transition.Run(ctx, script.Once(s.rdb), use.Keys, use.Args...).Slice()
+func (s *Store) DequeueAndClaim(ctx context.Context, queue, token, worker string, known *Known, from Doorbells) (Dequeued, error) {
+	own := script.Use{Keys: []string{prefix(queue)}, Args: []any{token, worker, from.Name}}
+	take := assembleOnce(&known.scripts, "dequeue_and_claim", from.Dequeue.Text, func() string { return taking(known.names, from, own) })
+	use := from.Dequeue.AppendTo(own)
+	values, err := take.Run(ctx, script.Once(s.rdb), use.Keys, use.Args...).Slice()
 	if isNil(err) {
 		return Dequeued{}, nil
 	}
@@ -93,7 +106,7 @@ func (s *Store) DequeueAndClaim(ctx context.Context, queue, token, worker string
 		return Dequeued{}, fmt.Errorf("dequeue a doorbell of queue %s: %w", queue, err)
 	}
 	answer := reply(values)
-	found := Dequeued{Message: answer.at(0), Ref: refcache.Ref(answer.text(1))}
+	found := Dequeued{Message: answer.at(0), Ref: refcache.Ref(answer.text(1)), More: answer.at(0) == nil}
 	if claim, _ := answer.at(2).([]any); claim != nil {
 		if found.Claim, err = claimed(found.Ref, claim); err != nil {
 			found.Claim = ClaimAnswer{} // who claims it again is told why it cannot be run

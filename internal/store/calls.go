@@ -148,8 +148,13 @@ func (s *Store) Result(ctx context.Context, ref refcache.Ref, inbox string) (Rec
 	if err != nil {
 		return Record{}, nil, wrap(err, "read", ref)
 	}
-	return s.recordAndResult(ref, answer)
+	record, result, err := s.recordAndResult(ref, answer)
+	record.Unserved = record.unserved(reply(answer).at(atUnserved))
+	return record, result, err
 }
+
+// atUnserved is where the script read tells that nobody can run the task.
+const atUnserved = 6
 
 // Read reads a task without result and history.
 func (s *Store) Read(ctx context.Context, ref refcache.Ref) (Record, error) {
@@ -157,7 +162,9 @@ func (s *Store) Read(ctx context.Context, ref refcache.Ref) (Record, error) {
 	if err != nil {
 		return Record{}, wrap(err, "read", ref)
 	}
-	return parseRecord(ref, reply(answer).at(0))
+	record, err := parseRecord(ref, reply(answer).at(0))
+	record.Unserved = record.unserved(reply(answer).at(atUnserved))
+	return record, err
 }
 
 // RetryOutcome says what became of a retry by hand.

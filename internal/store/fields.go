@@ -239,8 +239,8 @@ const (
 	inWholeRecord
 )
 
-// recordVersion is the newest form of record that this code reads. Records of version 1 do not name it.
-const recordVersion = 2
+// RecordVersion is the newest form of record that this code reads. Records of version 1 do not name it.
+const RecordVersion = 2
 
 // neededVersions are the versions that a reader must know for fields which an older one must not overlook.
 var neededVersions = map[string]int{"result_from": 2}

@@ -23,6 +23,7 @@ type About struct {
 	Functions []string `json:"functions"`          // as name@version
 	Since     int64    `json:"since"`              // Unix ms of its own clock
 	Declares  string   `json:"declares,omitempty"` // hash of the text that it declares its functions by
+	Reads     int      `json:"reads,omitempty"`    // the newest version of records that it reads
 }
 
 // MostLookedAt is how many waiting tasks an overview reads from each end of a set.

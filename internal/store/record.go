@@ -37,6 +37,8 @@ type Record struct {
 	// Of a complete task that was refreshed in vain, and of one that is being refreshed: where its result comes from.
 	ResultFrom ResultFrom
 
+	Unserved Unserved // told by Read, Result, Info, Whole and ReadAll
+
 	attempts, events int    // how many there have been
 	lastAttempt      string // its entry in the history; empty: not told, or none
 }
@@ -134,7 +136,7 @@ func parseRecord(ref refcache.Ref, reply any) (Record, error) {
 		return Record{}, fmt.Errorf("record of %s: unexpected reply %T", ref, reply)
 	}
 	p := newParser(values)
-	if v := p.int(atV, 1); v > recordVersion && p.err == nil {
+	if v := p.int(atV, 1); v > RecordVersion && p.err == nil {
 		return Record{}, newer(ref, v)
 	}
 	p.shape(values, inState)

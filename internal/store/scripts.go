@@ -32,6 +32,11 @@ const (
 	newerLater     = 5 * time.Second  // until the next look at a record that this code cannot read
 	stampsKept     = time.Hour        // stamps, or longer: as long as results of functions with tags
 	dropStamps     = 5000             // stamps that are dropped at a time, at most
+	maxAside       = 64               // doorbells that one take sets aside
+	wakeAside      = 16               // names that a sweep wakes a worker for
+	unservedAfter  = time.Second      // that a task has waited before it is asked who could run it
+	lookedAt       = 100              // living workers that are asked what they know
+	namedOfThese   = 5                // functions that are named of those that they know
 )
 
 // maxStamps is how many stamps of a queue are kept, and the floor beside them. A test makes do with fewer.
@@ -55,6 +60,8 @@ var (
 	heartbeatScript    = newScript("heartbeat")
 	removeWorkerScript = newScript("remove_worker")
 	sweepScript        = newScript("sweep")
+	wakeForScript      = newScript("wake_for")
+	unservedScript     = newScript("unserved")
 	overviewScript     = newScript("overview")
 	declaredScript     = newScript("declared")
 	permittedScript    = newScript("permitted")

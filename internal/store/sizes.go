@@ -12,6 +12,7 @@ import (
 const (
 	sizesWorkers = 1000
 	sizesPending = 16
+	sizesAside   = 100
 )
 
 // Sizes is how much there is in a queue.
@@ -20,20 +21,30 @@ type Sizes struct {
 	Tasks         map[refcache.Status]int64
 	Workers       int64         // that live
 	OldestPending time.Duration // how long the one of the first created pending tasks has waited that waits longest; 0: none waits
+	// Aside is how many doorbells of calls that their takers did not know are set aside, by function and version; of up to 100.
+	Aside map[string]int64
 }
 
 // Sizes counts what is in a queue, at a cost that does not grow with it.
 func (s *Store) Sizes(ctx context.Context, queue string) (Sizes, error) {
-	values, err := s.onQueue(ctx, sizesScript(), queue, sizesWorkers, sizesPending).Int64Slice()
-	if err == nil && len(values) != 7 {
-		err = fmt.Errorf("unexpected reply of %d values", len(values))
+	answer, err := s.onQueue(ctx, sizesScript(), queue, sizesWorkers, sizesPending, sizesAside).Slice()
+	if err == nil && len(answer) < 7 {
+		err = fmt.Errorf("unexpected reply of %d values", len(answer))
 	}
 	if err != nil {
 		return Sizes{}, fmt.Errorf("count queue %s: %w", queue, foreign(err, queue))
 	}
-	return Sizes{
-		Tasks: map[refcache.Status]int64{refcache.Pending: values[0], refcache.Processing: values[1], refcache.Retrying: values[2],
-			refcache.Failed: values[3], refcache.Cancelled: values[4]},
-		Workers: values[5], OldestPending: time.Duration(values[6]) * time.Millisecond,
-	}, nil
+	values := reply(answer)
+	sizes := Sizes{
+		Tasks: map[refcache.Status]int64{refcache.Pending: values.int(0), refcache.Processing: values.int(1),
+			refcache.Retrying: values.int(2), refcache.Failed: values.int(3), refcache.Cancelled: values.int(4)},
+		Workers: values.int(5), OldestPending: time.Duration(values.int(6)) * time.Millisecond,
+	}
+	if len(values) > 7 {
+		sizes.Aside = map[string]int64{}
+	}
+	for i := 7; i+1 < len(values); i += 2 {
+		sizes.Aside[values.text(i)] = values.int(i + 1)
+	}
+	return sizes, nil
 }

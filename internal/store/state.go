@@ -60,11 +60,13 @@ func luaFrom(script string) string {
 	return "{" + b.String() + "}"
 }
 
-// luaStatuses writes all statuses as a Lua table.
-func luaStatuses() string {
+// luaStatuses writes some of the statuses as a Lua table.
+func luaStatuses(are func(refcache.Status) bool) string {
 	var b strings.Builder
 	for _, s := range refcache.Statuses {
-		fmt.Fprintf(&b, "%s = true, ", s)
+		if are(s) {
+			fmt.Fprintf(&b, "%s = true, ", s)
+		}
 	}
 	return "{" + b.String() + "}"
 }

@@ -163,6 +163,10 @@ func (q *queue) dump() map[string]string {
 			}
 		case "list":
 			text = strings.Join(q.rdb.LRange(ctx, key, 0, -1).Val(), "\n")
+		case "set":
+			members := q.rdb.SMembers(ctx, key).Val()
+			slices.Sort(members)
+			text = strings.Join(members, "\n")
 		case "string":
 			text = q.rdb.Get(ctx, key).Val()
 		default:

@@ -11,14 +11,18 @@ import (
 	"github.com/refq/refq/refcache"
 )
 
-// handing is a dequeue of a doorbell that names a task.
-func (q *queue) handing(ref refcache.Ref) script.Piggyback {
-	return script.Piggyback{Text: "return {ARGV[1], KEYS[1]}", Use: script.Use{Keys: []string{string(ref)}, Args: []any{"message"}}}
+// handing is a list whose dequeue hands out a doorbell that names a task, and that cannot be set aside.
+func (q *queue) handing(ref refcache.Ref) store.Doorbells {
+	return store.Doorbells{Dequeue: script.Piggyback{Text: "return {ARGV[1], KEYS[1], false}",
+		Use: script.Use{Keys: []string{string(ref)}, Args: []any{"message"}}}}
 }
+
+// nothing are the names of a worker that knows no function.
+var nothing = store.NewKnown(nil)
 
 func (q *queue) take(ref refcache.Ref, token string) store.Dequeued {
 	q.Helper()
-	taken, err := q.DequeueAndClaim(q.Context(), q.name, token, "w1", q.handing(ref))
+	taken, err := q.DequeueAndClaim(q.Context(), q.name, token, "w1", nothing, q.handing(ref))
 	require.NoError(q, err)
 	require.Equal(q, "message", taken.Message, "whatever becomes of the task")
 	return taken
@@ -92,7 +96,7 @@ func TestTakeLeavesWhatIsNotPlainToClaim(t *testing.T) {
 
 func TestNothingTakenIsNoError(t *testing.T) {
 	onBoth(t, func(q *queue) {
-		taken, err := q.DequeueAndClaim(q.Context(), q.name, "t1", "w1", script.Piggyback{Text: "return false"})
+		taken, err := q.DequeueAndClaim(q.Context(), q.name, "t1", "w1", nothing, store.Doorbells{Dequeue: script.Piggyback{Text: "return false"}})
 		require.NoError(q, err)
 		require.Equal(q, store.Dequeued{}, taken)
 	})

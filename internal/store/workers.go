@@ -26,6 +26,7 @@ type Beaten struct {
 	Void    []Claim // attempts that it runs in vain
 	Unknown []Claim // that it holds without naming them
 	Gone    bool    // the text that it declares is not there
+	Aside   bool    // doorbells are set aside in the queue, under whatever name
 }
 
 // Heartbeat says that a worker lives.
@@ -39,7 +40,7 @@ func (s *Store) Heartbeat(ctx context.Context, queue string, b Beat) (Beaten, er
 		return Beaten{}, fmt.Errorf("beat of worker %s in queue %s: %w", b.Worker, queue, err)
 	}
 	answer := reply(values)
-	return Beaten{claims(queue, answer.texts(0)), claims(queue, answer.texts(1)), answer.int(2) == 1}, nil
+	return Beaten{claims(queue, answer.texts(0)), claims(queue, answer.texts(1)), answer.int(2) == 1, answer.int(3) == 1}, nil
 }
 
 func claims(queue string, pairs []string) []Claim {
@@ -95,6 +96,9 @@ type Swept struct {
 	First   bool // no sweep is on record: there was none, or Redis has lost everything
 	Quiet   bool // nothing waits, and there is no other worker that could have died
 	More    bool // the walk through those that wait is not at its end
+
+	Aside string   // the name of a list of doorbells that are set aside; empty: none was walked
+	Over  []string // asynq's ids of those in it whose task is not in flight any more
 }
 
 // Sweep looks at up to batch entries of each set of a queue. With goOn it does so although a sweep has just been: for
@@ -108,7 +112,8 @@ func (s *Store) Sweep(ctx context.Context, queue string, batch int, goOn bool) (
 		return Swept{}, fmt.Errorf("sweep queue %s: %w", queue, foreign(err, queue))
 	}
 	answer := reply(values)
-	found := Swept{Mine: true, Idle: answer.texts(1), More: answer.int(3) == 1, First: answer.int(4) == 1, Quiet: answer.int(5) == 1}
+	found := Swept{Mine: true, Idle: answer.texts(1), More: answer.int(3) == 1, First: answer.int(4) == 1, Quiet: answer.int(5) == 1,
+		Aside: answer.text(6), Over: answer.texts(7)}
 	orphans := answer.texts(0)
 	for i := 0; i+2 < len(orphans); i += 3 {
 		found.Orphans = append(found.Orphans, Orphan{orphans[i], Claim{refOf(queue, orphans[i+1]), orphans[i+2]}})

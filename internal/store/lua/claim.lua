@@ -7,10 +7,10 @@
 -- 'ack'.
 
 -- fast is claim for a pending task that has not failed yet. A newer record, or one with a note or progress, is not its
--- own.
-local function fast(KEYS, ARGV)
+-- own. stored has the fields of the record, if they were read.
+local function fast(KEYS, ARGV, _, stored)
   local call = redis.call
-  local stored = redis.pcall('HMGET', KEYS[2], FIELDS)
+  stored = stored or redis.pcall('HMGET', KEYS[2], FIELDS)
   local policy, args = stored[POLICY], stored[ARGS]
   local cycle, delivery, attempt, created, updated, last_token, req, waiters = string.match(stored[STATE] or '', PENDING_FORM)
   if not cycle or #cycle + #delivery + #attempt > MAX_DIGITS or #created > MAX_DIGITS or #updated > MAX_DIGITS

@@ -1,21 +1,90 @@
--- dequeue_and_claim takes a doorbell out of asynq's list, and claims the task that it is about in the same step, if
--- that is a case of claim's fast path.
--- KEYS[1] the queue's prefix, then those of the dequeue   ARGV[1] token   ARGV[2] worker, then those of the dequeue The
--- dequeue returns false, or {what it took, the ref_id that it names or false}.
--- Returns false when nothing was taken, else {what the dequeue took, its ref_id, what claim returns}; false for the
--- last when a claim is to follow.
-
-local dequeued = dequeue()
-if not dequeued then
-  return false
-end
-local queue, hash = string.match(dequeued[2] or '', '^(.*):(%x+)$')
-if not hash or #hash ~= 32 or 'refq:{' .. queue .. '}:' ~= KEYS[1] then
-  return {dequeued[1], false, false}
-end
+-- dequeue_and_claim takes a doorbell out of asynq's list, or out of one of those that were set aside, and claims the task that
+-- it is about in the same step, if that is a case of claim's fast path. A doorbell of a task that this worker cannot run is set
+-- aside, and the next is taken.
+-- KEYS[1] the queue's prefix, then those of the dequeue, the first of which is the list   ARGV[1] token   ARGV[2] worker
+-- ARGV[3] the name under which doorbells of that list were set aside; empty for asynq's list   Then those of the dequeue
+-- Of queue: dequeue returns false, or {what it took, the ref_id that it names or false, asynq's id of it or false}.
+-- set_aside(id, list) returns how many doorbells stood in the list before, or false when this one is to be put off. drop_gone
+-- drops from the end of the list those that asynq does not know any more.
+-- Returns false when nothing was taken, else {what the dequeue took, its ref_id, what claim returns}; false for the last when a
+-- claim is to follow. {false} means that there may be more: ask again.
 
 FAST_CLAIM
 
--- pcall: the doorbell is taken, and an error would keep it from whoever is to answer it.
-local ran, answer = pcall(fast, {KEYS[1], KEYS[1] .. 't:' .. hash}, ARGV)
-return {dequeued[1], dequeued[2], ran and answer}
+-- lacks is the name of what this worker lacks to run a task that may be run now; nothing if it lacks nothing.
+local function lacks(stored)
+  local state = stored[STATE] or ''
+  if string.sub(state, 1, 9) ~= ',pending,' then
+    local v = string.match(state, '^(%d+),')
+    local words = {string.match(state, STATE_FORM)}
+    local status = words[STATUS]
+    if status and not FROM[status] then
+      return nil
+    elseif v and #v <= MAX_DIGITS and tonumber(v) > RECORD_VERSION then
+      return 'v' .. v
+    elseif not status then
+      return nil
+    elseif status == 'retrying' then
+      local clock = redis.call('TIME')
+      if (tonumber(words[NEXT_RETRY_AT]) or 0) > tonumber(clock[1]) * 1000 + tonumber(clock[2]) / 1000 then
+        return nil
+      end
+    end
+  end
+  local name, version = string.match(stored[POLICY] or '', '^([^,]+),(%d*),')
+  if name then
+    name = name .. '@' .. (version == '' and DEFAULT_VERSION or version)
+    return not string.find(KNOWN, ',' .. name .. ',', 1, true) and name
+  end
+end
+
+local prefix, from = KEYS[1], ARGV[3]
+if from ~= '' then
+  drop_gone()
+end
+local answer, asides = {false}, nil
+for _ = 1, MAX_ASIDE do
+  local dequeued = dequeue()
+  if not dequeued then
+    answer = false
+    break
+  end
+  local message, ref, id = unpack(dequeued)
+  local queue, hash = string.match(ref or '', '^(.*):(%x+)$')
+  if not hash or #hash ~= 32 or 'refq:{' .. queue .. '}:' ~= prefix then
+    answer = {message, false, false}
+    break
+  end
+  local record = prefix .. 't:' .. hash
+  local stored = redis.pcall('HMGET', record, FIELDS)
+  local name = id and lacks(stored)
+  if not name then
+    -- pcall: the doorbell is taken, and an error would keep it from whoever is to answer it.
+    local ran, claim = pcall(fast, {prefix, record}, ARGV, nil, stored)
+    answer = {message, ref, ran and claim}
+    break
+  end
+  local before = set_aside(id, prefix .. 'aside:' .. name)
+  if not before then
+    answer = {message, ref, {'later', NEWER_LATER}}
+    break
+  end
+  asides = asides or {}
+  local aside = asides[name] or {count = 0, before = before}
+  aside.count = aside.count + 1
+  asides[name] = aside
+end
+if from == '' and not asides then
+  return answer
+end
+
+WITH_LIBRARY
+
+if from ~= '' and redis.call('EXISTS', prefix .. 'aside:' .. from) == 0 then
+  redis.call('SREM', prefix .. 'aside', from)
+end
+for name, aside in pairs(asides or {}) do
+  redis.call('SADD', prefix .. 'aside', name)
+  pcall(wake_for, name, aside.count, aside.before == 0) -- a wake-up that is not sent must not cost the doorbell that was taken
+end
+return answer

@@ -444,6 +444,89 @@ local function add_waiter(inbox)
   end
 end
 
+-- names_of are the names of what a worker knows, by what it says of itself: its functions, each with its version, and the
+-- versions of records that it reads behind the first.
+local function names_of(about)
+  local names = {}
+  for name in string.gmatch(string.match(about or '', '"functions":%[(.-)%]') or '', '"([^"]+)"') do
+    names[#names + 1] = name
+  end
+  local reads = string.match(about or '', '"reads":(%d+)')
+  for v = 2, tonumber(reads) or 1 do
+    names[#names + 1] = 'v' .. v
+  end
+  return names
+end
+
+-- lives is whether a worker has been heard of lately.
+local function lives(worker)
+  local beat = redis.call('ZSCORE', prefix .. 'workers', worker)
+  return beat and now - tonumber(beat) <= DEAD_AFTER
+end
+
+-- wake_for wakes idle workers that know a name, for the doorbells that are set aside under it: so many, or as many as there
+-- are. If none is idle it tells one that knows the name all the same if busy is true: that one looks when it has a slot.
+-- It returns how many it told. One that does not listen, because it is gone, gives its turn to the next.
+local function wake_for(name, most, busy)
+  local idle, knows = prefix .. 'idle', prefix .. 'knows:' .. name
+  local told, tries = 0, 2 * most + 8 -- in a Cluster PUBLISH counts only who listens at this node
+  local function publish_to(worker)
+    redis.call('SREM', idle, worker)
+    told = told + redis.call('PUBLISH', 'refq:worker:' .. worker .. ':wake', string.match(prefix, '{(.*)}') .. ' ' .. name)
+    tries = tries - 1
+  end
+  for _, worker in ipairs(redis.call('SINTER', idle, knows)) do
+    if told < most and tries > 0 then
+      publish_to(worker)
+    end
+  end
+  for _, worker in ipairs(told == 0 and busy and redis.call('SMEMBERS', knows) or {}) do
+    if told == 0 and tries > 0 and lives(worker) then
+      publish_to(worker)
+    end
+  end
+  return told
+end
+
+-- function_in is a function with its version, as in what workers know, by the policy of a call; nothing if that does not tell.
+local function function_in(policy)
+  local name, version = string.match(policy or '', '^([^,]+),(%d*),')
+  return name and name .. '@' .. (version == '' and DEFAULT_VERSION or version)
+end
+
+-- unserved tells that no living worker of the queue knows a name; nothing if one does, or if not all of them were looked at. It
+-- is {'queue'} if there is none at all, else {'function', how many functions they know, the first of these by name, ...}.
+local function unserved(name)
+  for _, worker in ipairs(redis.call('SMEMBERS', prefix .. 'knows:' .. name)) do
+    if lives(worker) then
+      return nil
+    end
+  end
+  local living = redis.call('ZRANGEBYSCORE', prefix .. 'workers', now - DEAD_AFTER, '+inf', 'LIMIT', 0, LOOKED_AT + 1)
+  if #living == 0 then
+    return {'queue'}
+  elseif #living > LOOKED_AT then
+    return nil
+  end
+  local known, functions = {}, {}
+  for _, worker in ipairs(living) do
+    local about = redis.call('GET', prefix .. 'worker:' .. worker) or ''
+    if not string.find(about, '"functions":', 1, true) then
+      return nil -- it has not told yet, or tells in another way
+    end
+    for _, one in ipairs(names_of(about)) do
+      if one == name then
+        return nil
+      elseif not known[one] and string.find(one, '@', 1, true) then
+        known[one] = true
+        functions[#functions + 1] = one
+      end
+    end
+  end
+  table.sort(functions)
+  return {'function', tostring(#functions), unpack(functions, 1, NAMED)}
+end
+
 -- halve is the first rank from low on, and below high, that passes, or high if there is none. It halves the range each
 -- time, so all ranks behind one that passes must pass, too.
 local function halve(low, high, passes)

@@ -1,7 +1,8 @@
 -- read answers what is known of a task, and notes who waits for its end.
 -- ARGV[1] inbox to tell, or empty   ARGV[2] 'result', 'history', 'all' or empty: what to read besides
 -- Returns {record, result, its encoding}, {record, attempts, events} or {record, result, its encoding, attempts, events,
--- arguments}; false when there is no record.
+-- arguments}; false when there is no record. Of a task that nobody can run the answer has at place 7 {'queue'} or
+-- {'function', how many functions the workers of the queue know, some of these, ...}.
 
 local damaged = damage()
 if damaged then
@@ -31,5 +32,20 @@ if ARGV[2] == 'history' or ARGV[2] == 'all' then
 end
 if ARGV[2] == 'all' then
   answer[#answer + 1] = redis.call('HGET', record, 'args')
+end
+
+-- waits is whether the task could be run for longer than UNSERVED_AFTER.
+local function waits()
+  local ready = tonumber(task[STATUS] == 'retrying' and task[NEXT_RETRY_AT] or task[UPDATED_AT]) or tonumber(task[CREATED_AT])
+  return (task[STATUS] == 'pending' or task[STATUS] == 'retrying') and ready and now - ready > UNSERVED_AFTER
+end
+
+local name = waits() and function_in(stored[POLICY])
+local nobody = name and unserved(name)
+if nobody then
+  for place = 1, 6 do
+    answer[place] = answer[place] or false
+  end
+  answer[7] = nobody
 end
 return answer

@@ -11,14 +11,14 @@ local function forget_claim()
   end
 end
 
-local function lives(worker)
-  local beat = redis.call('ZSCORE', prefix .. 'workers', worker)
-  return ARGV[3] ~= worker and beat and now - beat <= DEAD_AFTER
+-- keeps is whether a worker keeps the attempt: it lives, and has not lost it.
+local function keeps(worker)
+  return ARGV[3] ~= worker and lives(worker)
 end
 
 local damaged = damage()
 if damaged then
-  if lives(ARGV[2]) then
+  if keeps(ARGV[2]) then
     return {0}
   end
   forget_claim()
@@ -29,7 +29,7 @@ if not FROM[task[STATUS]] or task[TOKEN] ~= ARGV[1] then
   forget_claim()
   return {0}
 end
-if lives(worker) then
+if keeps(worker) then
   return {0}
 end
 

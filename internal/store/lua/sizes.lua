@@ -1,6 +1,8 @@
 -- sizes counts what is in a queue, at a cost that does not grow with it.
--- ARGV[1] most workers, and ARGV[2] most pending tasks, the first created ones, to look at
--- Returns {pending, processing, retrying, failed, cancelled, living workers, ms that the oldest pending task has waited}.
+-- ARGV[1] most workers, and ARGV[2] most pending tasks, the first created ones, to look at   ARGV[3] most names under which
+-- doorbells are set aside
+-- Returns {pending, processing, retrying, failed, cancelled, living workers, ms that the oldest pending task has waited, name, how
+-- many doorbells are set aside under it, ...}.
 
 local function card(status)
   return redis.call('ZCARD', prefix .. status)
@@ -20,5 +22,10 @@ for _, id in ipairs(redis.call('ZRANGE', prefix .. 'pending', 0, ARGV[2] - 1)) d
   end
 end
 
-return {card('pending'), processing, card('retrying'), card('failed'), card('cancelled'),
+local sizes = {card('pending'), processing, card('retrying'), card('failed'), card('cancelled'),
   redis.call('ZCOUNT', prefix .. 'workers', now - DEAD_AFTER, '+inf'), oldest}
+for _, name in ipairs(redis.call('SRANDMEMBER', prefix .. 'aside', ARGV[3])) do
+  sizes[#sizes + 1] = name
+  sizes[#sizes + 1] = redis.call('LLEN', prefix .. 'aside:' .. name)
+end
+return sizes

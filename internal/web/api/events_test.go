@@ -139,6 +139,7 @@ func TestAQuietStreamShowsThatItLives(t *testing.T) {
 		s := w.open("/calls/" + w.pending())
 		s.must("")
 		s.must("state")
+		require.Contains(w, s.must("state").data, "no living worker serves queue media")
 		start := time.Now()
 		for range 40 {
 			require.Equal(w, "still here", s.must("").text)

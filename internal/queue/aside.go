@@ -1,0 +1,103 @@
+package queue
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/refq/refq/internal/store"
+)
+
+// A doorbell of a call that its taker does not know is set aside, in a list of those of that function and version, where only
+// those take it who know these. The doorbell stays one of asynq's: its hash says that it is pending.
+
+//go:embed set_aside.lua
+var setAsideText string
+
+//go:embed drop_gone.lua
+var dropGoneText string
+
+//go:embed drop_aside.lua
+var dropAsideText string
+
+var dropAsideScript = redis.NewScript(dropAsideText)
+
+func asideList(queue, name string) string { return store.AsideKey(queue) + ":" + name }
+
+// DropAside drops doorbells of a queue that were set aside under a name, and whose calls are over. It returns how many were there.
+func (c *Client) DropAside(ctx context.Context, queue, name string, ids []string) (int, error) {
+	if len(ids) == 0 {
+		return 0, nil
+	}
+	args := make([]any, len(ids))
+	for i, id := range ids {
+		args[i] = id
+	}
+	dropped, err := dropAsideScript.Run(ctx, c.rdb, []string{asideList(queue, name), keyPrefix(queue)}, args...).Int()
+	if err != nil {
+		c.store.CountError("drop_aside", err)
+		return 0, fmt.Errorf("drop doorbells of queue %s that are set aside: %w", queue, err)
+	}
+	return dropped, nil
+}
+
+// asides are the names under which doorbells are set aside for this worker, as far as it has heard. Their lists are taken from in
+// turn with asynq's own, so that neither starves the other. It may be used concurrently.
+type asides struct {
+	mu     sync.Mutex
+	names  []string       // that have not turned out to be empty, the next one first
+	heard  map[string]int // how often each was heard of
+	asynqs bool           // the list chosen last was asynq's
+}
+
+// hear adds a name.
+func (a *asides) hear(name string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.heard == nil {
+		a.heard = map[string]int{}
+	}
+	a.heard[name]++
+	if !slices.Contains(a.names, name) {
+		a.names = append(a.names, name)
+	}
+}
+
+// choice is a list to take from.
+type choice struct {
+	name  string // empty: asynq's list
+	heard int    // how often the name had been heard of
+}
+
+// choose returns the list whose turn it is.
+func (a *asides) choose() choice {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.asynqs = !a.asynqs || len(a.names) == 0
+	if a.asynqs {
+		return choice{}
+	}
+	name := a.names[0]
+	a.names = append(a.names[1:], name)
+	return choice{name, a.heard[name]}
+}
+
+// wasEmpty drops the name of a list, unless it was heard of since the list was chosen.
+func (a *asides) wasEmpty(c choice) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.heard[c.name] == c.heard {
+		a.names = slices.DeleteFunc(a.names, func(name string) bool { return name == c.name })
+	}
+}
+
+// all returns the names.
+func (a *asides) all() []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.names)
+}

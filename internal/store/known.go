@@ -1,0 +1,153 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/refq/refq/refcache"
+)
+
+// Known are the names of what a worker knows: its functions, and the versions of records that it reads. A doorbell is set aside
+// under the name of what a worker lacks for it. Redis gets the names in the text of scripts, and never forgets a text, so they are
+// for what does not change while a worker runs.
+type Known struct {
+	names   string   // each between commas
+	scripts sync.Map // assembled -> *redis.Script
+}
+
+// NewKnown is for a worker of these functions, each as name@version.
+func NewKnown(functions []string) *Known {
+	return &Known{names: "," + strings.Join(append(versions(), functions...), ",") + ","}
+}
+
+// versions are the names of the versions of records that this code reads, behind the first.
+func versions() (names []string) {
+	for v := 2; v <= RecordVersion; v++ {
+		names = append(names, fmt.Sprintf("v%d", v))
+	}
+	return names
+}
+
+// Has reports whether a name is among them.
+func (k *Known) Has(name string) bool { return strings.Contains(k.names, ","+name+",") }
+
+// each is the names apart.
+func (k *Known) each() []string { return strings.Split(strings.Trim(k.names, ","), ",") }
+
+// AsideKey is the set of names under which doorbells are set aside in a queue. The list of those of a name has the same key, with
+// a colon and the name behind it.
+func AsideKey(queue string) string { return prefix(queue) + "aside" }
+
+// Aside returns those of the known names under which doorbells are set aside in a queue.
+func (s *Store) Aside(ctx context.Context, queue string, known *Known) ([]string, error) {
+	names := known.each()
+	members := make([]any, len(names))
+	for i, name := range names {
+		members[i] = name
+	}
+	are, err := s.rdb.SMIsMember(ctx, AsideKey(queue), members...).Result()
+	if err != nil {
+		return nil, fmt.Errorf("ask what is set aside in queue %s: %w", queue, foreign(err, queue))
+	}
+	var found []string
+	for i, is := range are {
+		if is {
+			found = append(found, names[i])
+		}
+	}
+	return found, nil
+}
+
+// WakeFor wakes an idle worker of a queue that knows a name, for a doorbell that is set aside under it. False: there is none.
+func (s *Store) WakeFor(ctx context.Context, queue, name string) (bool, error) {
+	told, err := s.onQueue(ctx, wakeForScript(), queue, name).Int()
+	if err != nil {
+		return false, fmt.Errorf("wake a worker of queue %s for %s: %w", queue, name, foreign(err, queue))
+	}
+	return told > 0, nil
+}
+
+// Unserved says that nobody can run a task that has waited for more than a second.
+type Unserved struct {
+	Lacks refcache.Unserved // the zero value: somebody can, or that is not known
+	Queue string
+	Name  string   // of the function, as name@version
+	Known []string // of the functions that workers of the queue know, the first few by name
+	More  int      // how many more these are
+}
+
+// String is a sentence for people, without its end; empty if there is nothing to say.
+func (u Unserved) String() string {
+	switch u.Lacks {
+	case refcache.UnservedQueue:
+		return "no living worker serves queue " + u.Queue
+	case refcache.UnservedFunction:
+		text := fmt.Sprintf("no living worker knows %s; workers of queue %s know %s", u.Name, u.Queue, strings.Join(u.Known, ", "))
+		if u.More > 0 {
+			text += fmt.Sprintf(" and %d more", u.More)
+		}
+		return text
+	}
+	return ""
+}
+
+// function is the function of the task, as workers know it.
+func (r Record) function() string { return fmt.Sprintf("%s@%d", r.Policy.Name, r.Policy.Version) }
+
+// hasWaited reports whether the task could be run for so long that it is asked who could. The script read judges alike.
+func (r Record) hasWaited() bool {
+	ready := r.UpdatedAt
+	switch {
+	case r.Status == refcache.Retrying:
+		ready = r.NextRetryAt
+	case ready.IsZero():
+		ready = r.CreatedAt
+	}
+	return (r.Status == refcache.Pending || r.Status == refcache.Retrying) && r.ReadAt.Sub(ready) > unservedAfter
+}
+
+// maxAsked is how many functions of a page of a list it is asked who knows them.
+const maxAsked = 20
+
+// tellUnserved tells of the tasks of a page which nobody can run. A list without that is better than none.
+func (s *Store) tellUnserved(ctx context.Context, queue string, page []Found) {
+	var names []any
+	for _, task := range page {
+		if name := any(task.function()); task.hasWaited() && !slices.Contains(names, name) && len(names) < maxAsked {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		return
+	}
+	told, err := s.onQueue(ctx, unservedScript(), queue, names...).Slice()
+	if err != nil {
+		return
+	}
+	for i, task := range page {
+		if at := slices.Index(names, any(task.function())); at >= 0 && task.hasWaited() {
+			page[i].Unserved = task.unserved(reply(told).at(at))
+		}
+	}
+}
+
+// unserved reads what the script read tells of that.
+func (r Record) unserved(answer any) (u Unserved) {
+	values, _ := answer.([]any)
+	if len(values) == 0 {
+		return u
+	}
+	told := reply(values)
+	u = Unserved{Lacks: refcache.Unserved(told.text(0)), Queue: r.Ref.Queue(), Name: r.function()}
+	for i := 2; i < len(told); i++ {
+		u.Known = append(u.Known, told.text(i))
+	}
+	if n, err := strconv.Atoi(told.text(1)); err == nil {
+		u.More = n - len(u.Known)
+	}
+	return u
+}
