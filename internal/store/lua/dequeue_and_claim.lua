@@ -5,7 +5,7 @@
 -- ARGV[3] the name under which doorbells of that list were set aside; empty for asynq's list   Then those of the dequeue
 -- Of queue: dequeue returns false, or {what it took, the ref_id that it names or false, asynq's id of it or false}.
 -- set_aside(id, list) returns how many doorbells stood in the list before, or false when this one is to be put off. drop_gone
--- drops from the end of the list those that asynq does not know any more.
+-- drops from the end of the list those that asynq does not know any more, and returns true when there may be more.
 -- Returns false when nothing was taken, else {what the dequeue took, its ref_id, what claim returns}; false for the last when a
 -- claim is to follow. {false} means that there may be more: ask again.
 
@@ -39,11 +39,11 @@ local function lacks(stored)
 end
 
 local prefix, from = KEYS[1], ARGV[3]
-if from ~= '' then
-  drop_gone()
-end
 local answer, asides = {false}, nil
 for _ = 1, MAX_ASIDE do
+  if from ~= '' and drop_gone() then
+    break
+  end
   local dequeued = dequeue()
   if not dequeued then
     answer = false
