@@ -44,6 +44,7 @@ type beating struct {
 	declares declared.Text
 	there    bool      // Redis has the text, as far as is known
 	renewed  time.Time // when it was last told to keep it
+	looks    bool      // doorbells are set aside in the queue, under whatever name
 	aside    []string  // under which doorbells were set aside for the worker before there was a listener
 }
 
@@ -101,6 +102,11 @@ func (h *heartbeats) sendAll(ctx context.Context) {
 	if all {
 		h.beaten.set(sent)
 	}
+	for queue, b := range h.queues { // behind all beats: nothing may hold these up
+		if b.looks && !h.lookAside(ctx, queue, b) {
+			break
+		}
+	}
 }
 
 // ownConnection returns a client with one connection that reaches the same Redis as rdb, and a function to close it.
@@ -135,9 +141,7 @@ func (h *heartbeats) send(ctx context.Context, queue string, b *beating) bool {
 	if b.there = !beaten.Gone; b.there && (beat.Renew || beat.Text != "") {
 		b.renewed = sent
 	}
-	if beaten.Aside {
-		h.lookAside(answered, queue, b)
-	}
+	b.looks = beaten.Aside
 	for _, claim := range beaten.Void {
 		h.running.void(claim.Token)
 	}
@@ -149,16 +153,20 @@ func (h *heartbeats) send(ctx context.Context, queue string, b *beating) bool {
 	return true
 }
 
-// lookAside looks behind the wake-ups for doorbells that are set aside. If it cannot, the next beat does.
-func (h *heartbeats) lookAside(ctx context.Context, queue string, b *beating) {
+// lookAside looks behind the wake-ups for doorbells that are set aside. False: it could not, and after the next beat it does.
+func (h *heartbeats) lookAside(ctx context.Context, queue string, b *beating) bool {
+	ctx, cancel := context.WithTimeout(ctx, heartbeatTimeout)
+	defer cancel()
 	names, err := h.over.Aside(ctx, queue, h.known)
 	switch {
 	case err != nil:
+		return false
 	case h.listener == nil:
 		b.aside = names
 	default:
 		h.listener.HearAside(queue, names)
 	}
+	return true
 }
 
 // redeliver takes an attempt from a worker that lost it, and rings for the task.

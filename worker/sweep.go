@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/refq/refq/internal/queue"
 	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/refcache"
 )
@@ -50,22 +51,19 @@ func (w *Worker) sweepQueue(ctx context.Context, queue string) {
 
 // sweep looks at a part of the queue, and goes on for as long as it finds doorbells missing: where one got lost, many may
 // have been. It answers what it found first.
-func (w *Worker) sweep(ctx context.Context, queue string) (first store.Swept, err error) {
+func (w *Worker) sweep(ctx context.Context, name string) (first store.Swept, err error) {
 	for goOn := false; ; goOn = true {
-		found, err := w.store.Sweep(ctx, queue, sweepBatch, goOn)
+		found, err := w.store.Sweep(ctx, name, sweepBatch, goOn, queue.HashPrefix(name))
 		if !goOn {
 			first = found
 		}
 		if err != nil || !found.Mine {
 			return first, err
 		}
-		if err := w.takeOver(ctx, queue, found); err != nil {
+		if err := w.takeOver(ctx, name, found); err != nil {
 			return first, err
 		}
-		if _, err := w.queue.DropAside(ctx, queue, found.Aside, found.Over); err != nil {
-			return first, err
-		}
-		requeued, err := w.requeueLost(ctx, queue, found.Silent)
+		requeued, err := w.requeueLost(ctx, name, found.Silent)
 		if err != nil || requeued == 0 || !found.More {
 			return first, err
 		}

@@ -67,7 +67,7 @@ func TestWrongUsageExits2WithOneSentence(t *testing.T) {
 		{"bench --payload 10", `--payload is 10, must be at least 64`},
 		{"bench --delay x", `--delay: "x" is not a duration`},
 		{"bench --baseline bullmq", `--baseline is "bullmq", must be asynq`},
-		{"bench --only closd", `--only: "closd" is not one of idle, closed, open, many, hits, answers, local, retries, growth, idle-cost, two-queues, waiters (did you mean closed?)`},
+		{"bench --only closd", `--only: "closd" is not one of idle, closed, open, many, hits, answers, local, retries, growth, idle-cost, two-queues, mixed, waiters (did you mean closed?)`},
 		{"bench --quick --rounds 2", `--quick has sizes of its own: leave out --rounds`},
 		{"doctor x", `doctor takes no argument`},
 		{"init x", `init takes no argument`},

@@ -1,13 +1,9 @@
 package queue
 
 import (
-	"context"
 	_ "embed"
-	"fmt"
 	"slices"
 	"sync"
-
-	"github.com/redis/go-redis/v9"
 
 	"github.com/refq/refq/internal/store"
 )
@@ -21,29 +17,10 @@ var setAsideText string
 //go:embed drop_gone.lua
 var dropGoneText string
 
-//go:embed drop_aside.lua
-var dropAsideText string
-
-var dropAsideScript = redis.NewScript(dropAsideText)
-
 func asideList(queue, name string) string { return store.AsideKey(queue) + ":" + name }
 
-// DropAside drops doorbells of a queue that were set aside under a name, and whose calls are over. It returns how many were there.
-func (c *Client) DropAside(ctx context.Context, queue, name string, ids []string) (int, error) {
-	if len(ids) == 0 {
-		return 0, nil
-	}
-	args := make([]any, len(ids))
-	for i, id := range ids {
-		args[i] = id
-	}
-	dropped, err := dropAsideScript.Run(ctx, c.rdb, []string{asideList(queue, name), keyPrefix(queue)}, args...).Int()
-	if err != nil {
-		c.store.CountError("drop_aside", err)
-		return 0, fmt.Errorf("drop doorbells of queue %s that are set aside: %w", queue, err)
-	}
-	return dropped, nil
-}
+// HashPrefix is what the keys of the hashes of a queue's doorbells begin with. asynq's id follows.
+func HashPrefix(queue string) string { return keyPrefix(queue) + "t:" }
 
 // asides are the names under which doorbells are set aside for this worker, as far as it has heard. Their lists are taken from in
 // turn with asynq's own, so that neither starves the other. It may be used concurrently.
@@ -93,6 +70,13 @@ func (a *asides) wasEmpty(c choice) {
 	if a.heard[c.name] == c.heard {
 		a.names = slices.DeleteFunc(a.names, func(name string) bool { return name == c.name })
 	}
+}
+
+// any reports whether there are names.
+func (a *asides) any() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.names) > 0
 }
 
 // all returns the names.

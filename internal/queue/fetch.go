@@ -215,10 +215,15 @@ func (f *fetcher) hasFound() {
 	}
 }
 
-// hasFoundNothing gives the ticket up. The holder of the last ticket waits until there may be something again in any list.
+// hasFoundNothing passes the ticket on while another list may have something, and else gives it up. The holder of the last ticket
+// waits until there may be something again.
 func (f *fetcher) hasFoundNothing(ctx context.Context, in choice) {
 	if in.name != "" {
 		f.asides.wasEmpty(in)
+	}
+	if in.name != "" || f.asides.any() {
+		f.free <- struct{}{}
+		return
 	}
 	f.mu.Lock()
 	f.streak = 0
@@ -228,7 +233,7 @@ func (f *fetcher) hasFoundNothing(ctx context.Context, in choice) {
 		return
 	}
 	f.mu.Unlock()
-	for enough := in.name != "" || len(f.asides.all()) > 0; !enough; {
+	for enough := false; !enough; {
 		is, err := markIdle(ctx, f.rdb, f.queue, f.worker)
 		switch {
 		case err != nil:

@@ -9,11 +9,15 @@ local ref, delivery = string.match(id, '^(.*:%x+)%.(%d+)$')
 if delivery then
   local before = tonumber(delivery) > 2 and string.format('%s.%.0f', ref, delivery - 1) or ref
   if redis.call('HGET', ARGV[2] .. before, 'state') == 'pending' then
-    return false
+    if redis.call('LPOS', list, before) or redis.call('LPOS', KEYS[1], before) then
+      return false
+    end
+    redis.call('DEL', ARGV[2] .. before) -- it is in no list: what is left of it will never ring
   end
 end
-redis.call('LREM', KEYS[3], 0, id)
+local length = redis.call('LPUSH', list, id)
+redis.call('LREM', KEYS[3], 1, id)
 redis.call('ZREM', KEYS[4], id)
 local clock = redis.call('TIME')
 redis.call('HSET', ARGV[2] .. id, 'state', 'pending', 'pending_since', string.format('%s%06d000', clock[1], clock[2]))
-return redis.call('LPUSH', list, id) - 1
+return length - 1

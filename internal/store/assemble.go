@@ -257,6 +257,7 @@ func constants(script string, read []string) map[string]string {
 	define("WAKE_ASIDE", wakeAside)
 	define("LOOKED_AT", lookedAt)
 	define("NAMED", namedOfThese)
+	define("LISTS_NAMED", listsNamed)
 	define("UNSERVED_AFTER", unservedAfter.Milliseconds())
 	define("DOT", '.')
 	define("ZERO", '0')

@@ -19,6 +19,7 @@ func (q *queue) works(worker, functions string) {
 	about := fmt.Sprintf(`{"host":"h","functions":[%s],"reads":2}`, functions)
 	_, err := q.Heartbeat(q.Context(), q.name, store.Beat{Worker: worker, About: about})
 	require.NoError(q, err)
+	q.keepAlive(worker)
 }
 
 func (q *queue) knows(name string) []string {
@@ -84,6 +85,7 @@ func TestReadTellsWhatIsUnserved(t *testing.T) {
 		q.silence("w4", time.Hour)
 		require.Equal(q, refcache.UnservedFunction, q.read(k.ref).Unserved.Lacks)
 		q.beat("w5")
+		q.keepAlive("w5")
 		require.Zero(q, q.read(k.ref).Unserved, "w5 has not told yet what it knows")
 	})
 }
@@ -205,5 +207,17 @@ func TestWhoKnowsIsAskedInOneGo(t *testing.T) {
 		names, err := q.Aside(q.Context(), q.name, store.NewKnown([]string{"e@1", "f@1"}))
 		require.NoError(q, err)
 		require.Equal(q, []string{"v2", "f@1"}, names)
+	})
+}
+
+func TestWhoIsGoneIsForgottenByName(t *testing.T) {
+	onBoth(t, func(q *queue) {
+		k := q.old(q.pending(), 2*time.Second)
+		q.works("w1", `"f@1"`)
+		q.rdb.ZRem(q.Context(), q.key("workers"), "w1") // as an older refq removes a worker
+		q.rdb.Del(q.Context(), q.key("worker:w1"))
+		q.works("w2", `"g@1"`)
+		require.Equal(q, refcache.UnservedFunction, q.read(k.ref).Unserved.Lacks)
+		require.Empty(q, q.knows("f@1"))
 	})
 }

@@ -384,7 +384,7 @@ func TestKeyOfAnotherTypeIsNamedByWhoeverWalksTheQueue(t *testing.T) {
 			require.ErrorContains(q, err, fmt.Sprintf("list %s tasks of", status)+foreign)
 			_, err = q.Listed(q.Context(), q.name, status, time.Time{})
 			require.ErrorContains(q, err, fmt.Sprintf("count %s tasks of", status)+foreign)
-			_, err = q.Sweep(q.Context(), q.name, 10, false)
+			_, err = q.Sweep(q.Context(), q.name, 10, false, "bell:")
 			require.ErrorContains(q, err, "sweep"+foreign)
 		}
 	})

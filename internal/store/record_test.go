@@ -182,7 +182,7 @@ func TestIndexOfAnotherTypeIsAnErrorThatNamesTheQueue(t *testing.T) {
 		require.ErrorContains(q, q.RemoveWorker(q.Context(), q.name, "w1", "w2"), "drop worker w1 of queue "+q.name)
 		require.ErrorContains(q, second(q.Running(q.Context(), q.name)), "list workers of queue "+q.name)
 		require.NoError(q, q.rdb.Set(q.Context(), q.index(refcache.Pending), "x", 0).Err())
-		require.ErrorContains(q, second(q.Sweep(q.Context(), q.name, 10, false)), "sweep queue "+q.name)
+		require.ErrorContains(q, second(q.Sweep(q.Context(), q.name, 10, false, "bell:")), "sweep queue "+q.name)
 		ref := q.ref()
 		err = second(q.Submit(q.Context(), ref, q.submission()))
 		require.ErrorContains(q, err, fmt.Sprintf("submit %s: one of the keys refq:{%s}:* is not refq's: ", ref, q.name))

@@ -37,6 +37,7 @@ const (
 	unservedAfter  = time.Second      // that a task has waited before it is asked who could run it
 	lookedAt       = 100              // living workers that are asked what they know
 	namedOfThese   = 5                // functions that are named of those that they know
+	listsNamed     = 10               // different lists of functions whose functions are counted
 )
 
 // maxStamps is how many stamps of a queue are kept, and the floor beside them. A test makes do with fewer.

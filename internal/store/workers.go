@@ -96,15 +96,12 @@ type Swept struct {
 	First   bool // no sweep is on record: there was none, or Redis has lost everything
 	Quiet   bool // nothing waits, and there is no other worker that could have died
 	More    bool // the walk through those that wait is not at its end
-
-	Aside string   // the name of a list of doorbells that are set aside; empty: none was walked
-	Over  []string // asynq's ids of those in it whose task is not in flight any more
 }
 
 // Sweep looks at up to batch entries of each set of a queue. With goOn it does so although a sweep has just been: for
-// the one that swept, and found much to mend.
-func (s *Store) Sweep(ctx context.Context, queue string, batch int, goOn bool) (Swept, error) {
-	values, err := s.onQueue(ctx, sweepScript(), queue, batch, goOn).Slice()
+// the one that swept, and found much to mend. The keys of the hashes of the queue's doorbells begin with doorbells.
+func (s *Store) Sweep(ctx context.Context, queue string, batch int, goOn bool, doorbells string) (Swept, error) {
+	values, err := s.onQueue(ctx, sweepScript(), queue, batch, goOn, doorbells).Slice()
 	if isNil(err) {
 		return Swept{}, nil
 	}
@@ -112,8 +109,7 @@ func (s *Store) Sweep(ctx context.Context, queue string, batch int, goOn bool) (
 		return Swept{}, fmt.Errorf("sweep queue %s: %w", queue, foreign(err, queue))
 	}
 	answer := reply(values)
-	found := Swept{Mine: true, Idle: answer.texts(1), More: answer.int(3) == 1, First: answer.int(4) == 1, Quiet: answer.int(5) == 1,
-		Aside: answer.text(6), Over: answer.texts(7)}
+	found := Swept{Mine: true, Idle: answer.texts(1), More: answer.int(3) == 1, First: answer.int(4) == 1, Quiet: answer.int(5) == 1}
 	orphans := answer.texts(0)
 	for i := 0; i+2 < len(orphans); i += 3 {
 		found.Orphans = append(found.Orphans, Orphan{orphans[i], Claim{refOf(queue, orphans[i+1]), orphans[i+2]}})

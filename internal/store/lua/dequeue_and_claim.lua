@@ -1,6 +1,6 @@
 -- dequeue_and_claim takes a doorbell out of asynq's list, or out of one of those that were set aside, and claims the task that
--- it is about in the same step, if that is a case of claim's fast path. A doorbell of a task that this worker cannot run is set
--- aside, and the next is taken.
+-- it is about in the same step, if that is a case of claim's fast path. A doorbell in asynq's list of a task that this worker
+-- cannot run is set aside, and the next is taken.
 -- KEYS[1] the queue's prefix, then those of the dequeue, the first of which is the list   ARGV[1] token   ARGV[2] worker
 -- ARGV[3] the name under which doorbells of that list were set aside; empty for asynq's list   Then those of the dequeue
 -- Of queue: dequeue returns false, or {what it took, the ref_id that it names or false, asynq's id of it or false}.
@@ -64,15 +64,18 @@ for _ = 1, MAX_ASIDE do
     answer = {message, ref, ran and claim}
     break
   end
-  local before = set_aside(id, prefix .. 'aside:' .. name)
+  -- What was set aside already is put off: two workers, each of which lacks something else, would hand it to and fro.
+  local before = from == '' and set_aside(id, prefix .. 'aside:' .. name)
   if not before then
     answer = {message, ref, {'later', NEWER_LATER}}
     break
   end
   asides = asides or {}
-  local aside = asides[name] or {count = 0, before = before}
-  aside.count = aside.count + 1
-  asides[name] = aside
+  if not asides[name] then
+    asides[name] = {count = 0, before = before}
+    redis.call('SADD', prefix .. 'aside', name)
+  end
+  asides[name].count = asides[name].count + 1
 end
 if from == '' and not asides then
   return answer
@@ -84,7 +87,7 @@ if from ~= '' and redis.call('EXISTS', prefix .. 'aside:' .. from) == 0 then
   redis.call('SREM', prefix .. 'aside', from)
 end
 for name, aside in pairs(asides or {}) do
-  redis.call('SADD', prefix .. 'aside', name)
-  pcall(wake_for, name, aside.count, aside.before == 0) -- a wake-up that is not sent must not cost the doorbell that was taken
+  -- pcall: a wake-up that cannot be sent must not cost the doorbell that was taken.
+  pcall(wake_for, name, aside.count, aside.before == 0)
 end
 return answer

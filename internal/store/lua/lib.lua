@@ -464,24 +464,37 @@ local function lives(worker)
   return beat and now - tonumber(beat) <= DEAD_AFTER
 end
 
+-- knowing are the living workers that know a name. Members that are gone were left there by an older refq, which removed the worker.
+local function knowing(name)
+  local key, found = prefix .. 'knows:' .. name, {}
+  for _, worker in ipairs(redis.call('SMEMBERS', key)) do
+    if lives(worker) then
+      found[#found + 1] = worker
+    elseif redis.call('EXISTS', prefix .. 'worker:' .. worker) == 0 then
+      redis.call('SREM', key, worker)
+    end
+  end
+  return found
+end
+
 -- wake_for wakes idle workers that know a name, for the doorbells that are set aside under it: so many, or as many as there
 -- are. If none is idle it tells one that knows the name all the same if busy is true: that one looks when it has a slot.
--- It returns how many it told. One that does not listen, because it is gone, gives its turn to the next.
+-- It returns how many it told, as far as Redis says so. One that does not listen, because it is gone, gives its turn to the next.
 local function wake_for(name, most, busy)
-  local idle, knows = prefix .. 'idle', prefix .. 'knows:' .. name
+  local idle = prefix .. 'idle'
   local told, tries = 0, 2 * most + 8 -- in a Cluster PUBLISH counts only who listens at this node
   local function publish_to(worker)
     redis.call('SREM', idle, worker)
     told = told + redis.call('PUBLISH', 'refq:worker:' .. worker .. ':wake', string.match(prefix, '{(.*)}') .. ' ' .. name)
     tries = tries - 1
   end
-  for _, worker in ipairs(redis.call('SINTER', idle, knows)) do
+  for _, worker in ipairs(redis.call('SINTER', idle, prefix .. 'knows:' .. name)) do
     if told < most and tries > 0 then
       publish_to(worker)
     end
   end
-  for _, worker in ipairs(told == 0 and busy and redis.call('SMEMBERS', knows) or {}) do
-    if told == 0 and tries > 0 and lives(worker) then
+  for _, worker in ipairs(told == 0 and busy and knowing(name) or {}) do
+    if told == 0 and tries > 0 then
       publish_to(worker)
     end
   end
@@ -494,30 +507,52 @@ local function function_in(policy)
   return name and name .. '@' .. (version == '' and DEFAULT_VERSION or version)
 end
 
+-- surveyed are the different lists of functions that living workers tell, or why there are none: 'none' lives, or 'unknown',
+-- because there are many workers, or one that has not told yet or tells in another way.
+local surveyed = nil
+
+local function survey()
+  local living = redis.call('ZRANGEBYSCORE', prefix .. 'workers', now - DEAD_AFTER, '+inf', 'LIMIT', 0, LOOKED_AT + 1)
+  if #living == 0 then
+    return 'none'
+  elseif #living > LOOKED_AT then
+    return 'unknown'
+  end
+  local lists, met = {}, {}
+  for _, worker in ipairs(living) do
+    local list = string.match(redis.call('GET', prefix .. 'worker:' .. worker) or '', '"functions":(%[.-%])')
+    if not list then
+      return 'unknown'
+    elseif not met[list] then
+      met[list] = true
+      lists[#lists + 1] = list
+    end
+  end
+  return lists
+end
+
 -- unserved tells that no living worker of the queue knows a name; nothing if one does, or if not all of them were looked at. It
--- is {'queue'} if there is none at all, else {'function', how many functions they know, the first of these by name, ...}.
+-- is {'queue'} if there is none at all, else {'function', how many functions they know, the first of these by name, ...}, of the
+-- first LISTS_NAMED lists that differ.
 local function unserved(name)
-  for _, worker in ipairs(redis.call('SMEMBERS', prefix .. 'knows:' .. name)) do
-    if lives(worker) then
+  if #knowing(name) > 0 then
+    return nil
+  end
+  surveyed = surveyed or survey()
+  if surveyed == 'none' then
+    return {'queue'}
+  elseif surveyed == 'unknown' then
+    return nil
+  end
+  for _, list in ipairs(surveyed) do
+    if string.find(list, '"' .. name .. '"', 1, true) then
       return nil
     end
   end
-  local living = redis.call('ZRANGEBYSCORE', prefix .. 'workers', now - DEAD_AFTER, '+inf', 'LIMIT', 0, LOOKED_AT + 1)
-  if #living == 0 then
-    return {'queue'}
-  elseif #living > LOOKED_AT then
-    return nil
-  end
   local known, functions = {}, {}
-  for _, worker in ipairs(living) do
-    local about = redis.call('GET', prefix .. 'worker:' .. worker) or ''
-    if not string.find(about, '"functions":', 1, true) then
-      return nil -- it has not told yet, or tells in another way
-    end
-    for _, one in ipairs(names_of(about)) do
-      if one == name then
-        return nil
-      elseif not known[one] and string.find(one, '@', 1, true) then
+  for i = 1, math.min(#surveyed, LISTS_NAMED) do
+    for one in string.gmatch(surveyed[i], '"([^"]+)"') do
+      if not known[one] then
         known[one] = true
         functions[#functions + 1] = one
       end

@@ -1,11 +1,10 @@
 -- sweep looks for what was lost; one caller a second gets an answer.
 -- ARGV[1] how many of the tasks that wait to look at, in each of two sets; of all else at most SWEEP_TIDY
--- ARGV[2] '1' to look also when a sweep has just been
+-- ARGV[2] '1' to look also when a sweep has just been   ARGV[3] what the keys of doorbells' hashes begin with; an id follows
 -- Returns false when another has just swept, else
 -- {claims of dead workers as worker, hash, token, ...; dead workers without claims; tasks that have waited or been
 -- overdue for too long as hash, delivery, since when in ms, ...; 1 if more may follow; 1 if there was no sweep before; 1 if nothing waits, and no
--- other worker can have died; the name of a list of doorbells that are set aside, empty if none was walked, and those in it
--- whose task is not in flight any more}.
+-- other worker can have died}.
 -- The sets are walked by a cursor each, so that no healthy head hides a lost entry.
 
 local state = prefix .. 'sweep'
@@ -133,42 +132,46 @@ for _, set in ipairs({'failed', 'cancelled'}) do
   end
 end
 
--- walk_aside walks one list of doorbells that are set aside, from its end, and then another. It returns its name, and the
--- doorbells in it whose task has ended or is gone.
-local function walk_aside()
+-- tidy_aside walks one list of doorbells that are set aside, from its end, and then another. It takes out those whose task has
+-- ended or is gone, with their hashes.
+local function tidy_aside()
   local name, passed = unpack(redis.call('HMGET', state, 'aside', 'cursor:aside'))
   if not name or redis.call('SISMEMBER', prefix .. 'aside', name) == 0 then
     name, passed = redis.call('SRANDMEMBER', prefix .. 'aside'), 0
   end
-  passed = tonumber(passed) or 0
-  local found, over = redis.call('LRANGE', prefix .. 'aside:' .. name, -passed - tidy, -passed - 1), {}
-  for _, id in ipairs(found) do
+  passed = tonumber(passed) or 0 -- entries between the walk and the end
+  local list, gone = prefix .. 'aside:' .. name, 0
+  local found = redis.call('LRANGE', list, -passed - tidy, -passed - 1)
+  for i, id in ipairs(found) do
     local words, certain = look(string.match(id, ':(%x+)[^:]*$') or '')
     if certain and not IN_FLIGHT[words[STATUS]] then
-      over[#over + 1] = id
+      redis.call('LSET', list, i - #found - passed - 1, '')
+      redis.call('DEL', ARGV[3] .. id)
+      gone = gone + 1
     end
+  end
+  if gone > 0 then
+    redis.call('LREM', list, -gone, '')
   end
   if #found < tidy then
     redis.call('HDEL', state, 'aside', 'cursor:aside')
   else
-    redis.call('HSET', state, 'aside', name, 'cursor:aside', passed + #found - #over)
+    redis.call('HSET', state, 'aside', name, 'cursor:aside', passed + #found - gone)
   end
-  return name, over
 end
 
-local aside, over = '', {}
 if redis.call('EXISTS', prefix .. 'aside') == 1 then
   for _, name in ipairs(redis.call('SRANDMEMBER', prefix .. 'aside', WAKE_ASIDE)) do
     if redis.call('EXISTS', prefix .. 'aside:' .. name) == 0 then
       redis.call('SREM', prefix .. 'aside', name)
     else
-      wake_for(name, 1)
+      pcall(wake_for, name, 1) -- who may not publish sweeps all the same
     end
   end
   if redis.call('EXISTS', prefix .. 'aside') == 1 then
-    aside, over = walk_aside()
+    tidy_aside()
   end
 end
 local quiet = redis.call('ZCARD', prefix .. 'pending') == 0 and redis.call('ZCARD', prefix .. 'retrying') == 0
   and redis.call('ZCARD', prefix .. 'workers') <= 1
-return {orphans, idle, silent, more, last and 0 or 1, quiet and 1 or 0, aside, over}
+return {orphans, idle, silent, more, last and 0 or 1, quiet and 1 or 0}
