@@ -44,7 +44,7 @@ type attempt struct {
 	outcome  store.Outcome
 	err      error         // what it failed with
 	took     time.Duration // by the function
-	again    time.Duration // until asynq is to hand the doorbell to a worker that knows the function
+	again    time.Duration // until asynq is to hand the doorbell to a worker that may know what this one lacks
 	finished store.Finished
 	lack     *lackError // why it is handed on; nil: it is not, or for lack of the function
 }

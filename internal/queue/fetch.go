@@ -112,7 +112,7 @@ func (f *fetcher) leave(ctx context.Context) {
 	}
 	_ = wake(ctx, f.rdb, f.queue, 1) // idle workers look by themselves, too
 	for _, name := range f.asides.all() {
-		_, _ = f.store.WakeFor(ctx, f.queue, name)
+		_ = f.store.WakeFor(ctx, f.queue, name)
 	}
 }
 
@@ -318,9 +318,9 @@ func (f *fetcher) answer(ctx context.Context) *redis.Cmd {
 	return answer
 }
 
-// Dequeued is what [Config].Dequeue has taken out of asynq's list.
+// Dequeued is what [Config].Dequeue has taken out of a list.
 type Dequeued struct {
-	Message any          // asynq's; nil: the list is empty, unless there is More
+	Message any          // asynq's; nil: the list is empty or the queue paused, unless there is More
 	More    bool         // nothing yet: ask again
 	Ref     refcache.Ref // the call that the doorbell is about; empty when it names none of this queue
 	Claimed *Claimed     // nil: no attempt was claimed

@@ -30,12 +30,11 @@ const (
 )
 
 // thorough is how many pending doorbells, and such as are set aside, a sweep goes through to see whether those that it looks at are
-// among them. In
-// a longer queue they count as there until it is shorter: about 3 ms of Redis's time.
+// among them. In a longer queue they count as there until it is shorter: about 3 ms of Redis's time.
 const thorough = 10_000
 
 const (
-	// maxDelay is how much later than the task a doorbell may be due: a little more than an unknown function is put off.
+	// maxDelay is how much later than the task a doorbell may be due: a little more than what a worker lacks something for is put off.
 	maxDelay = 10 * time.Second
 	// leaseTime is what asynq gives a worker to answer a doorbell; the worker's server extends it each 5 s.
 	leaseTime = 30 * time.Second

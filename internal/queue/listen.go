@@ -200,7 +200,7 @@ func (l *Listener) receiveWakeups(wakeups <-chan *redis.Message) {
 		case aside && line.fetcher.known.Has(name):
 			line.fetcher.asides.hear(name)
 			if !line.fetcher.woken() {
-				_, _ = line.fetcher.store.WakeFor(ctx, queue, name)
+				_ = line.fetcher.store.WakeFor(ctx, queue, name)
 			}
 		}
 	}

@@ -12,8 +12,8 @@ import (
 	"github.com/refq/refq/internal/store"
 )
 
-// A wake-up tells one idle worker that asynq's list of doorbells has something for it. Wake-ups may get lost: idle workers look
-// by themselves, too, each maxIdle.
+// A wake-up tells a worker that a list of doorbells has something for it. Wake-ups may get lost: idle workers look by themselves,
+// too, each maxIdle.
 
 //go:embed wake.lua
 var wakeText string

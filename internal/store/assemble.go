@@ -88,11 +88,11 @@ func withPiggyback(name string, plain func() *redis.Script, p *script.Piggyback,
 }
 
 // taking returns the text of the script dequeue_and_claim for workers that know these names, with scripts of the queue.
-func taking(known string, from Doorbells, own script.Use) string {
+func taking(known []string, from Doorbells, own script.Use) string {
 	const name = "dequeue_and_claim"
 	claim, _, _ := strings.Cut(code(source("claim")), fullPath)
 	fast, full, _ := strings.Cut(strings.Replace(code(source(name)), "FAST_CLAIM\n", claim, 1), "WITH_LIBRARY\n")
-	fast = strings.Replace(withConstants("claim", fast), "KNOWN", "'"+known+"'", 1)
+	fast = strings.Replace(withConstants("claim", fast), "KNOWN", "',"+strings.Join(known, ",")+",'", 1)
 	return function("dequeue", from.Dequeue.Text, own) + function("drop_gone", from.DropGone, own) +
 		function("set_aside", from.SetAside, own, "id", "list") + fast + inFunction(withConstants(name, used(library(), full)+full))
 }

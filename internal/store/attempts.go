@@ -72,7 +72,7 @@ func claimed(ref refcache.Ref, answer reply) (ClaimAnswer, error) {
 	return ClaimAnswer{}, nil
 }
 
-// Dequeued is a doorbell that was taken out of asynq's list.
+// Dequeued is a doorbell that was taken out of a list.
 type Dequeued struct {
 	Message any          // what asynq's script answered; nil: there was none
 	Ref     refcache.Ref // the task that it is about; empty when it names none of this queue

@@ -15,13 +15,13 @@ import (
 // under the name of what a worker lacks for it. Redis gets the names in the text of scripts, and never forgets a text, so they are
 // for what does not change while a worker runs.
 type Known struct {
-	names   string   // each between commas
+	names   []string
 	scripts sync.Map // assembled -> *redis.Script
 }
 
 // NewKnown is for a worker of these functions, each as name@version.
 func NewKnown(functions []string) *Known {
-	return &Known{names: "," + strings.Join(append(versions(), functions...), ",") + ","}
+	return &Known{names: append(versions(), functions...)}
 }
 
 // versions are the names of the versions of records that this code reads, behind the first.
@@ -33,10 +33,7 @@ func versions() (names []string) {
 }
 
 // Has reports whether a name is among them.
-func (k *Known) Has(name string) bool { return strings.Contains(k.names, ","+name+",") }
-
-// each is the names apart.
-func (k *Known) each() []string { return strings.Split(strings.Trim(k.names, ","), ",") }
+func (k *Known) Has(name string) bool { return slices.Contains(k.names, name) }
 
 // AsideKey is the set of names under which doorbells are set aside in a queue. The list of those of a name has the same key, with
 // a colon and the name behind it.
@@ -44,9 +41,8 @@ func AsideKey(queue string) string { return prefix(queue) + "aside" }
 
 // Aside returns those of the known names under which doorbells are set aside in a queue.
 func (s *Store) Aside(ctx context.Context, queue string, known *Known) ([]string, error) {
-	names := known.each()
-	members := make([]any, len(names))
-	for i, name := range names {
+	members := make([]any, len(known.names))
+	for i, name := range known.names {
 		members[i] = name
 	}
 	are, err := s.rdb.SMIsMember(ctx, AsideKey(queue), members...).Result()
@@ -56,19 +52,18 @@ func (s *Store) Aside(ctx context.Context, queue string, known *Known) ([]string
 	var found []string
 	for i, is := range are {
 		if is {
-			found = append(found, names[i])
+			found = append(found, known.names[i])
 		}
 	}
 	return found, nil
 }
 
-// WakeFor wakes an idle worker of a queue that knows a name, for a doorbell that is set aside under it. False: there is none.
-func (s *Store) WakeFor(ctx context.Context, queue, name string) (bool, error) {
-	told, err := s.onQueue(ctx, wakeForScript(), queue, name).Int()
-	if err != nil {
-		return false, fmt.Errorf("wake a worker of queue %s for %s: %w", queue, name, foreign(err, queue))
+// WakeFor wakes an idle worker of a queue that knows a name, for a doorbell that is set aside under it, if there is one.
+func (s *Store) WakeFor(ctx context.Context, queue, name string) error {
+	if err := s.onQueue(ctx, wakeForScript(), queue, name).Err(); err != nil {
+		return fmt.Errorf("wake a worker of queue %s for %s: %w", queue, name, foreign(err, queue))
 	}
-	return told > 0, nil
+	return nil
 }
 
 // Unserved says that nobody can run a task that has waited for more than a second.

@@ -54,27 +54,34 @@ local function look(member)
   return words, state == false or STATUSES[words[STATUS]]
 end
 
--- tidy_completions cuts the list of completions, and walks it from its end: it takes out what is no longer the last end of a
--- complete task.
-local function tidy_completions()
-  local key, cursor = prefix .. 'completions', 'cursor:completions'
-  redis.call('LTRIM', key, 0, COMPLETIONS - 1)
-  local passed = tonumber(redis.call('HGET', state, cursor)) or 0 -- entries between the walk and the end
-  local found = redis.call('LRANGE', key, -passed - tidy, -passed - 1)
+-- weed walks a list from its end: it takes out the entries that are over, and returns from where the walk goes on, 0 when it is
+-- through. passed is how many entries are between the walk and the end.
+local function weed(list, passed, is_over)
+  local found = redis.call('LRANGE', list, -passed - tidy, -passed - 1)
   local gone = 0
   for i, entry in ipairs(found) do
-    local words, certain = look(string.sub(entry, -32))
-    local ended = words[COMPLETED_AT]
-    local last = words[STATUS] == 'complete' and (ended == string.sub(entry, 1, -33) or not tonumber(ended))
-    if certain and not last then
-      redis.call('LSET', key, i - #found - passed - 1, '')
+    if is_over(entry) then
+      redis.call('LSET', list, i - #found - passed - 1, '')
       gone = gone + 1
     end
   end
   if gone > 0 then
-    redis.call('LREM', key, -gone, '')
+    redis.call('LREM', list, -gone, '')
   end
-  redis.call('HSET', state, cursor, #found < tidy and 0 or passed + tidy - gone)
+  return #found < tidy and 0 or passed + tidy - gone
+end
+
+-- tidy_completions cuts the list of completions, and takes out what is no longer the last end of a complete task.
+local function tidy_completions()
+  local key, cursor = prefix .. 'completions', 'cursor:completions'
+  redis.call('LTRIM', key, 0, COMPLETIONS - 1)
+  local passed = tonumber(redis.call('HGET', state, cursor)) or 0
+  redis.call('HSET', state, cursor, weed(key, passed, function(entry)
+    local words, certain = look(string.sub(entry, -32))
+    local ended = words[COMPLETED_AT]
+    local last = words[STATUS] == 'complete' and (ended == string.sub(entry, 1, -33) or not tonumber(ended))
+    return certain and not last
+  end))
 end
 
 local orphans, idle, silent = {}, {}, {}
@@ -132,31 +139,25 @@ for _, set in ipairs({'failed', 'cancelled'}) do
   end
 end
 
--- tidy_aside walks one list of doorbells that are set aside, from its end, and then another. It takes out those whose task has
--- ended or is gone, with their hashes.
+-- tidy_aside walks one list of doorbells that are set aside, and then another. It takes out those whose task has ended or is gone,
+-- with their hashes.
 local function tidy_aside()
   local name, passed = unpack(redis.call('HMGET', state, 'aside', 'cursor:aside'))
   if not name or redis.call('SISMEMBER', prefix .. 'aside', name) == 0 then
     name, passed = redis.call('SRANDMEMBER', prefix .. 'aside'), 0
   end
-  passed = tonumber(passed) or 0 -- entries between the walk and the end
-  local list, gone = prefix .. 'aside:' .. name, 0
-  local found = redis.call('LRANGE', list, -passed - tidy, -passed - 1)
-  for i, id in ipairs(found) do
+  passed = weed(prefix .. 'aside:' .. name, tonumber(passed) or 0, function(id)
     local words, certain = look(string.match(id, ':(%x+)[^:]*$') or '')
-    if certain and not IN_FLIGHT[words[STATUS]] then
-      redis.call('LSET', list, i - #found - passed - 1, '')
+    local over = certain and not IN_FLIGHT[words[STATUS]]
+    if over then
       redis.call('DEL', ARGV[3] .. id)
-      gone = gone + 1
     end
-  end
-  if gone > 0 then
-    redis.call('LREM', list, -gone, '')
-  end
-  if #found < tidy then
+    return over
+  end)
+  if passed == 0 then
     redis.call('HDEL', state, 'aside', 'cursor:aside')
   else
-    redis.call('HSET', state, 'aside', name, 'cursor:aside', passed + #found - gone)
+    redis.call('HSET', state, 'aside', name, 'cursor:aside', passed)
   end
 end
 
