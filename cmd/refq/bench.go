@@ -25,8 +25,7 @@ func newBench(a *app) *cobra.Command {
 		Use:   "bench",
 		Short: "Measure what calls cost on your Redis, and how fast they are",
 		Long: `Measure what calls cost on the Redis that is configured, and how fast they are:
-` + strings.Join(bench.Names()[:10], ", ") + `,
-` + strings.Join(bench.Names()[10:], ", ") + `.
+` + strings.Join(term.Wrap(strings.Join(bench.Names(), ", ")+".", 79), "\n") + `
 Callers and workers run in this process and share its CPUs. Nothing of yours is
 touched, and what is written is removed; still, the Redis must be empty, unless
 --anyway is given: a benchmark takes all that a server has.`,

@@ -72,8 +72,8 @@ func (a *app) functions() error {
 		if policy.Version > 1 {
 			name += fmt.Sprintf("@%d", policy.Version)
 		}
-		rows.Add([]string{term.Bold}, name, policy.Queue, orNone(term.Exact(policy.Timeout), policy.Timeout == 0),
-			orNone(term.Exact(policy.AsyncTimeout), policy.AsyncTimeout == 0), term.Exact(policy.TTL), retriesText(policy), runsText(fn))
+		rows.Add([]string{term.Bold}, name, policy.Queue, lasting(policy.Timeout),
+			lasting(policy.AsyncTimeout), term.Exact(policy.TTL), retriesText(policy), runsText(fn))
 	}
 	p := term.Page{Screen: a.stdout}
 	rows.AddTo(&p)
@@ -91,8 +91,8 @@ func (a *app) function(fn config.Function) error {
 	p.Field("version", fmt.Sprint(policy.Version))
 	p.Field("queue", policy.Queue)
 	p.Field("runs", runsText(fn))
-	p.Field("timeout", orNone(term.Exact(policy.Timeout), policy.Timeout == 0))
-	p.Field("wait", orNone(term.Exact(policy.AsyncTimeout), policy.AsyncTimeout == 0))
+	p.Field("timeout", lasting(policy.Timeout))
+	p.Field("wait", lasting(policy.AsyncTimeout))
 	p.Field("retries", retriesText(policy))
 	p.Field("ttl", term.Exact(policy.TTL))
 	p.Field("fresh", term.Exact(cmp.Or(policy.Fresh, policy.TTL)))
@@ -109,19 +109,21 @@ func (a *app) function(fn config.Function) error {
 	return p.Print()
 }
 
+// lasting tells a duration exactly, and that 0 is none.
+func lasting(d time.Duration) string { return orNone(term.Exact(d), d == 0) }
+
 // failureText is "1m; permanent 1h, lost 10m": kinds that answer for as long as an error are not named.
 func failureText(answers refcache.FailureAnswer) string {
-	text := func(d time.Duration) string { return orNone(term.Exact(d), d == 0) }
 	var others []string
 	for _, kind := range refcache.FailureKinds {
 		if d := answers.Of(kind); d != answers.Error {
-			others = append(others, string(kind)+" "+text(d))
+			others = append(others, string(kind)+" "+lasting(d))
 		}
 	}
 	if len(others) == 0 {
-		return text(answers.Error)
+		return lasting(answers.Error)
 	}
-	return text(answers.Error) + "; " + strings.Join(others, ", ")
+	return lasting(answers.Error) + "; " + strings.Join(others, ", ")
 }
 
 func runsText(fn config.Function) string {

@@ -6,13 +6,11 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/pflag"
 
 	"github.com/refq/refq/admin"
 	"github.com/refq/refq/internal/config"
-	"github.com/refq/refq/internal/term"
 	"github.com/refq/refq/refcache"
 )
 
@@ -79,7 +77,6 @@ func differences(stored, today refcache.Policy) string {
 			words = append(words, name+" "+is+" (on record "+was+")")
 		}
 	}
-	lasting := func(d time.Duration) string { return orNone(term.Exact(d), d == 0) }
 	differ("max_retries", fmt.Sprint(stored.MaxRetries), fmt.Sprint(today.MaxRetries))
 	differ("retry_delay", lasting(stored.RetryDelay), lasting(today.RetryDelay))
 	differ("retry_backoff_factor", fmt.Sprint(stored.BackoffFactor), fmt.Sprint(today.BackoffFactor))

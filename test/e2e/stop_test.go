@@ -46,34 +46,24 @@ func TestAStoppingWorkerHandsBackWhatItCannotFinish(t *testing.T) {
 	require.Contains(t, info.Events[0].By, fmt.Sprintf("-%d-", leaving.cmd.Process.Pid))
 }
 
-func TestAStoppingWorkerLetsAttemptsFinish(t *testing.T) {
+func TestAStoppingWorkerLetsAttemptsFinish(t *testing.T) { letsAttemptsFinish(t, syscall.SIGTERM) }
+
+// A terminal that is closed tells its programs so by SIGHUP.
+func TestAClosedTerminalStopsAWorkerInGoodOrder(t *testing.T) { letsAttemptsFinish(t, syscall.SIGHUP) }
+
+func letsAttemptsFinish(t *testing.T, stop syscall.Signal) {
 	t.Parallel()
 	testkit.Reserve(t, 4)
 	s := newSiteAt(t, sharedRedis(t), nil, keys{"shutdown_timeout": "60s"})
 	w := s.worker()
 	ref := s.submit("{}")
 	command := s.next()
-	w.signal(syscall.SIGTERM)
+	w.signal(stop)
 	w.says("worker stopping")
 	command.succeed("1")
 	require.Zero(t, w.exitCode())
 	s.wait(ref).answer(0)
 	require.Empty(t, s.info(ref).Events)
-}
-
-// A terminal that is closed tells its programs so by SIGHUP.
-func TestAClosedTerminalStopsAWorkerInGoodOrder(t *testing.T) {
-	t.Parallel()
-	testkit.Reserve(t, 4)
-	s := newSiteAt(t, sharedRedis(t), nil, keys{"shutdown_timeout": "60s"})
-	w := s.worker()
-	ref := s.submit("{}")
-	command := s.next()
-	w.signal(syscall.SIGHUP)
-	w.says("worker stopping")
-	command.succeed("1")
-	require.Zero(t, w.exitCode())
-	s.wait(ref).answer(0)
 	require.Zero(t, s.info(ref).LostCount)
 }
 
