@@ -28,7 +28,7 @@ func (a *Admin) Health(ctx context.Context) (monitor.Health, error) {
 		err = a.surveyQueues(ctx, &h)
 	}
 	if store.Refuses(err) { // the finding about permissions says more
-		h.Blind, h.Queues, h.Workers, err = err.Error(), nil, nil, nil
+		h.Blind, h.Queues, h.Workers, h.Pauses, err = err.Error(), nil, nil, nil, nil
 	}
 	if err != nil {
 		return monitor.Health{}, fmt.Errorf("look at the health of Redis and workers: %w", err)
@@ -82,6 +82,9 @@ func (a *Admin) surveyQueues(ctx context.Context, h *monitor.Health) error {
 	}
 	for _, w := range workers {
 		h.Workers = append(h.Workers, w)
+	}
+	if h.Pauses, err = a.Pauses(ctx); err != nil {
+		return err
 	}
 	slices.SortFunc(h.Workers, func(a, b monitor.WorkerHealth) int { return strings.Compare(a.ID, b.ID) })
 	return nil

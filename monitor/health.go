@@ -4,19 +4,22 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/refq/refq/refcache"
 )
 
 // Health is what was found out about a Redis, the calls that wait in it and the workers that serve them. It holds
 // facts; [Health.Findings] judges them. Pointers are nil, and texts empty, for what could not be found out.
 type Health struct {
-	Servers   []ServerHealth // the one server, or each master of a Cluster
-	User      string         // that Redis knows us as
-	Refused   []Refusal      // what Redis does not let us do
-	Blind     string         // why Queues and Workers could not be read; empty: they were
-	Namespace string         // whose calls Waiting and OldestPending of Queues tell of; empty: all. Numbers are of all namespaces
-	Queues    []QueueHealth  // all that were ever used, by name
-	Workers   []WorkerHealth // by id; also those that died and have not been cleared away
-	Other     []Finding      // what the asker has found besides; listed last
+	Servers   []ServerHealth   // the one server, or each master of a Cluster
+	User      string           // that Redis knows us as
+	Refused   []Refusal        // what Redis does not let us do
+	Blind     string           // why Queues and Workers could not be read; empty: they were
+	Namespace string           // whose calls Waiting and OldestPending of Queues tell of; empty: all. Numbers are of all namespaces
+	Queues    []QueueHealth    // all that were ever used, by name
+	Workers   []WorkerHealth   // by id; also those that died and have not been cleared away
+	Pauses    []refcache.Pause // what is paused: queues by name, then functions by name
+	Other     []Finding        // what the asker has found besides; listed last
 }
 
 // ServerHealth is a Redis server that holds calls.
@@ -101,7 +104,7 @@ var levels = []Level{LevelOK, LevelUnknown, LevelWarning, LevelWrong}
 
 // Finding is the judgement of one thing that was looked at.
 type Finding struct {
-	ID     string // never changes: one of redis_version eviction persistence latency clock permissions workers unserved oldest_pending overdue leftovers
+	ID     string // never changes: one of redis_version eviction persistence latency clock permissions workers unserved paused oldest_pending overdue leftovers
 	Level  Level
 	Fact   string // one sentence
 	Remedy string // what to do about it; empty when there is nothing to do
@@ -118,6 +121,7 @@ func (h Health) Findings() []Finding {
 		h.permissions().named("permissions"),
 		h.seen(h.workers).named("workers"),
 		h.seen(h.unserved).named("unserved"),
+		h.seen(h.paused).named("paused"),
 		h.seen(h.oldestPending).named("oldest_pending"),
 		h.seen(h.overdue).named("overdue"),
 		h.seen(h.leftovers).named("leftovers"),

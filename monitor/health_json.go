@@ -4,18 +4,21 @@ import (
 	"bytes"
 	"encoding/json"
 	"time"
+
+	"github.com/refq/refq/refcache"
 )
 
 type healthJSON struct {
-	Wrong     bool          `json:"wrong"`
-	Findings  []findingJSON `json:"findings"`
-	Servers   []serverJSON  `json:"servers"`
-	User      *string       `json:"user"`
-	Refused   []refusalJSON `json:"refused"`
-	Blind     *string       `json:"blind"`
-	Namespace *string       `json:"namespace"`
-	Queues    []queueJSON   `json:"queues"`
-	Workers   []workerJSON  `json:"workers"`
+	Wrong     bool             `json:"wrong"`
+	Findings  []findingJSON    `json:"findings"`
+	Servers   []serverJSON     `json:"servers"`
+	User      *string          `json:"user"`
+	Refused   []refusalJSON    `json:"refused"`
+	Blind     *string          `json:"blind"`
+	Namespace *string          `json:"namespace"`
+	Queues    []queueJSON      `json:"queues"`
+	Workers   []workerJSON     `json:"workers"`
+	Pauses    []refcache.Pause `json:"pauses"`
 }
 
 type findingJSON struct {
@@ -85,7 +88,8 @@ type workerJSON struct {
 // durations numbers of seconds, memory bytes. A max_memory of null means no limit.
 func (h Health) MarshalJSON() ([]byte, error) {
 	out := healthJSON{Wrong: h.Wrong(), User: stringPtr(h.User), Blind: stringPtr(h.Blind), Namespace: stringPtr(h.Namespace), Findings: []findingJSON{},
-		Servers: []serverJSON{}, Refused: []refusalJSON{}, Queues: []queueJSON{}, Workers: []workerJSON{}}
+		Servers: []serverJSON{}, Refused: []refusalJSON{}, Queues: []queueJSON{}, Workers: []workerJSON{},
+		Pauses: append([]refcache.Pause{}, h.Pauses...)}
 	for _, f := range h.Findings() {
 		out.Findings = append(out.Findings, findingJSON{f.ID, f.Level, f.Fact, stringPtr(f.Remedy)})
 	}

@@ -2,10 +2,12 @@ package monitor_test
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/refq/refq/monitor"
+	"github.com/refq/refq/refcache"
 
 	"github.com/stretchr/testify/require"
 )
@@ -44,7 +46,7 @@ func TestHealthyRedisAndWorkersAreFoundSo(t *testing.T) {
 		require.Empty(t, f.Remedy, f.ID)
 	}
 	require.Equal(t, []string{"redis_version", "eviction", "persistence", "latency", "clock", "permissions", "workers", "unserved",
-		"oldest_pending", "overdue", "leftovers"}, ids)
+		"paused", "oldest_pending", "overdue", "leftovers"}, ids)
 	require.False(t, healthy().Wrong())
 }
 
@@ -168,7 +170,7 @@ func TestRefusalsNameWhatToPermit(t *testing.T) {
 func TestWhatCouldNotBeReadIsUnknown(t *testing.T) {
 	t.Parallel()
 	h := monitor.Health{Servers: healthy().Servers, Blind: "list queues: NOPERM"}
-	for _, id := range []string{"workers", "unserved", "oldest_pending", "overdue", "leftovers"} {
+	for _, id := range []string{"workers", "unserved", "paused", "oldest_pending", "overdue", "leftovers"} {
 		require.Equal(t, monitor.Finding{ID: id, Level: unknown, Fact: "could not be read, see permissions"}, finding(t, h, id))
 	}
 }
@@ -211,6 +213,19 @@ func TestFactsAboutQueuesAndWorkersAreJudged(t *testing.T) {
 		{"oldest_pending", func(h *health) { h.Queues[0].Pending, h.Queues[0].OldestPending = 1, 71*time.Hour }, warning,
 			"pending for 3 days in queue media; pending there: 1", busy},
 
+		{"oldest_pending", func(h *health) {
+			h.Queues[0].Pending, h.Queues[0].OldestPending, h.Pauses = 1, time.Hour, []refcache.Pause{{Queue: "media"}}
+		}, warning, "pending for 1h0m0s in queue media; pending there: 1", "they may be what is paused; if not, " + busy},
+		{"oldest_pending", func(h *health) {
+			h.Queues[0].Pending, h.Queues[0].OldestPending, h.Pauses = 1, time.Hour, []refcache.Pause{{Queue: "other"}}
+		}, warning, "pending for 1h0m0s in queue media; pending there: 1", busy},
+
+		{"paused", func(h *health) {
+			h.Pauses = []refcache.Pause{{Queue: "media", By: "ann", Reason: "release"}, {Func: "thumb"}}
+		}, warning, "queue media is paused by ann: release; function thumb is paused", "when calls may start again: refq resume FUNC, or refq resume --queue QUEUE"},
+		{"paused", func(h *health) { h.Pauses = make([]refcache.Pause, 7) }, warning,
+			strings.Repeat("queue  is paused; ", 5) + "and 2 more", "when calls may start again: refq resume FUNC, or refq resume --queue QUEUE"},
+
 		{"overdue", func(h *health) { h.Queues[0].Retrying = 4 }, ok, "no retry is late", ""},
 		{"overdue", func(h *health) { h.Queues[0].Overdue, h.Queues[0].OldestOverdue = 4, 75*time.Second }, warning,
 			"late retries: 4, by up to 1m15s in queue media", busy},
@@ -242,13 +257,14 @@ func TestHealthJSONTellsFindingsAndFacts(t *testing.T) {
 	h.Refused = []monitor.Refusal{{Keys: "refq:queues", Commands: []string{"SADD"}}}
 	h.Queues[0] = monitor.QueueHealth{Name: "media", Pending: 2, OldestPending: 1500 * time.Millisecond,
 		Waiting: []monitor.WaitingFunction{{Func: "thumb", Version: 1, Calls: 2}}}
+	h.Pauses = []refcache.Pause{{Queue: "media"}}
 	text, err := json.Marshal(h)
 	require.NoError(t, err)
 	var parts map[string]json.RawMessage
 	require.NoError(t, json.Unmarshal(text, &parts))
 	var findings []map[string]any
 	require.NoError(t, json.Unmarshal(parts["findings"], &findings))
-	require.Len(t, findings, 11)
+	require.Len(t, findings, 12)
 	require.Equal(t, map[string]any{"id": "redis_version", "level": "ok", "fact": "Redis 7.0.15", "remedy": nil}, findings[0])
 	delete(parts, "findings")
 	for name, want := range map[string]string{
@@ -260,6 +276,7 @@ func TestHealthJSONTellsFindingsAndFacts(t *testing.T) {
 			`"oldest_pending_seconds":1.5,"overdue":0,"oldest_overdue_seconds":null,"gone":0,"lost":0,"archived":0}]`,
 		"workers": `[{"id":"h-1-abc","host":"h","pid":1,"queues":["media"],"functions":["echo@1","thumb@2"],"since":"2025-11-24T16:00:00.000Z",` +
 			`"last_beat":"2025-11-24T16:01:00.000Z","silent_seconds":1,"alive":true,"running":3}]`,
+		"pauses": `[{"queue":"media","func":null,"by":null,"at":null,"until":null,"reason":null}]`,
 	} {
 		require.Equal(t, want, string(parts[name]), name)
 		delete(parts, name)

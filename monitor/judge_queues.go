@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/refq/refq/refcache"
 )
 
 const (
@@ -98,6 +100,30 @@ func (h Health) unserved() Finding {
 		"no worker for %s%s%s", named(unserved), h.within(), partial)
 }
 
+func (h Health) paused() Finding {
+	if len(h.Pauses) == 0 {
+		return fine("nothing is paused")
+	}
+	texts := make([]string, len(h.Pauses))
+	for i, p := range h.Pauses {
+		texts[i] = p.String()
+	}
+	fact := strings.Join(texts[:min(len(texts), maxNamed)], "; ")
+	if more := len(texts) - maxNamed; more > 0 {
+		fact += fmt.Sprintf("; and %d more", more)
+	}
+	return LevelWarning.of("when calls may start again: refq resume FUNC, or refq resume --queue QUEUE", "%s", fact)
+}
+
+// lateIn is what to do about calls of a queue that start late.
+func (h Health) lateIn(queue string) string {
+	const remedy = "start more workers, or raise their concurrency; if they are idle, look into their logs"
+	if slices.ContainsFunc(h.Pauses, func(p refcache.Pause) bool { return p.Func != "" || p.Queue == queue }) {
+		return "they may be what is paused; if not, " + remedy
+	}
+	return remedy
+}
+
 func (h Health) oldestPending() Finding {
 	var oldest QueueHealth
 	pending := 0
@@ -113,7 +139,7 @@ func (h Health) oldestPending() Finding {
 	case oldest.OldestPending == 0 && h.within() != "":
 		return fine("no call%s is pending; pending%s: %d", h.within(), h.everywhere(), pending)
 	case oldest.OldestPending > pendingLong:
-		return LevelWarning.of("start more workers, or raise their concurrency; if they are idle, look into their logs",
+		return LevelWarning.of(h.lateIn(oldest.Name),
 			"pending for %s in queue %s; pending there%s: %d", roughly(oldest.OldestPending), oldest.Name, h.everywhere(), oldest.Pending)
 	}
 	return fine("pending for %s; pending in all%s: %d", roughly(oldest.OldestPending), strings.TrimPrefix(h.everywhere(), " in all"), pending)
@@ -131,7 +157,7 @@ func (h Health) overdue() Finding {
 	if overdue == 0 {
 		return fine("no retry is late")
 	}
-	return LevelWarning.of("start more workers, or raise their concurrency; if they are idle, look into their logs",
+	return LevelWarning.of(h.lateIn(latest.Name),
 		"late retries%s: %d, by up to %s in queue %s", h.everywhere(), overdue, roughly(latest.OldestOverdue), latest.Name)
 }
 

@@ -27,6 +27,7 @@ type standardJSON struct {
 	Progress     *progressJSON   `json:"progress"`
 	Message      *string         `json:"message"`
 	Unserved     *Unserved       `json:"unserved"`
+	Paused       *Pause          `json:"paused"`
 	Error        *string         `json:"error"`
 	ErrorCode    *string         `json:"error_code"`
 	ErrorDetails json.RawMessage `json:"error_details"`
@@ -63,7 +64,8 @@ func (r Response[T]) JSON(format Format) ([]byte, error) {
 	}
 	standard := standardJSON{minimalJSON: minimal, AgeSeconds: seconds(r.Age), StaleReason: stringPtr(r.StaleReason),
 		Refreshing: r.Refreshing, Cache: stringPtr(r.Cache), StartedAt: timePtr(r.StartedAt),
-		Progress: progressOf(r.Progress), Message: stringPtr(r.Message), Unserved: stringPtr(r.Unserved), Error: stringPtr(r.Error), ErrorCode: stringPtr(r.ErrorCode), ErrorDetails: r.ErrorDetails,
+		Progress: progressOf(r.Progress), Message: stringPtr(r.Message), Unserved: stringPtr(r.Unserved),
+		Paused: r.Paused, Error: stringPtr(r.Error), ErrorCode: stringPtr(r.ErrorCode), ErrorDetails: r.ErrorDetails,
 		RetryCount: r.RetryCount, MaxRetries: r.MaxRetries,
 		Exhausted: r.Exhausted, NextRetryAt: timePtr(r.NextRetryAt)}
 	if r.HasValue {
@@ -96,6 +98,7 @@ type taskInfoJSON struct {
 	Status             Status          `json:"status"`
 	Note               *string         `json:"note"`
 	Unserved           *Unserved       `json:"unserved"`
+	Paused             *Pause          `json:"paused"`
 	Cycle              int             `json:"cycle"`
 	Attempt            int             `json:"attempt"`
 	Worker             *string         `json:"worker"`
@@ -156,7 +159,7 @@ type eventJSON struct {
 // of seconds. A timeout_seconds of null means no limit.
 func (i TaskInfo) MarshalJSON() ([]byte, error) {
 	out := taskInfoJSON{RefID: i.RefID, Func: i.Func, Version: i.Version, Namespace: i.Namespace, Queue: i.Queue,
-		Status: i.Status, Note: stringPtr(i.Note), Unserved: stringPtr(i.Unserved), Cycle: i.Cycle, Attempt: i.Attempt, Worker: stringPtr(i.Worker),
+		Status: i.Status, Note: stringPtr(i.Note), Unserved: stringPtr(i.Unserved), Paused: i.Paused, Cycle: i.Cycle, Attempt: i.Attempt, Worker: stringPtr(i.Worker),
 		Progress: progressOf(i.Progress), CreatedAt: timePtr(&i.CreatedAt), StartedAt: timePtr(i.StartedAt),
 		CompletedAt: timePtr(i.CompletedAt), ExpiresAt: timePtr(i.ExpiresAt), NextRetryAt: timePtr(i.NextRetryAt),
 		AsOf: timePtr(i.AsOf), IsStale: i.IsStale, StaleReason: stringPtr(i.StaleReason), Error: stringPtr(i.Error), LastError: stringPtr(i.LastError), ErrorCause: stringPtr(i.ErrorCause),

@@ -39,10 +39,10 @@ func TestEachFormatHasAllOfItsFieldsInEveryState(t *testing.T) {
 	for format, want := range map[refcache.Format]string{
 		refcache.Minimal: `{"ref_id":"media:00112233445566778899aabbccddeeff","status":"pending","is_complete":false,"is_async":true,"can_retry":false,"is_stale":false}`,
 		refcache.Standard: `{"ref_id":"media:00112233445566778899aabbccddeeff","status":"pending","is_complete":false,"is_async":true,"can_retry":false,"is_stale":false,
-			"value":null,"age_seconds":null,"stale_reason":null,"refreshing":false,"cache":null,"started_at":null,"progress":null,"message":null,"unserved":null,"error":null,"error_code":null,"error_details":null,"retry_count":0,"max_retries":3,"exhausted":false,
+			"value":null,"age_seconds":null,"stale_reason":null,"refreshing":false,"cache":null,"started_at":null,"progress":null,"message":null,"unserved":null,"paused":null,"error":null,"error_code":null,"error_details":null,"retry_count":0,"max_retries":3,"exhausted":false,
 			"next_retry_at":null}`,
 		refcache.Full: `{"ref_id":"media:00112233445566778899aabbccddeeff","status":"pending","is_complete":false,"is_async":true,"can_retry":false,"is_stale":false,
-			"value":null,"age_seconds":null,"stale_reason":null,"refreshing":false,"cache":null,"started_at":null,"progress":null,"message":null,"unserved":null,"error":null,"error_code":null,"error_details":null,"retry_count":0,"max_retries":3,"exhausted":false,
+			"value":null,"age_seconds":null,"stale_reason":null,"refreshing":false,"cache":null,"started_at":null,"progress":null,"message":null,"unserved":null,"paused":null,"error":null,"error_code":null,"error_details":null,"retry_count":0,"max_retries":3,"exhausted":false,
 			"next_retry_at":null,"func":"f","queue":"media","created_at":null,"completed_at":null,"expires_at":null,"eta_seconds":null,
 			"lost_count":0,"attempt":0}`,
 	} {
@@ -66,7 +66,7 @@ func TestFullResponse(t *testing.T) {
 	require.Contains(t, string(got), `"old <b>"`, "shown as it was written")
 	sameText(t, `{"ref_id":"media:00112233445566778899aabbccddeeff","status":"processing","is_complete":false,"is_async":true,"can_retry":true,"is_stale":true,
 		"value":"old <b>","age_seconds":90,"stale_reason":"age","refreshing":true,"cache":"stale","started_at":"2026-02-03T11:00:00.007Z","progress":{"current":3,"total":12,"message":"page 3","percentage":25},
-		"message":"page 3","unserved":null,"error":"no","error_code":"quota","error_details":{"left":0},"retry_count":1,"max_retries":3,"exhausted":true,"next_retry_at":"2026-02-03T11:01:30.007Z",
+		"message":"page 3","unserved":null,"paused":null,"error":"no","error_code":"quota","error_details":{"left":0},"retry_count":1,"max_retries":3,"exhausted":true,"next_retry_at":"2026-02-03T11:01:30.007Z",
 		"func":"f","queue":"media","created_at":"2026-02-03T11:00:00.007Z","completed_at":"2026-02-03T11:01:30.007Z",
 		"expires_at":"2026-02-03T11:01:30.007Z","eta_seconds":1.5,"lost_count":2,"attempt":4}`, got)
 }
@@ -83,7 +83,7 @@ func TestTheStandardFormatIsTheDefault(t *testing.T) {
 
 func TestTaskInfoHasAllOfItsFields(t *testing.T) {
 	same(t, `{"ref_id":"media:00112233445566778899aabbccddeeff","func":"f","version":1,"namespace":"default","queue":"media",
-		"status":"pending","note":null,"unserved":null,"cycle":1,"attempt":0,"worker":null,"progress":null,"created_at":"2026-02-03T11:00:00.007Z",
+		"status":"pending","note":null,"unserved":null,"paused":null,"cycle":1,"attempt":0,"worker":null,"progress":null,"created_at":"2026-02-03T11:00:00.007Z",
 		"started_at":null,"completed_at":null,"expires_at":null,"next_retry_at":null,"as_of":null,"is_stale":false,"stale_reason":null,"error":null,"last_error":null,"error_cause":null,"error_code":null,"error_details":null,
 		"retry_count":0,"max_retries":3,"lost_count":0,"can_retry":false,"exhausted":false,"retry_delay_seconds":1,
 		"retry_backoff_factor":2,"timeout_seconds":null,"retry_history":[],"attempts_total":0,"events":[],"events_total":0,"unreadable":null}`,
@@ -91,7 +91,7 @@ func TestTaskInfoHasAllOfItsFields(t *testing.T) {
 			Cycle: 1, CreatedAt: noon, MaxRetries: 3, RetryDelay: time.Second, RetryBackoffFactor: 2})
 
 	same(t, `{"ref_id":"media:00112233445566778899aabbccddeeff","func":"f","version":2,"namespace":"shop","queue":"media",
-		"status":"failed","note":"n","unserved":null,"cycle":2,"attempt":3,"worker":"w","progress":null,"created_at":"2026-02-03T11:00:00.007Z",
+		"status":"failed","note":"n","unserved":null,"paused":null,"cycle":2,"attempt":3,"worker":"w","progress":null,"created_at":"2026-02-03T11:00:00.007Z",
 		"started_at":"2026-02-03T11:00:00.007Z","completed_at":"2026-02-03T11:01:30.007Z","expires_at":"2026-02-03T11:01:30.007Z",
 		"next_retry_at":null,"as_of":null,"is_stale":false,"stale_reason":null,"error":"e","last_error":"e","error_cause":"timeout","error_code":"late","error_details":[1],"retry_count":3,"max_retries":3,"lost_count":1,
 		"can_retry":false,"exhausted":true,"retry_delay_seconds":0.25,"retry_backoff_factor":1.5,"timeout_seconds":30,

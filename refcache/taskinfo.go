@@ -38,6 +38,7 @@ type TaskInfo struct {
 	CanRetry     bool // failed, with retries left
 	Exhausted    bool // failed, with none left
 	Unserved     Unserved
+	Paused       *Pause // what holds the task up, if it has waited for more than a second; nil: nothing is known to
 
 	RetryDelay         time.Duration
 	RetryBackoffFactor float64

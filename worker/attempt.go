@@ -104,7 +104,7 @@ func (a *attempt) answer(asked context.Context, d queue.Doorbell) queue.Answer {
 		return queue.Again(slotAgain, "the worker stops", false)
 	}
 	if !a.claimed.Run {
-		if answer := a.claim(asked); !a.claimed.Run {
+		if answer := a.claim(asked, d.Paused); !a.claimed.Run {
 			return answer
 		}
 	}
@@ -116,10 +116,10 @@ func (a *attempt) answer(asked context.Context, d queue.Doorbell) queue.Answer {
 }
 
 // claim claims the attempt, but one of a suspect only if no other suspect runs here: whichever of them brings this process down,
-// the other must not be lost once more. When it has not claimed it, the answer says why there is nothing to run.
-func (a *attempt) claim(asked context.Context) queue.Answer {
+// the other must not be lost once more. A call of a function that is paused is not claimed either. When it has not claimed it, the answer says why there is nothing to run.
+func (a *attempt) claim(asked context.Context, paused string) queue.Answer {
 	w := a.worker
-	claim, err := w.store.ClaimUnsuspected(asked, a.ref, a.token, w.id)
+	claim, err := w.store.ClaimUnsuspected(asked, a.ref, a.token, w.id, paused)
 	if err == nil && claim.Suspect {
 		select {
 		case w.suspect <- struct{}{}:

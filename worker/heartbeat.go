@@ -42,10 +42,11 @@ type heartbeats struct {
 type beating struct {
 	about    string // an [store.About] as JSON
 	declares declared.Text
-	there    bool      // Redis has the text, as far as is known
-	renewed  time.Time // when it was last told to keep it
-	looks    bool      // doorbells are set aside in the queue, under whatever name
-	aside    []string  // under which doorbells were set aside for the worker before there was a listener
+	there    bool        // Redis has the text, as far as is known
+	renewed  time.Time   // when it was last told to keep it
+	looks    bool        // doorbells are set aside in the queue, under whatever name
+	aside    []string    // under which doorbells were set aside for the worker before there was a listener
+	paused   queue.Heard // what was paused then
 }
 
 // newHeartbeats prepares the heartbeats. The error is that the functions cannot be declared.
@@ -103,7 +104,7 @@ func (h *heartbeats) sendAll(ctx context.Context) {
 		h.beaten.set(sent)
 	}
 	for queue, b := range h.queues { // behind all beats: nothing may hold these up
-		if b.looks && !h.lookAside(ctx, queue, b) {
+		if !h.tellPauses(ctx, queue) || b.looks && !h.lookAside(ctx, queue, b) {
 			break
 		}
 	}
@@ -125,16 +126,17 @@ func ownConnection(rdb redis.UniversalClient) (redis.UniversalClient, func()) {
 
 // send tells Redis what runs here, ends what should not, and gives back claims that nobody here knows of. False: Redis was
 // not told.
-func (h *heartbeats) send(ctx context.Context, queue string, b *beating) bool {
+func (h *heartbeats) send(ctx context.Context, name string, b *beating) bool {
 	answered, cancel := context.WithTimeout(ctx, heartbeatTimeout)
 	defer cancel()
 	sent := time.Now()
-	beat := store.Beat{Worker: h.id, About: b.about, Runs: h.running.claims(queue), Declares: b.declares.Hash,
+	beat := store.Beat{Worker: h.id, About: b.about, Runs: h.running.claims(name), Declares: b.declares.Hash,
 		Renew: sent.Sub(b.renewed) >= renewEvery}
 	if !b.there {
 		beat.Text = b.declares.Text
 	}
-	beaten, err := h.over.Heartbeat(answered, queue, beat)
+	heard := queue.Ask()
+	beaten, err := h.over.Heartbeat(answered, name, beat)
 	if h.contact.report(ctx, err); err != nil {
 		return false
 	}
@@ -142,6 +144,11 @@ func (h *heartbeats) send(ctx context.Context, queue string, b *beating) bool {
 		b.renewed = sent
 	}
 	b.looks = beaten.Aside
+	if h.listener == nil {
+		b.paused = heard(beaten.Paused)
+	} else {
+		h.listener.HearPauses(name, heard(beaten.Paused))
+	}
 	for _, claim := range beaten.Void {
 		h.running.void(claim.Token)
 	}
@@ -151,6 +158,26 @@ func (h *heartbeats) send(ctx context.Context, queue string, b *beating) bool {
 		}
 	}
 	return true
+}
+
+// tellPauses has Redis know what this worker does not start now, if it does not know. False: it could not be told, and after the
+// next beat it is.
+func (h *heartbeats) tellPauses(ctx context.Context, queue string) bool {
+	if h.listener == nil {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(ctx, heartbeatTimeout)
+	defer cancel()
+	return h.listener.TellPauses(ctx, h.over, queue) == nil
+}
+
+// paused is what was paused in the queues when nothing had been taken yet.
+func (h *heartbeats) paused() map[string]queue.Heard {
+	all := map[string]queue.Heard{}
+	for name, b := range h.queues {
+		all[name] = b.paused
+	}
+	return all
 }
 
 // lookAside looks behind the wake-ups for doorbells that are set aside. False: it could not, and after the next beat it does.

@@ -201,7 +201,7 @@ func (w *Worker) Run(ctx context.Context) error {
 
 	_, timeout := w.cfg.shutdown()
 	listener, err := queue.Listen(w.rdb, queue.Config{Worker: w.id, Queues: w.Queues(), Slots: w.slots,
-		Store: w.store, Known: w.known, ShutdownTimeout: timeout, Logger: w.log, Dequeue: w.dequeue, CountError: w.store.CountError}, w.answer)
+		Store: w.store, Known: w.known, Paused: beats.paused(), ShutdownTimeout: timeout, Logger: w.log, Dequeue: w.dequeue, CountError: w.store.CountError}, w.answer)
 	if err != nil {
 		w.leave(context.WithoutCancel(ctx))
 		return fmt.Errorf("worker: %w", err)

@@ -63,7 +63,7 @@ func Response[Out any](now *Snapshot) (r refcache.Response[Out], err error) {
 	r = refcache.Response[Out]{
 		RefID: now.Ref, Status: now.Status, IsComplete: now.Status == refcache.Complete, IsAsync: now.Status.InFlight(),
 		CanRetry: now.CanRetry(), IsStale: now.StaleReason() != "", StaleReason: now.StaleReason(), Cache: now.Cache,
-		Refreshing: now.refreshing || now.Status.InFlight() && now.Result != nil, Progress: now.Progress, Message: message(now), Unserved: now.Unserved.Lacks,
+		Refreshing: now.refreshing || now.Status.InFlight() && now.Result != nil, Progress: now.Progress, Message: message(now), Unserved: now.HeldUp.Lacks, Paused: now.HeldUp.Paused,
 		Error: now.Error(), RetryCount: now.RetryCount, MaxRetries: now.Policy.MaxRetries, Exhausted: now.Exhausted(),
 		Func: now.Policy.Name, Queue: now.Ref.Queue(), CreatedAt: now.CreatedAt,
 		ETA: ETA(&now.Record), LostCount: now.LostCount,
@@ -125,8 +125,8 @@ func message(r *Snapshot) string {
 	switch {
 	case r.Status == refcache.Processing && r.Progress != nil && r.Progress.Message != "":
 		return r.Progress.Message
-	case r.Unserved.Lacks != "":
-		return r.Unserved.String()
+	case r.HeldUp.String() != "":
+		return r.HeldUp.String()
 	case r.Note != "":
 		return r.Note
 	}

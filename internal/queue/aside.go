@@ -22,19 +22,24 @@ func asideList(queue, name string) string { return store.AsideKey(queue) + ":" +
 // HashPrefix is what the keys of the hashes of a queue's doorbells begin with. asynq's id follows.
 func HashPrefix(queue string) string { return keyPrefix(queue) + "t:" }
 
-// asides are the names under which doorbells are set aside for this worker, as far as it has heard. Their lists are taken from in
-// turn with asynq's own, so that neither starves the other. It may be used concurrently.
+// asides are the names under which doorbells are set aside for this worker, as far as it has heard, and those of its functions that
+// are paused. The lists of the others are taken from in turn with asynq's own, so that neither starves the other. It may be used
+// concurrently.
 type asides struct {
 	mu     sync.Mutex
-	names  []string       // that have not turned out to be empty, the next one first
+	names  []string       // that have not turned out to be empty, the next one first; none is paused
 	heard  map[string]int // how often each was heard of
 	asynqs bool           // the list chosen last was asynq's
+	paused []string       // what the worker takes for functions that it does not know
 }
 
-// hear adds a name.
-func (a *asides) hear(name string) {
+// hear adds a name. False: it is paused, and was not added.
+func (a *asides) hear(name string) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if slices.Contains(a.paused, name) {
+		return false
+	}
 	if a.heard == nil {
 		a.heard = map[string]int{}
 	}
@@ -42,12 +47,14 @@ func (a *asides) hear(name string) {
 	if !slices.Contains(a.names, name) {
 		a.names = append(a.names, name)
 	}
+	return true
 }
 
 // choice is a list to take from.
 type choice struct {
-	name  string // empty: asynq's list
-	heard int    // how often the name had been heard of
+	name   string // empty: asynq's list
+	heard  int    // how often the name had been heard of
+	paused string // what was paused then, as [store.PausedNames]
 }
 
 // choose returns the list whose turn it is.
@@ -56,11 +63,11 @@ func (a *asides) choose() choice {
 	defer a.mu.Unlock()
 	a.asynqs = !a.asynqs || len(a.names) == 0
 	if a.asynqs {
-		return choice{}
+		return choice{paused: store.PausedNames(a.paused)}
 	}
 	name := a.names[0]
 	a.names = append(a.names[1:], name)
-	return choice{name, a.heard[name]}
+	return choice{name, a.heard[name], store.PausedNames(a.paused)}
 }
 
 // wasEmpty drops the name of a list, unless it was heard of since the list was chosen.
@@ -84,4 +91,19 @@ func (a *asides) all() []string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return slices.Clone(a.names)
+}
+
+// pause says which functions are paused from now on.
+func (a *asides) pause(names []string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.paused = names
+	a.names = slices.DeleteFunc(a.names, func(name string) bool { return slices.Contains(names, name) })
+}
+
+// pausedNames are the functions that are paused.
+func (a *asides) pausedNames() []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.paused
 }

@@ -35,12 +35,18 @@ type taker struct {
 
 func (h *house) taker(id string, functions ...string) taker {
 	h.Helper()
+	return h.takerWith(id, nil, functions...)
+}
+
+// takerWith is taker with what has been heard of pauses.
+func (h *house) takerWith(id string, paused map[string]queue.Heard, functions ...string) taker {
+	h.Helper()
 	t := taker{ran: make(chan refcache.Ref, 1000)}
 	about := fmt.Sprintf(`{"functions":["%s"],"reads":%d}`, strings.Join(functions, `","`), store.RecordVersion)
 	_, err := h.store.Heartbeat(h.Context(), name, store.Beat{Worker: id, About: about})
 	require.NoError(h, err)
 	c := h.config(id, 4)
-	c.Known = store.NewKnown(functions)
+	c.Known, c.Paused = store.NewKnown(functions), paused
 	c.Dequeue = func(ctx context.Context, queueName string, from store.Doorbells) (queue.Dequeued, error) {
 		token := rand.Text()
 		taken, err := h.store.DequeueAndClaim(ctx, queueName, token, id, c.Known, from)

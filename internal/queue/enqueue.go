@@ -43,8 +43,9 @@ type Client struct {
 	hits     hits
 }
 
-// New returns a Client that uses rdb, which the caller closes.
+// New returns a Client that uses rdb, which the caller closes. It tells s which flag of asynq's pauses a queue.
 func New(rdb redis.UniversalClient, s *store.Store) *Client {
+	s.FlagBy(pausedKey)
 	return &Client{rdb, s, asynq.NewClientFromRedisClient(rdb), newRecorder(rdb), wakeups{rdb: rdb, owed: map[string]int{}},
 		hits{last: map[string]bool{}}}
 }

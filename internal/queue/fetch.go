@@ -32,6 +32,7 @@ type fetcher struct {
 	inbound    *inbound
 	lessons    *lessons // asynq's server adds to them
 	asides     *asides  // the goroutine that receives wake-ups adds to them, and the one that beats
+	pauses     pauses   // the same two hear of them
 	log        *slog.Logger
 	countError func(operation string, err error)
 
@@ -195,7 +196,7 @@ func (f *fetcher) dequeue(ctx context.Context, slot *Slot, from choice) (Dequeue
 	if from.name != "" {
 		list = asideList(f.queue, from.name)
 	}
-	d, err := f.dequeueBy(ctx, f.queue, store.Doorbells{Name: from.name, Dequeue: f.lessons.dequeue(list),
+	d, err := f.dequeueBy(ctx, f.queue, store.Doorbells{Name: from.name, Paused: from.paused, Dequeue: f.lessons.dequeue(list),
 		SetAside: setAsideText, DropGone: dropGoneText})
 	if err == nil && d.Message != nil {
 		f.inbound.add(&arrival{ref: string(d.Ref), slot: slot, claimed: d.Claimed})
@@ -276,14 +277,16 @@ func (f *fetcher) woken() bool {
 	return f.slots.areFree()
 }
 
-// lookAside asks under which names that this worker knows doorbells are set aside. It returns whether there are any.
+// lookAside asks under which names that this worker knows doorbells are set aside. It returns whether there are any that are not
+// paused.
 func (f *fetcher) lookAside(ctx context.Context) bool {
 	names, err := f.store.Aside(ctx, f.queue, f.known)
 	f.countError("aside", err)
+	found := false
 	for _, name := range names {
-		f.asides.hear(name)
+		found = f.asides.hear(name) || found
 	}
-	return len(names) > 0
+	return found
 }
 
 // give hands over what was found when asynq asks.

@@ -23,9 +23,10 @@ type Handler func(ctx context.Context, d Doorbell) Answer
 
 // Doorbell is an asynq task that says: somebody should look at this call.
 type Doorbell struct {
-	Ref  refcache.Ref
-	Slot *Slot
-	Ack  *script.Piggyback // acknowledges it; nil when asynq is to do that
+	Ref    refcache.Ref
+	Slot   *Slot
+	Ack    *script.Piggyback // acknowledges it; nil when asynq is to do that
+	Paused string            // functions of the queue that are not to be started: [store.PausedNames]
 }
 
 // Answer is what asynq is told about a doorbell. The zero Answer acknowledges it. Answers decide how soon things
@@ -64,7 +65,8 @@ type Config struct {
 	ShutdownTimeout time.Duration
 	Logger          *slog.Logger // what asynq logs goes there at level debug
 	Store           *store.Store
-	Known           *store.Known // what the worker knows
+	Known           *store.Known     // what the worker knows
+	Paused          map[string]Heard // what is paused, by queue, as far as that is known
 	// Dequeue takes a doorbell out of a list of a queue, for this worker. It does with the call what it likes in the same step.
 	Dequeue func(ctx context.Context, queue string, from store.Doorbells) (Dequeued, error)
 	// CountError, if not nil, is told of errors of Redis, by what was done: dequeue, aside, or asynq for what asynq itself does.
@@ -125,6 +127,7 @@ func Listen(rdb redis.UniversalClient, c Config, h Handler) (*Listener, error) {
 
 func connect(rdb redis.UniversalClient, c Config, queue string, h Handler) (*line, error) {
 	f := newFetcher(rdb, queue, c)
+	f.hearPauses(c.Paused[queue])
 	l := &line{queue: queue, handler: h, fetcher: f, inbound: f.inbound, lessons: f.lessons, timers: newTimers(rdb, queue),
 		acknowledged: &acknowledged{}, slots: c.Slots}
 	l.server = asynq.NewServerFromRedisClient(newServerClient(rdb, l), asynq.Config{
@@ -163,7 +166,8 @@ func (l *line) handle(ctx context.Context, t *asynq.Task) error {
 	if arrived.claimed != nil {
 		run = arrived.claimed.Run
 	}
-	answer := run(ctx, Doorbell{Ref: ref, Slot: arrived.slot, Ack: l.lessons.acknowledge(id)})
+	answer := run(ctx, Doorbell{Ref: ref, Slot: arrived.slot, Ack: l.lessons.acknowledge(id),
+		Paused: store.PausedNames(l.fetcher.asides.pausedNames())})
 	var later *again
 	switch {
 	case answer.acknowledged:
@@ -197,9 +201,11 @@ func (l *Listener) receiveWakeups(wakeups <-chan *redis.Message) {
 		case line == nil:
 		case !aside && !line.fetcher.woken():
 			_ = wake(ctx, line.fetcher.rdb, queue, 1)
+		case aside && name == store.PausesChanged:
+			line.fetcher.lookAtPauses(ctx)
 		case aside && line.fetcher.known.Has(name):
-			line.fetcher.asides.hear(name)
-			if !line.fetcher.woken() {
+			unpaused := line.fetcher.asides.hear(name)
+			if !line.fetcher.woken() && unpaused {
 				_ = line.fetcher.store.WakeFor(ctx, queue, name)
 			}
 		}

@@ -263,6 +263,7 @@ func constants(script string, read []string) map[string]string {
 	define("ZERO", '0')
 	define("SUSPECT_FROM", SuspectFrom)
 	define("SUSPECT_LATER", suspectLater.Milliseconds())
+	define("PAUSED_LATER", pausedLater.Milliseconds())
 	define("NEWER_LATER", newerLater.Milliseconds())
 	return all
 }

@@ -43,8 +43,12 @@ func (s *Store) Claim(ctx context.Context, ref refcache.Ref, token, worker strin
 	return s.claim(ctx, ref, token, worker)
 }
 
-// ClaimUnsuspected is Claim, but it leaves a suspect as it is: a task whose workers were lost SuspectFrom times.
-func (s *Store) ClaimUnsuspected(ctx context.Context, ref refcache.Ref, token, worker string) (ClaimAnswer, error) {
+// ClaimUnsuspected is Claim, but it leaves a suspect as it is: a task whose workers were lost SuspectFrom times. It also leaves a
+// task of a function that is paused: these are [PausedNames].
+func (s *Store) ClaimUnsuspected(ctx context.Context, ref refcache.Ref, token, worker, paused string) (ClaimAnswer, error) {
+	if paused != "" {
+		return s.claim(ctx, ref, token, worker, "1", paused)
+	}
 	return s.claim(ctx, ref, token, worker, "1")
 }
 
@@ -84,6 +88,7 @@ type Dequeued struct {
 // see there. They all have the keys and arguments of Dequeue, whose first key is the list.
 type Doorbells struct {
 	Name    string // under which they were set aside; empty: asynq's list
+	Paused  string // functions that the worker does not start now: [PausedNames]
 	Dequeue script.Piggyback
 
 	SetAside, DropGone string
@@ -95,7 +100,7 @@ type Doorbells struct {
 // It is sent once. After an error nobody knows what was dequeued; a heartbeat that does not name the token finds out
 // what was claimed.
 func (s *Store) DequeueAndClaim(ctx context.Context, queue, token, worker string, known *Known, from Doorbells) (Dequeued, error) {
-	own := script.Use{Keys: []string{prefix(queue)}, Args: []any{token, worker, from.Name}}
+	own := script.Use{Keys: []string{prefix(queue)}, Args: []any{token, worker, from.Name, from.Paused}}
 	take := assembleOnce(&known.scripts, "dequeue_and_claim", from.Dequeue.Text, func() string { return taking(known.names, from, own) })
 	use := from.Dequeue.AppendTo(own)
 	values, err := take.Run(ctx, script.Once(s.rdb), use.Keys, use.Args...).Slice()

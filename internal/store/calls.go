@@ -144,26 +144,26 @@ func (s *Store) recordAndResult(ref refcache.Ref, answer reply) (Record, []byte,
 // Result reads a task with its result, nil when there is none, and adds inbox, unless empty, to those who are told of
 // the end of a task in flight.
 func (s *Store) Result(ctx context.Context, ref refcache.Ref, inbox string) (Record, []byte, error) {
-	answer, err := s.onTask(ctx, readScript(), ref, inbox, "result").Slice()
+	answer, err := s.onTask(ctx, readScript(), ref, inbox, "result", s.flag(ref.Queue())).Slice()
 	if err != nil {
 		return Record{}, nil, wrap(err, "read", ref)
 	}
 	record, result, err := s.recordAndResult(ref, answer)
-	record.Unserved = record.unserved(reply(answer).at(atUnserved))
+	record.HeldUp = record.heldUp(reply(answer).at(atHeldUp))
 	return record, result, err
 }
 
-// atUnserved is where the script read tells that nobody can run the task.
-const atUnserved = 6
+// atHeldUp is where the script read tells what holds the task up.
+const atHeldUp = 6
 
 // Read reads a task without result and history.
 func (s *Store) Read(ctx context.Context, ref refcache.Ref) (Record, error) {
-	answer, err := s.onTask(ctx, readScript(), ref, "", "").Slice()
+	answer, err := s.onTask(ctx, readScript(), ref, "", "", s.flag(ref.Queue())).Slice()
 	if err != nil {
 		return Record{}, wrap(err, "read", ref)
 	}
 	record, err := parseRecord(ref, reply(answer).at(0))
-	record.Unserved = record.unserved(reply(answer).at(atUnserved))
+	record.HeldUp = record.heldUp(reply(answer).at(atHeldUp))
 	return record, err
 }
 

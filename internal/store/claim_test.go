@@ -198,7 +198,7 @@ func TestSuspectIsNotClaimedBesideAnother(t *testing.T) {
 			k := q.pending()
 			q.set(k.ref, "lost_count", lost)
 			before := q.hash(k.ref)
-			answer, err := q.ClaimUnsuspected(q.Context(), k.ref, "t1", "w1")
+			answer, err := q.ClaimUnsuspected(q.Context(), k.ref, "t1", "w1", "")
 			require.NoError(q, err)
 			require.Equal(q, later, answer.Later)
 			require.Equal(q, later == 0, answer.Run)

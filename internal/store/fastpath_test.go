@@ -116,7 +116,7 @@ var pathCommands = []pathCommand{
 		submits(store.Submission{Request: record["req"], Inbox: "refq:inbox:r4"})(q, k)
 	}, true},
 	{"claim", func(q *queue, k task) { _, _ = q.Claim(q.Context(), k.ref, "next", "w2") }, true},
-	{"claim, unsuspected", func(q *queue, k task) { _, _ = q.ClaimUnsuspected(q.Context(), k.ref, "next", "w2") }, false},
+	{"claim, unsuspected", func(q *queue, k task) { _, _ = q.ClaimUnsuspected(q.Context(), k.ref, "next", "w2", "") }, false},
 	{"claim, sent again", func(q *queue, k task) { _, _ = q.Claim(q.Context(), k.ref, k.token, k.worker) }, true},
 	{"finish, complete", finishes([]byte("1")), false},
 	{"finish, empty", finishes(nil), true},

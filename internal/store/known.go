@@ -66,18 +66,23 @@ func (s *Store) WakeFor(ctx context.Context, queue, name string) error {
 	return nil
 }
 
-// Unserved says that nobody can run a task that has waited for more than a second.
-type Unserved struct {
-	Lacks refcache.Unserved // the zero value: somebody can, or that is not known
-	Queue string
-	Name  string   // of the function, as name@version
-	Known []string // of the functions that workers of the queue know, the first few by name
-	More  int      // how many more these are
+// HeldUp says why a task that has waited for more than a second is not run. The zero value: that is not known.
+type HeldUp struct {
+	Paused *refcache.Pause   // what is paused; nil: nothing
+	Lacks  refcache.Unserved // what no living worker serves; empty: somebody does
+	Queue  string
+	Name   string   // of the function, as name@version
+	Known  []string // of the functions that workers of the queue know, the first few by name
+	More   int      // how many more these are
 }
 
 // String is a sentence for people, without its end; empty if there is nothing to say.
-func (u Unserved) String() string {
+func (u HeldUp) String() string {
 	switch u.Lacks {
+	case "":
+		if u.Paused != nil {
+			return u.Paused.String()
+		}
 	case refcache.UnservedQueue:
 		return "no living worker serves queue " + u.Queue
 	case refcache.UnservedFunction:
@@ -93,7 +98,7 @@ func (u Unserved) String() string {
 // function is the function of the task, as workers know it.
 func (r Record) function() string { return fmt.Sprintf("%s@%d", r.Policy.Name, r.Policy.Version) }
 
-// hasWaited reports whether the task could be run for so long that it is asked who could. The script read judges alike.
+// hasWaited reports whether the task could be run for so long that it is asked what holds it up. The script read judges alike.
 func (r Record) hasWaited() bool {
 	ready := r.UpdatedAt
 	switch {
@@ -108,15 +113,15 @@ func (r Record) hasWaited() bool {
 // maxAsked is how many functions of a page of a list it is asked who knows them.
 const maxAsked = 20
 
-// tellUnserved tells of the tasks of a page which nobody can run. A list without that is better than none.
-func (s *Store) tellUnserved(ctx context.Context, queue string, page []Found) {
-	var names []any
+// tellHeldUp tells of the tasks of a page what holds them up. A list without that is better than none.
+func (s *Store) tellHeldUp(ctx context.Context, queue string, page []Found) {
+	names := []any{s.flag(queue)}
 	for _, task := range page {
-		if name := any(task.function()); task.hasWaited() && !slices.Contains(names, name) && len(names) < maxAsked {
+		if name := any(task.function()); task.hasWaited() && !slices.Contains(names[1:], name) && len(names) <= maxAsked {
 			names = append(names, name)
 		}
 	}
-	if len(names) == 0 {
+	if len(names) == 1 {
 		return
 	}
 	told, err := s.onQueue(ctx, unservedScript(), queue, names...).Slice()
@@ -124,20 +129,27 @@ func (s *Store) tellUnserved(ctx context.Context, queue string, page []Found) {
 		return
 	}
 	for i, task := range page {
-		if at := slices.Index(names, any(task.function())); at >= 0 && task.hasWaited() {
-			page[i].Unserved = task.unserved(reply(told).at(at))
+		if at := slices.Index(names[1:], any(task.function())); at >= 0 && task.hasWaited() {
+			page[i].HeldUp = task.heldUp(reply(told).at(at))
 		}
 	}
 }
 
-// unserved reads what the script read tells of that.
-func (r Record) unserved(answer any) (u Unserved) {
+// heldUp reads what the script read tells of that.
+func (r Record) heldUp(answer any) (u HeldUp) {
 	values, _ := answer.([]any)
 	if len(values) == 0 {
 		return u
 	}
 	told := reply(values)
-	u = Unserved{Lacks: refcache.Unserved(told.text(0)), Queue: r.Ref.Queue(), Name: r.function()}
+	if told.text(0) == "paused" {
+		p := refcache.Pause{Func: told.text(2)}
+		if p.Func == "" {
+			p.Queue = r.Ref.Queue()
+		}
+		return HeldUp{Paused: new(parsePause(p, told.text(3)))}
+	}
+	u = HeldUp{Lacks: refcache.Unserved(told.text(0)), Queue: r.Ref.Queue(), Name: r.function()}
 	for i := 2; i < len(told); i++ {
 		u.Known = append(u.Known, told.text(i))
 	}

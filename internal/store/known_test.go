@@ -54,7 +54,7 @@ func TestBeatsTellWhoKnowsWhat(t *testing.T) {
 func TestReadTellsWhatIsUnserved(t *testing.T) {
 	onBoth(t, func(q *queue) {
 		k := q.old(q.pending(), 2*time.Second)
-		require.Equal(q, "no living worker serves queue "+q.name, q.read(k.ref).Unserved.String())
+		require.Equal(q, "no living worker serves queue "+q.name, q.read(k.ref).HeldUp.String())
 		info := q.info(k.ref)
 		require.Equal(q, refcache.UnservedQueue, info.Unserved)
 		require.Equal(q, "no living worker serves queue "+q.name, info.Note)
@@ -62,31 +62,31 @@ func TestReadTellsWhatIsUnserved(t *testing.T) {
 		q.works("w1", `"z@1","b@3"`)
 		q.works("w2", `"a@1"`)
 		want := "no living worker knows f@1; workers of queue " + q.name + " know a@1, b@3, z@1"
-		require.Equal(q, want, q.read(k.ref).Unserved.String())
+		require.Equal(q, want, q.read(k.ref).HeldUp.String())
 		r, _, err := q.Result(q.Context(), k.ref, "")
 		require.NoError(q, err)
-		require.Equal(q, want, r.Unserved.String())
+		require.Equal(q, want, r.HeldUp.String())
 		whole, err := q.Whole(q.Context(), k.ref)
 		require.NoError(q, err)
 		require.Equal(q, want, whole.Info.Note)
 		require.Equal(q, `{"n":1}`, string(whole.Args))
 		page, err := q.ReadAll(q.Context(), []store.Entry{{Ref: k.ref}, {Ref: q.pending().ref}})
 		require.NoError(q, err)
-		require.Equal(q, want, page[0].Unserved.String())
-		require.Zero(q, page[1].Unserved, "it has just begun to wait")
+		require.Equal(q, want, page[0].HeldUp.String())
+		require.Zero(q, page[1].HeldUp, "it has just begun to wait")
 
 		q.works("w3", `"c@1","d@1","e@1","g@1"`)
-		require.Equal(q, "no living worker knows f@1; workers of queue "+q.name+" know a@1, b@3, c@1, d@1, e@1 and 2 more", q.read(k.ref).Unserved.String())
+		require.Equal(q, "no living worker knows f@1; workers of queue "+q.name+" know a@1, b@3, c@1, d@1, e@1 and 2 more", q.read(k.ref).HeldUp.String())
 
 		q.works("w4", `"f@1"`)
-		require.Zero(q, q.read(k.ref).Unserved)
+		require.Zero(q, q.read(k.ref).HeldUp)
 		q.rdb.Del(q.Context(), q.key("knows:f@1"))
-		require.Zero(q, q.read(k.ref).Unserved, "an older worker does not write what it knows down apart")
+		require.Zero(q, q.read(k.ref).HeldUp, "an older worker does not write what it knows down apart")
 		q.silence("w4", time.Hour)
-		require.Equal(q, refcache.UnservedFunction, q.read(k.ref).Unserved.Lacks)
+		require.Equal(q, refcache.UnservedFunction, q.read(k.ref).HeldUp.Lacks)
 		q.beat("w5")
 		q.keepAlive("w5")
-		require.Zero(q, q.read(k.ref).Unserved, "w5 has not told yet what it knows")
+		require.Zero(q, q.read(k.ref).HeldUp, "w5 has not told yet what it knows")
 	})
 }
 
@@ -96,12 +96,12 @@ func TestOnlyWhatCouldRunIsUnserved(t *testing.T) {
 			"begun just now": q.pending(), "a retry that is not due": q.retrying(time.Hour), "running": q.processing(),
 			"complete": q.complete(), "failed": q.failed(), "cancelled": q.cancelled(),
 		} {
-			require.Zero(q, q.read(k.ref).Unserved, name)
+			require.Zero(q, q.read(k.ref).HeldUp, name)
 		}
 		late := q.retrying(0)
 		q.due(late.ref, 2*time.Second)
 		q.silence("w1", time.Hour)
-		require.Equal(q, refcache.UnservedQueue, q.read(late.ref).Unserved.Lacks)
+		require.Equal(q, refcache.UnservedQueue, q.read(late.ref).HeldUp.Lacks)
 	})
 }
 
@@ -111,7 +111,7 @@ func TestOfVeryManyWorkersNotAllAreAsked(t *testing.T) {
 		for n := range 101 {
 			q.works(fmt.Sprint("w", n), `"a@1"`)
 		}
-		require.Zero(q, q.read(k.ref).Unserved)
+		require.Zero(q, q.read(k.ref).HeldUp)
 	})
 }
 
@@ -217,7 +217,7 @@ func TestWhoIsGoneIsForgottenByName(t *testing.T) {
 		q.rdb.ZRem(q.Context(), q.key("workers"), "w1") // as an older refq removes a worker
 		q.rdb.Del(q.Context(), q.key("worker:w1"))
 		q.works("w2", `"g@1"`)
-		require.Equal(q, refcache.UnservedFunction, q.read(k.ref).Unserved.Lacks)
+		require.Equal(q, refcache.UnservedFunction, q.read(k.ref).HeldUp.Lacks)
 		require.Empty(q, q.knows("f@1"))
 	})
 }

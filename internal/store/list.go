@@ -149,7 +149,7 @@ func (s *Store) ReadAll(ctx context.Context, entries []Entry) ([]Found, error) {
 			}
 		}
 	}
-	s.tellUnserved(ctx, entries[0].Ref.Queue(), all)
+	s.tellHeldUp(ctx, entries[0].Ref.Queue(), all)
 	return all, nil
 }
 

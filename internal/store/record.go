@@ -37,7 +37,7 @@ type Record struct {
 	// Of a complete task that was refreshed in vain, and of one that is being refreshed: where its result comes from.
 	ResultFrom ResultFrom
 
-	Unserved Unserved // told by Read, Result, Info, Whole and ReadAll
+	HeldUp HeldUp // told by Read, Result, Info, Whole and ReadAll
 
 	attempts, events int    // how many there have been
 	lastAttempt      string // its entry in the history; empty: not told, or none

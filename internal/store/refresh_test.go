@@ -248,7 +248,7 @@ func TestALifeAfterLossesIsASuspectThatTheNextLossEnds(t *testing.T) {
 		made := q.submit(k.ref, c)
 		require.True(q, made.Starts)
 		require.Equal(q, refcache.MaxLost+1, made.LostCount)
-		answer, err := q.ClaimUnsuspected(q.Context(), k.ref, "t", "w1")
+		answer, err := q.ClaimUnsuspected(q.Context(), k.ref, "t", "w1", "")
 		require.NoError(q, err)
 		require.True(q, answer.Suspect)
 		k = q.start(k)

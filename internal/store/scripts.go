@@ -30,6 +30,7 @@ const (
 	maxPush        = 8 << 10          // bytes of a stored result that go along with the message of its task's end
 	suspectLater   = time.Second      // until the next look at a suspect beside which another runs
 	newerLater     = 5 * time.Second  // until the next look at a record that this code cannot read
+	pausedLater    = 5 * time.Second  // until the next look at a call whose function is paused, which could not be set aside
 	stampsKept     = time.Hour        // stamps, or longer: as long as results of functions with tags
 	dropStamps     = 5000             // stamps that are dropped at a time, at most
 	maxAside       = 64               // doorbells that one take sets aside
@@ -63,6 +64,9 @@ var (
 	sweepScript        = newScript("sweep")
 	wakeForScript      = newScript("wake_for")
 	unservedScript     = newScript("unserved")
+	pauseScript        = newScript("pause")
+	resumeScript       = newScript("resume")
+	pausesScript       = newScript("pauses")
 	overviewScript     = newScript("overview")
 	declaredScript     = newScript("declared")
 	permittedScript    = newScript("permitted")

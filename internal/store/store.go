@@ -18,6 +18,7 @@ type Store struct {
 	rdb    redis.UniversalClient
 	zip    compressor
 	errors *errorCounts
+	flagBy func(queue string) string // see FlagBy
 }
 
 // New returns a Store that uses rdb, which the caller closes.

@@ -31,7 +31,7 @@ func (q *queue) take(ref refcache.Ref, token string) store.Dequeued {
 func TestTakeClaimsAsClaimDoes(t *testing.T) {
 	onBoth(t, func(q *queue) {
 		one, other := q.pending().ref, q.pending().ref
-		want, err := q.ClaimUnsuspected(q.Context(), one, "t1", "w1")
+		want, err := q.ClaimUnsuspected(q.Context(), one, "t1", "w1", "")
 		require.NoError(q, err)
 		taken := q.take(other, "t2")
 		require.Equal(q, other, taken.Ref)

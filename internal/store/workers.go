@@ -23,10 +23,11 @@ type Beat struct {
 
 // Beaten is the answer to a Beat.
 type Beaten struct {
-	Void    []Claim // attempts that it runs in vain
-	Unknown []Claim // that it holds without naming them
-	Gone    bool    // the text that it declares is not there
-	Aside   bool    // doorbells are set aside in the queue, under whatever name
+	Void    []Claim  // attempts that it runs in vain
+	Unknown []Claim  // that it holds without naming them
+	Gone    bool     // the text that it declares is not there
+	Aside   bool     // doorbells are set aside in the queue, under whatever name
+	Paused  []string // what is paused in the queue, for [Known.Paused]
 }
 
 // Heartbeat says that a worker lives.
@@ -40,7 +41,7 @@ func (s *Store) Heartbeat(ctx context.Context, queue string, b Beat) (Beaten, er
 		return Beaten{}, fmt.Errorf("beat of worker %s in queue %s: %w", b.Worker, queue, err)
 	}
 	answer := reply(values)
-	return Beaten{claims(queue, answer.texts(0)), claims(queue, answer.texts(1)), answer.int(2) == 1, answer.int(3) == 1}, nil
+	return Beaten{claims(queue, answer.texts(0)), claims(queue, answer.texts(1)), answer.int(2) == 1, answer.int(3) == 1, answer.texts(4)}, nil
 }
 
 func claims(queue string, pairs []string) []Claim {
@@ -101,7 +102,7 @@ type Swept struct {
 // Sweep looks at up to batch entries of each set of a queue. With goOn it does so although a sweep has just been: for
 // the one that swept, and found much to mend. The keys of the hashes of the queue's doorbells begin with doorbells.
 func (s *Store) Sweep(ctx context.Context, queue string, batch int, goOn bool, doorbells string) (Swept, error) {
-	values, err := s.onQueue(ctx, sweepScript(), queue, batch, goOn, doorbells).Slice()
+	values, err := s.onQueue(ctx, sweepScript(), queue, batch, goOn, doorbells, s.flag(queue)).Slice()
 	if isNil(err) {
 		return Swept{}, nil
 	}

@@ -1,15 +1,19 @@
 -- claim starts an attempt.
 -- ARGV[1] token   ARGV[2] worker   ARGV[3] '1' to leave suspects, which may bring the worker down; else absent
+-- ARGV[4] functions that are paused, each with its version, all between commas; absent if there are none
 -- Returns {'run', record, arguments, trace, when a retry was due}; {'later', ms} for a retry that is not due, or a
--- record newer than the caller; {'later', ms, 1} for a suspect that is left; {'ack'} when there is nothing to do.
+-- record newer than the caller, or a function that is paused; {'later', ms, 1} for a suspect that is left; {'ack'} when there is nothing to do.
 -- A damaged record is an error, and stays as it is: whoever ran it could not finish it.
 -- A resend by the holder of the token gets the first answer again; a copy that comes after the attempt's end gets
 -- 'ack'.
 
 -- fast is claim for a pending task that has not failed yet. A newer record, or one with a note or progress, is not its
--- own. stored has the fields of the record, if they were read.
+-- own. stored has the fields of the record, if they were read: by a take, which has looked at what is paused.
 local function fast(KEYS, ARGV, _, stored)
   local call = redis.call
+  if not stored and ARGV[4] then
+    return nil
+  end
   stored = stored or redis.pcall('HMGET', KEYS[2], FIELDS)
   local policy, args = stored[POLICY], stored[ARGS]
   local cycle, delivery, attempt, created, updated, last_token, req, waiters = string.match(stored[STATE] or '', PENDING_FORM)
@@ -50,6 +54,10 @@ if not FROM[status] or task[TOKEN] == ARGV[1] then
 end
 if status == 'retrying' and number(NEXT_RETRY_AT) > now then
   return {'later', number(NEXT_RETRY_AT) - now}
+end
+local name = ARGV[4] and function_in(stored[POLICY])
+if name and string.find(ARGV[4], ',' .. name .. ',', 1, true) then
+  return {'later', PAUSED_LATER}
 end
 if ARGV[3] and number(LOST_COUNT, 0) >= SUSPECT_FROM then
   return {'later', SUSPECT_LATER, 1}

@@ -2,7 +2,9 @@
 -- it is about in the same step, if that is a case of claim's fast path. A doorbell in asynq's list of a task that this worker
 -- cannot run is set aside, and the next is taken.
 -- KEYS[1] the queue's prefix, then those of the dequeue, the first of which is the list   ARGV[1] token   ARGV[2] worker
--- ARGV[3] the name under which doorbells of that list were set aside; empty for asynq's list   Then those of the dequeue
+-- ARGV[3] the name under which doorbells of that list were set aside; empty for asynq's list
+-- ARGV[4] functions that are paused, each with its version, all between commas; empty if there are none: the worker knows them
+-- not   Then those of the dequeue
 -- Of queue: dequeue returns false, or {what it took, the ref_id that it names or false, asynq's id of it or false}.
 -- set_aside(id, list) returns how many doorbells stood in the list before, or false when this one is to be put off. drop_gone
 -- drops from the end of the list those that asynq does not know any more, and returns true when there may be more.
@@ -34,7 +36,8 @@ local function lacks(stored)
   local name, version = string.match(stored[POLICY] or '', '^([^,]+),(%d*),')
   if name then
     name = name .. '@' .. (version == '' and DEFAULT_VERSION or version)
-    return not string.find(KNOWN, ',' .. name .. ',', 1, true) and name
+    local missing = not string.find(KNOWN, ',' .. name .. ',', 1, true)
+    return (missing or ARGV[4] ~= '' and string.find(ARGV[4], ',' .. name .. ',', 1, true)) and name
   end
 end
 

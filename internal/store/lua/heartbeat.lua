@@ -2,14 +2,21 @@
 -- ARGV[1] worker   ARGV[2] what it is   ARGV[3] hash of the text that it declares, or empty   ARGV[4] that text, or empty if
 -- it is there   ARGV[5] '1' to keep the text that is there   ARGV[6...] the attempts that it runs: hash, token, ...
 -- Returns {attempts whose token is no longer current, claims that it did not name, both as hash, token, ...; 1 if the text
--- is not there; 1 if doorbells are set aside in the queue}.
+-- is not there; 1 if doorbells are set aside in the queue; what is paused there, as fields of its hash}.
 -- What the worker is names what it knows. It is written down by name when nothing is known of the worker: at its first beat,
--- and after a flush.
+-- and after a flush. What is paused it knows not.
+
+local there, paused = redis.call('EXISTS', prefix .. 'aside', prefix .. 'paused'), {}
+if there > 0 then
+  paused = redis.call('HKEYS', prefix .. 'paused')
+end
 
 redis.call('ZADD', prefix .. 'workers', now, ARGV[1])
 if not redis.call('SET', prefix .. 'worker:' .. ARGV[1], ARGV[2], 'GET') then
   for _, name in ipairs(names_of(ARGV[2])) do
-    redis.call('SADD', prefix .. 'knows:' .. name, ARGV[1])
+    if not is_among(paused, name) then
+      redis.call('SADD', prefix .. 'knows:' .. name, ARGV[1])
+    end
   end
 end
 
@@ -43,4 +50,4 @@ for i = 1, #claims, 2 do
     unknown[#unknown + 1] = claims[i + 1]
   end
 end
-return {void, unknown, gone, redis.call('EXISTS', prefix .. 'aside')}
+return {void, unknown, gone, #paused > 0 and there - 1 or there, paused}

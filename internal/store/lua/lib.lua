@@ -507,6 +507,68 @@ local function function_in(policy)
   return name and name .. '@' .. (version == '' and DEFAULT_VERSION or version)
 end
 
+-- note_in is a note of who paused something, decoded; nothing if it is none.
+local function note_in(text)
+  local sound, note = pcall(cjson.decode, text or '')
+  return sound and type(note) == 'table' and note or nil
+end
+
+-- is_over is whether the time of a pause is over, by its note.
+local function is_over(note)
+  local ends = tonumber(note['until'])
+  return ends and ends <= now
+end
+
+-- queue_pause is the note of the pause of the queue; nothing if it is not paused. flag is the key that says that it is, and text
+-- the note that is kept. That counts only with the value of the flag that it names: else somebody else has set the flag, and all
+-- that is known is when.
+local function queue_pause(flag, text)
+  local set = flag ~= '' and try('GET', flag)
+  if not set then
+    return nil
+  end
+  local note = note_in(text)
+  if not note or note.flag ~= set then
+    return string.find(set, '^%d+$') and #set <= 11 and '{"at":' .. set .. '000}' or '{}'
+  end
+  return not is_over(note) and text or nil
+end
+
+-- pause_of tells what holds up calls of a function, which is given with its version: {'paused', 'queue' or 'function', the name of
+-- the function as it was paused, the note}; nothing if neither is paused.
+local function pause_of(name, flag)
+  local all_versions = string.match(name, '^(.*)@%d+$') or name
+  local notes = redis.call('HMGET', prefix .. 'paused', 'queue', 'f:' .. all_versions, 'f:' .. name)
+  local whole = queue_pause(flag, notes[1])
+  if whole then
+    return {'paused', 'queue', '', whole}
+  end
+  for i, paused in ipairs({all_versions, name}) do
+    local note = note_in(notes[i + 1])
+    if note and not is_over(note) then
+      return {'paused', 'function', paused, notes[i + 1]}
+    end
+  end
+end
+
+-- is_among is whether a function, given with its version, is paused by one of these fields.
+local function is_among(fields, name)
+  for _, field in ipairs(fields) do
+    if field == 'f:' .. name or field == 'f:' .. (string.match(name, '^(.*)@%d+$') or '') then
+      return true
+    end
+  end
+  return false
+end
+
+-- tell_of_pauses has all living workers of the queue look at what is paused. Older ones take the message for a name that they do
+-- not know. A user of Redis who may not publish goes on all the same: heartbeats tell, too.
+local function tell_of_pauses()
+  for _, worker in ipairs(redis.call('ZRANGEBYSCORE', prefix .. 'workers', now - DEAD_AFTER, '+inf')) do
+    redis.pcall('PUBLISH', 'refq:worker:' .. worker .. ':wake', string.match(prefix, '{(.*)}') .. ' paused')
+  end
+end
+
 -- surveyed are the different lists of functions that living workers tell, or why there are none: 'none' lives, or 'unknown',
 -- because there are many workers, or one that has not told yet or tells in another way.
 local surveyed = nil

@@ -1,8 +1,10 @@
 -- read answers what is known of a task, and notes who waits for its end.
 -- ARGV[1] inbox to tell, or empty   ARGV[2] 'result', 'history', 'all' or empty: what to read besides
+-- ARGV[3] the key of the flag that says that the queue is paused
 -- Returns {record, result, its encoding}, {record, attempts, events} or {record, result, its encoding, attempts, events,
 -- arguments}; false when there is no record. Of a task that nobody can run the answer has at place 7 {'queue'} or
--- {'function', how many functions the workers of the queue know, some of these, ...}.
+-- {'function', how many functions the workers of the queue know, some of these, ...}, and of one that is held up by a pause
+-- {'paused', 'queue' or 'function', the function as it was paused, the note}.
 
 local damaged = damage()
 if damaged then
@@ -41,7 +43,7 @@ local function waits()
 end
 
 local name = waits() and function_in(stored[POLICY])
-local nobody = name and unserved(name)
+local nobody = name and (pause_of(name, ARGV[3]) or unserved(name))
 if nobody then
   for place = 1, 6 do
     answer[place] = answer[place] or false

@@ -1,6 +1,7 @@
 -- sweep looks for what was lost; one caller a second gets an answer.
 -- ARGV[1] how many of the tasks that wait to look at, in each of two sets; of all else at most SWEEP_TIDY
 -- ARGV[2] '1' to look also when a sweep has just been   ARGV[3] what the keys of doorbells' hashes begin with; an id follows
+-- ARGV[4] the key of the flag that says that the queue is paused
 -- Returns false when another has just swept, else
 -- {claims of dead workers as worker, hash, token, ...; dead workers without claims; tasks that have waited or been
 -- overdue for too long as hash, delivery, since when in ms, ...; 1 if more may follow; 1 if there was no sweep before; 1 if nothing waits, and no
@@ -161,7 +162,34 @@ local function tidy_aside()
   end
 end
 
-if redis.call('EXISTS', prefix .. 'aside') == 1 then
+-- end_pauses ends the pauses whose time is over, and drops the note of a pause of the queue that somebody else has ended.
+local function end_pauses()
+  local all, ended = redis.call('HGETALL', prefix .. 'paused'), false
+  for i = 1, #all, 2 do
+    local note = note_in(all[i + 1])
+    local over = note and is_over(note)
+    if all[i] == 'queue' then
+      local current = note and note.flag == (try('GET', ARGV[4]) or nil)
+      if current and over then
+        redis.call('DEL', ARGV[4])
+      end
+      over = over or not current
+    end
+    if over then
+      redis.call('HDEL', prefix .. 'paused', all[i])
+      ended = true
+    end
+  end
+  if ended then
+    tell_of_pauses()
+  end
+end
+
+local more_keys = redis.call('EXISTS', prefix .. 'aside', prefix .. 'paused')
+if more_keys > 0 then
+  end_pauses()
+end
+if more_keys > 0 and redis.call('EXISTS', prefix .. 'aside') == 1 then
   for _, name in ipairs(redis.call('SRANDMEMBER', prefix .. 'aside', WAKE_ASIDE)) do
     if redis.call('EXISTS', prefix .. 'aside:' .. name) == 0 then
       redis.call('SREM', prefix .. 'aside', name)

@@ -1,0 +1,175 @@
+package admin
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/refq/refq/refcache"
+)
+
+// Target is what Pause pauses and Resume resumes. One of its fields is set.
+type Target struct {
+	Queue string // a queue that Redis knows of
+	Func  string // a function in all queues: by its name in all versions, or as name@version
+}
+
+func (t Target) String() string { return t.pause().Target() }
+
+func (t Target) pause() refcache.Pause { return refcache.Pause{Queue: t.Queue, Func: t.Func} }
+
+// Check returns why the Target cannot be one.
+func (t Target) Check() error {
+	switch {
+	case t.Queue == "" && t.Func == "":
+		return errors.New("neither a queue nor a function is named")
+	case t.Queue != "" && t.Func != "":
+		return fmt.Errorf("queue %s and function %s are named: name one of them", t.Queue, t.Func)
+	case t.Queue != "":
+		return refcache.CheckQueue(t.Queue)
+	}
+	name, version, versioned := strings.Cut(t.Func, "@")
+	if n, err := strconv.Atoi(version); versioned && (err != nil || n < 1 || strconv.Itoa(n) != version) {
+		return fmt.Errorf("function %q: a version is a whole number of at least 1, as in %s@2", t.Func, name)
+	}
+	return refcache.CheckName(name)
+}
+
+// PauseTerms are for how long and why something is paused. The zero value: until it is resumed, for no reason given.
+type PauseTerms struct {
+	For    time.Duration // 0: until it is resumed
+	Reason string        // at most MaxReason bytes; who waits for a call reads it
+}
+
+// MaxReason is how many bytes of reason a pause takes.
+const MaxReason = 500
+
+func (p PauseTerms) check() error {
+	switch {
+	case p.For < 0 || p.For > refcache.MaxDelay:
+		return fmt.Errorf("for is %v, must be at least 0 and at most a century", p.For)
+	case len(p.Reason) > MaxReason:
+		return fmt.Errorf("the reason has %d bytes, more than %d", len(p.Reason), MaxReason)
+	case !utf8.ValidString(p.Reason):
+		return errors.New("the reason is not UTF-8")
+	}
+	return nil
+}
+
+// Pause has workers start no calls of a queue, or of a function in any queue. What runs goes on. Calls are accepted and stay
+// pending, and who looks at one reads who has paused it and why. The queue's pause is asynq's own, so that it holds for workers
+// of any version, from the moment of the return. Workers hear of a function's within milliseconds, by a message, and within 2 s if
+// that is lost; such as are older than this feature never do. It returns the pause as it is noted. What is paused already is paused
+// anew, on the new terms.
+//
+// An error names the queues of which it is not known whether it was done, if it got so far; in all others it is done. To repeat
+// it is safe. A function is paused in the queues that Redis knows of by then.
+func (a *Admin) Pause(ctx context.Context, t Target, terms PauseTerms) (refcache.Pause, error) {
+	if err := a.checkMade(); err != nil {
+		return refcache.Pause{}, err
+	}
+	if err := terms.check(); err != nil {
+		return refcache.Pause{}, fmt.Errorf("pause %s: %w", t, err)
+	}
+	p := t.pause()
+	p.By, p.Reason = a.change.By, terms.Reason
+	var noted refcache.Pause
+	err := a.inQueuesOf(ctx, t, func(queue string) (err error) {
+		noted, err = a.store.Pause(ctx, queue, p, terms.For)
+		return err
+	})
+	if err != nil {
+		return refcache.Pause{}, fmt.Errorf("pause %s: %w", t, err)
+	}
+	return noted, nil
+}
+
+// Resume ends a pause, whoever began it. Calls that waited are started at once. It returns false when nothing was paused by that
+// name: a function that is paused in one version is resumed in that.
+//
+// An error names the queues of which it is not known whether it was done, as that of [Admin.Pause] does.
+func (a *Admin) Resume(ctx context.Context, t Target) (was bool, err error) {
+	if err := a.checkMade(); err != nil {
+		return false, err
+	}
+	err = a.inQueuesOf(ctx, t, func(queue string) error {
+		here, err := a.store.Resume(ctx, queue, t.pause())
+		was = was || here
+		return err
+	})
+	if err != nil {
+		return false, fmt.Errorf("resume %s: %w", t, err)
+	}
+	return was, nil
+}
+
+// inQueuesOf does something in the queue that is named, or in all of them for a function.
+func (a *Admin) inQueuesOf(ctx context.Context, t Target, do func(queue string) error) error {
+	if err := t.Check(); err != nil {
+		return err
+	}
+	queues, err := a.store.Queues(ctx)
+	if err != nil {
+		return err
+	}
+	slices.Sort(queues)
+	if len(queues) == 0 {
+		return errors.New("Redis knows of no queue yet: a worker or a first call makes one known")
+	}
+	if t.Queue != "" {
+		if !slices.Contains(queues, t.Queue) {
+			return fmt.Errorf("there is no such queue; there are: %s", strings.Join(queues, ", "))
+		}
+		return do(t.Queue)
+	}
+	var failed []error
+	for _, queue := range queues {
+		if err := do(queue); err != nil {
+			failed = append(failed, err)
+		}
+	}
+	if len(failed) > 0 {
+		return fmt.Errorf("%d of %d queues failed; repeat it: %w", len(failed), len(queues), errors.Join(failed...))
+	}
+	return nil
+}
+
+// Pauses returns what is paused: queues by name, then functions by name. A queue that was paused in asynq's web UI is among them.
+func (a *Admin) Pauses(ctx context.Context) ([]refcache.Pause, error) {
+	if err := a.checkMade(); err != nil {
+		return nil, err
+	}
+	queues, err := a.store.Queues(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var all []refcache.Pause
+	for _, queue := range queues {
+		here, err := a.store.Pauses(ctx, queue)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, here...)
+	}
+	return mergePauses(all), nil
+}
+
+// mergePauses sorts pauses, and keeps one of each function: the last that was noted.
+func mergePauses(all []refcache.Pause) []refcache.Pause {
+	at := func(p refcache.Pause) time.Time {
+		if p.At == nil {
+			return time.Time{}
+		}
+		return *p.At
+	}
+	slices.SortFunc(all, func(a, b refcache.Pause) int {
+		return cmp.Or(strings.Compare(a.Func, b.Func), strings.Compare(a.Queue, b.Queue), at(b).Compare(at(a)))
+	})
+	return slices.CompactFunc(all, func(a, b refcache.Pause) bool { return a.Func == b.Func && a.Queue == b.Queue })
+}

@@ -1,0 +1,69 @@
+package refcache
+
+import (
+	"fmt"
+	"time"
+)
+
+// Pause says that no worker starts calls of a queue, or of a function in any queue. What runs goes on, and calls are accepted.
+type Pause struct {
+	Queue string // empty: a function is paused
+	Func  string // in all of its versions, or in one, as name@version; empty: a queue is paused
+
+	By     string     // who has paused it; empty: that is not known, as when it was done in asynq's web UI
+	At     *time.Time // since when, by Redis's clock; nil: that is not known
+	Until  *time.Time // when it ends by itself; nil: never
+	Reason string     // in the words of who has paused it; may be empty
+}
+
+// Target names what is paused, for people: "queue media" or "function thumb@2".
+func (p Pause) Target() string {
+	if p.Func != "" {
+		return "function " + p.Func
+	}
+	return "queue " + p.Queue
+}
+
+// String is a sentence for people, without its end: what is paused, by whom, since when or from when to when, and why. Its times
+// are local ones.
+func (p Pause) String() string {
+	text := p.Target() + " is paused"
+	if p.By != "" {
+		text += " by " + p.By
+	}
+	switch {
+	case p.At != nil && p.Until != nil:
+		text += fmt.Sprintf(", %s to %s", timeOfDay(*p.At), timeOfDay(*p.Until))
+	case p.Until != nil:
+		text += " until " + timeOfDay(*p.Until)
+	case p.At != nil:
+		text += " since " + timeOfDay(*p.At)
+	}
+	if p.Reason != "" {
+		text += ": " + p.Reason
+	}
+	return text
+}
+
+// timeOfDay is a local time, with its day unless that is today.
+func timeOfDay(t time.Time) string {
+	t = t.Local()
+	if t.Format(time.DateOnly) == time.Now().Format(time.DateOnly) {
+		return t.Format("15:04")
+	}
+	return t.Format("2006-01-02 15:04")
+}
+
+type pauseJSON struct {
+	Queue  *string   `json:"queue"`
+	Func   *string   `json:"func"`
+	By     *string   `json:"by"`
+	At     *jsonTime `json:"at"`
+	Until  *jsonTime `json:"until"`
+	Reason *string   `json:"reason"`
+}
+
+// MarshalJSON writes all fields, null when not known; times are RFC 3339 in UTC with milliseconds.
+func (p Pause) MarshalJSON() ([]byte, error) {
+	return marshal(pauseJSON{stringPtr(p.Queue), stringPtr(p.Func), stringPtr(p.By), timePtr(p.At), timePtr(p.Until), stringPtr(p.Reason)})
+}
