@@ -42,9 +42,9 @@ func (a *app) await(ctx context.Context, p *producer.Producer, known response, w
 	return p.Get(ctx, ref) // later than the last look of Wait
 }
 
-// later is how a call in flight was seen last: as it was when waiting began, unless the terminal showed since that nobody can run it.
+// later is how a call in flight was seen last: as it was when waiting began, unless the terminal showed since what holds it up.
 func later(begun response, seen *response) response {
-	if seen != nil && seen.Unserved != "" {
+	if seen != nil && isHeldUp(seen) {
 		return *seen
 	}
 	return begun

@@ -22,7 +22,7 @@ const (
 )
 
 // watch shows on a terminal how a task gets on, until ctx ends or the function that it returns is called; that leaves
-// only the failed attempts on the screen, and that nobody can run the task. It answers how the task was last seen, nil if it was
+// only the failed attempts on the screen, and what holds the task up. It answers how the task was last seen, nil if it was
 // not. It does nothing where stderr is no terminal.
 func (a *app) watch(ctx context.Context, p *producer.Producer, ref refcache.Ref) (end func() *response) {
 	if !a.stderr.Terminal {
@@ -56,7 +56,7 @@ type watcher struct {
 
 	shown    atomic.Pointer[response] // nil: Redis does not answer
 	reported int                      // failed attempts that were printed
-	unserved bool                     // that nobody can run the call was printed
+	heldUp   string                   // what was printed of why nobody runs the call
 }
 
 func (w *watcher) run(ctx context.Context) {
@@ -95,8 +95,8 @@ func (w *watcher) look(ctx context.Context, bar *mpb.Bar, above io.Writer) {
 		bar.SetTotal(res.Progress.Total, false)
 		bar.SetCurrent(res.Progress.Current)
 	}
-	if res.Unserved != "" && !w.unserved {
-		w.unserved = true
+	if isHeldUp(&res) && res.Message != w.heldUp {
+		w.heldUp = res.Message
 		fmt.Fprintln(above, w.screen.Paint(term.Yellow, term.Printable(res.Message)))
 	}
 	if res.RetryCount+res.LostCount == w.reported {
@@ -111,6 +111,9 @@ func (w *watcher) look(ctx context.Context, bar *mpb.Bar, above io.Writer) {
 	line := term.Cut(fmt.Sprintf("attempt %d failed: %s", last.Attempt, firstLine(last.Error)), w.screen.Width()-1)
 	fmt.Fprintln(above, w.screen.Paint(term.Yellow, line))
 }
+
+// isHeldUp is whether the message says why nobody runs the call.
+func isHeldUp(r *response) bool { return r.Unserved != "" || r.Paused != nil }
 
 // status stands before the bar.
 func (w *watcher) status() string {

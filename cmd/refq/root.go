@@ -70,6 +70,7 @@ func newRoot(a *app) *cobra.Command {
 	addVerbs(root, "start", "Start:", newDemo(a), newInit(a), newDev(a), newWorker(a), newWeb(a))
 	addVerbs(root, "calls", "Calls:", newCall(a), newGet(a), newWait(a), newStatus(a), newResult(a), newRetry(a),
 		newCancel(a), newDelete(a), newInvalidate(a), newLs(a))
+	addVerbs(root, "work", "Work:", newPause(a), newResume(a), newPauses(a))
 	addVerbs(root, "about", "What there is:", newDoctor(a), newFunctions(a), newRef(a), newConfig(a), newBench(a), newVersion(a))
 	return root
 }

@@ -57,6 +57,15 @@ func TestWrongUsageExits2WithOneSentence(t *testing.T) {
 		{"retry --all --yes --since x", `--since: "x" is not a duration like`},
 		{"cancel default", `invalid ref_id`},
 		{"delete ../../etc:passwd", `invalid ref_id`},
+		{"pause", `pause needs a FUNC or --queue; see refq pause --help`},
+		{"resume", `resume needs a FUNC or --queue; see refq resume --help`},
+		{"pause a b", `pause takes one FUNC, not also "b"`},
+		{"pause a --queue b", `pause takes a FUNC or --queue, not both`},
+		{"pause a@x", `function "a@x": a version is a whole number of at least 1, as in a@2`},
+		{"pause a=b", `name "a=b": use letters`},
+		{"pause --queue a/b", `queue "a/b": use letters`},
+		{"pause a --for soon", `--for: "soon" is not a duration`},
+		{"pauses x", `pauses takes no argument`},
 		{"version x", `version takes no argument`},
 		{"bench x", `bench takes no argument`},
 		{"bench --calls x", `--calls: "x" is not a whole number`},
@@ -109,7 +118,7 @@ func TestWithoutVerbTheHelpIsShownAsAnError(t *testing.T) {
 	require.Equal(t, exitUsage, code)
 	require.Empty(t, stdout)
 	for _, verb := range []string{"demo", "init", "dev", "worker", "web", "call", "get", "wait", "status", "result", "retry", "cancel",
-		"delete", "ls", "doctor", "functions", "config", "bench", "version"} {
+		"delete", "ls", "pause", "resume", "pauses", "doctor", "functions", "config", "bench", "version"} {
 		require.Contains(t, stderr, "\n  "+verb+" ")
 	}
 }
@@ -117,7 +126,7 @@ func TestWithoutVerbTheHelpIsShownAsAnError(t *testing.T) {
 func TestHelpFitsTheTerminal(t *testing.T) {
 	t.Parallel()
 	for _, verb := range []string{"", "demo", "init", "dev", "worker", "web", "call", "get", "wait", "status", "result", "retry", "cancel",
-		"delete", "ls", "doctor", "functions", "config", "bench", "version"} {
+		"delete", "ls", "pause", "resume", "pauses", "doctor", "functions", "config", "bench", "version"} {
 		code, stdout, _ := runHere(t, "", append(strings.Fields(verb), "--help")...)
 		require.Equal(t, exitDone, code)
 		for line := range strings.Lines(stdout) {

@@ -1,0 +1,190 @@
+package main
+
+import (
+	"context"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/refq/refq/admin"
+	"github.com/refq/refq/internal/term"
+	"github.com/refq/refq/refcache"
+)
+
+func newPause(a *app) *cobra.Command {
+	p := pausing{app: a}
+	cmd := &cobra.Command{
+		Use:   "pause FUNC | --queue QUEUE",
+		Short: "Have workers start no calls of a function or a queue",
+		Long: `Have workers start no calls of a function, in all versions or in one (FUNC@2), or of
+a queue. What runs goes on. Calls are accepted and wait; whoever looks at one reads
+who has paused it and why. refq resume ends it, and so does the time of --for.
+
+A queue's pause is that of asynq's web UI, and holds at once. Workers heed a
+function's within 2 s, in all queues; such as are older than this verb do not.
+What is paused already is paused anew.`,
+		Example: `  refq pause --queue media --for 1h --reason release
+  refq pause geocode@2 --reason "their API is down"`,
+		RunE: func(cmd *cobra.Command, args []string) error { return p.pause(cmd.Context(), args) },
+	}
+	flags := cmd.Flags()
+	p.addQueueFlag(flags)
+	durationFlag(flags, &p.terms.For, "for", "how long; without it until refq resume")
+	flags.StringVar(&p.terms.Reason, "reason", "", "why: a `TEXT` for who waits")
+	return cmd
+}
+
+func newResume(a *app) *cobra.Command {
+	p := pausing{app: a}
+	cmd := &cobra.Command{
+		Use:   "resume FUNC | --queue QUEUE",
+		Short: "End what refq pause, or asynq's web UI, has begun",
+		Long: `End the pause of a function or a queue, whoever began it. Calls that waited are
+started at once. A function that is paused in one version is resumed in that:
+refq resume FUNC@2.`,
+		RunE: func(cmd *cobra.Command, args []string) error { return p.resume(cmd.Context(), args) },
+	}
+	p.addQueueFlag(cmd.Flags())
+	return cmd
+}
+
+func newPauses(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "pauses",
+		Short: "List what is paused, by whom, until when and why",
+		Args:  takes(0, 0, "no argument"),
+		RunE:  func(cmd *cobra.Command, _ []string) error { return a.pauses(cmd.Context()) },
+	}
+}
+
+// pausing is one run of refq pause or refq resume.
+type pausing struct {
+	*app
+	queue string
+	terms admin.PauseTerms
+}
+
+func (p *pausing) addQueueFlag(flags *pflag.FlagSet) {
+	flags.StringVar(&p.queue, "queue", "", "a `QUEUE` in place of a function")
+}
+
+// target is what the arguments name.
+func (p *pausing) target(verb string, args []string) (admin.Target, error) {
+	t := admin.Target{Queue: p.queue}
+	switch {
+	case len(args) > 1:
+		return t, usagef("%s takes one FUNC, not also %q", verb, args[1])
+	case len(args) > 0 && p.queue != "":
+		return t, usagef("%s takes a FUNC or --queue, not both", verb)
+	case len(args) > 0:
+		t.Func = args[0]
+	case p.queue == "":
+		return t, usagef("%s needs a FUNC or --queue; see refq %s --help", verb, verb)
+	}
+	if err := t.Check(); err != nil {
+		return t, &usageError{err}
+	}
+	return t, nil
+}
+
+func (p *pausing) pause(ctx context.Context, args []string) error {
+	target, err := p.target("pause", args)
+	if err != nil {
+		return err
+	}
+	operator, end, err := p.newAdmin(ctx)
+	if err != nil {
+		return err
+	}
+	defer end()
+	noted, err := operator.Pause(ctx, target, p.terms)
+	if err != nil {
+		return err
+	}
+	if name, _, _ := strings.Cut(target.Func, "@"); name != "" {
+		if _, err := p.cfg.Function(name); err != nil {
+			p.notice("%s is not in config.yaml: workers that know it heed the pause all the same", name)
+		}
+	}
+	if p.asJSON {
+		return p.printObject(noted)
+	}
+	sheet := term.Page{Screen: p.stdout}
+	sheet.Line("%s", term.Printable(noted.String()))
+	return sheet.Print()
+}
+
+func (p *pausing) resume(ctx context.Context, args []string) error {
+	target, err := p.target("resume", args)
+	if err != nil {
+		return err
+	}
+	operator, end, err := p.newAdmin(ctx)
+	if err != nil {
+		return err
+	}
+	defer end()
+	was, err := operator.Resume(ctx, target)
+	if err != nil {
+		return err
+	}
+	if p.asJSON {
+		return p.printObject(struct {
+			Queue   *string `json:"queue"`
+			Func    *string `json:"func"`
+			Resumed bool    `json:"resumed"` // false: it was not paused
+		}{unlessZero(target.Queue), unlessZero(target.Func), was})
+	}
+	sheet := term.Page{Screen: p.stdout}
+	if was {
+		sheet.Line("%s is resumed", target)
+	} else {
+		sheet.Line("%s was not paused", target)
+	}
+	return sheet.Print()
+}
+
+func (a *app) pauses(ctx context.Context) error {
+	operator, end, err := a.newAdmin(ctx)
+	if err != nil {
+		return err
+	}
+	defer end()
+	all, err := operator.Pauses(ctx)
+	if err != nil {
+		return err
+	}
+	if a.asJSON {
+		for _, p := range all {
+			if err := a.printObject(p); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if len(all) == 0 {
+		a.notice("nothing is paused")
+		return nil
+	}
+	return a.pausesTable(all)
+}
+
+func (a *app) pausesTable(all []refcache.Pause) error {
+	rows := term.Table{}
+	rows.Header("PAUSED", "BY", "SINCE", "ENDS", "REASON")
+	for _, p := range all {
+		since, ends := "unknown", "never"
+		if p.At != nil {
+			since = term.Ago(*p.At)
+		}
+		if p.Until != nil {
+			ends = term.Ahead(*p.Until)
+		}
+		by := term.Printable(p.By)
+		rows.Add([]string{term.Bold}, term.Printable(p.Target()), orNone(by, by == ""), since, ends, term.Printable(strings.TrimSpace(p.Reason)))
+	}
+	sheet := term.Page{Screen: a.stdout}
+	rows.AddTo(&sheet)
+	return sheet.Print()
+}
