@@ -24,7 +24,7 @@ func (t Target) String() string { return t.pause().Target() }
 
 func (t Target) pause() refcache.Pause { return refcache.Pause{Queue: t.Queue, Func: t.Func} }
 
-// Check returns why the Target cannot be one.
+// Check returns why the Target cannot be one; nil if it can.
 func (t Target) Check() error {
 	switch {
 	case t.Queue == "" && t.Func == "":
@@ -47,10 +47,14 @@ type PauseTerms struct {
 	Reason string        // at most MaxReason bytes; who waits for a call reads it
 }
 
+// ErrUnknownQueue tells that Redis knows of no such queue, or of none at all.
+var ErrUnknownQueue = errors.New("there is no such queue")
+
 // MaxReason is how many bytes of reason a pause takes.
 const MaxReason = 500
 
-func (p PauseTerms) check() error {
+// Check returns why the PauseTerms cannot be; nil if they can.
+func (p PauseTerms) Check() error {
 	switch {
 	case p.For < 0 || p.For > refcache.MaxDelay:
 		return fmt.Errorf("for is %v, must be at least 0 and at most a century", p.For)
@@ -74,7 +78,7 @@ func (a *Admin) Pause(ctx context.Context, t Target, terms PauseTerms) (refcache
 	if err := a.checkMade(); err != nil {
 		return refcache.Pause{}, err
 	}
-	if err := terms.check(); err != nil {
+	if err := terms.Check(); err != nil {
 		return refcache.Pause{}, fmt.Errorf("pause %s: %w", t, err)
 	}
 	p := t.pause()
@@ -120,11 +124,11 @@ func (a *Admin) inQueuesOf(ctx context.Context, t Target, do func(queue string) 
 	}
 	slices.Sort(queues)
 	if len(queues) == 0 {
-		return errors.New("Redis knows of no queue yet: a worker or a first call makes one known")
+		return fmt.Errorf("%w: Redis knows of none yet; a worker or a first call makes one known", ErrUnknownQueue)
 	}
 	if t.Queue != "" {
 		if !slices.Contains(queues, t.Queue) {
-			return fmt.Errorf("there is no such queue; there are: %s", strings.Join(queues, ", "))
+			return fmt.Errorf("%w; there are: %s", ErrUnknownQueue, strings.Join(queues, ", "))
 		}
 		return do(t.Queue)
 	}

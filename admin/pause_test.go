@@ -95,9 +95,9 @@ func TestAPauseIsRefused(t *testing.T) {
 func TestWhereRedisKnowsNoQueueNothingIsPaused(t *testing.T) {
 	inOffice(t, func(w *office) {
 		_, err := w.A.Pause(w.Context(), admin.Target{Func: "thumb"}, admin.PauseTerms{})
-		require.ErrorContains(w, err, "Redis knows of no queue yet")
+		require.ErrorIs(w, err, admin.ErrUnknownQueue)
 		_, err = w.A.Resume(w.Context(), admin.Target{Queue: "media"})
-		require.ErrorContains(w, err, "resume queue media: Redis knows of no queue yet")
+		require.ErrorContains(w, err, "resume queue media: there is no such queue: Redis knows of none yet")
 	})
 }
 

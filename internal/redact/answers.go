@@ -13,6 +13,7 @@ func (r *Rules) Response(res refcache.Response[json.RawMessage]) refcache.Respon
 	}
 	res.Value = r.JSON(res.Value)
 	res.Progress = r.progress(res.Progress)
+	res.Paused = r.pause(res.Paused)
 	res.Message, res.Error, res.ErrorDetails = r.Text(res.Message), r.Text(res.Error), r.JSON(res.ErrorDetails)
 	return res
 }
@@ -23,6 +24,7 @@ func (r *Rules) TaskInfo(info refcache.TaskInfo) refcache.TaskInfo {
 		return info
 	}
 	info.Progress = r.progress(info.Progress)
+	info.Paused = r.pause(info.Paused)
 	for _, text := range []*string{&info.Note, &info.Error, &info.LastError, &info.Unreadable} {
 		*text = r.Text(*text)
 	}
@@ -43,4 +45,19 @@ func (r *Rules) progress(p *refcache.Progress) *refcache.Progress {
 	hidden := *p
 	hidden.Message = r.Text(p.Message)
 	return &hidden
+}
+
+// Pause hides what the rules say in the reason of a pause.
+func (r *Rules) Pause(p refcache.Pause) refcache.Pause {
+	if r != nil {
+		p.Reason = r.Text(p.Reason)
+	}
+	return p
+}
+
+func (r *Rules) pause(p *refcache.Pause) *refcache.Pause {
+	if p == nil {
+		return nil
+	}
+	return new(r.Pause(*p))
 }

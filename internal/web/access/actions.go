@@ -10,7 +10,7 @@ import (
 	"github.com/refq/refq/refcache"
 )
 
-// Actions changes calls. It may be used concurrently.
+// Actions changes calls, and pauses queues and functions. It may be used concurrently.
 type Actions struct {
 	operator *admin.Admin
 	info     func(context.Context, refcache.Ref) (refcache.TaskInfo, error)
@@ -84,6 +84,20 @@ func (a Actions) Delete(ctx context.Context, ref refcache.Ref) error {
 	change.Err = a.admin(ctx).Delete(ctx, ref)
 	Audit(ctx, a.log, change)
 	return change.Err
+}
+
+// Pause pauses a queue or a function. Its errors are those of [admin.Admin.Pause].
+func (a Actions) Pause(ctx context.Context, t admin.Target, terms admin.PauseTerms) (refcache.Pause, error) {
+	noted, err := a.admin(ctx).Pause(ctx, t, terms)
+	Audit(ctx, a.log, Change{What: "pause", Scope: t.String(), Err: err})
+	return noted, err
+}
+
+// Resume ends a pause. Its errors are those of [admin.Admin.Resume].
+func (a Actions) Resume(ctx context.Context, t admin.Target) (was bool, err error) {
+	was, err = a.admin(ctx).Resume(ctx, t)
+	Audit(ctx, a.log, Change{What: "resume", Scope: t.String(), Err: err})
+	return was, err
 }
 
 // status is how a call stands before it is changed, for the log; empty when that cannot be read.

@@ -9,11 +9,11 @@ import (
 
 // Change is something that somebody did, or tried to do, to a task.
 type Change struct {
-	What  string       // call, retry, retry_fresh, refresh, cancel, delete or invalidate
+	What  string       // call, retry, retry_fresh, refresh, cancel, delete, invalidate, pause or resume
 	Ref   refcache.Ref // empty: it did not get so far
 	From  string       // the status before; empty: it was not looked at, or there was none
 	To    string       // the status after; empty: there is none, or it is not known
-	Scope string       // what was invalidated; empty: it is about one call
+	Scope string       // what was invalidated, paused or resumed; empty: it is about one call
 	Err   error        // why it was not done, or is not known to be
 }
 

@@ -72,6 +72,9 @@ var routes = []route{
 	{"POST /calls/{ref}/retry", (*API).retry},
 	{"POST /calls/{ref}/cancel", (*API).cancel},
 	{"POST /invalidations", (*API).invalidate},
+	{"POST /pause", (*API).pause},
+	{"POST /resume", (*API).resume},
+	{"GET /pauses", (*API).pauses},
 	{"GET /openapi.json", (*API).openAPI},
 }
 

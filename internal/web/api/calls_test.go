@@ -414,7 +414,8 @@ func TestWithoutRedisNothingCanBeFoundOut(t *testing.T) {
 		w.Server.SetFaults(func([]string) memredis.Fault { return "ERR go away" })
 		for _, c := range [][3]string{{"POST", "/calls", `{"func":"echo"}`}, {"GET", "/calls", ""}, {"GET", "/calls/" + ref, ""},
 			{"GET", "/calls/" + ref + "/result", ""}, {"GET", "/calls/" + ref + "/task", ""}, {"POST", "/calls/" + ref + "/retry", ""},
-			{"POST", "/calls/" + ref + "/cancel", ""}, {"DELETE", "/calls/" + ref, ""}, {"POST", "/invalidations", `{"tags":["a"]}`}} {
+			{"POST", "/calls/" + ref + "/cancel", ""}, {"DELETE", "/calls/" + ref, ""}, {"POST", "/invalidations", `{"tags":["a"]}`},
+			{"POST", "/pause", `{"func":"echo"}`}, {"POST", "/resume", `{"func":"echo"}`}, {"GET", "/pauses", ""}} {
 			a := w.ask(c[0], c[1], c[2])
 			a.problem(w, http.StatusServiceUnavailable, "unavailable")
 			require.NotEmpty(w, a.header.Get("Retry-After"))

@@ -3,7 +3,7 @@ package api
 import "iter"
 
 // Structs are the schemas that are structs of this package.
-var Structs = map[string]any{"Call": callRequest{}, "Options": callOptions{}, "Page": page{}, "BatchAnswer": batchAnswer{}}
+var Structs = map[string]any{"Call": callRequest{}, "PauseRequest": pauseRequest{}, "Resumed": resumed{}, "Options": callOptions{}, "Page": page{}, "BatchAnswer": batchAnswer{}}
 
 // Patterns are the routes, below Base.
 func Patterns() (all []string) {

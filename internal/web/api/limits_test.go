@@ -26,6 +26,9 @@ func operations(ref string) [][3]string {
 		{"POST", "/calls/" + ref + "/cancel", ""},
 		{"DELETE", "/calls/" + ref, ""},
 		{"POST", "/invalidations", `{"tags":["a"]}`},
+		{"POST", "/pause", `{"func":"echo"}`},
+		{"POST", "/resume", `{"func":"echo"}`},
+		{"GET", "/pauses", ""},
 		{"GET", "/openapi.json", ""},
 	}
 }

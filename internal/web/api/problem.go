@@ -24,6 +24,7 @@ var kinds = []struct {
 	{refcache.ErrKeyConflict, "key-conflict", "The key is taken by other arguments", http.StatusConflict},
 	{refcache.ErrArgsTooLarge, "args-too-large", "Arguments too large", http.StatusRequestEntityTooLarge},
 	{refcache.ErrInvalidRef, "invalid-ref", "Not a ref_id", http.StatusBadRequest},
+	{admin.ErrUnknownQueue, "unknown-queue", "Unknown queue", http.StatusUnprocessableEntity},
 	{admin.ErrInvalidCursor, "invalid-cursor", "Not a cursor", http.StatusBadRequest},
 	{refcache.ErrNotCached, "not-cached", "Not cached", http.StatusGatewayTimeout},
 	{refcache.ErrUnreadable, "unreadable", "Unreadable record", http.StatusInternalServerError},
