@@ -30,7 +30,7 @@ producer: refcache monitor internal/codec internal/tracing internal/answer inter
 worker: refcache monitor internal/codec internal/tracing CORE
 admin: refcache monitor internal/codec internal/answer internal/change CORE
 internal/memredis: .
-metrics: refcache monitor internal/store producer worker admin
+metrics: refcache monitor internal/store internal/queue producer worker admin
 refqtest: internal/memredis producer worker
 internal/config: . refcache internal/codec internal/redact producer worker
 internal/execfunc: refcache internal/codec worker

@@ -40,11 +40,12 @@ var (
 	oldest     = describe("queue_oldest_pending_seconds", "How long the oldest pending task has waited; each process shows the same.", "queue")
 	aside      = describe("queue_aside", "Doorbells that are set aside for a worker that knows their function; each process shows the same.", "queue", "func")
 	workers    = describe("queue_workers", "Living workers that serve a queue; each process shows the same.", "queue")
+	paused     = describe("paused", "1, for a queue that is paused, without func, and for a function that is, by its name or name@version; each process shows the same.", of...)
 	buildInfo  = describe("build_info", "1, for what runs.", "version", "go_version")
 )
 
 var descriptions = []*prometheus.Desc{submitted, refreshes, unrefresh, saved, waiters, finished, attempts, inFlight, redeliver, took, callTook, queueWait, backoff,
-	lateness, repairs, workerUp, redisFault, tasks, oldest, aside, workers, buildInfo}
+	lateness, repairs, workerUp, redisFault, tasks, oldest, aside, workers, paused, buildInfo}
 
 type collector struct {
 	Config
@@ -76,6 +77,9 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 			s.gauge(aside, float64(n), queue, name)
 		}
 		s.gauge(workers, float64(size.Workers), queue)
+		for _, p := range size.pauses {
+			s.gauge(paused, 1, queue, p.Func)
+		}
 	}
 	for operation, n := range c.redisErrors() {
 		s.counter(redisFault, n, operation)

@@ -13,6 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/refq/refq/admin"
+	"github.com/refq/refq/internal/queue"
 	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/worker"
@@ -70,5 +71,7 @@ func (c Config) ready(r *http.Request) error {
 
 // NewCollector returns the metrics of refq alone, for a registry of your own.
 func NewCollector(c Config) prometheus.Collector {
-	return &collector{Config: c, queues: &queues{store: store.New(c.Redis), worker: c.Worker}}
+	s := store.New(c.Redis)
+	s.FlagBy(queue.PausedKey)
+	return &collector{Config: c, queues: &queues{store: s, worker: c.Worker}}
 }

@@ -210,7 +210,28 @@ func TestManyScrapesReadTheQueuesOnce(t *testing.T) {
 			handler.ServeHTTP(answer, httptest.NewRequest("GET", "/metrics", nil))
 			require.Equal(w, 200, answer.Code)
 		}
-		require.LessOrEqual(w, w.sent.Load()-before, int64(2), "a script, which may not be there yet")
+		require.LessOrEqual(w, w.sent.Load()-before, int64(4), "two scripts, which may not be there yet")
+	})
+}
+
+func TestWhatIsPausedIsShown(t *testing.T) {
+	inWorld(t, func(w *world) {
+		a := w.NewAdmin(admin.Config{})
+		require.NoError(w, w.call("x"))
+		time.Sleep(11 * time.Second)
+		_, text := w.get("/metrics")
+		require.NotContains(w, text, "refq_paused{")
+		for _, f := range []string{"thumb", "thumb@1"} {
+			_, err := a.Pause(w.Context(), admin.Target{Func: f}, admin.PauseTerms{})
+			require.NoError(w, err)
+		}
+		w.World.Redis.Set(w.Context(), "asynq:{media}:paused", "1", 0) // as asynq's web UI does it
+		time.Sleep(11 * time.Second)
+		w.shows(`
+			refq_paused{func="",queue="media"} 1
+			refq_paused{func="thumb",queue="media"} 1
+			refq_paused{func="thumb@1",queue="media"} 1
+		`)
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/refq/refq/internal/store"
+	"github.com/refq/refq/refcache"
 	"github.com/refq/refq/worker"
 )
 
@@ -16,35 +17,45 @@ const (
 	maxQueues   = 100
 )
 
-// queues reads the sizes of queues: those that the worker serves, or all when there is no worker.
+// queues reads the sizes of queues, and what is paused in them: those that the worker serves, or all when there is no worker.
 type queues struct {
 	store  *store.Store
 	worker *worker.Worker
 
 	mu    sync.Mutex // also of reading: once for all who ask meanwhile
 	at    time.Time
-	sizes map[string]store.Sizes
+	found map[string]found
 }
 
-// read returns the sizes of the first 100 queues by name; of those that Redis does not tell there are none.
-func (q *queues) read() map[string]store.Sizes {
+// found is what was read of a queue.
+type found struct {
+	store.Sizes
+	pauses []refcache.Pause
+}
+
+// read returns what there is of the first 100 queues by name; of those that Redis does not tell there are none.
+func (q *queues) read() map[string]found {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if !q.at.IsZero() && time.Since(q.at) < queuesFresh {
-		return q.sizes
+		return q.found
 	}
 	ctx, cancel := withTimeout(context.Background()) // for all who ask, not only for the first
 	defer cancel()
-	sizes := map[string]store.Sizes{}
+	all := map[string]found{}
 	for _, queue := range q.names(ctx) {
 		size, err := q.store.Sizes(ctx, queue)
 		if err != nil {
 			continue // counted among the errors of Redis
 		}
-		sizes[queue] = size
+		pauses, err := q.store.Pauses(ctx, queue)
+		if err != nil {
+			continue
+		}
+		all[queue] = found{size, pauses}
 	}
-	q.at, q.sizes = time.Now(), sizes
-	return sizes
+	q.at, q.found = time.Now(), all
+	return all
 }
 
 func (q *queues) names(ctx context.Context) []string {

@@ -45,7 +45,7 @@ type Client struct {
 
 // New returns a Client that uses rdb, which the caller closes. It tells s which flag of asynq's pauses a queue.
 func New(rdb redis.UniversalClient, s *store.Store) *Client {
-	s.FlagBy(pausedKey)
+	s.FlagBy(PausedKey)
 	return &Client{rdb, s, asynq.NewClientFromRedisClient(rdb), newRecorder(rdb), wakeups{rdb: rdb, owed: map[string]int{}},
 		hits{last: map[string]bool{}}}
 }

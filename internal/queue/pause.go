@@ -13,9 +13,9 @@ import (
 // A queue is paused by asynq's own flag, so that asynq's tools and older workers agree. asynq's dequeue looks at it. A function is
 // paused by a note of ours: workers hear of it, and then take it for one that they do not know.
 
-// pausedKey is asynq's flag of a paused queue. It has no other use here than that asynq's Inspector makes of it: a time in Unix
+// PausedKey is asynq's flag of a paused queue. It has no other use here than that asynq's Inspector makes of it: a time in Unix
 // seconds, set if there is none, and removed.
-func pausedKey(queue string) string { return keyPrefix(queue) + "paused" }
+func PausedKey(queue string) string { return keyPrefix(queue) + "paused" }
 
 // Heard is what is paused in a queue, as it was asked for at some time.
 type Heard struct {

@@ -100,6 +100,12 @@ func said(r *http.Request, t refcache.TaskInfo) string {
 		return "Nothing was cancelled: the call had ended before. It is " + string(t.Status) + "."
 	case "in-flight":
 		return "Nothing was deleted: the call is in flight again. Cancel it first."
+	case "paused":
+		return "It is paused: workers start none of its calls. What runs goes on."
+	case "resumed":
+		return "It is resumed."
+	case "not-paused":
+		return "Nothing was resumed: it was not paused. Perhaps somebody else was quicker."
 	case "not-queued":
 		return "The call is to run. No worker could be told of it yet: one finds it within seconds."
 	}

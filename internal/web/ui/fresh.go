@@ -40,3 +40,13 @@ func (f *fresh[T]) get(ctx context.Context) (T, error) {
 	}
 	return value, err
 }
+
+// forget has it read anew for the next viewer, after a change that was made here.
+func (f *fresh[T]) forget(ctx context.Context) {
+	select {
+	case <-f.turn:
+		f.at = time.Time{}
+		f.turn <- struct{}{}
+	case <-ctx.Done():
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/refq/refq/admin"
 	"github.com/refq/refq/internal/codec"
 	"github.com/refq/refq/internal/config"
 	"github.com/refq/refq/internal/web/access"
@@ -26,6 +27,7 @@ type functionData struct {
 	Others   []functionSummary // of an undeclared one: where it is known, if that is more than one queue
 	Calls    string            // the path to its calls
 	Failed   string            // to its failed calls
+	Pause    pausePart
 }
 
 // callForm is a call as somebody types it.
@@ -68,7 +70,8 @@ func (u *UI) functionPage(w http.ResponseWriter, r *http.Request, status int, fo
 		data.functionSummary = data.Others[0]
 	}
 	data.Calls, data.Failed = callsPath("func", name), callsPath("func", name, "status", string(refcache.Failed))
-	return u.render(w, r, status, "function.html", page{Title: name, Live: liveQueues, Data: data})
+	data.Pause = u.pausePart(r, admin.Target{Func: name}, f.pauses)
+	return u.render(w, r, status, "function.html", page{Title: name, Live: liveQueues, Notice: said(r, refcache.TaskInfo{}), Data: data})
 }
 
 // makeCall answers POST /functions/{name}: it makes a call, and goes to its page.

@@ -103,6 +103,9 @@ func (u *UI) fingerprint(ctx context.Context) string {
 		hour.Add(m.CallCounts)
 	}
 	text = fmt.Appendf(text, "%v", hour)
+	for _, p := range f.pauses {
+		text = append(text, p.String()...)
+	}
 	if inFlight > 0 {
 		text = fmt.Append(text, time.Now().Truncate(ageEvery).Unix())
 	}

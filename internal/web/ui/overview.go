@@ -18,13 +18,17 @@ const (
 
 // facts are what the overview shows of Redis.
 type facts struct {
-	sizes []monitor.QueueSize
-	stats monitor.Stats
+	sizes  []monitor.QueueSize
+	stats  monitor.Stats
+	pauses []refcache.Pause
 }
 
 func (u *UI) readFacts(ctx context.Context) (f facts, err error) {
 	if f.sizes, err = u.admin.Sizes(ctx); err == nil {
 		f.stats, err = u.admin.Stats(ctx)
+	}
+	if err == nil {
+		f.pauses, err = u.admin.Pauses(ctx)
 	}
 	return f, err
 }
@@ -35,7 +39,8 @@ func (u *UI) overview(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return u.render(w, r, http.StatusOK, "overview.html", page{Title: "Overview", Live: liveQueues, Data: u.newOverview(f, health)})
+	return u.render(w, r, http.StatusOK, "overview.html", page{Title: "Overview", Live: liveQueues, Notice: said(r, refcache.TaskInfo{}),
+		Data: u.newOverview(r, f, health)})
 }
 
 type overviewData struct {
@@ -43,7 +48,7 @@ type overviewData struct {
 	Tiles     []tile
 	Charts    []chart
 	Functions []functionRow // those with failures first
-	Queues    []monitor.QueueSize
+	Queues    []queueRow
 	Workers   []monitor.WorkerHealth // dead ones first
 	Blind     bool                   // it is not known which workers there are
 	Unused    bool                   // nothing was ever called
@@ -58,9 +63,9 @@ type tile struct {
 	Path   string
 }
 
-func (u *UI) newOverview(f facts, health monitor.Health) overviewData {
+func (u *UI) newOverview(r *http.Request, f facts, health monitor.Health) overviewData {
 	o := overviewData{Findings: u.findings(health), Tiles: tiles(f), Charts: charts(f.stats.Minutes), Functions: functionRows(f.stats),
-		Queues: f.sizes, Workers: slices.Clone(health.Workers), Blind: health.Blind != "", Unused: unused(f)}
+		Queues: u.queueRows(r, f), Workers: slices.Clone(health.Workers), Blind: health.Blind != "", Unused: unused(f)}
 	slices.SortStableFunc(o.Workers, func(a, b monitor.WorkerHealth) int {
 		switch {
 		case a.Alive != b.Alive && b.Alive:

@@ -84,6 +84,8 @@ var routes = []route{
 	{"GET /functions", (*UI).functions},
 	{"GET /functions/{name}", (*UI).function},
 	{"POST /functions/{name}", (*UI).makeCall},
+	{"POST /pause", (*UI).pause},
+	{"POST /resume", (*UI).resume},
 	{"GET /calls", (*UI).calls},
 	{"GET /calls/retry", (*UI).askRetry},
 	{"POST /calls/retry", (*UI).retryAll},
