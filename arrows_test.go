@@ -19,11 +19,12 @@ const module = "github.com/refq/refq"
 const arrows = `
 . refcache internal/netproxy internal/script internal/web/server internal/tracing/otlp internal/testkit/redisserver test/e2e:
 monitor internal/codec internal/tracing internal/redact internal/term internal/errpattern: refcache
+internal/redact: monitor
 internal/store: refcache monitor internal/script
 internal/store/storetest: internal/store
 internal/queue: refcache internal/script internal/store
 internal/counters: refcache monitor internal/store
-internal/declared: refcache internal/store
+internal/declared: refcache internal/codec internal/store
 internal/answer: refcache internal/codec internal/store
 internal/change: refcache internal/store internal/queue internal/counters internal/answer internal/declared
 producer: refcache monitor internal/codec internal/tracing internal/answer internal/change CORE
@@ -34,7 +35,7 @@ metrics: refcache monitor internal/store internal/queue producer worker admin
 refqtest: internal/memredis producer worker
 internal/config: . refcache internal/codec internal/redact producer worker
 internal/execfunc: refcache internal/codec worker
-internal/web/access: refcache admin
+internal/web/access: refcache monitor admin
 internal/web/live: refcache producer admin
 internal/web/asynqmon: refcache producer admin internal/config internal/redact internal/web/access
 internal/web/api internal/web/ui: refcache monitor producer admin internal/codec internal/config internal/redact WEB

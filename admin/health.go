@@ -27,8 +27,11 @@ func (a *Admin) Health(ctx context.Context) (monitor.Health, error) {
 	if err == nil {
 		err = a.surveyQueues(ctx, &h)
 	}
+	if err == nil {
+		h.Gates, err = a.Gates(ctx)
+	}
 	if store.Refuses(err) { // the finding about permissions says more
-		h.Blind, h.Queues, h.Workers, h.Pauses, err = err.Error(), nil, nil, nil, nil
+		h.Blind, h.Queues, h.Workers, h.Pauses, h.Gates, err = err.Error(), nil, nil, nil, nil, nil
 	}
 	if err != nil {
 		return monitor.Health{}, fmt.Errorf("look at the health of Redis and workers: %w", err)

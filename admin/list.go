@@ -30,7 +30,7 @@ type Filter struct {
 const pageSize = 100
 
 // List walks through the tasks that pass the filter, latest first: by the end of ended ones, the due time of retrying
-// ones, the start of processing ones, the creation of pending ones. It reads as it goes, so a task that changes
+// ones, the start of processing ones, the creation of pending and waiting ones. It reads as it goes, so a task that changes
 // meanwhile may be passed over or appear twice; a task that stays as it is appears once, whatever others do. Of the
 // complete tasks of a queue those are listed that ended with its last 10,000 completions; the ones that have expired
 // since, or were complete again, count. The infos have no history. The walk ends at the first error.

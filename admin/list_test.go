@@ -99,7 +99,7 @@ func TestListEndsAtTheFirstError(t *testing.T) {
 		_, bad := next(w.A.List(w.Context(), admin.Filter{Queue: "a/b"}))
 		require.ErrorContains(w, bad, `queue "a/b"`)
 		_, bad = next(w.A.List(w.Context(), admin.Filter{Queue: "default", Status: "done"}))
-		require.EqualError(w, bad, `list tasks: status "done": use one of [pending processing retrying complete failed cancelled]`)
+		require.EqualError(w, bad, `list tasks: status "done": use one of [waiting pending processing retrying complete failed cancelled]`)
 	})
 }
 

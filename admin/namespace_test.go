@@ -109,7 +109,7 @@ func TestHealthTellsOfCallsOfItsNamespaceAndCountsAll(t *testing.T) {
 		for _, c := range []struct{ namespace, id, want string }{
 			{"shop", "unserved", "wrong: no worker for echo@1 in queue default (calls: 1) of namespace shop"},
 			{"*", "unserved", "wrong: no worker for echo@1 in queue default (calls: 1)"},
-			{"bank", "unserved", "ok: every waiting call of namespace bank has a worker for its function"},
+			{"bank", "unserved", "ok: every pending or retrying call of namespace bank has a worker for its function"},
 			{"shop", "oldest_pending", "warning: pending for 2m0s in queue default; pending there in all namespaces: 1"},
 			{"*", "oldest_pending", "warning: pending for 2m0s in queue default; pending there: 1"},
 			{"bank", "oldest_pending", "ok: no call of namespace bank is pending; pending in all namespaces: 1"},

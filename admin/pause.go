@@ -11,24 +11,45 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/refcache"
 )
 
-// Target is what Pause pauses and Resume resumes. One of its fields is set.
+// Target is what Pause pauses and Resume resumes: a queue, a function or a gate.
 type Target struct {
-	Queue string // a queue that Redis knows of
-	Func  string // a function in all queues: by its name in all versions, or as name@version
+	Queue string  // a queue that Redis knows of; beside a Gate: where that is
+	Func  string  // a function in all queues: by its name in all versions, or as name@version
+	Gate  string  // a gate, in all queues that have one of that name unless Queue is set
+	Key   *string // one key of the Gate, as its function tells it; nil: all of them
 }
 
 func (t Target) String() string { return t.pause().Target() }
 
-func (t Target) pause() refcache.Pause { return refcache.Pause{Queue: t.Queue, Func: t.Func} }
+func (t Target) pause() refcache.Pause {
+	p := refcache.Pause{Queue: t.Queue, Func: t.Func, Gate: t.Gate}
+	if t.Key != nil {
+		p.Key = new(store.EscapeKey(*t.Key))
+	}
+	return p
+}
 
 // Check returns why the Target cannot be one; nil if it can.
 func (t Target) Check() error {
 	switch {
-	case t.Queue == "" && t.Func == "":
-		return errors.New("neither a queue nor a function is named")
+	case t.Queue == "" && t.Func == "" && t.Gate == "":
+		return errors.New("no queue, function or gate is named")
+	case t.Key != nil && t.Gate == "":
+		return errors.New("a key is named without its gate")
+	case t.Gate != "" && t.Func != "":
+		return fmt.Errorf("function %s and gate %s are named: name one of them", t.Func, t.Gate)
+	case t.Gate != "":
+		if err := refcache.CheckQueue(t.Gate); err != nil {
+			return fmt.Errorf("gate: %w", err)
+		}
+		if t.Queue == "" {
+			return nil
+		}
+		return refcache.CheckQueue(t.Queue)
 	case t.Queue != "" && t.Func != "":
 		return fmt.Errorf("queue %s and function %s are named: name one of them", t.Queue, t.Func)
 	case t.Queue != "":
@@ -49,6 +70,9 @@ type PauseTerms struct {
 
 // ErrUnknownQueue tells that Redis knows of no such queue, or of none at all.
 var ErrUnknownQueue = errors.New("there is no such queue")
+
+// ErrUnknownGate tells that no queue has such a gate.
+var ErrUnknownGate = errors.New("there is no such gate; refq gates lists them")
 
 // MaxReason is how many bytes of reason a pause takes.
 const MaxReason = 500
@@ -84,10 +108,22 @@ func (a *Admin) Pause(ctx context.Context, t Target, terms PauseTerms) (refcache
 	p := t.pause()
 	p.By, p.Reason = a.change.By, terms.Reason
 	var noted refcache.Pause
-	err := a.inQueuesOf(ctx, t, func(queue string) (err error) {
-		noted, err = a.store.Pause(ctx, queue, p, terms.For)
+	known := t.Gate == ""
+	err := a.inQueuesOf(ctx, t, func(queue string) error {
+		if t.Gate == "" {
+			here, err := a.store.Pause(ctx, queue, p, terms.For)
+			noted = here
+			return err
+		}
+		here, found, err := a.store.PauseGate(ctx, queue, p, terms.For)
+		if found {
+			noted, known = here, true
+		}
 		return err
 	})
+	if err == nil && !known {
+		err = ErrUnknownGate
+	}
 	if err != nil {
 		return refcache.Pause{}, fmt.Errorf("pause %s: %w", t, err)
 	}
@@ -103,7 +139,11 @@ func (a *Admin) Resume(ctx context.Context, t Target) (was bool, err error) {
 		return false, err
 	}
 	err = a.inQueuesOf(ctx, t, func(queue string) error {
-		here, err := a.store.Resume(ctx, queue, t.pause())
+		resume := a.store.Resume
+		if t.Gate != "" {
+			resume = a.store.ResumeGate
+		}
+		here, err := resume(ctx, queue, t.pause())
 		was = was || here
 		return err
 	})
@@ -173,7 +213,7 @@ func mergePauses(all []refcache.Pause) []refcache.Pause {
 		return *p.At
 	}
 	slices.SortFunc(all, func(a, b refcache.Pause) int {
-		return cmp.Or(strings.Compare(a.Func, b.Func), strings.Compare(a.Queue, b.Queue), at(b).Compare(at(a)))
+		return cmp.Or(strings.Compare(a.Func, b.Func), strings.Compare(a.Queue, b.Queue), strings.Compare(a.Target(), b.Target()), at(b).Compare(at(a)))
 	})
-	return slices.CompactFunc(all, func(a, b refcache.Pause) bool { return a.Func == b.Func && a.Queue == b.Queue })
+	return slices.CompactFunc(all, func(a, b refcache.Pause) bool { return a.Target() == b.Target() && a.Queue == b.Queue })
 }

@@ -73,8 +73,8 @@ func TestAPauseIsRefused(t *testing.T) {
 			admin.Target
 			admin.PauseTerms
 		}{
-			"neither a queue nor a function": {},
-			"name one of them":               {Target: admin.Target{Queue: "media", Func: "thumb"}},
+			"no queue, function or gate is named": {},
+			"name one of them":                    {Target: admin.Target{Queue: "media", Func: "thumb"}},
 			"pause queue meda: there is no such queue; there are: default, media": {Target: admin.Target{Queue: "meda"}},
 			"a version is a whole number":                                         {Target: admin.Target{Func: "thumb@x"}},
 			"such as":                                                             {Target: admin.Target{Func: "thumb small"}},

@@ -22,8 +22,8 @@ func (a *Admin) Sizes(ctx context.Context, queues ...string) ([]monitor.QueueSiz
 		if err != nil {
 			return nil, err
 		}
-		all[i] = monitor.QueueSize{Queue: queue, Pending: s.Tasks[refcache.Pending], Processing: s.Tasks[refcache.Processing],
-			Retrying: s.Tasks[refcache.Retrying], Failed: s.Tasks[refcache.Failed], Cancelled: s.Tasks[refcache.Cancelled],
+		all[i] = monitor.QueueSize{Queue: queue, Waiting: s.Tasks[refcache.Waiting], Pending: s.Tasks[refcache.Pending],
+			Processing: s.Tasks[refcache.Processing], Retrying: s.Tasks[refcache.Retrying], Failed: s.Tasks[refcache.Failed], Cancelled: s.Tasks[refcache.Cancelled],
 			Workers: s.Workers, OldestPending: s.OldestPending}
 	}
 	return all, nil

@@ -15,11 +15,13 @@ import (
 // Task is everything that is known of a task, as it was at one moment.
 type Task struct {
 	refcache.TaskInfo
-	ReadAt   time.Time       // by Redis's clock, as all its times
-	Args     json.RawMessage // canonical, but for numbers, which have no exponent where 40 digits do
-	Result   json.RawMessage // nil when there is none; while a complete call is run again, the old one
-	ETA      *time.Duration  // as in refcache.Response
-	Doorbell string          // the id of the asynq task that told, or tells, workers of this call
+	ReadAt time.Time       // by Redis's clock, as all its times
+	Args   json.RawMessage // canonical, but for numbers, which have no exponent where 40 digits do
+	Result json.RawMessage // nil when there is none; while a complete call is run again, the old one
+	ETA    *time.Duration  // as in refcache.Response
+	// WaitsSince is when a call in flight last began to wait: for its turn, for a worker, for its retry. Zero: when it was created.
+	WaitsSince time.Time
+	Doorbell   string // the id of the asynq task that told, or tells, workers of this call
 }
 
 // Declaration is what a living worker declares of a function.
@@ -59,6 +61,6 @@ func (a *Admin) Task(ctx context.Context, ref refcache.Ref) (Task, error) {
 	if err != nil {
 		return Task{}, err
 	}
-	return Task{TaskInfo: w.Info, ReadAt: w.ReadAt, Args: codec.Plain(w.Args), Result: w.Result, ETA: answer.ETA(&w.Record),
+	return Task{TaskInfo: w.Info, ReadAt: w.ReadAt, Args: codec.Plain(w.Args), Result: w.Result, ETA: answer.ETA(&w.Record), WaitsSince: w.UpdatedAt,
 		Doorbell: queue.TaskID(ref, w.Delivery)}, nil
 }

@@ -11,7 +11,10 @@ import (
 	"github.com/refq/refq/refcache"
 )
 
-var of = []string{"queue", "func"}
+var (
+	of     = []string{"queue", "func"}
+	ofGate = []string{"queue", "gate"}
+)
 
 func describe(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc("refq_"+name, help, labels, nil)
@@ -40,12 +43,16 @@ var (
 	oldest     = describe("queue_oldest_pending_seconds", "How long the oldest pending task has waited; each process shows the same.", "queue")
 	aside      = describe("queue_aside", "Doorbells that are set aside for a worker that knows their function; each process shows the same.", "queue", "func")
 	workers    = describe("queue_workers", "Living workers that serve a queue; each process shows the same.", "queue")
-	paused     = describe("paused", "1, for a queue that is paused, without func, and for a function that is, by its name or name@version; each process shows the same.", of...)
+	paused     = describe("paused", "1, for a queue that is paused, without func, for a function, by its name or name@version, and for a gate or a key of it; each process shows the same.", "queue", "func", "gate", "key")
+	gateRuns   = describe("gate_running", "Calls of a gate that were let in and have not ended; each process shows the same.", ofGate...)
+	gateLimit  = describe("gate_limit", "How many of these there may be, for gates that have such a limit; each process shows the same.", ofGate...)
+	gateWaits  = describe("gate_waiting", "Calls that wait for their turn, of up to 10,000 keys; each process shows the same.", ofGate...)
+	gateOldest = describe("gate_oldest_waiting_seconds", "How long one of those has waited that were looked at, at most; each process shows the same.", ofGate...)
 	buildInfo  = describe("build_info", "1, for what runs.", "version", "go_version")
 )
 
 var descriptions = []*prometheus.Desc{submitted, refreshes, unrefresh, saved, waiters, finished, attempts, inFlight, redeliver, took, callTook, queueWait, backoff,
-	lateness, repairs, workerUp, redisFault, tasks, oldest, aside, workers, paused, buildInfo}
+	lateness, repairs, workerUp, redisFault, tasks, oldest, aside, workers, paused, gateRuns, gateLimit, gateWaits, gateOldest, buildInfo}
 
 type collector struct {
 	Config
@@ -78,8 +85,13 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 		}
 		s.gauge(workers, float64(size.Workers), queue)
 		for _, p := range size.pauses {
-			s.gauge(paused, 1, queue, p.Func)
+			key := ""
+			if p.Key != nil {
+				key = *p.Key
+			}
+			s.gauge(paused, 1, queue, p.Func, p.Gate, key)
 		}
+		s.gates(size.gates)
 	}
 	for operation, n := range c.redisErrors() {
 		s.counter(redisFault, n, operation)
@@ -185,6 +197,17 @@ type sink chan<- prometheus.Metric
 
 func (s sink) gauge(d *prometheus.Desc, v float64, labels ...string) {
 	s <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+}
+
+func (s sink) gates(gates []monitor.GateState) {
+	for _, g := range gates {
+		s.gauge(gateRuns, float64(g.Running), g.Queue, g.Name)
+		if g.Limit > 0 {
+			s.gauge(gateLimit, float64(g.Limit), g.Queue, g.Name)
+		}
+		s.gauge(gateWaits, float64(g.Waiting), g.Queue, g.Name)
+		s.gauge(gateOldest, g.Oldest.Seconds(), g.Queue, g.Name)
+	}
 }
 
 func (s sink) counter(d *prometheus.Desc, n int64, labels ...string) {

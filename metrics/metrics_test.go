@@ -142,6 +142,7 @@ func TestMetricsShowWhatHappensToCalls(t *testing.T) {
 			refq_queue_tasks{queue="media",status="processing"} 1
 			refq_queue_tasks{queue="media",status="failed"} 1
 			refq_queue_tasks{queue="media",status="pending"} 0
+			refq_queue_tasks{queue="media",status="waiting"} 0
 			refq_queue_oldest_pending_seconds{queue="media"} 0
 			refq_queue_workers{queue="media"} 1
 		`)
@@ -210,7 +211,7 @@ func TestManyScrapesReadTheQueuesOnce(t *testing.T) {
 			handler.ServeHTTP(answer, httptest.NewRequest("GET", "/metrics", nil))
 			require.Equal(w, 200, answer.Code)
 		}
-		require.LessOrEqual(w, w.sent.Load()-before, int64(4), "two scripts, which may not be there yet")
+		require.LessOrEqual(w, w.sent.Load()-before, int64(6), "three scripts, which may not be there yet")
 	})
 }
 
@@ -228,10 +229,39 @@ func TestWhatIsPausedIsShown(t *testing.T) {
 		w.World.Redis.Set(w.Context(), "asynq:{media}:paused", "1", 0) // as asynq's web UI does it
 		time.Sleep(11 * time.Second)
 		w.shows(`
-			refq_paused{func="",queue="media"} 1
-			refq_paused{func="thumb",queue="media"} 1
-			refq_paused{func="thumb@1",queue="media"} 1
+			refq_paused{func="",gate="",key="",queue="media"} 1
+			refq_paused{func="thumb",gate="",key="",queue="media"} 1
+			refq_paused{func="thumb@1",gate="",key="",queue="media"} 1
 		`)
+	})
+}
+
+func TestGatesAreShownWhereThereAreAny(t *testing.T) {
+	inWorld(t, func(w *world) {
+		_, text := w.get("/metrics")
+		require.NotContains(w, text, "refq_gate_")
+		gated := refcache.Func[string, string]{Name: "gated", Queue: "maps", AsyncTimeout: -1, Gate: refcache.Gate{Name: "hosts", Each: 1}}
+		limited := gated
+		limited.Name, limited.Gate = "limited", refcache.Gate{Name: "disk", All: 3}
+		held := func(ctx context.Context, _ string) (string, error) { <-ctx.Done(); return "", context.Cause(ctx) }
+		w.Start(worker.Config{ShutdownTimeout: -1}, kit.Handles(gated, held), kit.Handles(limited, held))
+		w.Worker = nil // all queues
+		time.Sleep(time.Second)
+		for n := range 3 {
+			_, err := producer.Submit(w.Context(), w.Producer, gated, fmt.Sprint(n))
+			require.NoError(w, err)
+		}
+		time.Sleep(30 * time.Second)
+		w.shows(`
+			refq_gate_running{gate="hosts",queue="maps"} 1
+			refq_gate_waiting{gate="hosts",queue="maps"} 2
+			refq_gate_running{gate="disk",queue="maps"} 0
+			refq_gate_limit{gate="disk",queue="maps"} 3
+			refq_gate_waiting{gate="disk",queue="maps"} 0
+			refq_gate_oldest_waiting_seconds{gate="disk",queue="maps"} 0`)
+		_, text = w.get("/metrics")
+		require.Regexp(w, `refq_gate_oldest_waiting_seconds{gate="hosts",queue="maps"} (29|30)`, text)
+		require.NotContains(w, text, `refq_gate_limit{gate="hosts"`)
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/refq/refq/internal/store"
+	"github.com/refq/refq/monitor"
 	"github.com/refq/refq/refcache"
 	"github.com/refq/refq/worker"
 )
@@ -31,6 +32,7 @@ type queues struct {
 type found struct {
 	store.Sizes
 	pauses []refcache.Pause
+	gates  []monitor.GateState
 }
 
 // read returns what there is of the first 100 queues by name; of those that Redis does not tell there are none.
@@ -52,7 +54,8 @@ func (q *queues) read() map[string]found {
 		if err != nil {
 			continue
 		}
-		all[queue] = found{size, pauses}
+		gates, _ := q.store.Gates(ctx, queue) // so is this one
+		all[queue] = found{size, pauses, gates}
 	}
 	q.at, q.found = time.Now(), all
 	return all

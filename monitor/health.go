@@ -14,11 +14,12 @@ type Health struct {
 	Servers   []ServerHealth   // the one server, or each master of a Cluster
 	User      string           // that Redis knows us as
 	Refused   []Refusal        // what Redis does not let us do
-	Blind     string           // why Queues and Workers could not be read; empty: they were
+	Blind     string           // why Queues, Workers, Pauses and Gates could not be read; empty: they were
 	Namespace string           // whose calls Waiting and OldestPending of Queues tell of; empty: all. Numbers are of all namespaces
 	Queues    []QueueHealth    // all that were ever used, by name
 	Workers   []WorkerHealth   // by id; also those that died and have not been cleared away
 	Pauses    []refcache.Pause // what is paused: queues by name, then functions by name
+	Gates     []GateState      // of all queues, by queue and name
 	Other     []Finding        // what the asker has found besides; listed last
 }
 
@@ -49,6 +50,7 @@ type Refusal struct {
 // and newest 1,000 that are pending, and as many that wait for a retry.
 type QueueHealth struct {
 	Name          string
+	InLine        int // calls in status waiting: the gate of each lets no more in
 	Pending       int
 	Retrying      int
 	Processing    int
@@ -104,7 +106,7 @@ var levels = []Level{LevelOK, LevelUnknown, LevelWarning, LevelWrong}
 
 // Finding is the judgement of one thing that was looked at.
 type Finding struct {
-	ID     string // never changes: one of redis_version eviction persistence latency clock permissions workers unserved paused oldest_pending overdue leftovers
+	ID     string // never changes: one of redis_version eviction persistence latency clock permissions workers unserved paused oldest_pending overdue leftovers gates
 	Level  Level
 	Fact   string // one sentence
 	Remedy string // what to do about it; empty when there is nothing to do
@@ -125,6 +127,7 @@ func (h Health) Findings() []Finding {
 		h.seen(h.oldestPending).named("oldest_pending"),
 		h.seen(h.overdue).named("overdue"),
 		h.seen(h.leftovers).named("leftovers"),
+		h.seen(h.gates).named("gates"),
 	}, h.Other...)
 }
 

@@ -19,6 +19,7 @@ type healthJSON struct {
 	Queues    []queueJSON      `json:"queues"`
 	Workers   []workerJSON     `json:"workers"`
 	Pauses    []refcache.Pause `json:"pauses"`
+	Gates     []GateState      `json:"gates"`
 }
 
 type findingJSON struct {
@@ -51,6 +52,7 @@ type refusalJSON struct {
 
 type queueJSON struct {
 	Name          string        `json:"name"`
+	InLine        int           `json:"in_line"`
 	Pending       int           `json:"pending"`
 	Retrying      int           `json:"retrying"`
 	Processing    int           `json:"processing"`
@@ -89,7 +91,7 @@ type workerJSON struct {
 func (h Health) MarshalJSON() ([]byte, error) {
 	out := healthJSON{Wrong: h.Wrong(), User: stringPtr(h.User), Blind: stringPtr(h.Blind), Namespace: stringPtr(h.Namespace), Findings: []findingJSON{},
 		Servers: []serverJSON{}, Refused: []refusalJSON{}, Queues: []queueJSON{}, Workers: []workerJSON{},
-		Pauses: append([]refcache.Pause{}, h.Pauses...)}
+		Pauses: append([]refcache.Pause{}, h.Pauses...), Gates: append([]GateState{}, h.Gates...)}
 	for _, f := range h.Findings() {
 		out.Findings = append(out.Findings, findingJSON{f.ID, f.Level, f.Fact, stringPtr(f.Remedy)})
 	}
@@ -111,7 +113,7 @@ func (h Health) MarshalJSON() ([]byte, error) {
 }
 
 func (h Health) queueJSON(q QueueHealth) queueJSON {
-	out := queueJSON{Name: q.Name, Pending: q.Pending, Retrying: q.Retrying, Processing: q.Processing, Partial: q.Partial,
+	out := queueJSON{Name: q.Name, InLine: q.InLine, Pending: q.Pending, Retrying: q.Retrying, Processing: q.Processing, Partial: q.Partial,
 		Waiting: []waitingJSON{}, OldestPending: secondsIf(q.Pending > 0, q.OldestPending), Overdue: q.Overdue,
 		OldestOverdue: secondsIf(q.Overdue > 0, q.OldestOverdue), Gone: q.Gone, Lost: q.Lost, Archived: q.Archived}
 	for _, f := range q.Waiting {

@@ -46,7 +46,7 @@ func TestHealthyRedisAndWorkersAreFoundSo(t *testing.T) {
 		require.Empty(t, f.Remedy, f.ID)
 	}
 	require.Equal(t, []string{"redis_version", "eviction", "persistence", "latency", "clock", "permissions", "workers", "unserved",
-		"paused", "oldest_pending", "overdue", "leftovers"}, ids)
+		"paused", "oldest_pending", "overdue", "leftovers", "gates"}, ids)
 	require.False(t, healthy().Wrong())
 }
 
@@ -190,9 +190,10 @@ func TestFactsAboutQueuesAndWorkersAreJudged(t *testing.T) {
 		{"workers", func(h *health) { h.Workers = append(h.Workers, h.Workers[0]) }, ok, "2 alive, 6 running; echo@1, thumb@2", ""},
 		{"workers", func(h *health) { h.Workers = nil }, warning, "no worker is alive", startOne},
 		{"workers", func(h *health) { h.Workers[0].Alive, h.Queues[0].Retrying = false, 2 }, wrong, "no worker is alive, and calls wait: 2", startOne},
+		{"workers", func(h *health) { h.Workers[0].Alive, h.Queues[0].InLine = false, 3 }, wrong, "no worker is alive, and calls wait: 3", startOne},
 
-		{"unserved", func(h *health) { h.Queues[0].Waiting = waiting("thumb", 2, 5) }, ok, "every waiting call has a worker for its function", ""},
-		{"unserved", func(h *health) { h.Queues[0].Partial = true }, ok, "every waiting call has a worker for its function, as far as was looked", ""},
+		{"unserved", func(h *health) { h.Queues[0].Waiting = waiting("thumb", 2, 5) }, ok, "every pending or retrying call has a worker for its function", ""},
+		{"unserved", func(h *health) { h.Queues[0].Partial = true }, ok, "every pending or retrying call has a worker for its function, as far as was looked", ""},
 		{"unserved", func(h *health) { h.Queues[0].Waiting = waiting("thumb", 3, 5) }, wrong, "no worker for thumb@3 in queue media (calls: 5)",
 			"start a worker with that function and version in that queue, or cancel the calls"},
 		{"unserved", func(h *health) { h.Queues[0].Waiting, h.Workers[0].Alive = waiting("thumb", 2, 5), false }, wrong,
@@ -202,7 +203,7 @@ func TestFactsAboutQueuesAndWorkersAreJudged(t *testing.T) {
 		}, wrong,
 			"no worker for echo@1 in queue b (calls: 1), as far as was looked", "start a worker with that function and version in that queue, or cancel the calls"},
 		{"unserved", func(h *health) { h.Queues[0].Waiting, h.Workers[0].Functions = waiting("new", 1, 1), nil }, ok,
-			"every waiting call has a worker for its function", ""},
+			"every pending or retrying call has a worker for its function", ""},
 
 		{"oldest_pending", func(h *health) { h.Queues[0].Pending, h.Queues[0].OldestPending = 3, time.Minute }, ok, "pending for 1m0s; pending in all: 3", ""},
 		{"oldest_pending", func(h *health) {
@@ -222,9 +223,9 @@ func TestFactsAboutQueuesAndWorkersAreJudged(t *testing.T) {
 
 		{"paused", func(h *health) {
 			h.Pauses = []refcache.Pause{{Queue: "media", By: "ann", Reason: "release"}, {Func: "thumb"}}
-		}, warning, "queue media is paused by ann: release; function thumb is paused", "when calls may start again: refq resume FUNC, or refq resume --queue QUEUE"},
+		}, warning, "queue media is paused by ann: release; function thumb is paused", "when calls may start again: refq resume, as refq pauses names it"},
 		{"paused", func(h *health) { h.Pauses = make([]refcache.Pause, 7) }, warning,
-			strings.Repeat("queue  is paused; ", 5) + "and 2 more", "when calls may start again: refq resume FUNC, or refq resume --queue QUEUE"},
+			strings.Repeat("queue  is paused; ", 5) + "and 2 more", "when calls may start again: refq resume, as refq pauses names it"},
 
 		{"overdue", func(h *health) { h.Queues[0].Retrying = 4 }, ok, "no retry is late", ""},
 		{"overdue", func(h *health) { h.Queues[0].Overdue, h.Queues[0].OldestOverdue = 4, 75*time.Second }, warning,
@@ -264,19 +265,20 @@ func TestHealthJSONTellsFindingsAndFacts(t *testing.T) {
 	require.NoError(t, json.Unmarshal(text, &parts))
 	var findings []map[string]any
 	require.NoError(t, json.Unmarshal(parts["findings"], &findings))
-	require.Len(t, findings, 12)
+	require.Len(t, findings, 13)
 	require.Equal(t, map[string]any{"id": "redis_version", "level": "ok", "fact": "Redis 7.0.15", "remedy": nil}, findings[0])
 	delete(parts, "findings")
 	for name, want := range map[string]string{
 		"wrong": `true`, "user": `"app"`, "blind": `null`, "namespace": `null`,
 		"servers": `[{"addr":"a:6379","version":"7.0.15","in_memory":false,"eviction_policy":"noeviction","used_memory":50,"max_memory":null,` +
 			`"append_only":true,"snapshots":true,"save_error":null,"latency_seconds":0.00015,"clock_skew_seconds":-0.002}]`,
+		"gates":   `[]`,
 		"refused": `[{"keys":"refq:queues","channels":null,"commands":["SADD"],"reason":null}]`,
-		"queues": `[{"name":"media","pending":2,"retrying":0,"processing":0,"partial":false,"waiting":[{"func":"thumb","version":1,"calls":2,"served":false}],` +
+		"queues": `[{"name":"media","in_line":0,"pending":2,"retrying":0,"processing":0,"partial":false,"waiting":[{"func":"thumb","version":1,"calls":2,"served":false}],` +
 			`"oldest_pending_seconds":1.5,"overdue":0,"oldest_overdue_seconds":null,"gone":0,"lost":0,"archived":0}]`,
 		"workers": `[{"id":"h-1-abc","host":"h","pid":1,"queues":["media"],"functions":["echo@1","thumb@2"],"since":"2025-11-24T16:00:00.000Z",` +
 			`"last_beat":"2025-11-24T16:01:00.000Z","silent_seconds":1,"alive":true,"running":3}]`,
-		"pauses": `[{"queue":"media","func":null,"by":null,"at":null,"until":null,"reason":null}]`,
+		"pauses": `[{"queue":"media","func":null,"gate":null,"key":null,"by":null,"at":null,"until":null,"reason":null}]`,
 	} {
 		require.Equal(t, want, string(parts[name]), name)
 		delete(parts, name)

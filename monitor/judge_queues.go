@@ -60,7 +60,7 @@ func (h Health) workers() Finding {
 		running += w.Running
 	}
 	for _, q := range h.Queues {
-		waiting += q.Pending + q.Retrying
+		waiting += q.InLine + q.Pending + q.Retrying
 	}
 	slices.Sort(functions)
 	switch {
@@ -94,7 +94,7 @@ func (h Health) unserved() Finding {
 		}
 	}
 	if len(unserved) == 0 {
-		return fine("every waiting call%s has a worker for its function%s", h.within(), partial)
+		return fine("every pending or retrying call%s has a worker for its function%s", h.within(), partial)
 	}
 	return LevelWrong.of("start a worker with that function and version in that queue, or cancel the calls",
 		"no worker for %s%s%s", named(unserved), h.within(), partial)
@@ -112,7 +112,7 @@ func (h Health) paused() Finding {
 	if more := len(texts) - maxNamed; more > 0 {
 		fact += fmt.Sprintf("; and %d more", more)
 	}
-	return LevelWarning.of("when calls may start again: refq resume FUNC, or refq resume --queue QUEUE", "%s", fact)
+	return LevelWarning.of("when calls may start again: refq resume, as refq pauses names it", "%s", fact)
 }
 
 // lateIn is what to do about calls of a queue that start late.

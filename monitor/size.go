@@ -6,7 +6,7 @@ import "time"
 type QueueSize struct {
 	Queue string
 	// By status, but for complete: of those Redis lists only the last 10,000.
-	Pending, Processing, Retrying, Failed, Cancelled int64
-	Workers                                          int64         // that live
-	OldestPending                                    time.Duration // how long the pending task has waited that waits longest; 0: none waits
+	Waiting, Pending, Processing, Retrying, Failed, Cancelled int64
+	Workers                                                   int64         // that live
+	OldestPending                                             time.Duration // how long the pending task has waited that waits longest; 0: none waits
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/refq/refq/admin"
+	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/internal/store/storetest"
 	"github.com/refq/refq/internal/testkit"
 	"github.com/refq/refq/producer"
@@ -107,9 +108,9 @@ func TestNewerRecordIsRefusedByEveryOperationAndKept(t *testing.T) {
 		w.Work((&kit.Script{}).Of(kit.Echo))
 		ref := w.Submit(kit.Echo, "in")
 		w.Until(ref, refcache.Complete)
-		require.NoError(w, storetest.Set(w.Context(), w.Redis, recordOf(ref), "v", 3, "completed_at", "2026-11-25", "result_encoding", "brotli"))
+		require.NoError(w, storetest.Set(w.Context(), w.Redis, recordOf(ref), "v", store.RecordVersion+1, "completed_at", "2026-11-25", "result_encoding", "brotli"))
 		before := w.Redis.HGetAll(w.Context(), recordOf(ref)).Val()
-		want := fmt.Sprintf("record of %s has version 3: written by a newer refq, update this one", ref)
+		want := fmt.Sprintf("record of %s has version %d: written by a newer refq, update this one", ref, store.RecordVersion+1)
 		for operation, err := range w.operations(ref, "in") {
 			require.EqualError(w, err, want, operation)
 		}

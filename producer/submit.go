@@ -46,8 +46,9 @@ func OnlyIfCached() CallOption { return CallOption{onlyIfCached: true} }
 // same ref_id, and nothing runs twice.
 //
 // If the error is refcache.ErrNotQueued the call is on record, and the Ref valid: calling again, or a worker that
-// sweeps, queues it. refcache.ErrArgsTooLarge means that nothing was done. Any other error means that it is not known
-// whether the call was made; submitting again is safe. If ctx has ended, the error wraps its cause.
+// sweeps, queues it. refcache.ErrArgsTooLarge and refcache.ErrTooManyWaiting mean that nothing was done. Any other
+// error means that it is not known whether the call was made; submitting again is safe. If ctx has ended, the error
+// wraps its cause.
 func Submit[In, Out any](ctx context.Context, p *Producer, f refcache.Func[In, Out], in In, options ...CallOption) (refcache.Ref, error) {
 	c, err := prepare(p, f, in, options)
 	if err != nil {
@@ -86,6 +87,9 @@ func prepare[In, Out any](p *Producer, f refcache.Func[In, Out], in In, options 
 	c, err := newCall(p.cfg, f, in)
 	if err != nil {
 		return call{}, err
+	}
+	if c.submission.Turn, err = turnOf(f, c.submission.Policy.Gate, in, c.submission.Args); err != nil {
+		return call{}, fmt.Errorf("call %s: %w", f.Name, err)
 	}
 	for _, o := range options {
 		c.submission.RetryFailed = c.submission.RetryFailed || o.retryFailed
@@ -150,6 +154,21 @@ func keyPart[In, Out any](f refcache.Func[In, Out], in In, args []byte) ([]byte,
 		return codec.KeyPart(f.Key(in))
 	}
 	return codec.KeyPart(codec.KeyOf(args, f.KeyFields))
+}
+
+// turnOf is where a call stands in the line of its function's gate; the zero Turn if there is none.
+func turnOf[In, Out any](f refcache.Func[In, Out], gate refcache.Gate, in In, args []byte) (store.Turn, error) {
+	if gate.Name == "" {
+		return store.Turn{}, nil
+	}
+	turn := codec.TurnOf(args, f.TurnFields)
+	if f.Turn != nil {
+		turn = f.Turn(in)
+	}
+	if err := turn.Check(); err != nil {
+		return store.Turn{}, fmt.Errorf("turn: %w", err)
+	}
+	return store.NewTurn(gate.Name, turn.Key, turn.Share, turn.Ahead), nil
 }
 
 // stampsOf names the stamps that count for a call, none if the function has no tags.

@@ -29,6 +29,8 @@ var (
 	ErrNotCached = errors.New("not cached")
 	// ErrKeyConflict: the call's key is in flight or complete under other arguments; nothing was written.
 	ErrKeyConflict = errors.New("the key is taken by other arguments")
+	// ErrTooManyWaiting: as many calls of the key wait as its gate allows ([Gate].MostWaiting); nothing was written.
+	ErrTooManyWaiting = errors.New("too many calls of the key wait for their turn: call again later")
 	// ErrNotQueued: the call is on record, but no worker could be told of it.
 	ErrNotQueued = errors.New("stored, not queued; calling again or a worker's sweep queues it")
 )

@@ -18,7 +18,8 @@ func TestRefusalsSayWhatToDo(t *testing.T) {
 
 func TestSentinelsAreToldApart(t *testing.T) {
 	sentinels := []error{refcache.ErrTaskNotFound, refcache.ErrNotFailed, refcache.ErrRetriesExhausted, refcache.ErrNotCancellable,
-		refcache.ErrInFlight, refcache.ErrArgsTooLarge, refcache.ErrInvalidRef, refcache.ErrNotCached, refcache.ErrKeyConflict, refcache.ErrNotQueued}
+		refcache.ErrInFlight, refcache.ErrArgsTooLarge, refcache.ErrInvalidRef, refcache.ErrNotCached, refcache.ErrKeyConflict,
+		refcache.ErrTooManyWaiting, refcache.ErrNotQueued}
 	for i, err := range sentinels {
 		for j, other := range sentinels {
 			require.Equal(t, i == j, errors.Is(fmt.Errorf("retry x: %w", err), other), "%v and %v", err, other)
@@ -27,12 +28,12 @@ func TestSentinelsAreToldApart(t *testing.T) {
 }
 
 func TestStatusesAreInFlightOrFinal(t *testing.T) {
-	for _, s := range []refcache.Status{refcache.Pending, refcache.Processing, refcache.Retrying} {
+	for _, s := range []refcache.Status{refcache.Waiting, refcache.Pending, refcache.Processing, refcache.Retrying} {
 		require.True(t, s.InFlight() && !s.IsFinal(), s)
 	}
 	for _, s := range []refcache.Status{refcache.Complete, refcache.Failed, refcache.Cancelled} {
 		require.True(t, s.IsFinal() && !s.InFlight(), s)
 	}
 	require.False(t, refcache.Status("").IsFinal() || refcache.Status("").InFlight())
-	require.Len(t, refcache.Statuses, 6)
+	require.Len(t, refcache.Statuses, 7)
 }

@@ -3,7 +3,6 @@ package refcache
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -59,6 +58,14 @@ type Func[In, Out any] struct {
 	// which costs nothing. A function that returns none has calls look at those of the function and the namespace. It runs
 	// in every call, and may run at the same time several times.
 	Tags func(In) []string
+	// Gate limits how many calls run at the same time and how often they start. The zero Gate: nothing does.
+	Gate Gate
+	// Turn returns where a call stands in the line of Gate. Nil, and without TurnFields: all calls have one key and one
+	// share, which are empty. It runs in every call, and may run at the same time several times.
+	Turn func(In) Turn
+	// TurnFields is Turn by JSON Pointers into the arguments. A program without Go says the same by turn: in config.yaml.
+	// Only one of both may be set.
+	TurnFields TurnFields
 	// IgnoreUnexported lets In have unexported fields, as the types of protobuf do. Calls that differ in them alone are
 	// one call. Otherwise such an In is refused, because that is mostly a mistake.
 	IgnoreUnexported bool
@@ -161,6 +168,7 @@ func (f Func[In, Out]) Policy() (Policy, error) {
 		TTL:           wholeMillis(orDefault(f.TTL, Defaults.TTL)),
 		FailureTTL:    wholeMillis(orDefault(f.FailureTTL, Defaults.FailureTTL)),
 		Fresh:         wholeMillis(f.Fresh),
+		Gate:          f.Gate.withDefaults(),
 	}
 	if f.Fresh < 0 {
 		p.Fresh = f.Fresh // which is refused
@@ -172,6 +180,9 @@ func (f Func[In, Out]) Policy() (Policy, error) {
 		return p, err
 	}
 	if err := checkKey(f.Key != nil, f.KeyFields, f.KeyConflict); err != nil {
+		return p, fmt.Errorf("function %s: %w", p.Name, err)
+	}
+	if err := checkTurn(p.Gate.Name != "", f.Turn != nil, f.TurnFields); err != nil {
 		return p, fmt.Errorf("function %s: %w", p.Name, err)
 	}
 	return p, nil
@@ -187,15 +198,7 @@ func checkKey(own bool, fields []string, conflict KeyConflict) error {
 	case conflict != "" && !own && len(fields) == 0:
 		return fmt.Errorf("key_conflict is %s, must stand beside a key", conflict)
 	}
-	for i, pointer := range fields {
-		if !isPointer(pointer) {
-			return fmt.Errorf("key is %.80q, must be JSON Pointers like /url", pointer)
-		}
-		if slices.Contains(fields[:i], pointer) {
-			return fmt.Errorf("key has %.80q twice", pointer)
-		}
-	}
-	return nil
+	return checkPointers("key", fields)
 }
 
 // isPointer reports whether a text is a JSON Pointer (RFC 6901) to a part of a value.

@@ -28,6 +28,7 @@ type standardJSON struct {
 	Message      *string         `json:"message"`
 	Unserved     *Unserved       `json:"unserved"`
 	Paused       *Pause          `json:"paused"`
+	WaitsFor     *WaitsFor       `json:"waits_for"`
 	Error        *string         `json:"error"`
 	ErrorCode    *string         `json:"error_code"`
 	ErrorDetails json.RawMessage `json:"error_details"`
@@ -64,7 +65,7 @@ func (r Response[T]) JSON(format Format) ([]byte, error) {
 	}
 	standard := standardJSON{minimalJSON: minimal, AgeSeconds: seconds(r.Age), StaleReason: stringPtr(r.StaleReason),
 		Refreshing: r.Refreshing, Cache: stringPtr(r.Cache), StartedAt: timePtr(r.StartedAt),
-		Progress: progressOf(r.Progress), Message: stringPtr(r.Message), Unserved: stringPtr(r.Unserved),
+		Progress: progressOf(r.Progress), Message: stringPtr(r.Message), Unserved: stringPtr(r.Unserved), WaitsFor: stringPtr(r.WaitsFor),
 		Paused: r.Paused, Error: stringPtr(r.Error), ErrorCode: stringPtr(r.ErrorCode), ErrorDetails: r.ErrorDetails,
 		RetryCount: r.RetryCount, MaxRetries: r.MaxRetries,
 		Exhausted: r.Exhausted, NextRetryAt: timePtr(r.NextRetryAt)}
@@ -99,6 +100,8 @@ type taskInfoJSON struct {
 	Note               *string         `json:"note"`
 	Unserved           *Unserved       `json:"unserved"`
 	Paused             *Pause          `json:"paused"`
+	WaitsFor           *WaitsFor       `json:"waits_for"`
+	Turn               *turnJSON       `json:"turn"`
 	Cycle              int             `json:"cycle"`
 	Attempt            int             `json:"attempt"`
 	Worker             *string         `json:"worker"`
@@ -153,13 +156,33 @@ type eventJSON struct {
 
 	Times *int      `json:"times"`
 	Since *jsonTime `json:"since"`
+	Note  *string   `json:"note"`
+}
+
+type turnJSON struct {
+	Gate        string     `json:"gate"`
+	Key         string     `json:"key"`
+	Share       string     `json:"share"`
+	Position    int        `json:"position"`
+	Running     int        `json:"running"`
+	Limit       int        `json:"limit"`
+	Reason      TurnReason `json:"reason"`
+	NextStartAt *jsonTime  `json:"next_start_at"`
+}
+
+func turnOf(t *TurnInfo) *turnJSON {
+	if t == nil {
+		return nil
+	}
+	return &turnJSON{t.Gate, t.Key, t.Share, t.Position, t.Running, t.Limit, t.Reason, timePtr(t.NextStartAt)}
 }
 
 // MarshalJSON writes all fields, null when not known; times are RFC 3339 in UTC with milliseconds, durations numbers
 // of seconds. A timeout_seconds of null means no limit.
 func (i TaskInfo) MarshalJSON() ([]byte, error) {
 	out := taskInfoJSON{RefID: i.RefID, Func: i.Func, Version: i.Version, Namespace: i.Namespace, Queue: i.Queue,
-		Status: i.Status, Note: stringPtr(i.Note), Unserved: stringPtr(i.Unserved), Paused: i.Paused, Cycle: i.Cycle, Attempt: i.Attempt, Worker: stringPtr(i.Worker),
+		Status: i.Status, Note: stringPtr(i.Note), Unserved: stringPtr(i.Unserved), Paused: i.Paused, WaitsFor: stringPtr(i.WaitsFor), Turn: turnOf(i.Turn),
+		Cycle: i.Cycle, Attempt: i.Attempt, Worker: stringPtr(i.Worker),
 		Progress: progressOf(i.Progress), CreatedAt: timePtr(&i.CreatedAt), StartedAt: timePtr(i.StartedAt),
 		CompletedAt: timePtr(i.CompletedAt), ExpiresAt: timePtr(i.ExpiresAt), NextRetryAt: timePtr(i.NextRetryAt),
 		AsOf: timePtr(i.AsOf), IsStale: i.IsStale, StaleReason: stringPtr(i.StaleReason), Error: stringPtr(i.Error), LastError: stringPtr(i.LastError), ErrorCause: stringPtr(i.ErrorCause),
@@ -176,7 +199,7 @@ func (i TaskInfo) MarshalJSON() ([]byte, error) {
 			timePtr(&a.StartedAt), a.Duration.Seconds(), a.Delay.Seconds(), a.Worker, a.Permanent, stringPtr(a.Code), a.Details}
 	}
 	for n, e := range i.Events {
-		out.Events[n] = eventJSON{At: timePtr(&e.At), Kind: e.Kind, By: e.By, Since: timePtr(e.Since)}
+		out.Events[n] = eventJSON{At: timePtr(&e.At), Kind: e.Kind, By: e.By, Since: timePtr(e.Since), Note: stringPtr(e.Note)}
 		if e.Times > 0 {
 			out.Events[n].Times = &e.Times
 		}

@@ -39,10 +39,10 @@ func TestEachFormatHasAllOfItsFieldsInEveryState(t *testing.T) {
 	for format, want := range map[refcache.Format]string{
 		refcache.Minimal: `{"ref_id":"media:00112233445566778899aabbccddeeff","status":"pending","is_complete":false,"is_async":true,"can_retry":false,"is_stale":false}`,
 		refcache.Standard: `{"ref_id":"media:00112233445566778899aabbccddeeff","status":"pending","is_complete":false,"is_async":true,"can_retry":false,"is_stale":false,
-			"value":null,"age_seconds":null,"stale_reason":null,"refreshing":false,"cache":null,"started_at":null,"progress":null,"message":null,"unserved":null,"paused":null,"error":null,"error_code":null,"error_details":null,"retry_count":0,"max_retries":3,"exhausted":false,
+			"value":null,"age_seconds":null,"stale_reason":null,"refreshing":false,"cache":null,"started_at":null,"progress":null,"message":null,"unserved":null,"paused":null,"waits_for":null,"error":null,"error_code":null,"error_details":null,"retry_count":0,"max_retries":3,"exhausted":false,
 			"next_retry_at":null}`,
 		refcache.Full: `{"ref_id":"media:00112233445566778899aabbccddeeff","status":"pending","is_complete":false,"is_async":true,"can_retry":false,"is_stale":false,
-			"value":null,"age_seconds":null,"stale_reason":null,"refreshing":false,"cache":null,"started_at":null,"progress":null,"message":null,"unserved":null,"paused":null,"error":null,"error_code":null,"error_details":null,"retry_count":0,"max_retries":3,"exhausted":false,
+			"value":null,"age_seconds":null,"stale_reason":null,"refreshing":false,"cache":null,"started_at":null,"progress":null,"message":null,"unserved":null,"paused":null,"waits_for":null,"error":null,"error_code":null,"error_details":null,"retry_count":0,"max_retries":3,"exhausted":false,
 			"next_retry_at":null,"func":"f","queue":"media","created_at":null,"completed_at":null,"expires_at":null,"eta_seconds":null,
 			"lost_count":0,"attempt":0}`,
 	} {
@@ -66,7 +66,7 @@ func TestFullResponse(t *testing.T) {
 	require.Contains(t, string(got), `"old <b>"`, "shown as it was written")
 	sameText(t, `{"ref_id":"media:00112233445566778899aabbccddeeff","status":"processing","is_complete":false,"is_async":true,"can_retry":true,"is_stale":true,
 		"value":"old <b>","age_seconds":90,"stale_reason":"age","refreshing":true,"cache":"stale","started_at":"2026-02-03T11:00:00.007Z","progress":{"current":3,"total":12,"message":"page 3","percentage":25},
-		"message":"page 3","unserved":null,"paused":null,"error":"no","error_code":"quota","error_details":{"left":0},"retry_count":1,"max_retries":3,"exhausted":true,"next_retry_at":"2026-02-03T11:01:30.007Z",
+		"message":"page 3","unserved":null,"paused":null,"waits_for":null,"error":"no","error_code":"quota","error_details":{"left":0},"retry_count":1,"max_retries":3,"exhausted":true,"next_retry_at":"2026-02-03T11:01:30.007Z",
 		"func":"f","queue":"media","created_at":"2026-02-03T11:00:00.007Z","completed_at":"2026-02-03T11:01:30.007Z",
 		"expires_at":"2026-02-03T11:01:30.007Z","eta_seconds":1.5,"lost_count":2,"attempt":4}`, got)
 }
@@ -83,7 +83,7 @@ func TestTheStandardFormatIsTheDefault(t *testing.T) {
 
 func TestTaskInfoHasAllOfItsFields(t *testing.T) {
 	same(t, `{"ref_id":"media:00112233445566778899aabbccddeeff","func":"f","version":1,"namespace":"default","queue":"media",
-		"status":"pending","note":null,"unserved":null,"paused":null,"cycle":1,"attempt":0,"worker":null,"progress":null,"created_at":"2026-02-03T11:00:00.007Z",
+		"status":"pending","note":null,"unserved":null,"paused":null,"waits_for":null,"turn":null,"cycle":1,"attempt":0,"worker":null,"progress":null,"created_at":"2026-02-03T11:00:00.007Z",
 		"started_at":null,"completed_at":null,"expires_at":null,"next_retry_at":null,"as_of":null,"is_stale":false,"stale_reason":null,"error":null,"last_error":null,"error_cause":null,"error_code":null,"error_details":null,
 		"retry_count":0,"max_retries":3,"lost_count":0,"can_retry":false,"exhausted":false,"retry_delay_seconds":1,
 		"retry_backoff_factor":2,"timeout_seconds":null,"retry_history":[],"attempts_total":0,"events":[],"events_total":0,"unreadable":null}`,
@@ -91,14 +91,14 @@ func TestTaskInfoHasAllOfItsFields(t *testing.T) {
 			Cycle: 1, CreatedAt: noon, MaxRetries: 3, RetryDelay: time.Second, RetryBackoffFactor: 2})
 
 	same(t, `{"ref_id":"media:00112233445566778899aabbccddeeff","func":"f","version":2,"namespace":"shop","queue":"media",
-		"status":"failed","note":"n","unserved":null,"paused":null,"cycle":2,"attempt":3,"worker":"w","progress":null,"created_at":"2026-02-03T11:00:00.007Z",
+		"status":"failed","note":"n","unserved":null,"paused":null,"waits_for":null,"turn":null,"cycle":2,"attempt":3,"worker":"w","progress":null,"created_at":"2026-02-03T11:00:00.007Z",
 		"started_at":"2026-02-03T11:00:00.007Z","completed_at":"2026-02-03T11:01:30.007Z","expires_at":"2026-02-03T11:01:30.007Z",
 		"next_retry_at":null,"as_of":null,"is_stale":false,"stale_reason":null,"error":"e","last_error":"e","error_cause":"timeout","error_code":"late","error_details":[1],"retry_count":3,"max_retries":3,"lost_count":1,
 		"can_retry":false,"exhausted":true,"retry_delay_seconds":0.25,"retry_backoff_factor":1.5,"timeout_seconds":30,
 		"retry_history":[{"cycle":2,"attempt":3,"error":"e","cause":"timeout","timestamp":"2026-02-03T11:01:30.007Z",
 		"started_at":"2026-02-03T11:00:00.007Z","duration_seconds":90,"delay_seconds":0.25,"worker":"w","permanent":false,"code":null,"details":null}],"attempts_total":101,
-		"events":[{"at":"2026-02-03T11:00:00.007Z","kind":"fresh","by":"ann@desk","times":null,"since":null},
-		{"at":"2026-02-03T11:01:30.007Z","kind":"handed_back","by":"w","times":3,"since":"2026-02-03T11:00:00.007Z"}],"events_total":2,
+		"events":[{"at":"2026-02-03T11:00:00.007Z","kind":"fresh","by":"ann@desk","times":null,"since":null,"note":null},
+		{"at":"2026-02-03T11:01:30.007Z","kind":"handed_back","by":"w","times":3,"since":"2026-02-03T11:00:00.007Z","note":null}],"events_total":2,
 		"unreadable":"damaged"}`,
 		refcache.TaskInfo{RefID: ref, Func: "f", Version: 2, Namespace: "shop", Queue: "media", Status: refcache.Failed,
 			Note: "n", Cycle: 2, Attempt: 3, Worker: "w", CreatedAt: noon, StartedAt: &noon, CompletedAt: &later, ExpiresAt: &later,
@@ -109,6 +109,33 @@ func TestTaskInfoHasAllOfItsFields(t *testing.T) {
 			AttemptsTotal: 101, Events: []refcache.Event{{At: noon, Kind: refcache.EventFresh, By: "ann@desk"},
 				{At: later, Kind: refcache.EventHandedBack, By: "w", Times: 3, Since: &noon}}, EventsTotal: 2,
 			Unreadable: "damaged"})
+}
+
+func TestAWaitingTaskTellsWhereItStands(t *testing.T) {
+	turn := refcache.TurnInfo{Gate: "maps", Key: "maps.example", Share: "a%2Fb", Position: 4, Running: 5, Limit: 5, Reason: refcache.WaitsLimit}
+	text, err := json.Marshal(refcache.TaskInfo{Status: refcache.Waiting, WaitsFor: refcache.WaitsTurn, Turn: &turn,
+		Events: []refcache.Event{{At: noon, Kind: refcache.EventUnavailable, By: "w", Note: "503"}}})
+	require.NoError(t, err)
+	require.Contains(t, string(text), `"waits_for":"turn","turn":{"gate":"maps","key":"maps.example","share":"a%2Fb","position":4,`+
+		`"running":5,"limit":5,"reason":"limit","next_start_at":null}`)
+	require.Contains(t, string(text), `"kind":"unavailable","by":"w","times":null,"since":null,"note":"503"`)
+	turn.NextStartAt = &later
+	text, err = json.Marshal(refcache.TaskInfo{Turn: &turn})
+	require.NoError(t, err)
+	require.Contains(t, string(text), `"next_start_at":"2026-02-03T11:01:30.007Z"`)
+
+	require.Equal(t, "waits for its turn: 4th of key maps.example, the next may start at 11:01:30", turn.String())
+	for want, info := range map[string]refcache.TurnInfo{
+		"waits for its turn: 11th of gate g, 2 of 4 running":                              {Gate: "g", Position: 11, Running: 2, Limit: 4},
+		"waits for its turn: 1st of key http://a, which is paused":                        {Gate: "g", Key: "http%3A%2F%2Fa", Position: 1, Reason: refcache.WaitsPaused},
+		"waits for its turn: 22nd of key cut%2, and no worker has declared gate g":        {Gate: "g", Key: "cut%2", Position: 22, Reason: refcache.WaitsUndeclared},
+		"waits for its turn: 3rd of key k, which is closed until 11:01:30":                {Gate: "g", Key: "k", Position: 3, Reason: refcache.WaitsUnavailable, NextStartAt: &later},
+		"waits for its turn: 1st of key k, while one call tries whether it is open again": {Gate: "g", Key: "k", Position: 1, Reason: refcache.WaitsUnavailable},
+		"waits for its turn at gate g, key a/b":                                           {Gate: "g", Key: "a%2Fb"},
+		"waits for its turn at gate g":                                                    {Gate: "g"},
+	} {
+		require.Equal(t, want, info.String())
+	}
 }
 
 func TestTaskErrorsSayWhatBecameOfWhichCall(t *testing.T) {

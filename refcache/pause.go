@@ -5,10 +5,13 @@ import (
 	"time"
 )
 
-// Pause says that no worker starts calls of a queue, or of a function in any queue. What runs goes on, and calls are accepted.
+// Pause says that no worker starts calls of a queue, of a function in any queue, or of a gate or one of its keys. What runs goes on,
+// and calls are accepted.
 type Pause struct {
-	Queue string // empty: a function is paused
-	Func  string // in all of its versions, or in one, as name@version; empty: a queue is paused
+	Queue string  // empty: a function is paused
+	Func  string  // in all of its versions, or in one, as name@version; empty: something else is paused
+	Gate  string  // of the queue; empty: something else is paused
+	Key   *string // of the gate, escaped as part of a URL; nil: the gate is paused as a whole
 
 	By     string     // who has paused it; empty: that is not known, as when it was done in asynq's web UI
 	At     *time.Time // since when, by Redis's clock; nil: that is not known
@@ -16,10 +19,15 @@ type Pause struct {
 	Reason string     // in the words of who has paused it; may be empty
 }
 
-// Target names what is paused, for people: "queue media" or "function thumb@2".
+// Target names what is paused, for people: "queue media", "function thumb@2", "gate maps" or "key a.example of gate maps".
 func (p Pause) Target() string {
-	if p.Func != "" {
+	switch {
+	case p.Func != "":
 		return "function " + p.Func
+	case p.Key != nil:
+		return fmt.Sprintf("key %s of gate %s", *p.Key, p.Gate)
+	case p.Gate != "":
+		return "gate " + p.Gate
 	}
 	return "queue " + p.Queue
 }
@@ -57,6 +65,8 @@ func timeOfDay(t time.Time) string {
 type pauseJSON struct {
 	Queue  *string   `json:"queue"`
 	Func   *string   `json:"func"`
+	Gate   *string   `json:"gate"`
+	Key    *string   `json:"key"`
 	By     *string   `json:"by"`
 	At     *jsonTime `json:"at"`
 	Until  *jsonTime `json:"until"`
@@ -65,5 +75,5 @@ type pauseJSON struct {
 
 // MarshalJSON writes all fields, null when not known; times are RFC 3339 in UTC with milliseconds.
 func (p Pause) MarshalJSON() ([]byte, error) {
-	return marshal(pauseJSON{stringPtr(p.Queue), stringPtr(p.Func), stringPtr(p.By), timePtr(p.At), timePtr(p.Until), stringPtr(p.Reason)})
+	return marshal(pauseJSON{stringPtr(p.Queue), stringPtr(p.Func), stringPtr(p.Gate), p.Key, stringPtr(p.By), timePtr(p.At), timePtr(p.Until), stringPtr(p.Reason)})
 }

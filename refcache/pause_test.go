@@ -28,9 +28,9 @@ func TestAPauseIsTold(t *testing.T) {
 }
 
 func TestAPauseHasAllOfItsFields(t *testing.T) {
-	same(t, `{"queue":"media","func":null,"by":null,"at":null,"until":null,"reason":null}`, refcache.Pause{Queue: "media"})
+	same(t, `{"queue":"media","func":null,"gate":null,"key":null,"by":null,"at":null,"until":null,"reason":null}`, refcache.Pause{Queue: "media"})
 	full := refcache.Pause{Func: "f@2", By: "ann", At: &noon, Until: &later, Reason: "release"}
-	want := `{"queue":null,"func":"f@2","by":"ann","at":"2026-02-03T11:00:00.007Z","until":"2026-02-03T11:01:30.007Z","reason":"release"}`
+	want := `{"queue":null,"func":"f@2","gate":null,"key":null,"by":"ann","at":"2026-02-03T11:00:00.007Z","until":"2026-02-03T11:01:30.007Z","reason":"release"}`
 	same(t, want, full)
 	got, err := refcache.Response[int]{Paused: &full}.JSON(refcache.Standard)
 	require.NoError(t, err)

@@ -26,6 +26,7 @@ type Policy struct {
 	FailureTTL    time.Duration
 	Fresh         time.Duration // 0: as long as TTL
 	FailureAnswer FailureAnswer
+	Gate          Gate // the zero Gate: none
 }
 
 // Defaults is what the zero values of a [Func] stand for.
@@ -151,6 +152,9 @@ func (p Policy) checkFields() error {
 		if d.value > MaxDelay {
 			return fmt.Errorf("%s is %v, must be at most 100 years", d.field, d.value)
 		}
+	}
+	if err := p.Gate.check(); err != nil {
+		return err
 	}
 	for _, kind := range FailureKinds {
 		if d := p.FailureAnswer.Of(kind); d > MaxDelay {

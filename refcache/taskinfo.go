@@ -2,6 +2,8 @@ package refcache
 
 import (
 	"encoding/json"
+	"fmt"
+	"net/url"
 	"time"
 )
 
@@ -38,7 +40,9 @@ type TaskInfo struct {
 	CanRetry     bool // failed, with retries left
 	Exhausted    bool // failed, with none left
 	Unserved     Unserved
-	Paused       *Pause // what holds the task up, if it has waited for more than a second; nil: nothing is known to
+	Paused       *Pause    // what holds the task up, if it has waited for more than a second; nil: nothing is known to
+	WaitsFor     WaitsFor  // of a waiting task; empty for any other
+	Turn         *TurnInfo // of a task that waits for its turn; nil for any other, and in lists
 
 	RetryDelay         time.Duration
 	RetryBackoffFactor float64
@@ -61,6 +65,86 @@ type Unserved string
 const (
 	UnservedQueue    Unserved = "queue"    // no living worker serves the queue
 	UnservedFunction Unserved = "function" // those that do know no such function in this version
+)
+
+// WaitsFor says what a waiting task waits for.
+type WaitsFor string
+
+// WaitsTurn: the gate of the call lets no more in.
+const WaitsTurn WaitsFor = "turn"
+
+// TurnInfo tells where a call stands that waits for its turn.
+type TurnInfo struct {
+	Gate        string
+	Key         string // of its [Turn], escaped as part of a URL
+	Share       string // escaped
+	Position    int    // among those of its key, 1 for the next
+	Running     int    // calls that hold it up: of its key, or of the gate if that is what is full
+	Limit       int    // how many of these may run; 0: no such limit
+	Reason      TurnReason
+	NextStartAt *time.Time // when time lets the next of its key start; nil if it is not time that it needs
+}
+
+// String is a sentence for people, without its end: "waits for its turn: 4th of key maps.example, 5 of 5 running". Without a
+// Position it says no more than the gate and the key.
+func (t TurnInfo) String() string {
+	of := "gate " + t.Gate
+	if t.Key != "" {
+		of = "key " + unescaped(t.Key)
+	}
+	text := fmt.Sprintf("waits for its turn: %s of %s", ordinal(t.Position), of)
+	switch {
+	case t.Position == 0 && t.Key != "":
+		return fmt.Sprintf("waits for its turn at gate %s, %s", t.Gate, of)
+	case t.Position == 0:
+		return "waits for its turn at " + of
+	case t.Reason == WaitsUndeclared:
+		return text + fmt.Sprintf(", and no worker has declared gate %s", t.Gate)
+	case t.Reason == WaitsPaused:
+		return text + ", which is paused"
+	case t.Reason == WaitsUnavailable && t.NextStartAt != nil:
+		return text + ", which is closed until " + t.NextStartAt.UTC().Format(time.TimeOnly)
+	case t.Reason == WaitsUnavailable:
+		return text + ", while one call tries whether it is open again"
+	case t.NextStartAt != nil:
+		return text + ", the next may start at " + t.NextStartAt.UTC().Format(time.TimeOnly)
+	case t.Limit > 0:
+		return text + fmt.Sprintf(", %d of %d running", t.Running, t.Limit)
+	}
+	return text
+}
+
+// unescaped is a text as it was before it was escaped, if none of it was cut off.
+func unescaped(text string) string {
+	if plain, err := url.PathUnescape(text); err == nil {
+		return plain
+	}
+	return text
+}
+
+func ordinal(n int) string {
+	switch {
+	case n%100/10 == 1:
+		return fmt.Sprintf("%dth", n)
+	case n%10 == 1:
+		return fmt.Sprintf("%dst", n)
+	case n%10 == 2:
+		return fmt.Sprintf("%dnd", n)
+	case n%10 == 3:
+		return fmt.Sprintf("%drd", n)
+	}
+	return fmt.Sprintf("%dth", n)
+}
+
+// TurnReason is why a call that waits for its turn does not start.
+type TurnReason string
+
+const (
+	WaitsLimit       TurnReason = "limit"       // as many run as may, or others come first
+	WaitsRate        TurnReason = "rate"        // as many have started lately as may
+	WaitsPaused      TurnReason = "paused"      // an operator has paused the gate or the key
+	WaitsUnavailable TurnReason = "unavailable" // what the function needs is closed: see worker.Unavailable
+	WaitsUndeclared  TurnReason = "undeclared"  // no worker has declared the gate
 )
 
 // Cause says how an attempt came to fail.
@@ -99,6 +183,8 @@ type Event struct {
 	// Of a row of hand-backs by workers that lack a function or a member: how many, and when the first was. Else 0 and nil.
 	Times int
 	Since *time.Time
+
+	Note string // what was unavailable; empty for any other kind
 }
 
 // EventKind names what was done.
@@ -110,6 +196,7 @@ const (
 	EventCancel      EventKind = "cancel"      // cancelled
 	EventRedelivered EventKind = "redelivered" // taken from a lost worker
 	EventHandedBack  EventKind = "handed_back" // given back by a worker that could not run it
+	EventUnavailable EventKind = "unavailable" // what it needs was closed: it waits for its turn again
 	// EventRefreshFailed: a refresh ended without a new result, and the old one stayed.
 	EventRefreshFailed EventKind = "refresh_failed"
 )

@@ -148,9 +148,15 @@ func (a *attempt) task() store.Record { return a.claimed.Record }
 // runAndFinish runs the function and writes the outcome, and acknowledges the doorbell in the same step if that is known how.
 func (a *attempt) runAndFinish(d queue.Doorbell) {
 	w, policy := a.worker, a.task().Policy
-	defer w.observe(a)()
 	name := function{policy.Name, policy.Version}
-	if h, ok := w.handlers[name]; ok {
+	entered, err := a.enter(name)
+	if !entered {
+		return
+	}
+	defer w.observe(a)()
+	if h, ok := w.handlers[name]; ok && err != nil {
+		a.judge(result{err: err, cause: refcache.CauseError}, nil)
+	} else if ok {
 		a.run(h)
 	} else {
 		a.event, a.again = counters.AttemptHandedBack, unknownAgain
@@ -159,6 +165,35 @@ func (a *attempt) runAndFinish(d queue.Doorbell) {
 	if a.event != counters.AttemptCancelled {
 		a.outcome.Ack = d.Ack
 		a.finish()
+	}
+}
+
+// enter has a call ask for its turn that came without one, or in another gate than its function has here. False: it does not run
+// now, and there is nothing to finish. The error is why it cannot run at all.
+func (a *attempt) enter(name function) (bool, error) {
+	w := a.worker
+	f, ok := w.gated[name]
+	if !ok || a.task().Turn.Gate == f.policy.Gate.Name {
+		return true, nil
+	}
+	turn, err := w.turnOf(name, a.claimed.Args)
+	if err != nil {
+		return true, err
+	}
+	for wait := firstFinishWait; ; wait = min(2*wait, maxFinishWait) {
+		entered, err := w.store.Enter(w.running.base, a.ref, a.token, turn)
+		switch {
+		case err == nil && entered == store.EnteredRuns:
+			a.claimed.Record.Turn = turn
+			return true, nil
+		case err == nil, errors.Is(err, store.ErrDamaged), isRefusal(err), w.isStopping():
+			return false, nil // what is left of the claim is for the beat, or for who sweeps
+		}
+		select {
+		case <-time.After(wait):
+		case <-a.ctx.Done():
+			return false, nil
+		}
 	}
 }
 
@@ -255,6 +290,7 @@ func (a *attempt) judge(r result, ended error) {
 	w := a.worker
 	var timeout *TimeoutError
 	var lack *lackError
+	closed := closedFor(r.err)
 	switch {
 	case errors.Is(ended, ErrVoid):
 		a.event = counters.AttemptCancelled
@@ -270,6 +306,10 @@ func (a *attempt) judge(r result, ended error) {
 		return
 	case errors.Is(ended, ErrShutdown):
 		a.event, a.outcome = counters.AttemptHandedBack, store.Released("", w.id)
+		return
+	case closed > 0 && a.task().Turn.Gate != "":
+		a.event, a.err = counters.AttemptHandedBack, r.err
+		a.outcome = store.UnavailableFor(clip(errorText(r.err), maxError), closed, w.id)
 		return
 	case errors.As(ended, &timeout):
 		r.cause = refcache.CauseTimeout

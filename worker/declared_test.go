@@ -63,6 +63,30 @@ func TestWorkersDeclareTheirFunctions(t *testing.T) {
 	})
 }
 
+func TestWorkersDeclareGatesAndHowTurnsAreFound(t *testing.T) {
+	inHouse(t, func(w *house) {
+		fields := refcache.TurnFields{Key: []string{"/host"}, Share: []string{"/tenant"}, Ahead: 1500 * time.Millisecond}
+		handles := func(f refcache.Func[visit, int]) func(*worker.Worker) {
+			f.Gate = refcache.Gate{Name: "maps", Each: 5, Rate: refcache.Rate{N: 3, Per: 7 * time.Second}, MostWaiting: 9}
+			return world.Handles(f, nothing[visit])
+		}
+		w.Start(worker.Config{}, handles(refcache.Func[visit, int]{Name: "fields", TurnFields: fields}), handles(refcache.Func[visit, int]{Name: "gate"}),
+			handles(refcache.Func[visit, int]{Name: "func", Turn: func(visit) refcache.Turn { return refcache.Turn{} }}),
+			world.Handles(refcache.Func[visit, int]{Name: "none"}, nothing[visit]))
+		time.Sleep(time.Second)
+		now, args := w.declaredNow(), []byte(`{"host":"h","tenant":7}`)
+		for name, want := range map[string]store.Turn{"fields@1": store.NewTurn("maps", "h", "7", 1500*time.Millisecond), "gate@1": {Gate: "maps"}, "func@1": {}, "none@1": {}} {
+			require.Equal(w, want, now[name].TurnOf(args), name)
+			if name != "none@1" {
+				require.Equal(w, refcache.Gate{Name: "maps", Each: 5, All: refcache.Slots, Rate: refcache.Rate{N: 3, Per: 7 * time.Second, Burst: 1}, MostWaiting: 9},
+					now[name].Policy.Gate)
+			}
+		}
+		require.Equal(w, &fields, now["fields@1"].Turn)
+		require.Zero(w, now["none@1"].Policy.Gate)
+	})
+}
+
 // Before a worker takes its first call everybody can know what it declares.
 func TestWorkersDeclareBeforeTheyTake(t *testing.T) {
 	inHouse(t, func(w *house) {

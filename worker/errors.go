@@ -26,6 +26,25 @@ func RetryAfter(err error, d time.Duration) error {
 	return &retryAfterError{err, max(0, d)}
 }
 
+// Unavailable marks err as one of what the call needs, and not of the call: it is busy or away, as HTTP says by 429 and 503. It
+// closes the key of the call's [refcache.Turn] for d. The call waits for its turn again, which costs no retry, and no other call of
+// the key starts. Then one call goes alone: if it completes, the key is open. That is repeated for as long as it takes.
+//
+// d is at least 0.1 s and at most 24 h: a shorter or a longer one is taken for that. A call without a gate is retried as by
+// [RetryAfter], and its note says so. A permanent err fails the task. A nil err gives nil.
+func Unavailable(err error, d time.Duration) error {
+	if err == nil {
+		return nil
+	}
+	return &unavailableError{err, min(max(d, minClosed), maxClosed)}
+}
+
+// How long a key may be closed.
+const (
+	minClosed = 100 * time.Millisecond
+	maxClosed = 24 * time.Hour
+)
+
 // Fail makes an error for programs to go by: a code as of [refcache.Coded], a message for people, and details that become
 // JSON of at most 4 KiB, nil for none. Callers read them as Code and Details of the *refcache.TaskError. What is bad or too
 // long is left out, and the error says so.
@@ -50,6 +69,13 @@ type retryAfterError struct {
 }
 
 func (e *retryAfterError) Unwrap() error { return e.error }
+
+type unavailableError struct {
+	error
+	closed time.Duration
+}
+
+func (e *unavailableError) Unwrap() error { return e.error }
 
 // Why the context of a function ends. Each is the context's cause.
 var (

@@ -94,8 +94,20 @@ func clip(text string, limit int) string {
 	return text
 }
 
+// closedFor is how long an error says that what the call needs is unavailable; 0 if it does not, or if no wait would mend it.
+func closedFor(err error) time.Duration {
+	unavailable, ok := errors.AsType[*unavailableError](err)
+	if _, permanent := errors.AsType[*permanentError](err); !ok || permanent {
+		return 0
+	}
+	return unavailable.closed
+}
+
 // delay is the wait before the next attempt: what the error asks for, what the named function says, or the formula.
 func (w *Worker) delay(task store.Record, err error) (delay time.Duration, note string) {
+	if closed := closedFor(err); closed > 0 {
+		return closed, "unavailable, but the call has no gate: waiting for that costs a retry"
+	}
 	var after *retryAfterError
 	if errors.As(err, &after) {
 		return after.delay, ""

@@ -27,7 +27,8 @@ type handler func(ctx context.Context, args []byte) ([]byte, error)
 // the same time on another worker when this one was thought dead, so it must bear that.
 //
 // ctx ends when the attempt takes longer than the call's Timeout, when its outcome is no longer wanted, and when the
-// worker stops; see [Grace]. Handle panics when f is not valid or already handled, when fn is nil, and after Run.
+// worker stops; see [Grace]. Handle panics when f is not valid or already handled, when its gate is that of a function
+// in another queue or has other numbers there, when fn is nil, and after Run.
 func Handle[In, Out any](w *Worker, f refcache.Func[In, Out], fn func(ctx context.Context, in In) (Out, error)) {
 	policy, err := f.Policy()
 	if err == nil {
@@ -47,11 +48,17 @@ func Handle[In, Out any](w *Worker, f refcache.Func[In, Out], fn func(ctx contex
 	if _, ok := w.handlers[name]; ok {
 		panic(fmt.Sprintf("worker.Handle: function %s is handled already", name))
 	}
+	if err := w.checkGate(name, policy); err != nil {
+		panic(fmt.Sprintf("worker.Handle: %v", err))
+	}
 	w.queues[policy.Queue] = true
 	members, all := codec.Members(reflect.TypeFor[In](), f.IgnoreUnexported)
 	w.declares[policy.Queue] = append(w.declares[policy.Queue], declared.Function{Policy: policy, Members: members, TakesAll: all,
-		AllowUnknown: f.AllowUnknown})
+		AllowUnknown: f.AllowUnknown, Turn: turnFields(f)})
 	decode := w.decoder(name, f.AllowUnknown)
+	if policy.Gate.Name != "" {
+		w.gated[name] = gated{policy, turnBy(f, decode)}
+	}
 	w.handlers[name] = func(ctx context.Context, args []byte) ([]byte, error) {
 		var in In
 		if err := decode(args, &in); err != nil {

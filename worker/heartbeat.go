@@ -42,6 +42,7 @@ type heartbeats struct {
 type beating struct {
 	about    string // an [store.About] as JSON
 	declares declared.Text
+	gates    map[string]store.GateNumbers
 	there    bool        // Redis has the text, as far as is known
 	renewed  time.Time   // when it was last told to keep it
 	looks    bool        // doorbells are set aside in the queue, under whatever name
@@ -60,8 +61,8 @@ func (w *Worker) newHeartbeats() (*heartbeats, error) {
 			return nil, err
 		}
 		about, _ := json.Marshal(store.About{Host: host, PID: os.Getpid(), Functions: w.Functions(), Since: since, Declares: text.Hash,
-			Reads: store.RecordVersion})
-		h.queues[queue] = &beating{about: string(about), declares: text}
+			Reads: store.RecordVersion, Slots: w.cfg.Concurrency})
+		h.queues[queue] = &beating{about: string(about), declares: text, gates: w.gatesOf(queue)}
 	}
 	return h, nil
 }
@@ -134,6 +135,9 @@ func (h *heartbeats) send(ctx context.Context, name string, b *beating) bool {
 		Renew: sent.Sub(b.renewed) >= renewEvery}
 	if !b.there {
 		beat.Text = b.declares.Text
+	}
+	if beat.Text != "" || beat.Renew {
+		beat.Gates = b.gates
 	}
 	heard := queue.Ask()
 	beaten, err := h.over.Heartbeat(answered, name, beat)

@@ -25,6 +25,7 @@ const (
 func (w *Worker) sweepQueue(ctx context.Context, queue string) {
 	var noted time.Time
 	quiet := false
+	gates := w.gates[queue]
 	look := func() {
 		if quiet { // every other sweep will do
 			quiet = false
@@ -32,6 +33,9 @@ func (w *Worker) sweepQueue(ctx context.Context, queue string) {
 		}
 		found, err := w.sweep(ctx, queue)
 		quiet = found.Quiet && !found.First
+		if err == nil && found.Mine && found.Gates {
+			err = gates.sweep(ctx)
+		}
 		if err == nil && found.Mine && (found.First || time.Since(noted) >= noteEvery) {
 			if err = w.noteQueue(ctx, queue); err == nil {
 				noted = time.Now()
@@ -53,7 +57,7 @@ func (w *Worker) sweepQueue(ctx context.Context, queue string) {
 // have been. It answers what it found first.
 func (w *Worker) sweep(ctx context.Context, name string) (first store.Swept, err error) {
 	for goOn := false; ; goOn = true {
-		found, err := w.store.Sweep(ctx, name, sweepBatch, goOn, queue.HashPrefix(name))
+		found, err := w.store.Sweep(ctx, name, sweepBatch, goOn, queue.HashPrefix(name), w.id)
 		if !goOn {
 			first = found
 		}

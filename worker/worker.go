@@ -123,11 +123,13 @@ type Worker struct {
 	tracer   tracing.Tracer
 	declared *declared.Reader // of what other workers know
 
-	handlers map[function]handler // fixed once Run is called, as are the next two
+	handlers map[function]handler // fixed once Run is called, as are the next three
+	gated    map[function]gated
 	queues   map[string]bool
 	declares map[string][]declared.Function // by queue
 
-	known *store.Known // the same for the scripts, once Run is called
+	gates map[string]*gates // by queue, once Run is called
+	known *store.Known      // the same for the scripts, once Run is called
 
 	ran      atomic.Bool
 	slots    queue.Slots   // one for each function that really runs
@@ -151,7 +153,7 @@ func New(rdb redis.UniversalClient, c Config) *Worker {
 	w := &Worker{
 		rdb: rdb, cfg: c, id: newID(), store: s, queue: queue.New(rdb, s), counters: counters.New(s), tracer: tracing.New(c.Traces),
 		declared: declared.NewReader(s),
-		handlers: map[function]handler{}, queues: map[string]bool{}, declares: map[string][]declared.Function{},
+		handlers: map[function]handler{}, gated: map[function]gated{}, queues: map[string]bool{}, declares: map[string][]declared.Function{},
 		slots: queue.NewSlots(max(1, c.Concurrency)), suspect: make(chan struct{}, 1), stopping: make(chan struct{}),
 	}
 	w.log = c.Logger.With("worker", w.id)
@@ -192,6 +194,10 @@ func (w *Worker) Run(ctx context.Context) error {
 		return errors.New("worker: Run was called before: make a new worker")
 	}
 	w.known = store.NewKnown(w.Functions())
+	w.gates = map[string]*gates{}
+	for name := range w.queues {
+		w.gates[name] = &gates{worker: w, queue: name}
+	}
 	base, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
 	w.running.base = base
@@ -201,7 +207,8 @@ func (w *Worker) Run(ctx context.Context) error {
 
 	_, timeout := w.cfg.shutdown()
 	listener, err := queue.Listen(w.rdb, queue.Config{Worker: w.id, Queues: w.Queues(), Slots: w.slots,
-		Store: w.store, Known: w.known, Paused: beats.paused(), ShutdownTimeout: timeout, Logger: w.log, Dequeue: w.dequeue, CountError: w.store.CountError}, w.answer)
+		Store: w.store, Known: w.known, Paused: beats.paused(), ShutdownTimeout: timeout, Logger: w.log, Dequeue: w.dequeue, CountError: w.store.CountError,
+		Due: func(queue string, in time.Duration) { w.gates[queue].expect(in) }}, w.answer)
 	if err != nil {
 		w.leave(context.WithoutCancel(ctx))
 		return fmt.Errorf("worker: %w", err)
@@ -214,6 +221,9 @@ func (w *Worker) Run(ctx context.Context) error {
 	return w.shutdown(listener, func() {
 		end()
 		background.Wait()
+		for _, g := range w.gates {
+			g.stop()
+		}
 	})
 }
 

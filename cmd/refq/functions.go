@@ -106,6 +106,10 @@ func (a *app) function(fn config.Function) error {
 	if fn.Tags != nil {
 		p.Field("tags", orNone(term.Printable(strings.Join(fn.Tags, " ")), len(fn.Tags) == 0))
 	}
+	if gate := policy.Gate; gate.Name != "" {
+		p.Field("gate", gateText(gate))
+		p.Field("turn", turnText(fn.Func.TurnFields))
+	}
 	return p.Print()
 }
 
@@ -182,6 +186,8 @@ type functionJSON struct {
 	RetryMaxDelay      *float64                         `json:"retry_max_delay_seconds"`
 	RetryJitter        float64                          `json:"retry_jitter"`
 	Backoff            *string                          `json:"backoff"`
+	Gate               *gateJSON                        `json:"gate"`
+	Turn               *turnJSON                        `json:"turn"`
 }
 
 func (a *app) functionsJSON() error {
@@ -214,7 +220,7 @@ func newFunctionJSON(fn config.Function) (functionJSON, error) {
 		Timeout: unlessZero(p.Timeout.Seconds()), AsyncTimeout: p.AsyncTimeout.Seconds(), TTL: p.TTL.Seconds(),
 		Fresh: unlessZero(p.Fresh.Seconds()), FailureTTL: p.FailureTTL.Seconds(), FailureAnswer: answers, MaxRetries: p.MaxRetries, RetryDelay: p.RetryDelay.Seconds(),
 		RetryBackoffFactor: p.BackoffFactor, RetryMaxDelay: unlessZero(p.RetryMaxDelay.Seconds()),
-		RetryJitter: p.RetryJitter, Backoff: unlessZero(p.Backoff)}, nil
+		RetryJitter: p.RetryJitter, Backoff: unlessZero(p.Backoff), Gate: newGateJSON(p.Gate), Turn: newTurnJSON(fn.Func)}, nil
 }
 
 func unlessZero[T comparable](v T) *T {

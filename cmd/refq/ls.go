@@ -20,8 +20,8 @@ func newLs(a *app) *cobra.Command {
 		Use:   "ls",
 		Short: "List calls, newest first",
 		Long: `List calls, newest first: by the end of ended ones, the start of processing ones,
-the next attempt of retrying ones, the creation of pending ones. --since goes by
-the same. A call that cannot be read is listed with the cause, and the exit code
+the next attempt of retrying ones, the creation of pending and waiting ones.
+--since goes by the same. A call that cannot be read is listed with the cause, and the exit code
 is 1 then.`,
 		Args: takes(0, 0, "no argument"),
 	}

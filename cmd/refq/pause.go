@@ -15,21 +15,24 @@ import (
 func newPause(a *app) *cobra.Command {
 	p := pausing{app: a}
 	cmd := &cobra.Command{
-		Use:   "pause FUNC | --queue QUEUE",
-		Short: "Have workers start no calls of a function or a queue",
-		Long: `Have workers start no calls of a function, in all versions or in one (FUNC@2), or of
-a queue. What runs goes on. Calls are accepted and wait; whoever looks at one reads
-who has paused it and why. refq resume ends it, and so does the time of --for.
+		Use:   "pause FUNC | --queue QUEUE | --gate GATE",
+		Short: "Have workers start no calls of a function, a queue or a gate",
+		Long: `Have workers start no calls of a function, in all versions or in one (FUNC@2), of a
+queue, or of a gate or one of its keys. What runs goes on. Calls are accepted and
+wait; whoever looks at one reads who has paused it and why. refq resume ends it, and
+so does the time of --for.
 
-A queue's pause is that of asynq's web UI, and holds at once. Workers heed a
-function's within 2 s, in all queues; such as are older than this verb do not.
+A queue's pause is that of asynq's web UI. It holds at once, and so does that of a
+gate or a key, whose calls wait for their turn. Workers heed a function's within
+2 s, in all queues; such as are older than this verb do not.
 What is paused already is paused anew.`,
 		Example: `  refq pause --queue media --for 1h --reason release
-  refq pause geocode@2 --reason "their API is down"`,
+  refq pause geocode@2 --reason "their API is down"
+  refq pause --gate maps --key maps.example --for 10m`,
 		RunE: func(cmd *cobra.Command, args []string) error { return p.pause(cmd.Context(), args) },
 	}
 	flags := cmd.Flags()
-	p.addQueueFlag(flags)
+	p.addTargetFlags(flags)
 	durationFlag(flags, &p.terms.For, "for", "how long; without it until refq resume")
 	flags.StringVar(&p.terms.Reason, "reason", "", "why: a `TEXT` for who waits")
 	return cmd
@@ -38,14 +41,14 @@ What is paused already is paused anew.`,
 func newResume(a *app) *cobra.Command {
 	p := pausing{app: a}
 	cmd := &cobra.Command{
-		Use:   "resume FUNC | --queue QUEUE",
+		Use:   "resume FUNC | --queue QUEUE | --gate GATE",
 		Short: "End what refq pause, or asynq's web UI, has begun",
-		Long: `End the pause of a function or a queue, whoever began it. Calls that waited are
+		Long: `End the pause of a function, a queue, a gate or a key, whoever began it. Calls that waited are
 started at once. A function that is paused in one version is resumed in that:
 refq resume FUNC@2.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return p.resume(cmd.Context(), args) },
 	}
-	p.addQueueFlag(cmd.Flags())
+	p.addTargetFlags(cmd.Flags())
 	return cmd
 }
 
@@ -61,26 +64,33 @@ func newPauses(a *app) *cobra.Command {
 // pausing is one run of refq pause or refq resume.
 type pausing struct {
 	*app
-	queue string
-	terms admin.PauseTerms
+	queue, gate, key string
+	flags            *pflag.FlagSet
+	terms            admin.PauseTerms
 }
 
-func (p *pausing) addQueueFlag(flags *pflag.FlagSet) {
-	flags.StringVar(&p.queue, "queue", "", "a `QUEUE` in place of a function")
+func (p *pausing) addTargetFlags(flags *pflag.FlagSet) {
+	flags.StringVar(&p.queue, "queue", "", "a `QUEUE` in place of a function, or where the gate is")
+	flags.StringVar(&p.gate, "gate", "", "a `GATE` in place of a function")
+	flags.StringVar(&p.key, "key", "", "one `KEY` of the gate")
+	p.flags = flags
 }
 
 // target is what the arguments name.
 func (p *pausing) target(verb string, args []string) (admin.Target, error) {
-	t := admin.Target{Queue: p.queue}
+	t := admin.Target{Queue: p.queue, Gate: p.gate}
+	if p.flags.Changed("key") {
+		t.Key = &p.key
+	}
 	switch {
 	case len(args) > 1:
 		return t, usagef("%s takes one FUNC, not also %q", verb, args[1])
-	case len(args) > 0 && p.queue != "":
-		return t, usagef("%s takes a FUNC or --queue, not both", verb)
+	case len(args) > 0 && (p.queue != "" || p.gate != ""):
+		return t, usagef("%s takes a FUNC, --queue or --gate, not two of them", verb)
 	case len(args) > 0:
 		t.Func = args[0]
-	case p.queue == "":
-		return t, usagef("%s needs a FUNC or --queue; see refq %s --help", verb, verb)
+	case p.queue == "" && p.gate == "":
+		return t, usagef("%s needs a FUNC, --queue or --gate; see refq %s --help", verb, verb)
 	}
 	if err := t.Check(); err != nil {
 		return t, &usageError{err}
@@ -133,8 +143,10 @@ func (p *pausing) resume(ctx context.Context, args []string) error {
 		return p.printObject(struct {
 			Queue   *string `json:"queue"`
 			Func    *string `json:"func"`
+			Gate    *string `json:"gate"`
+			Key     *string `json:"key"`
 			Resumed bool    `json:"resumed"` // false: it was not paused
-		}{unlessZero(target.Queue), unlessZero(target.Func), was})
+		}{unlessZero(target.Queue), unlessZero(target.Func), unlessZero(target.Gate), target.Key, was})
 	}
 	sheet := term.Page{Screen: p.stdout}
 	if was {

@@ -71,7 +71,8 @@ func newRoot(a *app) *cobra.Command {
 	addVerbs(root, "calls", "Calls:", newCall(a), newGet(a), newWait(a), newStatus(a), newResult(a), newRetry(a),
 		newCancel(a), newDelete(a), newInvalidate(a), newLs(a))
 	addVerbs(root, "work", "Work:", newPause(a), newResume(a), newPauses(a))
-	addVerbs(root, "about", "What there is:", newDoctor(a), newFunctions(a), newRef(a), newConfig(a), newBench(a), newVersion(a))
+	addVerbs(root, "about", "What there is:", newDoctor(a), newGates(a), newFunctions(a), newRef(a),
+		newConfig(a), newBench(a), newVersion(a))
 	return root
 }
 

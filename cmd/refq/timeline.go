@@ -74,7 +74,11 @@ func (p *page) past(i refcache.TaskInfo) []moment {
 		if e.Kind != refcache.EventRefreshFailed { // which nobody does
 			text += " by " + term.Printable(e.By)
 		}
-		past = append(past, moment{at: e.At, colour: term.Bold, text: text})
+		m := moment{at: e.At, colour: term.Bold, text: text}
+		if e.Note != "" {
+			m.below = p.errorText(e.Note, errorLines)
+		}
+		past = append(past, m)
 	}
 	return past
 }
@@ -85,6 +89,7 @@ var eventTexts = map[refcache.EventKind]string{
 	refcache.EventCancel:        "cancelled",
 	refcache.EventRedelivered:   "given to another worker",
 	refcache.EventHandedBack:    "handed back",
+	refcache.EventUnavailable:   "told that what it needs is unavailable",
 	refcache.EventRefreshFailed: "the refresh came to nothing, the old result stays",
 }
 
@@ -127,6 +132,8 @@ func (p *page) present(i refcache.TaskInfo) []moment {
 		return *t
 	}
 	switch i.Status {
+	case refcache.Waiting:
+		return []moment{{colour: colour, text: "waits for its turn"}}
 	case refcache.Pending:
 		return []moment{{colour: colour, text: "waits for a worker"}}
 	case refcache.Processing:

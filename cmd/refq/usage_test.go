@@ -33,7 +33,7 @@ func TestWrongUsageExits2WithOneSentence(t *testing.T) {
 		{"ls --limit", `flag needs an argument: --limit`},
 		{"ls --limit -1", `--limit: "-1" is not a whole number, 0 (all) or more`},
 		{"ls --limit x", `--limit: "x" is not a whole number, 0 (all) or more`},
-		{"ls --status falied", `--status: "falied" is not one of pending, processing, retrying, complete, failed, cancelled (did you mean failed?)`},
+		{"ls --status falied", `--status: "falied" is not one of waiting, pending, processing, retrying, complete, failed, cancelled (did you mean failed?)`},
 		{"ls --func a=b", `--func: name "a=b": use letters`},
 		{"ls --queue a/b", `--queue: queue "a/b": use letters`},
 		{"ls x", `ls takes no argument, not also "x"`},
@@ -57,10 +57,10 @@ func TestWrongUsageExits2WithOneSentence(t *testing.T) {
 		{"retry --all --yes --since x", `--since: "x" is not a duration like`},
 		{"cancel default", `invalid ref_id`},
 		{"delete ../../etc:passwd", `invalid ref_id`},
-		{"pause", `pause needs a FUNC or --queue; see refq pause --help`},
-		{"resume", `resume needs a FUNC or --queue; see refq resume --help`},
+		{"pause", `pause needs a FUNC, --queue or --gate; see refq pause --help`},
+		{"resume", `resume needs a FUNC, --queue or --gate; see refq resume --help`},
 		{"pause a b", `pause takes one FUNC, not also "b"`},
-		{"pause a --queue b", `pause takes a FUNC or --queue, not both`},
+		{"pause a --queue b", `pause takes a FUNC, --queue or --gate, not two of them`},
 		{"pause a@x", `function "a@x": a version is a whole number of at least 1, as in a@2`},
 		{"pause a=b", `name "a=b": use letters`},
 		{"pause --queue a/b", `queue "a/b": use letters`},
@@ -76,9 +76,19 @@ func TestWrongUsageExits2WithOneSentence(t *testing.T) {
 		{"bench --payload 10", `--payload is 10, must be at least 64`},
 		{"bench --delay x", `--delay: "x" is not a duration`},
 		{"bench --baseline bullmq", `--baseline is "bullmq", must be asynq`},
-		{"bench --only closd", `--only: "closd" is not one of idle, closed, open, many, hits, answers, local, retries, growth, idle-cost, two-queues, mixed, waiters (did you mean closed?)`},
+		{"bench --only closd", `--only: "closd" is not one of idle, closed, open, many, hits, answers, local, retries, growth, idle-cost, two-queues, mixed, gates, waiters (did you mean closed?)`},
 		{"bench --quick --rounds 2", `--quick has sizes of its own: leave out --rounds`},
 		{"doctor x", `doctor takes no argument`},
+		{"gates a b", `gates takes a GATE at most, not also "b"`},
+		{"gates --cursor x", `--cursor is for the keys of a GATE: name it`},
+		{"gates maps --limit -1", `--limit: "-1" is not a whole number, 0 (all) or more`},
+		{"gates --queue a/b", `--queue: queue "a/b": use letters`},
+		{"gates set", `set needs one GATE; see refq gates set --help`},
+		{"gates set maps --each x", `--each: "x" is not a whole number`},
+		{"gates set maps --all -1", `--all: -1 is not a whole number, 0 (no limit) or more, or slots`},
+		{"gates set maps --rate 50", `--rate: 50 is not a rate like 20/s, 100/m or 5/10s, or 0 (no limit)`},
+		{"gates set maps --for soon", `--for: "soon" is not a duration`},
+		{"gates reset maps --queue a/b", `--queue: queue "a/b": use letters`},
 		{"init x", `init takes no argument`},
 		{"worker x", `worker takes no argument`},
 		{"web x", `web takes no argument`},
@@ -118,7 +128,7 @@ func TestWithoutVerbTheHelpIsShownAsAnError(t *testing.T) {
 	require.Equal(t, exitUsage, code)
 	require.Empty(t, stdout)
 	for _, verb := range []string{"demo", "init", "dev", "worker", "web", "call", "get", "wait", "status", "result", "retry", "cancel",
-		"delete", "ls", "pause", "resume", "pauses", "doctor", "functions", "config", "bench", "version"} {
+		"delete", "ls", "pause", "resume", "pauses", "doctor", "gates", "functions", "config", "bench", "version"} {
 		require.Contains(t, stderr, "\n  "+verb+" ")
 	}
 }
@@ -126,7 +136,7 @@ func TestWithoutVerbTheHelpIsShownAsAnError(t *testing.T) {
 func TestHelpFitsTheTerminal(t *testing.T) {
 	t.Parallel()
 	for _, verb := range []string{"", "demo", "init", "dev", "worker", "web", "call", "get", "wait", "status", "result", "retry", "cancel",
-		"delete", "ls", "pause", "resume", "pauses", "doctor", "functions", "config", "bench", "version"} {
+		"gates set", "gates reset", "delete", "ls", "pause", "resume", "pauses", "doctor", "gates", "functions", "config", "bench", "version"} {
 		code, stdout, _ := runHere(t, "", append(strings.Fields(verb), "--help")...)
 		require.Equal(t, exitDone, code)
 		for line := range strings.Lines(stdout) {

@@ -64,7 +64,8 @@ func Response[Out any](now *Snapshot) (r refcache.Response[Out], err error) {
 		RefID: now.Ref, Status: now.Status, IsComplete: now.Status == refcache.Complete, IsAsync: now.Status.InFlight(),
 		CanRetry: now.CanRetry(), IsStale: now.StaleReason() != "", StaleReason: now.StaleReason(), Cache: now.Cache,
 		Refreshing: now.refreshing || now.Status.InFlight() && now.Result != nil, Progress: now.Progress, Message: message(now), Unserved: now.HeldUp.Lacks, Paused: now.HeldUp.Paused,
-		Error: now.Error(), RetryCount: now.RetryCount, MaxRetries: now.Policy.MaxRetries, Exhausted: now.Exhausted(),
+		WaitsFor: now.WaitsFor(),
+		Error:    now.Error(), RetryCount: now.RetryCount, MaxRetries: now.Policy.MaxRetries, Exhausted: now.Exhausted(),
 		Func: now.Policy.Name, Queue: now.Ref.Queue(), CreatedAt: now.CreatedAt,
 		ETA: ETA(&now.Record), LostCount: now.LostCount,
 		Attempt: now.Attempt,
@@ -127,10 +128,14 @@ func message(r *Snapshot) string {
 		return r.Progress.Message
 	case r.HeldUp.String() != "":
 		return r.HeldUp.String()
+	case r.Stands != nil:
+		return r.Stands.String()
 	case r.Note != "":
 		return r.Note
 	}
 	switch r.Status {
+	case refcache.Waiting:
+		return "waits for its turn"
 	case refcache.Pending:
 		return "waits for a worker"
 	case refcache.Processing:

@@ -92,6 +92,8 @@ func TestEachScenarioHasItsFiguresAndLeavesNothingBehind(t *testing.T) {
 		"two-queues": {[]string{"/beside A", "/alone"}, perCall},
 		"mixed": {[]string{"4 callers/know one each", "4 callers/know both", "one at a time/know one each", "one at a time/know both"},
 			latency},
+		"gates": {[]string{"4 callers, all pass/each of its own key", "4 callers, all pass/no gate", "4 callers, in turn/all: slots",
+			"4 callers, in turn/no gate", "4 callers, half wait/half at a time", "4 callers, half wait/no gate"}, perCall},
 		"waiters": {[]string{"30/refq"}, append(idle, bench.Subscriptions, bench.HeapPerWaiter, bench.StackPerWaiter)},
 	}
 	for _, name := range bench.Names() {

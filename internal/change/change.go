@@ -64,7 +64,7 @@ func (c Changer) retry(ctx context.Context, ref refcache.Ref, again func(store.R
 func (c Changer) Fresh(ctx context.Context, seen store.Record, request string, today []refcache.Policy) (store.RetryOutcome, store.Record, error) {
 	for _, p := range today {
 		if p.Name == seen.Policy.Name && p.Version == seen.Policy.Version {
-			return c.Store.RetryUnder(ctx, seen, request, c.By, p)
+			return c.retryUnder(ctx, seen, request, p)
 		}
 	}
 	policy, ok, err := c.declaredPolicy(ctx, seen)
@@ -72,9 +72,34 @@ func (c Changer) Fresh(ctx context.Context, seen store.Record, request string, t
 	case err != nil:
 		return "", store.Record{}, err
 	case ok:
-		return c.Store.RetryUnder(ctx, seen, request, c.By, policy)
+		return c.retryUnder(ctx, seen, request, policy)
 	}
 	return c.Store.Retry(ctx, seen, request, c.By, true)
+}
+
+func (c Changer) retryUnder(ctx context.Context, seen store.Record, request string, policy refcache.Policy) (store.RetryOutcome, store.Record, error) {
+	turn, err := c.turn(ctx, seen, policy.Gate)
+	if err != nil {
+		return "", store.Record{}, err
+	}
+	return c.Store.RetryUnder(ctx, seen, request, c.By, policy, turn)
+}
+
+// turn is where a task stands in the line of a gate, by what living workers declare; the zero Turn if they do not.
+func (c Changer) turn(ctx context.Context, seen store.Record, gate refcache.Gate) (store.Turn, error) {
+	if gate.Name == "" {
+		return store.Turn{}, nil
+	}
+	functions, err := c.Declared.Functions(ctx, seen.Ref.Queue())
+	if err != nil {
+		return store.Turn{}, err
+	}
+	f := functions[declared.Name(seen.Policy.Name, seen.Policy.Version)]
+	if f.Policy.Gate.Name != gate.Name || f.Turn == nil {
+		return store.Turn{}, nil
+	}
+	whole, err := c.Store.Whole(ctx, seen.Ref)
+	return f.TurnOf(whole.Args), err
 }
 
 // Policies are the policy of a call on record, and that which living workers declare, nil if none does.
@@ -128,7 +153,7 @@ func (c Changer) Refresh(ctx context.Context, ref refcache.Ref) (refcache.Respon
 	policy := seen.Policy
 	policy.FailureAnswer = refcache.Defaults.FailureAnswer // which is not on record
 	made, err := c.Queue.Submit(ctx, ref, store.Submission{Request: rand.Text(), Namespace: seen.Namespace, Policy: policy,
-		Args: seen.Args, Seen: seen.Record, Refresh: true})
+		Args: seen.Args, Turn: seen.Turn, Seen: seen.Record, Refresh: true})
 	if made.Ref == "" {
 		return refcache.Response[json.RawMessage]{}, err
 	}

@@ -94,19 +94,11 @@ func (t TagTemplate) Of(args []byte) (tag string, ok bool) {
 	var b strings.Builder
 	b.WriteString(t.texts[0])
 	for i, pointer := range t.pointers {
-		value := valueAt(args, pointer)
-		switch {
-		case value == nil || string(value) == "null":
+		value, ok := plainAt(args, pointer)
+		if !ok {
 			return "", false
-		case value[0] == '"':
-			text, err := jsontext.AppendUnquote(nil, value)
-			if err != nil {
-				return "", false // the arguments are valid
-			}
-			b.Write(text)
-		default:
-			b.Write(Plain(value))
 		}
+		b.WriteString(value)
 		b.WriteString(t.texts[i+1])
 	}
 	return b.String(), true

@@ -36,8 +36,8 @@ func TestUnknownKeysAreRefusedWithTheNearest(t *testing.T) {
 		"max_retries: 3":                   "1: unknown key max_retries (it belongs to a function or to defaults)",
 		"functions: {f: {concurrency: 1}}": "1: functions.f: unknown key concurrency (it belongs at the top level)",
 		"defaults: {functions: {}}":        "1: defaults: unknown key functions (it belongs at the top level)",
-		"colour: red":                      "1: unknown key colour (known are defaults, functions, web, redis, namespace, concurrency, shutdown_timeout, max_args, max_result, log_level, log_format, metrics, redact)",
-		"\"a\\u001b[31m b\": 1":            `1: unknown key "a\x1b[31m b" (known are defaults, functions, web, redis, namespace, concurrency, shutdown_timeout, max_args, max_result, log_level, log_format, metrics, redact)`,
+		"colour: red":                      "1: unknown key colour (known are defaults, functions, gates, web, redis, namespace, concurrency, shutdown_timeout, max_args, max_result, log_level, log_format, metrics, redact)",
+		"\"a\\u001b[31m b\": 1":            `1: unknown key "a\x1b[31m b" (known are defaults, functions, gates, web, redis, namespace, concurrency, shutdown_timeout, max_args, max_result, log_level, log_format, metrics, redact)`,
 	})
 }
 

@@ -285,17 +285,21 @@ func (c *Config) readYAML(path, folder string, text []byte) error {
 	if err != nil {
 		return err
 	}
-	r := functionReader{folder: folder}
+	r := functionReader{folder: folder, gates: map[string]refcache.Gate{}}
 	for _, e := range top { // first, wherever they stand
-		if e.key == "defaults" {
-			if err := r.readDefaults(e); err != nil {
-				return err
-			}
+		switch e.key {
+		case "defaults":
+			err = r.readDefaults(e)
+		case "gates":
+			err = r.readGates(e)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	for _, e := range top {
 		switch e.key {
-		case "defaults":
+		case "defaults", "gates":
 		case "functions":
 			c.Functions, err = r.readFunctions(e)
 		case "web":

@@ -50,8 +50,10 @@ func hint(key string, known []string) string {
 		return " (it belongs at the top level)"
 	case slices.Contains(names(policyKeys), key):
 		return " (it belongs to a function or to defaults)"
-	case slices.Contains(identityKeys, key), slices.Contains(execKeys, key):
+	case slices.Contains(identityKeys, key), slices.Contains(gatedKeys, key), slices.Contains(execKeys, key):
 		return " (it belongs to a function)"
+	case slices.Contains(names(gateKeys), key):
+		return " (it belongs to a gate)"
 	case near != "":
 		return " (did you mean " + near + "?)"
 	default:

@@ -31,7 +31,7 @@ func FuncOf(p refcache.Policy) Func {
 	return Func{Name: p.Name, Version: p.Version, Queue: p.Queue, Timeout: orNone(p.Timeout), AsyncTimeout: orNone(p.AsyncTimeout),
 		TTL: p.TTL, Fresh: p.Fresh, FailureTTL: p.FailureTTL, Retry: refcache.RetryPolicy{MaxRetries: orNone(p.MaxRetries),
 			Delay: orNone(p.RetryDelay), BackoffFactor: p.BackoffFactor, MaxDelay: orNone(p.RetryMaxDelay),
-			Jitter: orNone(p.RetryJitter), Backoff: p.Backoff}}
+			Jitter: orNone(p.RetryJitter), Backoff: p.Backoff}, Gate: p.Gate}
 }
 
 // orNone is how a Func says a value of a Policy, where 0 is none.
@@ -127,7 +127,7 @@ func checked(f Func) error {
 	return nil
 }
 
-func names(keys []key[Func]) []string {
+func names[T any](keys []key[T]) []string {
 	list := make([]string, len(keys))
 	for i, k := range keys {
 		list[i] = k.name

@@ -146,7 +146,7 @@ func setCluster(c *Config, addresses []string) error {
 const webPrefix = "web."
 
 func topNames() []string {
-	names := []string{"defaults", "functions", "web"}
+	names := []string{"defaults", "functions", "gates", "web"}
 	for _, k := range globalKeys {
 		if !strings.HasPrefix(k.name, webPrefix) {
 			names = append(names, k.name)
@@ -178,7 +178,7 @@ func (c *Config) readWeb(e entry) error {
 	return nil
 }
 
-// readGlobal takes over one entry of the top level that is none of defaults, functions and web.
+// readGlobal takes over one entry of the top level that is none of defaults, functions, gates and web.
 func (c *Config) readGlobal(e entry) error {
 	if strings.HasPrefix(e.key, webPrefix) || !slices.Contains(topNames(), e.key) {
 		return e.unknownKey(topNames())

@@ -16,8 +16,9 @@ import (
 
 // functionReader reads the entries of functions:.
 type functionReader struct {
-	folder string // of config.yaml
-	all    Func   // what defaults: says
+	folder string                   // of config.yaml
+	all    Func                     // what defaults: says
+	gates  map[string]refcache.Gate // by name
 }
 
 // execKeys may stand in an entry of functions: only; all but exec need it.
@@ -25,6 +26,9 @@ var execKeys = []string{"exec", "dir", "env", "inherit_env", "permanent_exit_cod
 
 // identityKeys may stand in an entry of functions: only: they say what calls of the function are known by.
 var identityKeys = []string{"version", "key", "key_conflict", "args", "tags"}
+
+// gatedKeys may stand in an entry of functions: only.
+var gatedKeys = []string{"gate", "turn"}
 
 func (r *functionReader) readDefaults(e entry) error {
 	keys, err := e.children("defaults.")
@@ -53,6 +57,9 @@ func (r *functionReader) readFunctions(e entry) ([]Function, error) {
 		if list[i], err = r.readFunction(e); err != nil {
 			return nil, err
 		}
+		if err := checkShared(list[:i+1]); err != nil {
+			return nil, e.fail(fmt.Errorf("%s.%w", e.key, err))
+		}
 	}
 	slices.SortFunc(list, func(a, b Function) int { return cmp.Compare(a.Func.Name, b.Func.Name) })
 	return list, nil
@@ -67,13 +74,15 @@ func (r *functionReader) readFunction(e entry) (Function, error) {
 		return Function{}, err
 	}
 	fn := Function{Func: Func{Name: e.key}}
-	known := slices.Concat(identityKeys, names(policyKeys), execKeys)
+	known := slices.Concat(identityKeys, gatedKeys, names(policyKeys), execKeys)
 	for _, e := range keys {
 		switch {
 		case slices.Contains(execKeys, e.key):
 			err = r.readExec(&fn, e)
 		case slices.Contains(identityKeys, e.key):
 			err = readIdentity(&fn, e)
+		case slices.Contains(gatedKeys, e.key):
+			err = r.readGated(&fn.Func, e)
 		default:
 			err = setEntry(&fn.Func, e, policyKeys, known)
 		}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/stretchr/testify/require"
@@ -43,7 +44,8 @@ func TestTheShippedFileShowsEveryKey(t *testing.T) {
 	require.NoError(t, err)
 	for _, key := range strings.Fields(`redis namespace redact web listen hosts credentials_file read_only queues_write max_requests concurrency shutdown_timeout max_args max_result log_level log_format metrics
 		defaults functions exec dir env inherit_env queue version key key_conflict args tags timeout async_timeout ttl fresh failure_ttl failure_answer max_retries retry_delay
-		retry_backoff_factor retry_max_delay retry_jitter backoff permanent_exit_codes`) {
+		retry_backoff_factor retry_max_delay retry_jitter backoff permanent_exit_codes
+		gates each all rate burst most_waiting gate turn share ahead`) {
 		require.Regexp(t, `(?m)^[# ]*`+key+`:\s`, string(text))
 	}
 }
@@ -52,13 +54,20 @@ func TestTheShippedExamplesWork(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../../config.yaml")
 	require.NoError(t, err)
-	before, example, found := strings.Cut(string(text), "functions: {}")
+	before, example, found := strings.Cut(string(text), "gates: {}")
 	require.True(t, found)
-	uncommented := strings.ReplaceAll("functions:"+example, "\n# ", "\n ")
-	f, err := mustLoad(t, before+strings.ReplaceAll(uncommented, "\n#", "\n"), nil, nil).Function("thumb")
+	gates, example, found := strings.Cut(example, "\n\n")
+	require.True(t, found)
+	uncommented := strings.ReplaceAll("gates:"+gates+"\n\n"+strings.Replace(example, "functions: {}", "functions:", 1), "\n#  ", "\n  ")
+	c := mustLoad(t, before+uncommented, nil, nil)
+	f, err := c.Function("thumb")
 	require.NoError(t, err)
 	require.Equal(t, []string{"python3", "thumb.py"}, f.Exec)
 	require.Equal(t, "media", f.Func.Queue)
+	geocode, err := c.Function("geocode")
+	require.NoError(t, err)
+	require.Equal(t, refcache.Gate{Name: "maps", Each: 5, All: refcache.Slots, Rate: refcache.Rate{N: 20, Per: time.Second, Burst: 20}, MostWaiting: 10_000}, geocode.Func.Gate)
+	require.Equal(t, refcache.TurnFields{Key: []string{"/host"}, Share: []string{"/tenant"}, Ahead: 30 * time.Second}, geocode.Func.TurnFields)
 }
 
 // writeSample writes the sample to a folder and loads its configuration.

@@ -46,7 +46,7 @@ func TestBrokenWebKeysAreRefusedWithTheirLine(t *testing.T) {
 	t.Parallel()
 	checkMessages(t, map[string]string{
 		"web: {lisen: x}":             "1: web: unknown key lisen (did you mean listen?)",
-		"web.listen: x":               "1: unknown key web.listen (known are defaults, functions, web, redis, namespace, concurrency, shutdown_timeout, max_args, max_result, log_level, log_format, metrics, redact)",
+		"web.listen: x":               "1: unknown key web.listen (known are defaults, functions, gates, web, redis, namespace, concurrency, shutdown_timeout, max_args, max_result, log_level, log_format, metrics, redact)",
 		"web: {listen: 8383}":         "1: web.listen is 8383, must be an address such as 127.0.0.1:8383",
 		"web: {listen: 'h:70000'}":    `1: web.listen is "h:70000", must be an address such as 127.0.0.1:8383`,
 		"web:\n  hosts: ['http://a']": `2: web.hosts is ["http://a"], must be a list of names like [refq.example.com], without scheme and port`,

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/refq/refq/internal/codec"
+	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/refcache"
 )
 
@@ -22,6 +24,19 @@ type Function struct {
 	TakesAll bool
 	// AllowUnknown: other members are passed over.
 	AllowUnknown bool
+	// Turn is how the arguments tell where a call stands in the line of Policy.Gate. Nil: there is no gate, or only the worker's
+	// own code can tell.
+	Turn *refcache.TurnFields
+}
+
+// TurnOf is where a call with canonical arguments stands in the line of its gate; the zero Turn if there is none, or if only a
+// worker can tell.
+func (f Function) TurnOf(args []byte) store.Turn {
+	if f.Turn == nil || f.Policy.Gate.Name == "" {
+		return store.Turn{}
+	}
+	turn := codec.TurnOf(args, *f.Turn)
+	return store.NewTurn(f.Policy.Gate.Name, turn.Key, turn.Share, turn.Ahead)
 }
 
 // Takes reports whether the arguments may have a member at the top level. Names differ by more than case.
@@ -52,6 +67,24 @@ type function struct {
 	Members      map[string]bool `json:"members,omitempty"`
 	TakesAll     bool            `json:"takes_all,omitempty"`
 	AllowUnknown bool            `json:"allow_unknown,omitempty"`
+	Gate         *gate           `json:"gate,omitempty"`
+	Turn         *turn           `json:"turn,omitempty"`
+}
+
+type gate struct {
+	Name        string `json:"name"`
+	Each        int    `json:"each,omitempty"`
+	All         int    `json:"all,omitempty"` // -1: slots
+	Rate        int    `json:"rate,omitempty"`
+	PerNs       int64  `json:"per_ns,omitempty"` // the time that Rate is for
+	Burst       int    `json:"burst,omitempty"`
+	MostWaiting int    `json:"most_waiting,omitempty"`
+}
+
+type turn struct {
+	Key   []string `json:"key,omitempty"`
+	Share []string `json:"share,omitempty"`
+	Ahead int64    `json:"ahead,omitempty"`
 }
 
 type policy struct {
@@ -78,7 +111,8 @@ func NewText(queue string, functions []Function) (Text, error) {
 	}
 	all := text{Functions: map[string]function{}}
 	for _, f := range functions {
-		all.Functions[Name(f.Policy.Name, f.Policy.Version)] = function{packed(f.Policy), f.Members, f.TakesAll, f.AllowUnknown}
+		all.Functions[Name(f.Policy.Name, f.Policy.Version)] = function{packed(f.Policy), f.Members, f.TakesAll, f.AllowUnknown,
+			packedGate(f.Policy.Gate), packedTurn(f.Turn)}
 	}
 	written, err := json.Marshal(all)
 	if err != nil {
@@ -106,6 +140,36 @@ func (p policy) unpack() refcache.Policy {
 		AsyncTimeout: ms(p.AsyncTimeout), TTL: ms(p.TTL), Fresh: ms(p.Fresh), FailureTTL: ms(p.FailureTTL)}
 }
 
+// packedGate is nil for none.
+func packedGate(g refcache.Gate) *gate {
+	if g.Name == "" {
+		return nil
+	}
+	return &gate{g.Name, g.Each, g.All, g.Rate.N, int64(g.Rate.Per), g.Rate.Burst, g.MostWaiting}
+}
+
+func (g *gate) unpack() refcache.Gate {
+	if g == nil {
+		return refcache.Gate{}
+	}
+	return refcache.Gate{Name: g.Name, Each: g.Each, All: g.All, MostWaiting: g.MostWaiting,
+		Rate: refcache.Rate{N: g.Rate, Per: time.Duration(g.PerNs), Burst: g.Burst}}
+}
+
+func packedTurn(f *refcache.TurnFields) *turn {
+	if f == nil {
+		return nil
+	}
+	return &turn{f.Key, f.Share, f.Ahead.Milliseconds()}
+}
+
+func (t *turn) unpack() *refcache.TurnFields {
+	if t == nil {
+		return nil
+	}
+	return &refcache.TurnFields{Key: t.Key, Share: t.Share, Ahead: time.Duration(t.Ahead) * time.Millisecond}
+}
+
 // parse reads a text; what is none has no functions, as one of a newer refq may. A policy that cannot be is passed over.
 func parse(written string) map[string]Function {
 	var all text
@@ -115,10 +179,11 @@ func parse(written string) map[string]Function {
 	functions := map[string]Function{}
 	for name, f := range all.Functions {
 		policy := f.Policy.unpack()
+		policy.Gate = f.Gate.unpack()
 		named := policy
 		named.Name, named.Version, named.Queue = "f", 1, "q" // which a text does not say again
 		if named.Check() == nil {
-			functions[name] = Function{policy, f.Members, f.TakesAll, f.AllowUnknown}
+			functions[name] = Function{policy, f.Members, f.TakesAll, f.AllowUnknown, f.Turn.unpack()}
 		}
 	}
 	return functions

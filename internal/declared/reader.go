@@ -4,12 +4,14 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"maps"
 	"reflect"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/refq/refq/internal/store"
+	"github.com/refq/refq/refcache"
 )
 
 // readEvery is how long what was read of a queue is used.
@@ -29,6 +31,9 @@ type declarations struct {
 	at        time.Time
 	functions map[string]Function   // as they count
 	all       map[string][]Function // as each worker declares them
+	counting  []store.DeclaredGate  // gates as they count
+	gates     map[string][]refcache.Gate
+	untold    bool // a living worker has told nothing that we can read
 }
 
 // NewReader returns a Reader that asks s.
@@ -41,6 +46,12 @@ func NewReader(s *store.Store) *Reader {
 func (r *Reader) Functions(ctx context.Context, queue string) (map[string]Function, error) {
 	found, err := r.read(ctx, queue)
 	return found.functions, err
+}
+
+// Counting returns the gates of a queue's functions, each as the living worker declares it that was started last.
+func (r *Reader) Counting(ctx context.Context, queue string) ([]store.DeclaredGate, error) {
+	found, err := r.read(ctx, queue)
+	return found.counting, err
 }
 
 // All returns what each of the living workers of a queue declares of a function, name@version.
@@ -72,8 +83,12 @@ func (r *Reader) merge(queue string, workers []store.Declaring) declarations {
 		return cmp.Or(cmp.Compare(a.Since, b.Since), cmp.Compare(a.Worker, b.Worker))
 	})
 	functions, all, by := map[string]Function{}, map[string][]Function{}, map[string]string{}
+	gates, untold := map[string][]refcache.Gate{}, false
 	for _, w := range workers {
-		for name, f := range parse(w.Text) {
+		told := parse(w.Text)
+		untold = untold || told == nil
+		for name, f := range told {
+			gates[f.Policy.Gate.Name] = withGate(gates[f.Policy.Gate.Name], f.Policy.Gate)
 			before, known := functions[name]
 			if known && !reflect.DeepEqual(before, f) && !r.differs[queue+" "+name] {
 				r.differs[queue+" "+name] = true
@@ -84,5 +99,18 @@ func (r *Reader) merge(queue string, workers []store.Declaring) declarations {
 			all[name] = append(all[name], f)
 		}
 	}
-	return declarations{time.Now(), functions, all}
+	return declarations{time.Now(), functions, all, gatesOf(workers), gates, untold}
+}
+
+// gatesOf are the gates that workers declare, which are in the order of their starts. The last one of a gate counts.
+func gatesOf(workers []store.Declaring) []store.DeclaredGate {
+	last := map[string]store.DeclaredGate{}
+	for _, w := range workers {
+		for _, f := range parse(w.Text) {
+			if gate := f.Policy.Gate; gate.Name != "" {
+				last[gate.Name] = store.DeclaredGate{Name: gate.Name, Numbers: store.NumbersOf(gate), Since: w.Since, Worker: w.Worker}
+			}
+		}
+	}
+	return slices.Collect(maps.Values(last))
 }

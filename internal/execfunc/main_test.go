@@ -173,10 +173,16 @@ func endWhenUp(t *testing.T, l lifeline, c Command, grace time.Duration, cause e
 	return o
 }
 
-// isPermanent reports whether err is marked by worker.Permanent, whose type is known to the worker only.
-func isPermanent(err error) bool {
+// isPermanent reports whether err is marked by worker.Permanent, whose type is known to the worker only; isUnavailable is the same of
+// worker.Unavailable.
+func isPermanent(err error) bool { return wraps(err, worker.Permanent(io.EOF)) }
+
+func isUnavailable(err error) bool { return wraps(err, worker.Unavailable(io.EOF, 0)) }
+
+// wraps reports whether an error is, or wraps, one of the type of another.
+func wraps(err, like error) bool {
 	for ; err != nil; err = errors.Unwrap(err) {
-		if reflect.TypeOf(err) == reflect.TypeOf(worker.Permanent(io.EOF)) {
+		if reflect.TypeOf(err) == reflect.TypeOf(like) {
 			return true
 		}
 	}

@@ -14,10 +14,10 @@ const progressPrefix = "refq-progress:"
 // Eighteen digits always fit an int64.
 var progressLine = regexp.MustCompile(`^` + progressPrefix + `\s*(\d{1,18})(?:\s*/\s*(\d{1,18}))?(?:\s+(.*))?$`)
 
-// mayBeProgress reports whether a line that begins like this can be one of progress.
-func mayBeProgress(begin []byte) bool {
-	n := min(len(begin), len(progressPrefix))
-	return bytes.HasPrefix(begin, []byte(progressPrefix[:n]))
+// mayBe reports whether a line that begins like this can be one with a prefix.
+func mayBe(prefix string, begin []byte) bool {
+	n := min(len(begin), len(prefix))
+	return bytes.HasPrefix(begin, []byte(prefix[:n]))
 }
 
 // parseProgress reads "refq-progress: CURRENT[/TOTAL][ MESSAGE]", the whole of a line without its end.

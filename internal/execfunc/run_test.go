@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/refq/refq/internal/testkit"
 	"github.com/refq/refq/refcache"
+	"github.com/refq/refq/worker"
 )
 
 // What a worker handles as refcache.Func[json.RawMessage, json.RawMessage].
@@ -146,6 +148,39 @@ func TestTheLastLineOfStderrMayBeAnErrorForPrograms(t *testing.T) {
 	require.Equal(t, "bad_input", refcache.CodeOf(err))
 	_, err = sh(`echo 'refq-error: {"code":"x"}' >&2; echo last >&2; exit 1`).Run(t.Context(), nil)
 	require.Empty(t, refcache.CodeOf(err), "it is not the last line")
+}
+
+func TestALineOfStderrTellsThatWhatIsNeededIsUnavailable(t *testing.T) {
+	t.Parallel()
+	testkit.Reserve(t, 3)
+	run := func(script string) error {
+		_, err := sh(script).Run(t.Context(), nil)
+		return err
+	}
+	for said, want := range map[string]time.Duration{
+		"refq-unavailable: 20s": 20 * time.Second, "refq-unavailable:1.5": 1500 * time.Millisecond,
+		"refq-unavailable: 1h\nrefq-unavailable: 7\r": 7 * time.Second, "refq-unavailable: 0": 100 * time.Millisecond,
+	} {
+		err := run(`printf 'busy\n` + said + `\nlast\n' >&2; exit 75`)
+		require.EqualError(t, err, "exit status 75: busy\nlast")
+		require.Equal(t, worker.Unavailable(errors.Unwrap(err), want), err)
+	}
+	err := run(`echo refq-unavailable: 20s >&2; echo 'refq-error: {"code":"busy"}' >&2; exit 1`)
+	require.Equal(t, "busy", refcache.CodeOf(err))
+	require.True(t, isUnavailable(err))
+
+	for said, want := range map[string]string{
+		"refq-unavailable: soon": `exit status 1: busy (refq-unavailable: is "soon", must be a duration like 20s, 1m or a number of seconds)`,
+		"refq-unavailable: -1s":  `exit status 1: busy (refq-unavailable: is "-1s", must be a duration like 20s, 1m or a number of seconds)`,
+		"refq-unavailable:":      `exit status 1: busy (refq-unavailable: is "", must be a duration like 20s, 1m or a number of seconds)`,
+	} {
+		err := run(`echo busy >&2; echo "` + said + `" >&2; exit 1`)
+		require.EqualError(t, err, want)
+		require.False(t, isUnavailable(err))
+	}
+	require.True(t, isPermanent(run(`echo refq-unavailable: 20s >&2; exit 65`)))
+	require.NoError(t, run(`echo refq-unavailable: 20s >&2; echo 1`), "it was there all the same")
+	require.False(t, isUnavailable(run(`echo x refq-unavailable: 20s >&2; exit 1`)), "no line begins so")
 }
 
 func TestExitCode65IsPermanentUnlessOthersAreNamed(t *testing.T) {

@@ -32,7 +32,8 @@ func (c Command) Check() error {
 // space; none at all is null. Anything else on stdout, or more than MaxResult, is a permanent failure. Any other exit
 // code is a failure, permanent for PermanentExitCodes, whose error has the code and the last 4 KiB of stderr. If the last
 // line of that is "refq-error: {"code":…,"message":…,"details":…}" the error is that of [worker.Fail]. Lines
-// "refq-progress: 3/10 indexing" on stderr report progress instead; the total and the message may be missing.
+// "refq-progress: 3/10 indexing" on stderr report progress instead; the total and the message may be missing. A line
+// "refq-unavailable: 20s" makes the failure one of [worker.Unavailable]; the last such line counts.
 //
 // When ctx ends, the process group gets SIGTERM, and SIGKILL in time for Run to return within [worker.Grace]. The
 // error then wraps the context's cause, whatever the command still does. Nothing is started for a ctx that has ended.
@@ -84,13 +85,13 @@ func (c Command) run(ctx context.Context, in json.RawMessage, a attempt) (json.R
 	case stdout.full:
 		return nil, worker.Permanent(fmt.Errorf("stdout is longer than max_result, %d bytes", stdout.limit))
 	case err != nil:
-		return nil, c.failure(err, &stderr.text)
+		return nil, c.failure(err, stderr)
 	}
 	return stdout.result()
 }
 
-func (c Command) failure(err error, written *tail) error {
-	text := written.String()
+func (c Command) failure(err error, written *stderr) error {
+	text := written.text.String()
 	exit, ok := errors.AsType[*exec.ExitError](err)
 	if !ok {
 		return withText(fmt.Errorf("run %q: %w", c.Argv[0], err), "\n", text)
@@ -98,10 +99,11 @@ func (c Command) failure(err error, written *tail) error {
 	if status := exit.Sys().(syscall.WaitStatus); status.Signaled() {
 		return withText(fmt.Errorf("killed by %s", signalName(status.Signal())), ": ", text)
 	}
-	failed, coded := written.errorLine()
+	failed, coded := written.text.errorLine()
 	if !coded {
 		failed = withText(fmt.Errorf("exit status %d", exit.ExitCode()), ": ", text)
 	}
+	failed = written.unavailable.mark(failed)
 	if c.permanent(exit.ExitCode()) {
 		return worker.Permanent(failed)
 	}

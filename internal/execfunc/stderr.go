@@ -11,12 +11,14 @@ import (
 // keep is how much of stderr an error shows, and of a line is looked at, in bytes.
 const keep = 4 << 10
 
-// stderr reads what a command writes there in fixed memory: progress lines are reported, the end of all else is kept.
+// stderr reads what a command writes there in fixed memory: progress lines are reported, what the last line on unavailability says
+// is noted, and the end of all else is kept.
 type stderr struct {
-	progress func(refcache.Progress)
-	text     tail
-	line     []byte // the line so far, as long as it may report progress; cut at keep bytes
-	plain    bool   // the line does not report progress: it is in text already
+	progress    func(refcache.Progress)
+	unavailable unavailability
+	text        tail
+	line        []byte // the line so far, as long as it may be for us; cut at keep bytes
+	plain       bool   // the line is not for us: it is in text already
 }
 
 // Write takes all of p and never fails, so that the command never waits for its reader.
@@ -38,19 +40,23 @@ func (s *stderr) add(piece []byte) {
 	}
 	held := len(s.line)
 	s.line = append(s.line, piece[:min(len(piece), keep-held)]...)
-	if !mayBeProgress(s.line) {
+	if !mayBe(progressPrefix, s.line) && !mayBe(unavailablePrefix, s.line) {
 		s.text.add(s.line[:held])
 		s.text.add(piece)
 		s.line, s.plain = s.line[:0], true
 	}
 }
 
-// endLine takes what was written so far for whole lines, and reports whether the last of them was one of progress.
+// endLine takes what was written so far for whole lines, and reports whether the last of them was one of ours.
 func (s *stderr) endLine() bool {
 	line := s.line
 	s.line, s.plain = s.line[:0], false
 	if p, ok := parseProgress(line); ok {
 		s.progress(p)
+		return true
+	}
+	if u, ok := parseUnavailable(line); ok {
+		s.unavailable = u
 		return true
 	}
 	s.text.add(line)

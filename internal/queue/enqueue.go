@@ -46,9 +46,23 @@ type Client struct {
 // New returns a Client that uses rdb, which the caller closes. It tells s which flag of asynq's pauses a queue.
 func New(rdb redis.UniversalClient, s *store.Store) *Client {
 	s.FlagBy(PausedKey)
-	return &Client{rdb, s, asynq.NewClientFromRedisClient(rdb), newRecorder(rdb), wakeups{rdb: rdb, owed: map[string]int{}},
+	c := &Client{rdb, s, asynq.NewClientFromRedisClient(rdb), newRecorder(rdb), wakeups{rdb: rdb, owed: map[string]int{}},
 		hits{last: map[string]bool{}}}
+	s.Rings(c.ring)
+	return c
 }
+
+// ring enqueues doorbells for tasks of a queue whose turn has come. What it cannot enqueue is for a sweep.
+func (c *Client) ring(ctx context.Context, tasks []store.Record) {
+	ctx, cancel := context.WithTimeout(ctx, ringTimeout)
+	defer cancel()
+	for _, err := range c.EnqueueMany(ctx, tasks, AtOnce) {
+		c.store.CountError("enqueue", err)
+	}
+}
+
+// ringTimeout is how long a Redis that does not answer holds up who rings for others.
+const ringTimeout = 2 * time.Second
 
 // Enqueue makes sure that asynq holds a doorbell for a task that should run; it does nothing for any other. r is the task as it
 // was last read. A doorbell that is being answered counts until waitLimit after the task became ready.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -69,6 +70,8 @@ type Config struct {
 	Paused          map[string]Heard // what is paused, by queue, as far as that is known
 	// Dequeue takes a doorbell out of a list of a queue, for this worker. It does with the call what it likes in the same step.
 	Dequeue func(ctx context.Context, queue string, from store.Doorbells) (Dequeued, error)
+	// Due is told in how long time frees a key of one of a queue's gates.
+	Due func(queue string, in time.Duration)
 	// CountError, if not nil, is told of errors of Redis, by what was done: dequeue, aside, or asynq for what asynq itself does.
 	CountError func(operation string, err error)
 }
@@ -91,6 +94,7 @@ const (
 type Listener struct {
 	lines    map[string]*line // by queue
 	wakeups  *redis.PubSub
+	due      func(queue string, in time.Duration)
 	received sync.WaitGroup
 	once     sync.Once // of Stop
 }
@@ -111,7 +115,7 @@ type line struct {
 // Listen starts answering the doorbells of queues with h, as many at once as there are slots. It uses rdb, which the caller
 // closes after Shutdown.
 func Listen(rdb redis.UniversalClient, c Config, h Handler) (*Listener, error) {
-	l := &Listener{lines: map[string]*line{}, wakeups: rdb.Subscribe(context.Background(), wakeChannel(c.Worker))}
+	l := &Listener{lines: map[string]*line{}, due: c.Due, wakeups: rdb.Subscribe(context.Background(), wakeChannel(c.Worker))}
 	for _, queue := range c.Queues {
 		line, err := connect(rdb, c, queue, h)
 		if err != nil {
@@ -197,8 +201,13 @@ func (l *Listener) receiveWakeups(wakeups <-chan *redis.Message) {
 	for m := range wakeups {
 		queue, name, aside := strings.Cut(m.Payload, " ")
 		line := l.lines[queue]
+		in, due := strings.CutPrefix(name, "due ")
 		switch {
 		case line == nil:
+		case due:
+			if ms, err := strconv.Atoi(in); err == nil && l.due != nil {
+				l.due(queue, time.Duration(ms)*time.Millisecond)
+			}
 		case !aside && !line.fetcher.woken():
 			_ = wake(ctx, line.fetcher.rdb, queue, 1)
 		case aside && name == store.PausesChanged:

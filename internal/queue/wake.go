@@ -27,7 +27,7 @@ var (
 )
 
 // wakeChannel is where a worker learns that a queue, named by the message, has a doorbell for it. A space and a name behind the
-// queue say that the doorbell is set aside under that name.
+// queue say that the doorbell is set aside under that name; "due" and a number, in how many ms time frees a key of a gate.
 func wakeChannel(worker string) string { return store.WorkerChannel(worker) + ":wake" }
 
 // wake wakes up to n idle workers of a queue.

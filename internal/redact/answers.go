@@ -2,6 +2,8 @@ package redact
 
 import (
 	"encoding/json"
+	"net/url"
+	"slices"
 
 	"github.com/refq/refq/refcache"
 )
@@ -35,7 +37,27 @@ func (r *Rules) TaskInfo(info refcache.TaskInfo) refcache.TaskInfo {
 		history[i] = attempt
 	}
 	info.RetryHistory = history
+	info.Events = slices.Clone(info.Events)
+	for i := range info.Events {
+		info.Events[i].Note = r.Text(info.Events[i].Note)
+	}
+	info.Turn = r.turn(info.Turn)
 	return info
+}
+
+// turn hides key and share as a whole where a rule means a part of them: they are escaped.
+func (r *Rules) turn(t *refcache.TurnInfo) *refcache.TurnInfo {
+	if t == nil {
+		return nil
+	}
+	hidden := *t
+	for _, word := range []*string{&hidden.Key, &hidden.Share} {
+		text, err := url.PathUnescape(*word)
+		if err != nil || r.Text(text) != text || r.Text(*word) != *word {
+			*word = Mask
+		}
+	}
+	return &hidden
 }
 
 func (r *Rules) progress(p *refcache.Progress) *refcache.Progress {

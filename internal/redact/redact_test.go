@@ -88,10 +88,13 @@ func TestAnswersAreHiddenInEveryTextAndTheOriginalStays(t *testing.T) {
 	require.Contains(t, string(text), `{"pin":"***","t":"***"}`)
 
 	info := refcache.TaskInfo{Note: "hush", Error: "hush", LastError: "hush", Unreadable: "hush",
-		Progress: &refcache.Progress{Message: "hush"}, RetryHistory: []refcache.Attempt{{Error: "hush"}}}
+		Progress: &refcache.Progress{Message: "hush"}, RetryHistory: []refcache.Attempt{{Error: "hush"}}, Events: []refcache.Event{{Note: "hush"}},
+		Turn: &refcache.TurnInfo{Gate: "g", Key: "a%2Fh%75sh", Share: "hush"}}
 	text, err = json.Marshal(r.TaskInfo(info))
 	require.NoError(t, err)
 	require.NotContains(t, string(text), "hush")
+	require.Contains(t, string(text), `"gate":"g","key":"***","share":"***"`)
+	require.Equal(t, "hush", info.Events[0].Note)
 	require.Equal(t, "hush", info.RetryHistory[0].Error)
 	require.Equal(t, "hush", info.Progress.Message)
 	require.Equal(t, "c hush", res.Progress.Message)

@@ -139,11 +139,17 @@ var (
 	word         = regexp.MustCompile(`\w+`)
 )
 
-// library returns the definitions of lib.lua: an empty line stands between two.
+// library returns the definitions of lib.lua, where an empty line stands between two; gates.lua as one function; and those of turns.lua,
+// which use it.
 var library = sync.OnceValue(func() []definition {
 	var all []definition
-	for text := range strings.SplitSeq(code(source("lib")), "\n\n") {
+	gates := strings.ReplaceAll(strings.TrimSpace(code(source("gates"))), "\n\n", "\n")
+	texts := append(strings.Split(code(source("lib")), "\n\n"), "local function gates()\n"+gates+"\nend")
+	for _, text := range append(texts, strings.Split(code(source("turns")), "\n\n")...) {
 		text = strings.Trim(text, "\n") + "\n"
+		if text == "\n" {
+			continue
+		}
 		names := definedNames.FindStringSubmatch(text)
 		if names == nil {
 			panic(fmt.Sprintf("this defines nothing: %s", text))
@@ -259,6 +265,32 @@ func constants(script string, read []string) map[string]string {
 	define("NAMED", namedOfThese)
 	define("LISTS_NAMED", listsNamed)
 	define("UNSERVED_AFTER", unservedAfter.Milliseconds())
+	define("NUMBERS_FORM", "'"+numbersForm+"'")
+	define("TURN_FORM", "'"+turnForm+"'")
+	define("FIELD_RESULT_FROM", "'result_from'") // by its name it would bring in what reads it
+	define("V_TURN", fmt.Sprintf("'%d'", neededVersions["turn"]))
+	define("V_RESULT_FROM", neededVersions["result_from"])
+	define("ALL_SLOTS", AllSlots)
+	define("ROOM_FOR", roomFor.Milliseconds())
+	define("CALLS_LOOKED", callsLooked)
+	define("KEYS_COUNTED", keysCounted)
+	define("KEYS_LOOKED", keysLooked)
+	define("SHARES_LOOKED", sharesLooked)
+	define("HELD_LOOKED", heldLooked)
+	define("MIN_SLOTS", minSlots)
+	define("MORE_SLOTS", moreSlots)
+	define("MAX_GATES", maxGates)
+	define("MAX_WAITING_KEYS", maxWaitingKeys)
+	define("ADMITTED_FOR", admittedFor.Milliseconds())
+	define("LATE_FOR", lateFor.Microseconds())
+	define("TELL_DUE", TellDue.Milliseconds())
+	define("DUE_TRIED", dueTried)
+	define("SEEN_AGAIN", seenAgain.Milliseconds())
+	define("GATE_KEPT", gateKept.Milliseconds())
+	define("SHARES_TOLD", sharesTold)
+	define("SLOTS_COUNTED", slotsCounted)
+	define("COUNT_SLOTS_EVERY", countSlotsEvery.Milliseconds())
+	define("COMMA", ',')
 	define("DOT", '.')
 	define("ZERO", '0')
 	define("SUSPECT_FROM", SuspectFrom)

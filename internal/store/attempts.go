@@ -58,6 +58,9 @@ func (s *Store) claim(ctx context.Context, ref refcache.Ref, args ...any) (Claim
 	if err != nil {
 		return ClaimAnswer{}, wrap(err, "claim", ref)
 	}
+	if answer := reply(values); answer.text(0) == "ack" {
+		s.letIn(ctx, ref.Queue(), answer.at(1))
+	}
 	return claimed(ref, values)
 }
 
@@ -65,6 +68,7 @@ func claimed(ref refcache.Ref, answer reply) (ClaimAnswer, error) {
 	switch answer.text(0) {
 	case "run":
 		record, err := parseRecord(ref, answer.at(1))
+		record.Turn = parseTurn(answer.text(5))
 		claim := ClaimAnswer{Run: true, Record: record, Args: []byte(answer.text(2)), Trace: answer.text(3)}
 		if due, bad := strconv.ParseInt(answer.text(4), 10, 64); bad == nil {
 			claim.Due = time.UnixMilli(due)
@@ -111,6 +115,7 @@ func (s *Store) DequeueAndClaim(ctx context.Context, queue, token, worker string
 		return Dequeued{}, fmt.Errorf("dequeue a doorbell of queue %s: %w", queue, err)
 	}
 	answer := reply(values)
+	s.letIn(ctx, queue, answer.at(3))
 	found := Dequeued{Message: answer.at(0), Ref: refcache.Ref(answer.text(1)), More: answer.at(0) == nil}
 	if claim, _ := answer.at(2).([]any); claim != nil {
 		if found.Claim, err = claimed(found.Ref, claim); err != nil {
@@ -120,7 +125,7 @@ func (s *Store) DequeueAndClaim(ctx context.Context, queue, token, worker string
 	return found, nil
 }
 
-// Outcome is how an attempt ended. Make one with Completed, Errored or Released.
+// Outcome is how an attempt ended. Make one with Completed, Errored, UnavailableFor or Released.
 type Outcome struct {
 	kind string
 	args []any
@@ -155,6 +160,12 @@ func Errored(f Failure) Outcome {
 	return Outcome{kind: "error", args: []any{f.Error, string(f.Cause), permanent, delay, f.Note, f.Code, f.Details}}
 }
 
+// UnavailableFor is the outcome of an attempt that found closed what it needs: its key is closed for d, and the task waits for its
+// turn. It costs no retry. It is for tasks that have a turn.
+func UnavailableFor(text string, d time.Duration, by string) Outcome {
+	return Outcome{kind: "unavailable", args: []any{text, d.Milliseconds(), by}}
+}
+
 // Released is the outcome of an attempt that the worker hands back: it does not count.
 func Released(note, by string) Outcome {
 	return Outcome{kind: "release", args: []any{note, by}}
@@ -185,7 +196,7 @@ type Finished struct {
 // Finish ends the attempt that holds token.
 func (s *Store) Finish(ctx context.Context, ref refcache.Ref, token string, o Outcome) (Finished, error) {
 	if o.kind != "complete" {
-		o.Ack = nil // the full path would not run it
+		o.Ack = nil // the script would not run it
 	}
 	transition, use := withPiggyback("finish", finishScript, o.Ack, script.Use{Keys: about(ref), Args: append([]any{token, o.kind}, o.args...)})
 	values, err := s.counted(transition, transition.Run(ctx, s.rdb, use.Keys, use.Args...)).Slice()
@@ -194,6 +205,7 @@ func (s *Store) Finish(ctx context.Context, ref refcache.Ref, token string, o Ou
 	}
 	answer := reply(values)
 	_, acked := s.piggybacked(answer.at(3))
+	s.letIn(ctx, ref.Queue(), answer.at(4))
 	return Finished{Current: answer.int(0) == 1, Status: refcache.Status(answer.text(1)),
 		Delay: time.Duration(answer.int(2)) * time.Millisecond, Acked: acked}, nil
 }
@@ -222,6 +234,7 @@ func (s *Store) Redeliver(ctx context.Context, c Claim, worker, by string) (bool
 		return false, Record{}, wrap(err, "redeliver", c.Ref)
 	}
 	if answer := reply(values); answer.int(0) == 1 {
+		s.letIn(ctx, c.Ref.Queue(), answer.at(2))
 		record, err := parseRecord(c.Ref, answer.at(1))
 		return true, record, err
 	}

@@ -33,6 +33,9 @@ type Submission struct {
 	// known by, so that there are no others.
 	KeyConflict refcache.KeyConflict
 
+	// Turn is where the call stands in the line of Policy.Gate; the zero Turn: it has no gate, or its maker cannot tell.
+	Turn Turn
+
 	// Seen is the life that the call is about; the zero Record: any. If there is another one now nothing is started, and if
 	// there is none the error is refcache.ErrTaskNotFound.
 	Seen Record
@@ -61,7 +64,7 @@ func (s *Store) Submit(ctx context.Context, ref refcache.Ref, c Submission) (Sub
 
 // use is what the submission comes to as arguments of its script.
 func (c Submission) use(ref refcache.Ref) script.Use {
-	return script.Use{Keys: about(ref), Args: []any{c.Request, c.Inbox, c.terms(), packPolicy(c.Namespace, c.Policy), c.Args, c.Trace}}
+	return script.Use{Keys: about(ref), Args: []any{c.Request, c.Inbox, c.terms(), packPolicy(c.Namespace, c.Policy), c.Args, c.Trace, c.Turn.pack()}}
 }
 
 // terms are what the call starts anew, and whether it has a key of its own; for how many ms a failure answers, by kind;
@@ -88,8 +91,11 @@ func (c Submission) terms() string {
 	return c.withStamps(strings.Join(words, ","))
 }
 
-// keyConflict is what submit answers in place of whether the call was started.
-const keyConflict = -1
+// What submit answers in place of whether the call was started.
+const (
+	keyConflict    = -1
+	tooManyWaiting = -2
+)
 
 func (s *Store) submitted(ref refcache.Ref, cmd *redis.Cmd) (Submitted, error) {
 	answer, err := cmd.Slice()
@@ -98,6 +104,9 @@ func (s *Store) submitted(ref refcache.Ref, cmd *redis.Cmd) (Submitted, error) {
 	}
 	if reply(answer).int(3) == keyConflict {
 		return Submitted{}, fmt.Errorf("call %s: %w", ref, refcache.ErrKeyConflict)
+	}
+	if reply(answer).int(3) == tooManyWaiting {
+		return Submitted{}, fmt.Errorf("call %s: %w", ref, refcache.ErrTooManyWaiting)
 	}
 	rang, _ := s.piggybacked(reply(answer).at(4))
 	record, result, err := s.recordAndResult(ref, answer)
@@ -149,12 +158,24 @@ func (s *Store) Result(ctx context.Context, ref refcache.Ref, inbox string) (Rec
 		return Record{}, nil, wrap(err, "read", ref)
 	}
 	record, result, err := s.recordAndResult(ref, answer)
-	record.HeldUp = record.heldUp(reply(answer).at(atHeldUp))
+	record.hear(answer)
 	return record, result, err
 }
 
-// atHeldUp is where the script read tells what holds the task up.
-const atHeldUp = 6
+// Where the script read tells what holds the task up, and where it stands that waits for its turn.
+const (
+	atHeldUp = 6
+	atStands = 7
+)
+
+// hear takes from what the script read answers what is not in the record.
+func (r *Record) hear(answer reply) {
+	r.HeldUp = r.heldUp(answer.at(atHeldUp))
+	r.Stands = stands(answer.at(atStands))
+	if pause := pauseOfTurn(r.Ref.Queue(), r.Stands, answer.at(atStands)); pause != nil {
+		r.HeldUp.Paused = pause
+	}
+}
 
 // Read reads a task without result and history.
 func (s *Store) Read(ctx context.Context, ref refcache.Ref) (Record, error) {
@@ -163,7 +184,7 @@ func (s *Store) Read(ctx context.Context, ref refcache.Ref) (Record, error) {
 		return Record{}, wrap(err, "read", ref)
 	}
 	record, err := parseRecord(ref, reply(answer).at(0))
-	record.HeldUp = record.heldUp(reply(answer).at(atHeldUp))
+	record.hear(answer)
 	return record, err
 }
 
@@ -185,15 +206,20 @@ func (s *Store) Retry(ctx context.Context, seen Record, request, by string, fres
 	return s.retry(ctx, seen, request, by, mode, "")
 }
 
-// RetryUnder runs the failed task seen again with a fresh budget, under a policy. Function, version and namespace stay.
-func (s *Store) RetryUnder(ctx context.Context, seen Record, request, by string, policy refcache.Policy) (RetryOutcome, Record, error) {
+// RetryUnder runs the failed task seen again with a fresh budget, under a policy and in the line of its gate; the zero Turn: there is
+// none, or only a worker can tell. Function, version and namespace stay.
+func (s *Store) RetryUnder(ctx context.Context, seen Record, request, by string, policy refcache.Policy, turn Turn) (RetryOutcome, Record, error) {
 	policy.Name, policy.Version = seen.Policy.Name, seen.Policy.Version
-	return s.retry(ctx, seen, request, by, refcache.EventFresh, packPolicy(seen.Namespace, policy))
+	under := []any{packPolicy(seen.Namespace, policy)}
+	if turn.Gate != "" {
+		under = append(under, turn.pack())
+	}
+	return s.retry(ctx, seen, request, by, refcache.EventFresh, under...)
 }
 
-func (s *Store) retry(ctx context.Context, seen Record, request, by string, mode refcache.EventKind, policy string) (RetryOutcome, Record, error) {
-	answer, record, err := outcomeAndRecord(s.onTask(ctx, retryScript(), seen.Ref,
-		request, string(mode), seen.CreatedAt.UnixMilli(), seen.Delivery, by, policy), "retry", seen.Ref)
+func (s *Store) retry(ctx context.Context, seen Record, request, by string, mode refcache.EventKind, under ...any) (RetryOutcome, Record, error) {
+	args := append([]any{request, string(mode), seen.CreatedAt.UnixMilli(), seen.Delivery, by}, under...)
+	answer, record, err := outcomeAndRecord(s.onTask(ctx, retryScript(), seen.Ref, args...), "retry", seen.Ref)
 	return RetryOutcome(answer.text(0)), record, err
 }
 
@@ -201,6 +227,7 @@ func (s *Store) retry(ctx context.Context, seen Record, request, by string, mode
 func (s *Store) Cancel(ctx context.Context, seen Record, by string) (bool, Record, error) {
 	answer, record, err := outcomeAndRecord(s.onTask(ctx, cancelScript(), seen.Ref,
 		seen.CreatedAt.UnixMilli(), seen.Cycle, by), "cancel", seen.Ref)
+	s.letIn(ctx, seen.Ref.Queue(), answer.at(2))
 	return answer.int(0) == 1, record, err
 }
 

@@ -182,7 +182,7 @@ func TestProgressIsKeptForTheAttemptThatRuns(t *testing.T) {
 func TestRecordNewerThanTheWorkerIsLeftToOthers(t *testing.T) {
 	onBoth(t, func(q *queue) {
 		k := q.pending()
-		q.set(k.ref, "v", "3")
+		q.set(k.ref, "v", store.RecordVersion+1)
 		before := q.hash(k.ref)
 		answer, err := q.Claim(q.Context(), k.ref, "t1", "w1")
 		require.NoError(q, err)

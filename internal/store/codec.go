@@ -43,8 +43,9 @@ type eventEntry struct {
 	Kind refcache.EventKind `json:"kind"`
 	By   string             `json:"by"`
 
-	Times int   `json:"times"`
-	Since int64 `json:"since"`
+	Times int    `json:"times"`
+	Since int64  `json:"since"`
+	Note  string `json:"note"`
 }
 
 func parseAttempt(text string) (refcache.Attempt, error) {
@@ -70,7 +71,7 @@ func parseEvent(text string) (refcache.Event, error) {
 	if err := json.Unmarshal([]byte(text), &e); err != nil {
 		return refcache.Event{}, fmt.Errorf("event: %w", err)
 	}
-	event := refcache.Event{At: time.UnixMilli(e.At), Kind: e.Kind, By: e.By, Times: e.Times}
+	event := refcache.Event{At: time.UnixMilli(e.At), Kind: e.Kind, By: e.By, Times: e.Times, Note: e.Note}
 	if e.Since != 0 {
 		event.Since = new(time.UnixMilli(e.Since))
 	}

@@ -63,6 +63,7 @@ func (d damage) String() string { return fmt.Sprintf("%s task, %s %.20q", d.stat
 func (q *queue) damaged(d damage) task {
 	q.Helper()
 	k := map[refcache.Status]func() task{
+		refcache.Waiting: func() task { return q.inLine("closed", "a") },
 		refcache.Pending: q.pending, refcache.Processing: q.processing, refcache.Complete: q.complete, refcache.Failed: q.failed,
 		refcache.Cancelled: q.cancelled, refcache.Retrying: func() task { return q.retrying(0) },
 	}[d.status]()
@@ -275,7 +276,7 @@ func TestUnreadableProgressIsShownAndHoldsNobodyUp(t *testing.T) {
 func TestNewerRecordIsNotStartedAnew(t *testing.T) {
 	onBoth(t, func(q *queue) {
 		for _, k := range []task{q.cancelled(), q.failed(), q.complete()} {
-			q.set(k.ref, "v", 3, "cycle", "written in another way")
+			q.set(k.ref, "v", store.RecordVersion+1, "cycle", "written in another way")
 			before := q.dump()
 			c := q.submission()
 			c.RetryFailed, c.Refresh = true, true

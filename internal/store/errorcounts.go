@@ -40,7 +40,7 @@ func (s *Store) ErrorCounts() map[string]int64 {
 // Over returns the Store over another client for the same Redis; they count their errors together.
 func (s *Store) Over(rdb redis.UniversalClient) *Store {
 	other := New(rdb)
-	other.errors, other.flagBy = s.errors, s.flagBy
+	other.errors, other.flagBy, other.ring = s.errors, s.flagBy, s.ring
 	return other
 }
 

@@ -84,5 +84,5 @@ func PathsOf(name, time, counting string) (whole, full string) {
 		return regexp.MustCompile(`\b(redis\.)?call\('TIME'\)`).ReplaceAllLiteralString(text, time)
 	}
 	counted := strings.Replace(tryFast, "  return answer\n", "  "+counting+"\n  return answer\n", 1)
-	return stopped(noPiggyback + fast + counted + inFunction(full)), stopped(full)
+	return stopped(noPiggyback + fast + counted + inFunction(full)), stopped(noPiggyback + full)
 }

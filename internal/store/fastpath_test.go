@@ -168,7 +168,7 @@ var variations = []struct {
 	{"started long ago", writes("started_at", "1764000000000")},
 	{"never started", writes("started_at", "")},
 	{"a policy of its own", writes("max_retries", "1", "ttl", "60000", "failure_ttl", "70000", "retry_jitter", "0.25", "backoff", "slow")},
-	{"a newer record", writes("v", "3")},
+	{"a newer record", writes("v", fmt.Sprint(store.RecordVersion+1))},
 	{"leading zeros", writes("cycle", "02", "attempt", "01", "ttl", "060000", "waiters", "refq:inbox:a")},
 	{"a ttl with a leading zero", writes("ttl", "060000")},
 	{"no cycle", writes("cycle", "0", "waiters", "refq:inbox:a")},
@@ -282,7 +282,7 @@ func newRewritten(q *queue, rdb redis.UniversalClient, texts map[string]string) 
 	q.Cleanup(func() { _ = rdb.Close() })
 	r := &rewritten{texts: texts}
 	rdb.AddHook(r)
-	r.queue = &queue{q.T, store.New(rdb), q.rdb, q.name}
+	r.queue = &queue{q.T, store.New(rdb), q.rdb, q.name, 0}
 	return r
 }
 
@@ -374,6 +374,8 @@ func reading(ctx context.Context, pipe redis.Pipeliner, kind, key string) func()
 			}
 			return texts
 		}
+	case "set":
+		return pipe.SMembers(ctx, key).Val
 	case "list":
 		return pipe.LRange(ctx, key, 0, -1).Val
 	}
@@ -402,6 +404,8 @@ func (p *paths) restore(s snapshot) {
 				member, score, _ := strings.Cut(text, "=")
 				pipe.Do(ctx, "ZADD", key, score, member)
 			}
+		case "set":
+			pipe.SAdd(ctx, key, k.values)
 		case "list":
 			pipe.RPush(ctx, key, k.values)
 		case "string":

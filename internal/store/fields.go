@@ -16,7 +16,7 @@ var (
 	fields = []string{"state", "policy", "last_error", "note", "progress"}
 
 	// privateFields are for the scripts, and for who asks for arguments or result.
-	privateFields = []string{"args", "trace", "result", "result_encoding", "result_from"}
+	privateFields = []string{"args", "trace", "result", "result_encoding", "result_from", "turn"}
 
 	// stateWords are changed by transitions. token is that of the attempt that runs, or was the last to end; waiters are all
 	// that follows.
@@ -40,6 +40,7 @@ var (
 
 	// neededFields are those without a default, by status.
 	neededFields = map[refcache.Status][]string{
+		refcache.Waiting:    {"args", "created_at"},
 		refcache.Pending:    {"args", "created_at"},
 		refcache.Processing: {"args", "created_at", "attempt", "started_at", "token", "worker"},
 		refcache.Retrying:   {"args", "created_at", "next_retry_at"},
@@ -129,6 +130,12 @@ var (
 // resultFromForm is that of the field result_from, with every word captured.
 const resultFromForm = "^(%d+),(%d+),([^,]*)$"
 
+// turnForm is that of the field turn: gate, key, share, ahead in ms, and when the call was made.
+const turnForm = "^([^/]*)/([^/]*)/([^/]*)/(%d+)/(%d+)$"
+
+// numbersForm is that of a gate's numbers: see [GateNumbers]. Of those that an operator has set a word may be empty.
+const numbersForm = "^(%-?%d*),(%-?%d*),(%d*),(%d*),(%d*)$"
+
 // termsForm is that of what a call of a function with tags asks for: its terms, how long in ms a result is kept, and the
 // stamps that count.
 const termsForm = "^([^#]*)#(%d+),(.*)$"
@@ -136,13 +143,16 @@ const termsForm = "^([^#]*)#(%d+),(.*)$"
 // Forms of states that the fast paths know, with what they use captured.
 var (
 	completeForm = stateIn(refcache.Complete, map[string]string{"started_at": "(%d*)", "req": "([^,]*)"})
-	pendingForm  = stateIn(refcache.Pending, map[string]string{"cycle": "(%d*)", "delivery": "(%d*)", "attempt": "(%d*)",
+	pendingForm  = stateIn(refcache.Pending, map[string]string{"v": gatedV, "cycle": "(%d*)", "delivery": "(%d*)", "attempt": "(%d*)",
 		"created_at": "(%d+)", "updated_at": "(%d*)", "started_at": "", "completed_at": "", "next_retry_at": "", "retry_count": "", "lost_count": "", "hist_n": "",
 		"event_n": "", "token": "([^,]*)", "req": "([^,]*)", "waiters": "(.*)"})
-	processingForm = stateIn(refcache.Processing, map[string]string{"cycle": "(%d*)", "delivery": "(%d*)", "attempt": "(%d+)",
+	processingForm = stateIn(refcache.Processing, map[string]string{"v": gatedV, "cycle": "(%d*)", "delivery": "(%d*)", "attempt": "(%d+)",
 		"created_at": "(%d+)", "updated_at": "(%d*)", "started_at": "(%d+)", "completed_at": "", "next_retry_at": "", "retry_count": "(%d*", "event_n": "%d*)", "token": "([^,]+)",
 		"req": "([^,]*)", "worker": "([^,]+)", "waiters": "(.*)"})
 )
+
+// gatedV captures the version of a record with a turn, or that of a plain one: none.
+const gatedV = "(3?)"
 
 // stateIn is the form of a state with a status, with some words as they are given.
 func stateIn(status refcache.Status, given map[string]string) string {
@@ -240,10 +250,10 @@ const (
 )
 
 // RecordVersion is the newest form of record that this code reads. Records of version 1 do not name it.
-const RecordVersion = 2
+const RecordVersion = 3
 
 // neededVersions are the versions that a reader must know for fields which an older one must not overlook.
-var neededVersions = map[string]int{"result_from": 2}
+var neededVersions = map[string]int{"result_from": 2, "turn": 3}
 
 // maxDigits is what Lua's numbers hold exactly: the times of thirty thousand years.
 const maxDigits = 15

@@ -20,7 +20,7 @@ func (s *Store) Info(ctx context.Context, ref refcache.Ref) (refcache.TaskInfo, 
 	if err != nil {
 		return refcache.TaskInfo{}, err
 	}
-	record.HeldUp = record.heldUp(answer.at(atHeldUp))
+	record.hear(answer)
 	return record.withHistory(answer.at(1), answer.at(2))
 }
 
@@ -43,7 +43,7 @@ func (s *Store) Whole(ctx context.Context, ref refcache.Ref) (Whole, error) {
 	if w.Record, w.Result, err = s.recordAndResult(ref, answer); err != nil {
 		return Whole{}, err
 	}
-	w.HeldUp = w.heldUp(answer.at(atHeldUp))
+	w.hear(answer)
 	w.Info, err = w.withHistory(answer.at(3), answer.at(4))
 	return w, err
 }
@@ -69,9 +69,9 @@ func (r Record) withHistory(attempts, events any) (info refcache.TaskInfo, err e
 // Info is the readable form of the record, without its history.
 func (r Record) Info() refcache.TaskInfo {
 	return refcache.TaskInfo{
-		Unserved: r.HeldUp.Lacks, Paused: r.HeldUp.Paused,
+		Unserved: r.HeldUp.Lacks, Paused: r.HeldUp.Paused, WaitsFor: r.WaitsFor(), Turn: r.Stands,
 		RefID: r.Ref, Func: r.Policy.Name, Version: r.Policy.Version, Namespace: r.Namespace, Queue: r.Ref.Queue(),
-		Status: r.Status, Note: cmp.Or(r.HeldUp.String(), r.Note), Cycle: r.Cycle, Attempt: r.Attempt, Worker: r.Worker, Progress: r.Progress,
+		Status: r.Status, Note: cmp.Or(r.HeldUp.String(), r.standing(), r.Note), Cycle: r.Cycle, Attempt: r.Attempt, Worker: r.Worker, Progress: r.Progress,
 		CreatedAt: r.CreatedAt, StartedAt: known(r.StartedAt), CompletedAt: known(r.CompletedAt),
 		ExpiresAt: known(r.ExpiresAt()), NextRetryAt: known(r.NextRetryAt), Error: r.Error(), LastError: r.LastError,
 		RetryCount: r.RetryCount, MaxRetries: r.Policy.MaxRetries, LostCount: r.LostCount, CanRetry: r.CanRetry(),

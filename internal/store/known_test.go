@@ -142,9 +142,9 @@ func TestADoorbellIsSetAsideUnderWhatItsTakerLacks(t *testing.T) {
 		"running":             {(*queue).processing, nil, ""},
 		"complete":            {(*queue).complete, nil, ""},
 		"refreshed":           {func(q *queue) task { return q.refresh(q.complete()) }, nil, "f@1"},
-		"of a newer version":  {func(q *queue) task { return q.newer("3", "pending") }, []string{"f@1"}, "v3"},
+		"of a newer version":  {func(q *queue) task { return q.newer("4", "pending") }, []string{"f@1"}, "v4"},
 		"of a newer kind":     {func(q *queue) task { return q.newer("12", "dreaming") }, []string{"f@1"}, ""},
-		"newer, and complete": {func(q *queue) task { return q.newer("3", "complete") }, []string{"f@1"}, ""},
+		"newer, and complete": {func(q *queue) task { return q.newer("4", "complete") }, []string{"f@1"}, ""},
 		"without a policy":    {func(q *queue) task { k := q.pending(); q.rdb.HDel(q.Context(), q.record(k.ref), "policy"); return k }, nil, ""},
 		"without a record":    {func(q *queue) task { k := q.pending(); q.rdb.Del(q.Context(), q.record(k.ref)); return k }, nil, ""},
 		"with something in place of it": {func(q *queue) task {

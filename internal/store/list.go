@@ -115,7 +115,7 @@ type Found struct {
 }
 
 // listedFields are those of a record that a walk reads.
-var listedFields = append(slices.Clone(fields), "result_from")
+var listedFields = append(slices.Clone(fields), "result_from", "turn")
 
 // ReadAll reads tasks of a queue in one go. Left out are those that have no record, and entries of a complete task from
 // an earlier end. One that cannot be read is found as such, and keeps none from being read.
@@ -143,9 +143,13 @@ func (s *Store) ReadAll(ctx context.Context, entries []Entry) ([]Found, error) {
 		case err != nil:
 			return nil, fmt.Errorf("read %d tasks: %w", len(entries), err)
 		case values[inState] != nil:
-			values = slices.Insert(values, inNow, any(now))
+			last := len(values) - 1
+			turn := reply(values).text(last)
+			values = slices.Insert(values[:last], inNow, any(now))
 			if values = append(values, nil); !isOver(e, values) { // nor is its last attempt read
-				all = append(all, parseFound(e, values))
+				found := parseFound(e, values)
+				found.Turn = parseTurn(turn)
+				all = append(all, found)
 			}
 		}
 	}

@@ -349,7 +349,7 @@ func TestTaskThatCannotBeReadKeepsNoOtherFromIt(t *testing.T) {
 	onBoth(t, func(q *queue) {
 		good, damaged, newer, lost, noHash := q.complete(), q.failed(), q.cancelled(), q.failed(), q.failed()
 		q.set(damaged.ref, "cycle", "x")
-		q.set(newer.ref, "v", 3, "func", "g")
+		q.set(newer.ref, "v", store.RecordVersion+1, "func", "g")
 		q.set(lost.ref, "status", "over")
 		require.NoError(q, q.rdb.Set(q.Context(), q.record(noHash.ref), "no hash", 0).Err())
 		found, err := q.ReadAll(q.Context(), entries(damaged.ref, newer.ref, lost.ref, noHash.ref, good.ref))
@@ -384,7 +384,7 @@ func TestKeyOfAnotherTypeIsNamedByWhoeverWalksTheQueue(t *testing.T) {
 			require.ErrorContains(q, err, fmt.Sprintf("list %s tasks of", status)+foreign)
 			_, err = q.Listed(q.Context(), q.name, status, time.Time{})
 			require.ErrorContains(q, err, fmt.Sprintf("count %s tasks of", status)+foreign)
-			_, err = q.Sweep(q.Context(), q.name, 10, false, "bell:")
+			_, err = q.Sweep(q.Context(), q.name, 10, false, "bell:", "w")
 			require.ErrorContains(q, err, "sweep"+foreign)
 		}
 	})

@@ -114,7 +114,7 @@ func TestSizesCountWhatIsInAQueue(t *testing.T) {
 			require.Equal(q, before, q.dump(), "looking changes nothing")
 			return sizes
 		}
-		none := map[refcache.Status]int64{refcache.Pending: 0, refcache.Processing: 0, refcache.Retrying: 0, refcache.Failed: 0, refcache.Cancelled: 0}
+		none := map[refcache.Status]int64{refcache.Waiting: 0, refcache.Pending: 0, refcache.Processing: 0, refcache.Retrying: 0, refcache.Failed: 0, refcache.Cancelled: 0}
 		require.Equal(q, store.Sizes{Tasks: none}, sizes())
 
 		q.pending()
@@ -122,13 +122,14 @@ func TestSizesCountWhatIsInAQueue(t *testing.T) {
 		q.processing()
 		q.retrying(time.Hour)
 		q.complete()
+		q.inLine("closed", "k")
 		again := q.pending()
 		q.set(again.ref, "created_at", q.ago(100*time.Hour), "updated_at", q.ago(time.Hour))
 		q.keepAlive("w1")
 		got := sizes()
 		require.InDelta(q, time.Hour, got.OldestPending, float64(soon), "it waits since it was queued again")
-		require.Equal(q, map[refcache.Status]int64{refcache.Pending: 2, refcache.Processing: 2, refcache.Retrying: 1, refcache.Failed: 0,
-			refcache.Cancelled: 0}, got.Tasks)
+		require.Equal(q, map[refcache.Status]int64{refcache.Waiting: 1, refcache.Pending: 2, refcache.Processing: 2, refcache.Retrying: 1,
+			refcache.Failed: 0, refcache.Cancelled: 0}, got.Tasks)
 		require.EqualValues(q, 1, got.Workers)
 
 		q.silence("w1", time.Minute)

@@ -275,7 +275,7 @@ func (w *modelWorld) removeWorker(worker, by string) *modelCommand {
 func (w *modelWorld) sweep(wk *modelWorker) *modelCommand {
 	return &modelCommand{kind: "sweep", says: wk.id + " sweeps",
 		send: func() (modelReply, error) {
-			s, err := w.store.Sweep(w.ctx, modelQueue, 100, false, "bell:")
+			s, err := w.store.Sweep(w.ctx, modelQueue, 100, false, "bell:", "w")
 			if !s.Mine {
 				return modelReply{says: modelNothing}, err
 			}

@@ -24,6 +24,7 @@ type About struct {
 	Since     int64    `json:"since"`              // Unix ms of its own clock
 	Declares  string   `json:"declares,omitempty"` // hash of the text that it declares its functions by
 	Reads     int      `json:"reads,omitempty"`    // the newest version of records that it reads
+	Slots     int      `json:"slots,omitempty"`    // how many functions it runs at a time
 }
 
 // MostLookedAt is how many waiting tasks an overview reads from each end of a set.
@@ -39,7 +40,7 @@ func (s *Store) Overview(ctx context.Context, queue, namespace string) (monitor.
 	}
 	answer := reply(values)
 	now := answer.int(0)
-	q.Pending, q.Retrying, q.Overdue = int(answer.int(1)), int(answer.int(3)), int(answer.int(5))
+	q.InLine, q.Pending, q.Retrying, q.Overdue = int(answer.int(8)), int(answer.int(1)), int(answer.int(3)), int(answer.int(5))
 	q.Partial = max(q.Pending, q.Retrying) > 2*MostLookedAt
 	if q.Overdue > 0 {
 		q.OldestOverdue = since(now, answer.text(6))

@@ -45,10 +45,11 @@ func TestOverviewCountsWaitingTasksByFunction(t *testing.T) {
 		}
 		q.processing()
 		q.complete()
+		q.inLine("closed", "k")
 		seen, _ := q.overview()
 		require.Less(q, seen.OldestPending, soon)
 		seen.OldestPending = 0
-		require.Equal(q, monitor.QueueHealth{Name: q.name, Pending: 3, Retrying: 1, Processing: 1,
+		require.Equal(q, monitor.QueueHealth{Name: q.name, InLine: 1, Pending: 3, Retrying: 1, Processing: 1,
 			Waiting: []monitor.WaitingFunction{{Func: "f", Version: 1, Calls: 2}, {Func: "g", Version: 3, Calls: 2}}}, seen)
 	})
 }

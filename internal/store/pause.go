@@ -77,10 +77,60 @@ func (s *Store) Pauses(ctx context.Context, queue string) ([]refcache.Pause, err
 	}
 	functions := len(found)
 	for i := 1; i+1 < len(answer); i += 2 {
-		found = append(found, parsePause(refcache.Pause{Func: answer.text(i)}, answer.text(i+1)))
+		if p, ok := pauseAt(queue, answer.text(i)); ok {
+			found = append(found, parsePause(p, answer.text(i+1)))
+		}
 	}
-	slices.SortFunc(found[functions:], func(a, b refcache.Pause) int { return strings.Compare(a.Func, b.Func) })
+	slices.SortFunc(found[functions:], func(a, b refcache.Pause) int { return strings.Compare(a.Target(), b.Target()) })
 	return found, nil
+}
+
+// pauseAt is what is paused by a field of the hash. False: it is of a kind that is not known.
+func pauseAt(queue, field string) (refcache.Pause, bool) {
+	kind, name, _ := strings.Cut(field, ":")
+	switch kind {
+	case "f":
+		return refcache.Pause{Func: name}, true
+	case "g":
+		return refcache.Pause{Queue: queue, Gate: name}, true
+	case "k":
+		gate, key, _ := strings.Cut(name, "/")
+		return refcache.Pause{Queue: queue, Gate: gate, Key: &key}, true
+	}
+	return refcache.Pause{}, false
+}
+
+// PauseGate pauses a gate of a queue, or a key of it, as [Store.Pause] does. False: the queue has no such gate. No call starts from
+// then on.
+func (s *Store) PauseGate(ctx context.Context, queue string, p refcache.Pause, limit time.Duration) (refcache.Pause, bool, error) {
+	ms := ""
+	if limit > 0 {
+		ms = fmt.Sprint(max(1, limit.Milliseconds()))
+	}
+	note, found, err := s.pauseGate(ctx, queue, p, p.By, ms, p.Reason)
+	return parsePause(refcache.Pause{Queue: queue, Gate: p.Gate, Key: p.Key}, note), found, err
+}
+
+// ResumeGate ends the pause of a gate of a queue, or of a key of it. False: it was not paused, or there is no such gate.
+func (s *Store) ResumeGate(ctx context.Context, queue string, p refcache.Pause) (bool, error) {
+	note, _, err := s.pauseGate(ctx, queue, p, "", "", "")
+	return note != "", err
+}
+
+func (s *Store) pauseGate(ctx context.Context, queue string, p refcache.Pause, by, ms, reason string) (note string, found bool, err error) {
+	key := ""
+	if p.Key != nil {
+		key = *p.Key
+	}
+	values, err := s.onQueue(ctx, pauseGateScript(), queue, p.Gate, p.Key != nil, key, by, ms, reason).Slice()
+	if isNil(err) {
+		return "", false, nil
+	}
+	if err != nil {
+		return "", false, fmt.Errorf("pause or resume %s in queue %s: %w", p.Target(), queue, foreign(err, queue))
+	}
+	s.letIn(ctx, queue, reply(values).at(1))
+	return reply(values).text(0), true, nil
 }
 
 // parsePause reads a note. What cannot be read is not known.

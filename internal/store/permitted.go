@@ -31,8 +31,8 @@ func Needs(queue string) []Need {
 			"TIME", "EXISTS $", "GET $", "SET $ x", "PERSIST $", "PEXPIRE $ 1000",
 			"HDEL $ f", "HEXISTS $ f", "HGET $ f", "HGETALL $", "HINCRBY $ f 1", "HKEYS $", "HLEN $", "HMGET $ f", "HSET $ f x",
 			"LINDEX $ 0", "LLEN $", "LPOS $ x", "LPUSH $ x", "LRANGE $ 0 1", "LREM $ 1 x", "LSET $ 0 x", "LTRIM $ 0 1",
-			"SADD $ x", "SINTER $", "SISMEMBER $ x", "SMEMBERS $", "SMISMEMBER $ x", "SRANDMEMBER $", "SREM $ x",
-			"ZADD $ 1 x", "ZCARD $", "ZCOUNT $ 0 1", "ZMSCORE $ x", "ZRANGE $ 0 1", "ZRANGEBYSCORE $ 0 1", "ZREM $ x",
+			"SADD $ x", "SCARD $", "SINTER $", "SISMEMBER $ x", "SMEMBERS $", "SMISMEMBER $ x", "SRANDMEMBER $", "SREM $ x",
+			"ZADD $ 1 x", "ZCARD $", "ZCOUNT $ 0 1", "ZMSCORE $ x", "ZRANGE $ 0 1", "ZRANGEBYSCORE $ 0 1", "ZRANK $ x", "ZREM $ x",
 			"ZREMRANGEBYRANK $ 0 0", "ZREVRANGE $ 0 1", "ZSCORE $ x",
 		}},
 	}

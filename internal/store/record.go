@@ -37,7 +37,10 @@ type Record struct {
 	// Of a complete task that was refreshed in vain, and of one that is being refreshed: where its result comes from.
 	ResultFrom ResultFrom
 
-	HeldUp HeldUp // told by Read, Result, Info, Whole and ReadAll
+	Turn Turn // told by Claim and ReadAll; the zero Turn: the task has no gate
+
+	HeldUp HeldUp             // told by Read, Result, Info, Whole and ReadAll
+	Stands *refcache.TurnInfo // of a task that waits for its turn, told by Read, Result, Info and Whole; nil for any other
 
 	attempts, events int    // how many there have been
 	lastAttempt      string // its entry in the history; empty: not told, or none

@@ -155,9 +155,9 @@ func TestATaskIsReadWhole(t *testing.T) {
 func TestRecordOfANewerVersionIsRefusedClearly(t *testing.T) {
 	onBoth(t, func(q *queue) {
 		k := q.pending()
-		q.set(k.ref, "v", 3)
+		q.set(k.ref, "v", store.RecordVersion+1)
 		_, err := q.Read(q.Context(), k.ref)
-		require.EqualError(q, err, fmt.Sprintf("record of %s has version 3: written by a newer refq, update this one", k.ref))
+		require.EqualError(q, err, fmt.Sprintf("record of %s has version %d: written by a newer refq, update this one", k.ref, store.RecordVersion+1))
 	})
 }
 
@@ -182,7 +182,7 @@ func TestIndexOfAnotherTypeIsAnErrorThatNamesTheQueue(t *testing.T) {
 		require.ErrorContains(q, q.RemoveWorker(q.Context(), q.name, "w1", "w2"), "drop worker w1 of queue "+q.name)
 		require.ErrorContains(q, second(q.Running(q.Context(), q.name)), "list workers of queue "+q.name)
 		require.NoError(q, q.rdb.Set(q.Context(), q.index(refcache.Pending), "x", 0).Err())
-		require.ErrorContains(q, second(q.Sweep(q.Context(), q.name, 10, false, "bell:")), "sweep queue "+q.name)
+		require.ErrorContains(q, second(q.Sweep(q.Context(), q.name, 10, false, "bell:", "w")), "sweep queue "+q.name)
 		ref := q.ref()
 		err = second(q.Submit(q.Context(), ref, q.submission()))
 		require.ErrorContains(q, err, fmt.Sprintf("submit %s: one of the keys refq:{%s}:* is not refq's: ", ref, q.name))

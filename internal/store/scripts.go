@@ -72,6 +72,14 @@ var (
 	permittedScript    = newScript("permitted")
 	countScript        = newScript("count")
 	sizesScript        = newScript("sizes")
+	enterScript        = newScript("enter")
+	dueScript          = newScript("due")
+	declareScript      = newScript("declare")
+	pauseGateScript    = newScript("pause_gate")
+	sweepGatesScript   = newScript("sweep_gates")
+	setGateScript      = newScript("set_gate")
+	gatesReadScript    = newScript("gates_read")
+	gateReadScript     = newScript("gate_read")
 )
 
 // newScript returns a function that returns the script of that name. The script is put together when it is used first:

@@ -28,7 +28,7 @@ type Sizes struct {
 // Sizes counts what is in a queue, at a cost that does not grow with it.
 func (s *Store) Sizes(ctx context.Context, queue string) (Sizes, error) {
 	answer, err := s.onQueue(ctx, sizesScript(), queue, sizesWorkers, sizesPending, sizesAside).Slice()
-	if err == nil && len(answer) < 7 {
+	if err == nil && len(answer) < 8 {
 		err = fmt.Errorf("unexpected reply of %d values", len(answer))
 	}
 	if err != nil {
@@ -36,14 +36,15 @@ func (s *Store) Sizes(ctx context.Context, queue string) (Sizes, error) {
 	}
 	values := reply(answer)
 	sizes := Sizes{
-		Tasks: map[refcache.Status]int64{refcache.Pending: values.int(0), refcache.Processing: values.int(1),
-			refcache.Retrying: values.int(2), refcache.Failed: values.int(3), refcache.Cancelled: values.int(4)},
-		Workers: values.int(5), OldestPending: time.Duration(values.int(6)) * time.Millisecond,
+		Tasks: map[refcache.Status]int64{refcache.Waiting: values.int(0), refcache.Pending: values.int(1),
+			refcache.Processing: values.int(2), refcache.Retrying: values.int(3), refcache.Failed: values.int(4),
+			refcache.Cancelled: values.int(5)},
+		Workers: values.int(6), OldestPending: time.Duration(values.int(7)) * time.Millisecond,
 	}
-	if len(values) > 7 {
+	if len(values) > 8 {
 		sizes.Aside = map[string]int64{}
 	}
-	for i := 7; i+1 < len(values); i += 2 {
+	for i := 8; i+1 < len(values); i += 2 {
 		sizes.Aside[values.text(i)] = values.int(i + 1)
 	}
 	return sizes, nil

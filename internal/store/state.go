@@ -11,6 +11,9 @@ import (
 // none stands for a task without a record.
 const none refcache.Status = ""
 
+// letIn stands for every script that gives a gate room: it lets in who waits.
+const letIn = "gates"
+
 // transition is one arrow of the state diagram: a script that takes a task from one status to another.
 type transition struct {
 	script   string
@@ -23,12 +26,22 @@ var transitions = []transition{
 	{"submit", refcache.Cancelled, refcache.Pending},
 	{"submit", refcache.Failed, refcache.Pending},   // with RetryFailed, or when the failure answers no longer
 	{"submit", refcache.Complete, refcache.Pending}, // with Refresh
+	{"submit", none, refcache.Waiting},              // these, when the turn of the call has not come
+	{"submit", refcache.Cancelled, refcache.Waiting},
+	{"submit", refcache.Failed, refcache.Waiting},
+	{"submit", refcache.Complete, refcache.Waiting},
+	{letIn, refcache.Waiting, refcache.Pending},
+	{"claim", refcache.Pending, refcache.Waiting}, // without a permit, or when its gate is paused
+	{"claim", refcache.Retrying, refcache.Waiting},
 	{"claim", refcache.Pending, refcache.Processing},
 	{"claim", refcache.Retrying, refcache.Processing},  // when due
 	{"finish", refcache.Processing, refcache.Complete}, // also when a refresh failed
 	{"finish", refcache.Processing, refcache.Retrying},
 	{"finish", refcache.Processing, refcache.Failed},
 	{"finish", refcache.Processing, refcache.Pending}, // handed back
+	{"finish", refcache.Processing, refcache.Waiting}, // what it needs is unavailable
+	{"enter", refcache.Processing, refcache.Processing},
+	{"enter", refcache.Processing, refcache.Waiting},
 	{"redeliver", refcache.Processing, refcache.Pending},
 	{"redeliver", refcache.Processing, refcache.Failed},   // lost too often
 	{"redeliver", refcache.Processing, refcache.Complete}, // the same, for a refresh
@@ -36,6 +49,9 @@ var transitions = []transition{
 	{"new_delivery", refcache.Retrying, refcache.Retrying},
 	{"progress", refcache.Processing, refcache.Processing},
 	{"retry", refcache.Failed, refcache.Pending},
+	{"retry", refcache.Failed, refcache.Waiting},
+	{"cancel", refcache.Waiting, refcache.Cancelled},
+	{"cancel", refcache.Waiting, refcache.Complete},
 	{"cancel", refcache.Pending, refcache.Cancelled},
 	{"cancel", refcache.Retrying, refcache.Cancelled},
 	{"cancel", refcache.Processing, refcache.Cancelled},

@@ -19,11 +19,31 @@ type Store struct {
 	zip    compressor
 	errors *errorCounts
 	flagBy func(queue string) string // see FlagBy
+	ring   func(ctx context.Context, tasks []Record)
 }
 
 // New returns a Store that uses rdb, which the caller closes.
 func New(rdb redis.UniversalClient) *Store {
 	return &Store{rdb: rdb, zip: newCompressor(), errors: &errorCounts{counts: map[string]int64{}}}
+}
+
+// Rings names who enqueues doorbells for tasks that a script has let in, because their turn has come. Without one it is left to
+// sweeps. It is called before the Store is used.
+func (s *Store) Rings(ring func(ctx context.Context, tasks []Record)) { s.ring = ring }
+
+// letIn rings for the tasks that a script has let in: hash, state, policy, ...
+func (s *Store) letIn(ctx context.Context, queue string, answer any) {
+	values, _ := answer.([]any)
+	var tasks []Record
+	for i := 0; i+2 < len(values); i += 3 {
+		ref := refOf(queue, reply(values).text(i))
+		if task, err := parseRecord(ref, []any{values[i+1], values[i+2], nil, nil, nil, nil}); err == nil { // who claims it is told why
+			tasks = append(tasks, task)
+		}
+	}
+	if s.ring != nil && len(tasks) > 0 {
+		s.ring(context.WithoutCancel(ctx), tasks)
+	}
 }
 
 func isNil(err error) bool { return errors.Is(err, redis.Nil) }

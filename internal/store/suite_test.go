@@ -32,6 +32,7 @@ type queue struct {
 	*store.Store
 	rdb  redis.UniversalClient
 	name string
+	made int // calls in turn: see inTurn
 }
 
 // soon is what a slow machine may need between two commands.
@@ -73,7 +74,7 @@ func bubble(t *testing.T) (*queue, *memredis.Server) {
 }
 
 func newQueue(t *testing.T, rdb redis.UniversalClient) *queue {
-	return &queue{t, store.New(rdb), rdb, "q" + strings.ToLower(rand.Text())}
+	return &queue{t, store.New(rdb), rdb, "q" + strings.ToLower(rand.Text()), 0}
 }
 
 // another is a second queue on the same Redis.

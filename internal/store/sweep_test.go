@@ -17,7 +17,7 @@ import (
 func (q *queue) sweep(batch int) store.Swept {
 	q.Helper()
 	require.NoError(q, q.rdb.HSet(q.Context(), q.key("sweep"), "tick", q.ago(time.Second), "resumed", q.ago(time.Hour)).Err())
-	found, err := q.Sweep(q.Context(), q.name, batch, false, "bell:")
+	found, err := q.Sweep(q.Context(), q.name, batch, false, "bell:", "w")
 	require.NoError(q, err)
 	require.True(q, found.Mine)
 	return found
@@ -49,7 +49,7 @@ func TestOneSweeperASecondLooks(t *testing.T) {
 		q, _ := bubble(t)
 		looks := 0
 		for range 100 { // three sweepers and more, for ten seconds
-			found, err := q.Sweep(t.Context(), q.name, 10, false, "bell:")
+			found, err := q.Sweep(t.Context(), q.name, 10, false, "bell:", "w")
 			require.NoError(t, err)
 			if found.Mine {
 				looks++
@@ -103,7 +103,7 @@ func TestNobodyIsDeadWhileSweepingHasJustResumed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q, _ := bubble(t)
 		sweep := func() store.Swept {
-			found, err := q.Sweep(t.Context(), q.name, 10, false, "bell:")
+			found, err := q.Sweep(t.Context(), q.name, 10, false, "bell:", "w")
 			require.NoError(t, err)
 			return found
 		}
@@ -125,7 +125,7 @@ func TestFirstSweepDeclaresNobodyDead(t *testing.T) {
 	onBoth(t, func(q *queue) {
 		q.processing()
 		q.silence("w1", time.Hour)
-		found, err := q.Sweep(q.Context(), q.name, 10, false, "bell:")
+		found, err := q.Sweep(q.Context(), q.name, 10, false, "bell:", "w")
 		require.NoError(q, err)
 		require.True(q, found.Mine)
 		require.Empty(q, found.Orphans)
@@ -135,7 +135,7 @@ func TestFirstSweepDeclaresNobodyDead(t *testing.T) {
 func TestClockThatGoesBackStopsNoSweep(t *testing.T) {
 	onBoth(t, func(q *queue) {
 		require.NoError(q, q.rdb.HSet(q.Context(), q.key("sweep"), "tick", q.ago(-time.Hour), "resumed", q.ago(-time.Hour)).Err())
-		found, err := q.Sweep(q.Context(), q.name, 10, false, "bell:")
+		found, err := q.Sweep(q.Context(), q.name, 10, false, "bell:", "w")
 		require.NoError(q, err)
 		require.True(q, found.Mine)
 		require.Equal(q, q.rdb.HGet(q.Context(), q.key("sweep"), "tick").Val(), q.rdb.HGet(q.Context(), q.key("sweep"), "resumed").Val())
@@ -187,10 +187,10 @@ func TestWhoSweepsMayGoOnAtOnce(t *testing.T) {
 		first := q.sweep(3)
 		require.Len(q, first.Silent, 3)
 		require.True(q, first.More)
-		other, err := q.Sweep(q.Context(), q.name, 3, false, "bell:")
+		other, err := q.Sweep(q.Context(), q.name, 3, false, "bell:", "w")
 		require.NoError(q, err)
 		require.False(q, other.Mine)
-		second, err := q.Sweep(q.Context(), q.name, 3, true, "bell:")
+		second, err := q.Sweep(q.Context(), q.name, 3, true, "bell:", "w")
 		require.NoError(q, err)
 		require.True(q, second.Mine)
 		require.False(q, second.More)

@@ -17,13 +17,35 @@ const (
 	stays refcache.Status = "stays" // as it is
 )
 
-// situations are the states that a command may meet.
-var situations = []struct {
+// situation is a state that a command may meet.
+type situation struct {
 	name   string
 	status refcache.Status
 	build  func(q *queue) task
-}{
+}
+
+var situations = []situation{
 	{"none", none, func(q *queue) task { return task{ref: q.ref(), token: "t0", worker: "w1"} }},
+	{"waiting, undeclared", refcache.Waiting, func(q *queue) task { return q.inLine("closed", "k") }},
+	{"waiting", refcache.Waiting, func(q *queue) task { q.fullGate(); return q.inLine("g", "k") }},
+	{"waiting refresh", refcache.Waiting, func(q *queue) task {
+		k, refresh := q.complete(), q.inTurn("closed", "k")
+		refresh.Refresh = true
+		k.seen = q.submit(k.ref, refresh).Record
+		return k
+	}},
+	{"pending, permit", refcache.Pending, (*queue).admitted},
+	{"pending, paused", refcache.Pending, func(q *queue) task { defer q.pauseGate(); return q.admitted() }},
+	{"processing, permit", refcache.Processing, func(q *queue) task { return q.start(q.admitted()) }},
+	{"retrying, turn", refcache.Retrying, func(q *queue) task { return q.end(q.start(q.admitted()), store.Errored(failure())) }},
+	{"retrying, paused", refcache.Retrying, func(q *queue) task {
+		defer q.pauseGate()
+		return q.end(q.start(q.admitted()), store.Errored(failure()))
+	}},
+	{"failed, paused", refcache.Failed, func(q *queue) task {
+		defer q.pauseGate()
+		return q.end(q.start(q.admitted()), store.Errored(permanent()))
+	}},
 	{"pending", refcache.Pending, (*queue).pending},
 	{"handed back", refcache.Pending, func(q *queue) task { return q.end(q.processing(), store.Released("note", "w1")) }},
 	{"processing", refcache.Processing, (*queue).processing},
@@ -44,15 +66,40 @@ type command struct {
 	send   func(q *queue, k task) any // what comes back, without its times
 }
 
+// elsewhere is the status that another one than usual follows, by command and situation.
+var elsewhere = map[string]map[string]refcache.Status{
+	"claim":               {"pending, paused": refcache.Waiting, "retrying, paused": refcache.Waiting},
+	"finish, unavailable": {"processing, permit": refcache.Waiting},
+	"cancel":              {"waiting refresh": refcache.Complete},
+	"retry":               {"failed, paused": refcache.Waiting},
+	"retry, fresh":        {"failed, paused": refcache.Waiting},
+}
+
 var commands = []command{
 	{"submit", "submit", statuses(none, refcache.Cancelled), refcache.Pending, submitting(store.Submission{Request: "r1"})},
 	{"submit, retry failed", "submit", statuses(none, refcache.Cancelled, refcache.Failed), refcache.Pending,
 		submitting(store.Submission{Request: "r2", RetryFailed: true})},
 	{"submit, refresh", "submit", statuses(none, refcache.Cancelled, refcache.Complete), refcache.Pending,
 		submitting(store.Submission{Request: "r3", Refresh: true})},
+	{"submit, in line", "submit", statuses(none, refcache.Cancelled, refcache.Failed, refcache.Complete), refcache.Waiting,
+		submitting(store.Submission{Request: "r4", RetryFailed: true, Refresh: true, Turn: store.NewTurn("closed", "k", "", 0)})},
 	{"claim", "claim", statuses(refcache.Pending, refcache.Retrying), refcache.Processing, func(q *queue, k task) any {
 		c := q.claim(k.ref, "next", "w2")
 		return fmt.Sprint(c.Run, c.Record.Attempt, string(c.Args), c.Later)
+	}},
+	{"let in", "gates", statuses(refcache.Waiting), refcache.Pending, func(q *queue, k task) any {
+		for _, other := range q.permits("g") {
+			if other != k.ref {
+				_, _, err := q.Cancel(q.Context(), q.read(other), "ann@host")
+				require.NoError(q, err)
+			}
+		}
+		return nil
+	}},
+	{"enter", "enter", statuses(refcache.Processing), refcache.Waiting, entering("closed")},
+	{"enter, room", "enter", statuses(refcache.Processing), stays, entering("open")},
+	{"finish, unavailable", "finish", statuses(refcache.Processing), refcache.Pending, func(q *queue, k task) any {
+		return q.finish(k.ref, k.token, store.UnavailableFor("503", time.Minute, "w1"))
 	}},
 	{"finish, complete", "finish", statuses(refcache.Processing), refcache.Complete, func(q *queue, k task) any {
 		return q.finish(k.ref, k.token, q.Completed([]byte("1")))
@@ -81,7 +128,7 @@ var commands = []command{
 	}},
 	{"retry", "retry", statuses(refcache.Failed), refcache.Pending, retrying(false)},
 	{"retry, fresh", "retry", statuses(refcache.Failed), refcache.Pending, retrying(true)},
-	{"cancel", "cancel", statuses(refcache.Pending, refcache.Retrying, refcache.Processing), refcache.Cancelled, func(q *queue, k task) any {
+	{"cancel", "cancel", statuses(refcache.Waiting, refcache.Pending, refcache.Retrying, refcache.Processing), refcache.Cancelled, func(q *queue, k task) any {
 		done, _, err := q.Cancel(q.Context(), seen(k), "ann@host")
 		return fmt.Sprint(done, err)
 	}},
@@ -96,12 +143,50 @@ var commands = []command{
 	}},
 }
 
+// takes reports whether the command takes effect in a situation.
+func (c command) takes(s situation) bool {
+	return slices.Contains(c.from, s.status) && (c.script != "gates" || s.name == "waiting")
+}
+
 // leadsTo is the status after the command took effect.
-func (c command) leadsTo(from refcache.Status) refcache.Status {
+func (c command) leadsTo(s situation) refcache.Status {
+	if other, ok := elsewhere[c.name][s.name]; ok {
+		return other
+	}
 	if c.to == stays {
-		return from
+		return s.status
 	}
 	return c.to
+}
+
+// admitted is a pending task with the only permit of its gate.
+func (q *queue) admitted() task {
+	q.Helper()
+	q.gate("g", store.GateNumbers{Each: 1})
+	k := q.inLine("g", "k")
+	k.worker = "w1"
+	q.is(refcache.Pending, k)
+	return k
+}
+
+// fullGate is a gate in which nobody else may start.
+func (q *queue) fullGate() { q.admitted() }
+
+func (q *queue) pauseGate() {
+	q.Helper()
+	require.NoError(q, q.rdb.HSet(q.Context(), q.key("gate:g"), "paused_until", "").Err())
+}
+
+// entering has an attempt ask for its turn, in a gate with room if it is the open one.
+func entering(gate string) func(q *queue, k task) any {
+	return func(q *queue, k task) any {
+		if gate == "open" && q.hash(k.ref)["status"] == string(refcache.Processing) {
+			require.NoError(q, q.rdb.HSet(q.Context(), q.key("gate:open"), "numbers", "0,0,0,1,0").Err())
+		}
+		entered, err := q.Enter(q.Context(), k.ref, k.token, store.NewTurn(gate, "k", "", 0))
+		require.NoError(q, err)
+		return entered
+	}
 }
 
 func statuses(s ...refcache.Status) []refcache.Status { return s }
@@ -130,9 +215,9 @@ func retrying(fresh bool) func(q *queue, k task) any {
 	}
 }
 
-// permitted lists the commands that take effect in a status.
-func permitted(status refcache.Status) []command {
-	return slices.DeleteFunc(slices.Clone(commands), func(c command) bool { return !slices.Contains(c.from, status) })
+// permitted lists the commands that take effect in a situation.
+func permitted(s situation) []command {
+	return slices.DeleteFunc(slices.Clone(commands), func(c command) bool { return !c.takes(s) })
 }
 
 func TestCommandsAreTheTableOfTransitions(t *testing.T) {
@@ -146,8 +231,10 @@ func TestCommandsAreTheTableOfTransitions(t *testing.T) {
 		{Script: "cancel", From: refcache.Processing, To: refcache.Complete}:    true,
 	}
 	for _, c := range commands {
-		for _, from := range c.from {
-			want[store.Transition{Script: c.script, From: from, To: c.leadsTo(from)}] = true
+		for _, s := range situations {
+			if c.takes(s) {
+				want[store.Transition{Script: c.script, From: s.status, To: c.leadsTo(s)}] = true
+			}
 		}
 	}
 	got := map[store.Transition]bool{}
@@ -165,11 +252,14 @@ func TestEveryCommandInEveryStatusDoesWhatTheTableSaysOrNothing(t *testing.T) {
 				k := s.build(q)
 				before := q.dump()
 				c.send(q, k)
-				if !slices.Contains(c.from, s.status) {
+				if c.script == "gates" && !c.takes(s) {
+					continue // others may come in
+				}
+				if !c.takes(s) {
 					require.Equal(q, before, q.dump(), "%s when %s", c.name, s.name)
 					continue
 				}
-				require.Equal(q, string(c.leadsTo(s.status)), q.hash(k.ref)["status"], "%s when %s", c.name, s.name)
+				require.Equal(q, string(c.leadsTo(s)), q.hash(k.ref)["status"], "%s when %s", c.name, s.name)
 				require.NotEqual(q, before, q.dump(), "%s when %s", c.name, s.name)
 				q.sound(k.ref)
 			}
@@ -187,7 +277,7 @@ func TestEveryCommandSentTwiceActsOnce(t *testing.T) {
 				after := q.dump()
 				again := c.send(q, k)
 				require.Equal(q, after, q.dump(), "%s when %s", c.name, s.name)
-				if c.script != "redeliver" { // there the first copy's sender rings, or a sweep does
+				if c.script != "redeliver" && c.name != "enter" { // there the first copy's sender rings, or a sweep does
 					require.Equal(q, first, again, "%s when %s", c.name, s.name)
 				}
 			}
@@ -198,8 +288,8 @@ func TestEveryCommandSentTwiceActsOnce(t *testing.T) {
 func TestLateCopiesChangeNothing(t *testing.T) {
 	onBoth(t, func(q *queue) {
 		for _, s := range situations {
-			for _, early := range permitted(s.status) {
-				for _, between := range permitted(early.leadsTo(s.status)) {
+			for _, early := range permitted(s) {
+				for _, between := range permitted(situation{status: early.leadsTo(s)}) {
 					if early.script == "claim" && between.script == "redeliver" {
 						continue // a claim is sent once
 					}

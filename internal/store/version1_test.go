@@ -156,7 +156,7 @@ func TestOldWorkersRunWhatNewOnesAskFor(t *testing.T) {
 			k := q.failed()
 			policy := q.policy()
 			policy.MaxRetries, policy.TTL = 7, time.Hour
-			_, r, err := q.RetryUnder(q.Context(), k.seen, "r1", "ann@host", policy)
+			_, r, err := q.RetryUnder(q.Context(), k.seen, "r1", "ann@host", policy, store.Turn{})
 			require.NoError(q, err)
 			k.seen = r
 			return k

@@ -2,8 +2,12 @@ package store
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/refq/refq/internal/script"
@@ -19,6 +23,8 @@ type Beat struct {
 	Declares string // hash of the text that it declares its functions by; empty: it declares none
 	Text     string // that text, to be kept for 10 minutes; empty: it is there
 	Renew    bool   // have the text that is there kept for 10 minutes more
+
+	Gates map[string]GateNumbers // of the functions that it handles in the queue, by name; told with Text and with Renew
 }
 
 // Beaten is the answer to a Beat.
@@ -32,7 +38,7 @@ type Beaten struct {
 
 // Heartbeat says that a worker lives.
 func (s *Store) Heartbeat(ctx context.Context, queue string, b Beat) (Beaten, error) {
-	args := []any{b.Worker, b.About, b.Declares, b.Text, b.Renew}
+	args := []any{b.Worker, b.About, b.Declares, b.Text, b.Renew, b.gates()}
 	for _, c := range b.Runs {
 		args = append(args, c.Ref.Hash(), c.Token)
 	}
@@ -41,7 +47,21 @@ func (s *Store) Heartbeat(ctx context.Context, queue string, b Beat) (Beaten, er
 		return Beaten{}, fmt.Errorf("beat of worker %s in queue %s: %w", b.Worker, queue, err)
 	}
 	answer := reply(values)
+	s.letIn(ctx, queue, answer.at(5))
 	return Beaten{claims(queue, answer.texts(0)), claims(queue, answer.texts(1)), answer.int(2) == 1, answer.int(3) == 1, answer.texts(4)}, nil
+}
+
+// gates are since when the worker runs, and the names and numbers of the gates, joined by spaces; empty if there are none.
+func (b Beat) gates() string {
+	var about About
+	if len(b.Gates) == 0 || json.Unmarshal([]byte(b.About), &about) != nil {
+		return ""
+	}
+	words := []string{strconv.FormatInt(about.Since, 10)}
+	for _, name := range slices.Sorted(maps.Keys(b.Gates)) {
+		words = append(words, name, b.Gates[name].pack())
+	}
+	return strings.Join(words, " ")
 }
 
 func claims(queue string, pairs []string) []Claim {
@@ -94,6 +114,7 @@ type Swept struct {
 	Orphans []Orphan
 	Idle    []string // dead workers without claims
 	Silent  []Waiting
+	Gates   bool // there are gates: SweepGates is to follow
 	First   bool // no sweep is on record: there was none, or Redis has lost everything
 	Quiet   bool // nothing waits, and there is no other worker that could have died
 	More    bool // the walk through those that wait is not at its end
@@ -101,8 +122,9 @@ type Swept struct {
 
 // Sweep looks at up to batch entries of each set of a queue. With goOn it does so although a sweep has just been: for
 // the one that swept, and found much to mend. The keys of the hashes of the queue's doorbells begin with doorbells.
-func (s *Store) Sweep(ctx context.Context, queue string, batch int, goOn bool, doorbells string) (Swept, error) {
-	values, err := s.onQueue(ctx, sweepScript(), queue, batch, goOn, doorbells, s.flag(queue)).Slice()
+// worker is told what is due soon.
+func (s *Store) Sweep(ctx context.Context, queue string, batch int, goOn bool, doorbells, worker string) (Swept, error) {
+	values, err := s.onQueue(ctx, sweepScript(), queue, batch, goOn, doorbells, s.flag(queue), worker).Slice()
 	if isNil(err) {
 		return Swept{}, nil
 	}
@@ -110,7 +132,7 @@ func (s *Store) Sweep(ctx context.Context, queue string, batch int, goOn bool, d
 		return Swept{}, fmt.Errorf("sweep queue %s: %w", queue, foreign(err, queue))
 	}
 	answer := reply(values)
-	found := Swept{Mine: true, Idle: answer.texts(1), More: answer.int(3) == 1, First: answer.int(4) == 1, Quiet: answer.int(5) == 1}
+	found := Swept{Mine: true, Idle: answer.texts(1), More: answer.int(3) == 1, First: answer.int(4) == 1, Quiet: answer.int(5) == 1, Gates: answer.int(6) == 1}
 	orphans := answer.texts(0)
 	for i := 0; i+2 < len(orphans); i += 3 {
 		found.Orphans = append(found.Orphans, Orphan{orphans[i], Claim{refOf(queue, orphans[i+1]), orphans[i+2]}})

@@ -61,7 +61,7 @@ const (
 )
 
 // StatusColours are the colours in which statuses are shown.
-var StatusColours = map[refcache.Status]string{refcache.Pending: Faint, refcache.Processing: Blue,
+var StatusColours = map[refcache.Status]string{refcache.Waiting: Faint, refcache.Pending: Faint, refcache.Processing: Blue,
 	refcache.Retrying: Yellow, refcache.Complete: Green, refcache.Failed: Red, refcache.Cancelled: Yellow}
 
 // Paint colours a text if that is wanted. The colour is one of the constants above, or two with a semicolon between;

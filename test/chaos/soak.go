@@ -125,7 +125,7 @@ func wait(ctx context.Context, d time.Duration) error {
 
 // cancelSome cancels a few of the calls that are in flight, and counts those that had not ended before.
 func (s *stage) cancelSome(ctx context.Context) (n int) {
-	for _, status := range []refcache.Status{refcache.Pending, refcache.Processing, refcache.Retrying} {
+	for _, status := range []refcache.Status{refcache.Waiting, refcache.Pending, refcache.Processing, refcache.Retrying} {
 		seen := 0
 		for info, err := range s.admin.List(ctx, admin.Filter{Status: status}) {
 			if err != nil || seen == 3 {

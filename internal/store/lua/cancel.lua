@@ -1,6 +1,6 @@
 -- cancel ends a task in flight because a person says so.
 -- ARGV[1] created_at and ARGV[2] cycle that the person saw   ARGV[3] who
--- Returns {1, record} when the task is cancelled, now or by an earlier copy of this command, or complete because a
+-- Returns {1, record, who was let in} when the task is cancelled, now or by an earlier copy of this command, or complete because a
 -- refresh was cancelled; {0, record} when it had ended or is another life; false when there is no record.
 -- It writes no request id: a resend of the submit that it cancelled must still find its own.
 
@@ -23,9 +23,11 @@ end
 if status == 'processing' then
   attempt_ended('cancelled', 'cancelled by ' .. ARGV[3], nil)
 end
+local turn = turn_in(stored[TURN])
+if turn then end_turn(turn) end
 event('cancel', ARGV[3])
 end_without_result('cancelled', 'cancelled', ARGV[3])
 if worker ~= '' then
   redis.call('PUBLISH', 'refq:worker:' .. worker, token)
 end
-return {1, public()}
+return {1, public(), turn and the_gates().written()}

@@ -1,8 +1,9 @@
 -- claim starts an attempt.
 -- ARGV[1] token   ARGV[2] worker   ARGV[3] '1' to leave suspects, which may bring the worker down; else absent
 -- ARGV[4] functions that are paused, each with its version, all between commas; absent if there are none
--- Returns {'run', record, arguments, trace, when a retry was due}; {'later', ms} for a retry that is not due, or a
--- record newer than the caller, or a function that is paused; {'later', ms, 1} for a suspect that is left; {'ack'} when there is nothing to do.
+-- Returns {'run', record, arguments, trace, when a retry was due, turn}; {'later', ms} for a retry that is not due, or a
+-- record newer than the caller, or a function that is paused; {'later', ms, 1} for a suspect that is left; {'ack'} when there is
+-- nothing to do, {'ack', who was let in} when the task waits for its turn now.
 -- A damaged record is an error, and stays as it is: whoever ran it could not finish it.
 -- A resend by the holder of the token gets the first answer again; a copy that comes after the attempt's end gets
 -- 'ack'.
@@ -16,24 +17,34 @@ local function fast(KEYS, ARGV, _, stored)
   end
   stored = stored or redis.pcall('HMGET', KEYS[2], FIELDS)
   local policy, args = stored[POLICY], stored[ARGS]
-  local cycle, delivery, attempt, created, updated, last_token, req, waiters = string.match(stored[STATE] or '', PENDING_FORM)
+  local v, cycle, delivery, attempt, created, updated, last_token, req, waiters = string.match(stored[STATE] or '', PENDING_FORM)
   if not cycle or #cycle + #delivery + #attempt > MAX_DIGITS or #created > MAX_DIGITS or #updated > MAX_DIGITS
     or last_token == ARGV[1] or not args or stored[NOTE] or stored[PROGRESS]
     or not policy or not string.find(policy, POLICY_FORM) or #policy > SHORT_POLICY or string.find(policy, ',.', 1, true) then
     return nil
   end
+  local hash, turn = string.sub(KEYS[2], -32), nil
+  if v ~= '' then
+    local old
+    turn, old = unpack(call('HMGET', KEYS[2], 'turn', FIELD_RESULT_FROM))
+    local name, key = string.match(turn or '', '^([^/]*)/([^/]*)/')
+    local gate = KEYS[1] .. 'gate:' .. (name or '')
+    if old or not name or call('EXISTS', gate .. ':k:' .. key) == 1 or call('HGET', gate, 'paused_until')
+      or not call('ZSCORE', gate .. ':held', hash .. key) then
+      return nil
+    end
+  end
 
   local clock = call('TIME')
   local now = string.format('%s%03d', clock[1], clock[2] / 1000)
-  local hash = string.sub(KEYS[2], -32)
   call('ZADD', KEYS[1] .. 'workers', now, ARGV[2]) -- R5: a claim before the first beat must not look orphaned
   call('HSET', KEYS[1] .. 'claims:' .. ARGV[2], hash, ARGV[1])
   call('ZREM', KEYS[1] .. 'pending', hash)
-  local state = ',processing,' .. cycle .. ',' .. delivery .. ','
+  local state = v .. ',processing,' .. cycle .. ',' .. delivery .. ','
     .. (attempt == '' and '1' or string.format('%.0f', attempt + 1)) .. ',' .. created .. ',' .. updated .. ',' .. now
     .. ',,,,,,,' .. ARGV[1] .. ',' .. req .. ',' .. ARGV[2] .. ',' .. waiters
   call('HSET', KEYS[2], 'state', state)
-  return {'run', {state, policy, stored[LAST_ERROR], false, false, now}, args, stored[TRACE], false}
+  return {'run', {state, policy, stored[LAST_ERROR], false, false, now}, args, stored[TRACE], false, turn}
 end
 
 FULL_PATH
@@ -47,7 +58,7 @@ if damaged then
 end
 local status, args, trace = task[STATUS], stored[ARGS], stored[TRACE]
 if status == 'processing' and task[TOKEN] == ARGV[1] then
-  return {'run', public(), args, trace}
+  return {'run', public(), args, trace, stored[TURN] and false, stored[TURN] or nil}
 end
 if not FROM[status] or task[TOKEN] == ARGV[1] then
   return {'ack'}
@@ -63,6 +74,15 @@ if ARGV[3] and number(LOST_COUNT, 0) >= SUSPECT_FROM then
   return {'later', SUSPECT_LATER, 1}
 end
 
+local turn = turn_in(stored[TURN])
+if turn and not may_run(turn) then
+  put(NEXT_RETRY_AT, '')
+  save()
+  return {'ack', the_gates().written()}
+elseif turn then
+  the_gates().written()
+end
+
 local due = status == 'retrying' and task[NEXT_RETRY_AT]
 redis.call('ZADD', prefix .. 'workers', now, ARGV[2]) -- R5
 redis.call('HSET', prefix .. 'claims:' .. ARGV[2], hash, ARGV[1])
@@ -75,4 +95,4 @@ put(STARTED_AT, now_text)
 put(TOKEN, ARGV[1])
 put(WORKER, ARGV[2])
 save()
-return {'run', public(), args, trace, due}
+return {'run', public(), args, trace, due, stored[TURN] or nil}

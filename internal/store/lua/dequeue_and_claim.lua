@@ -8,8 +8,8 @@
 -- Of queue: dequeue returns false, or {what it took, the ref_id that it names or false, asynq's id of it or false}.
 -- set_aside(id, list) returns how many doorbells stood in the list before, or false when this one is to be put off. drop_gone
 -- drops from the end of the list those that asynq does not know any more, and returns true when there may be more.
--- Returns false when nothing was taken, else {what the dequeue took, its ref_id, what claim returns}; false for the last when a
--- claim is to follow. {false} means that there may be more: ask again.
+-- Returns false when nothing was taken, else {what the dequeue took, its ref_id, what claim returns, who was let in}; false for
+-- the claim when one is to follow. {false} means that there may be more: ask again.
 
 FAST_CLAIM
 
@@ -79,6 +79,9 @@ for _ = 1, MAX_ASIDE do
     redis.call('SADD', prefix .. 'aside', name)
   end
   asides[name].count = asides[name].count + 1
+  if string.byte(stored[STATE]) ~= COMMA then -- it has a version, and so it may have a turn
+    asides[name][#asides[name] + 1] = hash
+  end
 end
 if from == '' and not asides then
   return answer
@@ -89,8 +92,21 @@ WITH_LIBRARY
 if from ~= '' and redis.call('EXISTS', prefix .. 'aside:' .. from) == 0 then
   redis.call('SREM', prefix .. 'aside', from)
 end
+local let_in = {}
 for name, aside in pairs(asides or {}) do
   -- pcall: a wake-up that cannot be sent must not cost the doorbell that was taken.
   pcall(wake_for, name, aside.count, aside.before == 0)
+  -- A call that nobody can run must not shut its gate.
+  if aside[1] and redis.call('SCARD', prefix .. 'knows:' .. name) == 0 then
+    for _, hash in ipairs(aside) do
+      local turn = turn_in(redis.call('HGET', prefix .. 't:' .. hash, 'turn'))
+      if turn then the_gates().give_back(turn.gate, turn.key, hash) end
+    end
+    let_in = all_gates and all_gates.written() or let_in
+  end
+end
+if #let_in > 0 then
+  answer = answer or {false, false, false}
+  answer[4] = let_in
 end
 return answer

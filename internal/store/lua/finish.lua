@@ -4,8 +4,9 @@
 --   error     ARGV[3] error   ARGV[4] cause   ARGV[5] '1' if permanent   ARGV[6] delay in ms before a retry   ARGV[7] note, or empty
 --             ARGV[8] code of the error, or empty   ARGV[9] its details as JSON, or empty
 --   release   ARGV[3] note, or empty   ARGV[4] who hands it back
+--   unavailable   ARGV[3] error   ARGV[4] for how many ms what the function needs is closed   ARGV[5] who says so
 --   hand_on   ARGV[3] note   ARGV[4] who hands it on   ARGV[5] what it lacks: 'function' or 'member'
--- Returns {1, status, ms until the next retry, what its piggyback answered}, or {0} when the token is not current: the
+-- Returns {1, status, ms until the next retry, what its piggyback answered, who was let in}, or {0} when the token is not current: the
 -- outcome is void. A resend finds its token as last_token and gets the same answer.
 
 -- fast is finish for an attempt that is complete, of a task without note, progress or an older result's encoding.
@@ -13,7 +14,7 @@ local function fast(KEYS, ARGV, piggyback)
   local call = redis.call
   local stored = redis.pcall('HMGET', KEYS[2], FIELDS)
   local policy, result = stored[POLICY], ARGV[3]
-  local cycle, delivery, attempt, created, updated, started, counts, token, req, worker, waiters =
+  local v, cycle, delivery, attempt, created, updated, started, counts, token, req, worker, waiters =
     string.match(stored[STATE] or '', PROCESSING_FORM)
   if token ~= ARGV[1] or #cycle + #delivery + #attempt + #counts > MAX_DIGITS
     or #created > MAX_DIGITS or #updated > MAX_DIGITS or #started > MAX_DIGITS
@@ -25,16 +26,30 @@ local function fast(KEYS, ARGV, piggyback)
   if not sound or string.byte(ttl) == ZERO or string.byte(cycle) == ZERO then -- they are used as text here
     return nil
   end
+  local hash = string.sub(KEYS[2], -32)
+  if v ~= '' then
+    local turn, old = unpack(call('HMGET', KEYS[2], 'turn', FIELD_RESULT_FROM))
+    local name, key = string.match(turn or '', '^([^/]*)/([^/]*)/')
+    local gate = KEYS[1] .. 'gate:' .. (name or '')
+    if old or not name or call('EXISTS', gate .. ':k:' .. key, gate .. ':waits') > 0 then
+      return nil
+    end
+    call('ZREM', gate .. ':held', hash .. key)
+    call('SREM', gate .. ':held:' .. key, hash)
+  end
 
   local clock = call('TIME')
   local now = string.format('%s%03d', clock[1], clock[2] / 1000)
-  local hash, claims = string.sub(KEYS[2], -32), KEYS[1] .. 'claims:' .. worker
+  local claims = KEYS[1] .. 'claims:' .. worker
   call('LPUSH', KEYS[1] .. 'completions', now .. hash)
   if call('HGET', claims, hash) == token then
     call('HDEL', claims, hash)
   end
   local state = ',complete,' .. cycle .. ',' .. delivery .. ',' .. attempt .. ',' .. created .. ',,' .. started .. ',' .. now
     .. ',,' .. counts .. ',' .. token .. ',' .. req .. ',,'
+  if v ~= '' then
+    call('HDEL', KEYS[2], 'turn')
+  end
   call('HSET', KEYS[2], 'state', state, 'result', result)
   call('PEXPIRE', KEYS[2], ttl ~= '' and ttl or 'DEFAULT_TTL') -- as text: Lua takes its time to write a number
 
@@ -74,7 +89,13 @@ local function note(text)
   if text ~= '' then set_field(NOTE, 'note', text) end
 end
 
+local turn = turn_in(stored[TURN])
+
 local function complete(result, encoding)
+  if turn then
+    the_gates().open_key(turn.gate, turn.key)
+    end_turn(turn)
+  end
   end_task('complete', result, encoding ~= '' and encoding)
   return {1, 'complete', 0}
 end
@@ -86,6 +107,7 @@ local function fail(text, cause, permanent, delay, remark, code, details, last)
   local retry = not last and permanent ~= '1' and retries < (tonumber(max_retries) or DEFAULT_MAX_RETRIES)
   attempt_ended(cause, text, retry and delay or nil, permanent == '1', code ~= '' and code or nil, details ~= '' and details or nil)
   set_field(LAST_ERROR, 'last_error', cause == 'panic' and string.match(text, '^[^\n]*') or text)
+  if turn then end_turn(turn) end
   if not retry then
     end_without_result('failed', permanent == '1' and 'permanent' or cause, task[WORKER])
     return {1, 'failed', 0}
@@ -99,9 +121,9 @@ local function fail(text, cause, permanent, delay, remark, code, details, last)
   return {1, 'retrying', delay}
 end
 
--- take_back makes the task pending, as if the attempt had not been.
-local function take_back(remark)
-  wait_for_worker()
+-- take_back has the task wait, as if the attempt had not been: for a worker, or as waits says.
+local function take_back(remark, waits)
+  (waits or wait_for_worker)()
   put(STARTED_AT, '')
   drop_field(PROGRESS, 'progress')
   local attempt = number(ATTEMPT) - 1
@@ -142,13 +164,39 @@ local function hand_on(remark, by, lacks)
   return {1, 'pending', 0}
 end
 
+-- unavailable has the task wait at its old place, and closes its key for a time. Without a turn it is handed back.
+local function unavailable(text, closed_for, by)
+  if not turn then
+    return release(text, by)
+  end
+  take_back('', function() wait_for_turn(turn) end)
+  the_gates().close_key(turn.gate, turn.key, now + closed_for)
+  the_gates().place(turn.gate, turn.key)
+  the_gates().give_back(turn.gate, turn.key, hash)
+  set_field(LAST_ERROR, 'last_error', text)
+  append(EVENT_N, 'event:', {at = now, kind = 'unavailable', by = by, note = text})
+  save()
+  return {1, 'waiting', 0}
+end
+
 last_token = ARGV[1]
+local answer
 if ARGV[2] == 'complete' then
-  return complete(ARGV[3], ARGV[4])
+  answer = complete(ARGV[3], ARGV[4])
 elseif ARGV[2] == 'error' then
-  return fail(ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6]), ARGV[7], ARGV[8], ARGV[9])
+  answer = fail(ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6]), ARGV[7], ARGV[8], ARGV[9])
+elseif ARGV[2] == 'unavailable' then
+  answer = unavailable(ARGV[3], tonumber(ARGV[4]), ARGV[5])
+elseif ARGV[2] == 'hand_on' then
+  answer = hand_on(ARGV[3], ARGV[4], ARGV[5])
+else
+  answer = release(ARGV[3], ARGV[4])
 end
-if ARGV[2] == 'hand_on' then
-  return hand_on(ARGV[3], ARGV[4], ARGV[5])
+if turn then
+  local let_in = the_gates().written()
+  answer[4] = answer[2] == 'complete' and piggyback and {pcall(piggyback)} or nil
+  if #let_in > 0 then
+    answer[4], answer[5] = answer[4] or false, let_in
+  end
 end
-return release(ARGV[3], ARGV[4])
+return answer

@@ -1,8 +1,10 @@
 -- heartbeat says that a worker lives, and compares what it runs with what the records say.
 -- ARGV[1] worker   ARGV[2] what it is   ARGV[3] hash of the text that it declares, or empty   ARGV[4] that text, or empty if
--- it is there   ARGV[5] '1' to keep the text that is there   ARGV[6...] the attempts that it runs: hash, token, ...
+-- it is there   ARGV[5] '1' to keep the text that is there   ARGV[6] the gates of its functions, or empty when they are known:
+-- since when it runs in ms, and for each gate its name and its numbers, all joined by spaces
+-- ARGV[7...] the attempts that it runs: hash, token, ...
 -- Returns {attempts whose token is no longer current, claims that it did not name, both as hash, token, ...; 1 if the text
--- is not there; 1 if doorbells are set aside in the queue; what is paused there, as fields of its hash}.
+-- is not there; 1 if doorbells are set aside in the queue; what is paused there, as fields of its hash; who was let in}.
 -- What the worker is names what it knows. It is written down by name when nothing is known of the worker: at its first beat,
 -- and after a flush. What is paused it knows not.
 
@@ -33,7 +35,7 @@ if ARGV[3] ~= '' then
 end
 
 local void, named = {}, {}
-for i = 6, #ARGV, 2 do
+for i = 7, #ARGV, 2 do
   named[ARGV[i] .. ARGV[i + 1]] = true
   local current = words_of(try('HGET', prefix .. 't:' .. ARGV[i], 'state'))
   if current[STATUS] ~= 'processing' or current[TOKEN] ~= ARGV[i + 1] then -- a key that is no record is void
@@ -50,4 +52,16 @@ for i = 1, #claims, 2 do
     unknown[#unknown + 1] = claims[i + 1]
   end
 end
-return {void, unknown, gone, #paused > 0 and there - 1 or there, paused}
+
+local let_in = nil
+if ARGV[6] ~= '' then
+  local since, words = string.match(ARGV[6], '^(%d+) (.*)$')
+  for name, numbers in string.gmatch(words, '([^ ]+) ([^ ]+)') do
+    if the_gates().declare(name, numbers, tonumber(since), ARGV[1]) then
+      the_gates().place_some(the_gates().gate_of(name), 0, DUE_TRIED)
+      the_gates().admit(the_gates().gate_of(name), DUE_TRIED)
+    end
+  end
+  let_in = the_gates().written()
+end
+return {void, unknown, gone, #paused > 0 and there - 1 or there, paused, let_in}

@@ -327,6 +327,9 @@ local function close(status, life)
   if status == 'complete' then
     drop_field(PROGRESS, 'progress')
   end
+  if status ~= 'failed' then
+    drop_field(TURN, 'turn') -- only a failed task can be retried as it is
+  end
   save()
   redis.call('PEXPIRE', record, life)
   return waiters
@@ -411,12 +414,12 @@ local function may_answer()
   return task[STATUS] == 'complete' or (tonumber(result_from[EXPIRES_AT]) or 0) > now
 end
 
--- revive makes a final task pending.
-local function revive()
+-- revive begins a new life of a final task: waits has it wait for a worker, or for its turn.
+local function revive(waits)
   if task[STATUS] == 'complete' then
     drop(hash)
   end
-  wait_for_worker()
+  waits()
   clear(COMPLETED_AT, STARTED_AT, TOKEN)
   drop_field(PROGRESS, 'progress')
   new_delivery()
@@ -636,6 +639,26 @@ local function halve(low, high, passes)
     end
   end
   return low
+end
+
+-- precedes compares by bytes, as sorted sets do; Lua's < goes by the server's locale.
+local function precedes(a, b)
+  for i = 1, math.min(#a, #b) do
+    local x, y = string.byte(a, i), string.byte(b, i)
+    if x ~= y then return x < y end
+  end
+  return #a < #b
+end
+
+-- rank_below is the rank, from the highest down, of the first entry of a sorted set below the last one seen; 0 if its
+-- score is empty. Many may share that score: a search by halves.
+local function rank_below(key, score, last)
+  if score == '' then
+    return 0
+  end
+  return halve(redis.call('ZCOUNT', key, '(' .. score, '+inf'), redis.call('ZCOUNT', key, score, '+inf'), function(rank)
+    return precedes(redis.call('ZREVRANGE', key, rank, rank)[1], last)
+  end)
 end
 
 -- rank_before is how many entries of the list of completions come before the first one that is earlier than a time. The

@@ -1,7 +1,8 @@
 -- overview tells what waits in a queue and who serves it. It changes nothing.
 -- ARGV[1] how many entries of each end of a set to name   ARGV[2] from how many ms on a retry counts as overdue
 -- Returns {Redis's time, how many are pending, hashes of the oldest and the newest, how many are retrying, hashes of the
--- first and the last due, how many are overdue, due time of the first of these, workers as id, beat, what it is, claims, ...}
+-- first and the last due, how many are overdue, due time of the first of these, workers as id, beat, what it is, claims, ...,
+-- how many are waiting for their turn}
 
 local most = tonumber(ARGV[1])
 
@@ -29,4 +30,4 @@ for i = 1, #beats, 2 do
   workers[#workers + 1] = redis.call('GET', prefix .. 'worker:' .. beats[i]) or ''
   workers[#workers + 1] = tostring(redis.call('HLEN', prefix .. 'claims:' .. beats[i]))
 end
-return {now, pending, pending_hashes, retrying, retrying_hashes, overdue, first or tostring(now), workers}
+return {now, pending, pending_hashes, retrying, retrying_hashes, overdue, first or tostring(now), workers, redis.call('ZCARD', prefix .. 'waiting')}

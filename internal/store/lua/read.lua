@@ -4,7 +4,9 @@
 -- Returns {record, result, its encoding}, {record, attempts, events} or {record, result, its encoding, attempts, events,
 -- arguments}; false when there is no record. Of a task that nobody can run the answer has at place 7 {'queue'} or
 -- {'function', how many functions the workers of the queue know, some of these, ...}, and of one that is held up by a pause
--- {'paused', 'queue' or 'function', the function as it was paused, the note}.
+-- {'paused', 'queue' or 'function', the function as it was paused, the note}. Of one that waits for its turn it has at place 8
+-- {gate, key, share, position, how many run, how many may, why it does not start, when time lets the next start in ms, or false;
+-- the notes of the pauses of gate and key, or false}.
 
 local damaged = damage()
 if damaged then
@@ -44,10 +46,12 @@ end
 
 local name = waits() and function_in(stored[POLICY])
 local nobody = name and (pause_of(name, ARGV[3]) or unserved(name))
-if nobody then
+local turn = task[STATUS] == 'waiting' and turn_in(stored[TURN])
+if nobody or turn then
   for place = 1, 6 do
     answer[place] = answer[place] or false
   end
-  answer[7] = nobody
+  answer[7] = nobody or false
+  answer[8] = turn and the_gates().stands(turn.gate, turn.key, turn.share, hash)
 end
 return answer

@@ -1,6 +1,6 @@
 -- redeliver takes an attempt from a worker that was lost, or that says itself that it lost the attempt.
 -- ARGV[1] token   ARGV[2] the worker that claimed it   ARGV[3] who asks
--- Returns {1, record}, or {0} when the attempt is not to be taken.
+-- Returns {1, record, who was let in}, or {0} when the attempt is not to be taken.
 -- The owner's beat is read here, so a worker that came back meanwhile keeps its attempt. Of a damaged record only the
 -- claim goes.
 
@@ -42,8 +42,10 @@ attempt_ended('lost', reason, nil)
 put(LOST_COUNT, lost)
 set_field(LAST_ERROR, 'last_error', reason)
 if lost > MAX_LOST then
+  local turn = turn_in(stored[TURN])
+  if turn then end_turn(turn) end
   end_without_result('failed', 'lost', ARGV[3])
-  return {1, public()}
+  return {1, public(), turn and the_gates().written()}
 end
 wait_for_worker()
 put(STARTED_AT, '')

@@ -1,7 +1,7 @@
 -- retry runs a failed task again because a person says so.
 -- ARGV[1] request id   ARGV[2] mode: 'retry' spends what is left of the budget, 'fresh' starts a new cycle
 -- ARGV[3] created_at and ARGV[4] delivery that the person saw   ARGV[5] who   ARGV[6] a policy of 'fresh', or empty for the one
--- on record
+-- on record   ARGV[7] the turn under that policy, absent if it has no gate
 -- Returns {outcome, record}: 'accepted', 'not_failed', 'exhausted'; or false when there is no record.
 -- A resend finds its own request id and is accepted.
 
@@ -24,7 +24,23 @@ if ARGV[2] == 'retry' and retries >= (tonumber(max_retries) or DEFAULT_MAX_RETRI
   return {'exhausted', public()}
 end
 
-revive()
+local text = stored[TURN]
+if ARGV[6] ~= '' then
+  text = ARGV[7]
+end
+text = text and made_now(text)
+local turn = turn_in(text)
+local may = not turn or may_start(turn)
+revive(function()
+  if may then wait_for_worker() else wait_for_turn(turn) end
+end)
+if turn then
+  set_field(TURN, 'turn', text)
+  if may then begins(turn) end
+  the_gates().written()
+else
+  drop_field(TURN, 'turn')
+end
 if ARGV[2] == 'fresh' then
   fresh_budget()
   if ARGV[6] ~= '' then set_field(POLICY, 'policy', ARGV[6]) end

@@ -1,8 +1,8 @@
 -- sizes counts what is in a queue, at a cost that does not grow with it.
 -- ARGV[1] most workers, and ARGV[2] most pending tasks, the first created ones, to look at   ARGV[3] most names under which
 -- doorbells are set aside
--- Returns {pending, processing, retrying, failed, cancelled, living workers, ms that the oldest pending task has waited, name, how
--- many doorbells are set aside under it, ...}.
+-- Returns {waiting, pending, processing, retrying, failed, cancelled, living workers, ms that the oldest pending task has waited,
+-- name, how many doorbells are set aside under it, ...}.
 
 local function card(status)
   return redis.call('ZCARD', prefix .. status)
@@ -22,7 +22,7 @@ for _, id in ipairs(redis.call('ZRANGE', prefix .. 'pending', 0, ARGV[2] - 1)) d
   end
 end
 
-local sizes = {card('pending'), processing, card('retrying'), card('failed'), card('cancelled'),
+local sizes = {card('waiting'), card('pending'), processing, card('retrying'), card('failed'), card('cancelled'),
   redis.call('ZCOUNT', prefix .. 'workers', now - DEAD_AFTER, '+inf'), oldest}
 for _, name in ipairs(redis.call('SRANDMEMBER', prefix .. 'aside', ARGV[3])) do
   sizes[#sizes + 1] = name

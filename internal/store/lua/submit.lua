@@ -6,10 +6,33 @@
 -- the default, by commas: for how many ms a failure answers, by kind; how old in ms a result may be that is waited for
 -- otherwise; how old one may be that is renewed behind otherwise. Each is empty if it is the default. If the function has
 -- tags, there follow '#', how long in ms a result is kept, and the stamps that count, by commas
--- ARGV[4] policy   ARGV[5] arguments   ARGV[6] where the trace of the call is, or empty
+-- ARGV[4] policy   ARGV[5] arguments   ARGV[6] where the trace of the call is, or empty   ARGV[7] its turn, or empty
 -- Returns {record, result, its encoding, 1 if this call started the life that the record shows, what its piggyback
 -- answered, the newest of the stamps if the result, or the run under way, began before it}; -1 in place of 1 if it was
--- refused. A resend finds its own request id and only reads (R11).
+-- refused, -2 if too many calls wait for their turn. A resend finds its own request id and only reads (R11).
+
+-- passes gives a new task a permit if it may start at once, and nobody at all waits in its gate. Whatever is rare it leaves to the
+-- full path: rates, pauses, what an operator has set.
+local function passes(prefix, turn, hash, now)
+  local call = redis.call
+  local name, key = string.match(turn, '^([^/]*)/([^/]*)/')
+  local gate = prefix .. 'gate:' .. name
+  local numbers, set, paused = unpack(call('HMGET', gate, 'numbers', 'set', 'paused_until'))
+  local each, all, interval = string.match(numbers or '', '^(%d+),(%-?%d+),(%d+),')
+  if interval ~= '0' or set or paused or call('EXISTS', gate .. ':k:' .. key, gate .. ':waits') > 0 then
+    return false
+  end
+  each, all = tonumber(each), tonumber(all)
+  if all < 0 then
+    all = math.max(MIN_SLOTS, math.ceil((tonumber(call('HGET', prefix .. 'sweep', 'slots')) or 0) * MORE_SLOTS))
+  end
+  if each > 0 and call('SCARD', gate .. ':held:' .. key) >= each or all > 0 and call('ZCARD', gate .. ':held') >= all then
+    return false
+  end
+  call('ZADD', gate .. ':held', now, hash .. key)
+  call('SADD', gate .. ':held:' .. key, hash)
+  return true
+end
 
 -- fast is submit for a call that nobody has made yet, and for one that is complete.
 local function fast(KEYS, ARGV, piggyback)
@@ -56,7 +79,15 @@ local function fast(KEYS, ARGV, piggyback)
   if stamps and (tonumber(call('HGET', KEYS[1] .. 'sweep', 'max_ttl')) or 0) < tonumber(kept_for) then
     call('HSET', KEYS[1] .. 'sweep', 'max_ttl', kept_for)
   end
-  state = ',pending,,,,' .. now .. ',,,,,,,,,,' .. ARGV[1] .. ',,' .. ARGV[2]
+  local v = ''
+  if ARGV[7] ~= '' then
+    if not passes(KEYS[1], ARGV[7], string.sub(KEYS[2], -32), now) then
+      return nil
+    end
+    v = V_TURN
+    call('HSET', KEYS[2], 'turn', ARGV[7] .. '/' .. now)
+  end
+  state = v .. ',pending,,,,' .. now .. ',,,,,,,,,,' .. ARGV[1] .. ',,' .. ARGV[2]
   call('ZADD', KEYS[1] .. 'pending', now, string.sub(KEYS[2], -32))
   call('HSET', KEYS[2], 'state', state, 'policy', ARGV[4], 'args', ARGV[5])
   if ARGV[6] ~= '' then
@@ -159,6 +190,23 @@ if string.find(revives, 'refuse', 1, true) and status and not mine and status ~=
   return {public(), false, false, -1}
 end
 
+local turn = starts and ARGV[7] ~= '' and turn_in(made_now(ARGV[7])) or nil
+local may = not turn or may_start(turn)
+if not may and the_gates().refuses(turn.gate, turn.key) then
+  return {false, false, false, -2}
+end
+
+-- waits has the task wait for a worker, or for its turn.
+local function waits()
+  if not may then
+    wait_for_turn(turn)
+  elseif status then
+    wait_for_worker()
+  else
+    move('pending', now_text)
+  end
+end
+
 if starts then
   if stamps then
     raise_max_ttl(kept_for)
@@ -174,7 +222,7 @@ if starts then
       result_from = {}
       drop_field(RESULT_FROM, 'result_from')
     end
-    revive()
+    revive(waits)
     fresh_budget()
     if lost then
       put(LOST_COUNT, lost) -- a suspect: the next loss ends it
@@ -183,13 +231,20 @@ if starts then
   else
     task = BLANK
     put(CREATED_AT, now_text)
-    move('pending', now_text)
+    waits()
     changes.args = ARGV[5]
   end
   set_field(POLICY, 'policy', ARGV[4])
   drop_field(TRACE, 'trace')
   if ARGV[6] ~= '' then set_field(TRACE, 'trace', ARGV[6]) end
   put(REQ, ARGV[1])
+  if turn then
+    set_field(TURN, 'turn', made_now(ARGV[7]))
+    if may then begins(turn) end
+    the_gates().written()
+  else
+    drop_field(TURN, 'turn')
+  end
 end
 local result = may_answer() and stored[RESULT]
 if not result or string.find(revives, 'complete', 1, true) or must_wait() then -- else the old result is the answer
@@ -199,5 +254,8 @@ save()
 local answer = {public(), result, stored[RESULT_ENCODING], (starts or mine) and 1 or 0}
 if status and as_of() <= stamp then
   answer[5], answer[6] = false, stamp
+end
+if turn and may and not status and piggyback then
+  answer[5] = {pcall(piggyback)}
 end
 return answer

@@ -1,11 +1,11 @@
 -- sweep looks for what was lost; one caller a second gets an answer.
 -- ARGV[1] how many of the tasks that wait to look at, in each of two sets; of all else at most SWEEP_TIDY
 -- ARGV[2] '1' to look also when a sweep has just been   ARGV[3] what the keys of doorbells' hashes begin with; an id follows
--- ARGV[4] the key of the flag that says that the queue is paused
+-- ARGV[4] the key of the flag that says that the queue is paused   ARGV[5] the worker that sweeps
 -- Returns false when another has just swept, else
 -- {claims of dead workers as worker, hash, token, ...; dead workers without claims; tasks that have waited or been
 -- overdue for too long as hash, delivery, since when in ms, ...; 1 if more may follow; 1 if there was no sweep before; 1 if nothing waits, and no
--- other worker can have died}.
+-- other worker can have died; 1 if the queue has gates}.
 -- The sets are walked by a cursor each, so that no healthy head hides a lost entry.
 
 local state = prefix .. 'sweep'
@@ -17,7 +17,7 @@ end
 if not last or not resumed or now < resumed or now - last > SWEEP_GAP then
   resumed = now -- nobody could beat while nobody could sweep: give everybody time to
 end
-redis.call('HSET', state, 'tick', now, 'resumed', resumed)
+redis.call('HSET', state, 'tick', now, 'resumed', resumed, 'by', ARGV[5])
 
 local batch = tonumber(ARGV[1])
 local tidy = math.min(batch, SWEEP_TIDY)
@@ -201,6 +201,7 @@ if more_keys > 0 and redis.call('EXISTS', prefix .. 'aside') == 1 then
     tidy_aside()
   end
 end
-local quiet = redis.call('ZCARD', prefix .. 'pending') == 0 and redis.call('ZCARD', prefix .. 'retrying') == 0
+local has_gates = redis.call('EXISTS', prefix .. 'gates')
+local quiet = has_gates == 0 and redis.call('ZCARD', prefix .. 'pending') == 0 and redis.call('ZCARD', prefix .. 'retrying') == 0
   and redis.call('ZCARD', prefix .. 'workers') <= 1
-return {orphans, idle, silent, more, last and 0 or 1, quiet and 1 or 0}
+return {orphans, idle, silent, more, last and 0 or 1, quiet and 1 or 0, has_gates}

@@ -7,13 +7,13 @@ import (
 	"github.com/refq/refq/refcache"
 )
 
-// Change is something that somebody did, or tried to do, to a task.
+// Change is something that somebody did, or tried to do, to a task or a gate.
 type Change struct {
-	What  string       // call, retry, retry_fresh, refresh, cancel, delete, invalidate, pause or resume
+	What  string       // call, retry, retry_fresh, refresh, cancel, delete, invalidate, pause, resume, set_gate or reset_gate
 	Ref   refcache.Ref // empty: it did not get so far
 	From  string       // the status before; empty: it was not looked at, or there was none
-	To    string       // the status after; empty: there is none, or it is not known
-	Scope string       // what was invalidated, paused or resumed; empty: it is about one call
+	To    string       // the status after, or what a gate was set to; empty: there is none, or it is not known
+	Scope string       // what was invalidated, paused or resumed, or the gate; empty: it is about one call
 	Err   error        // why it was not done, or is not known to be
 }
 

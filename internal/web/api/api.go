@@ -75,6 +75,10 @@ var routes = []route{
 	{"POST /pause", (*API).pause},
 	{"POST /resume", (*API).resume},
 	{"GET /pauses", (*API).pauses},
+	{"GET /gates", (*API).gates},
+	{"GET /gates/{queue}/{gate}", (*API).gate},
+	{"PUT /gates/{queue}/{gate}", (*API).setGate},
+	{"DELETE /gates/{queue}/{gate}", (*API).resetGate},
 	{"GET /openapi.json", (*API).openAPI},
 }
 
@@ -144,7 +148,7 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 // nothingHere answers what no route is for.
 func (a *API) nothingHere(w http.ResponseWriter, r *http.Request) error {
 	var allowed []string
-	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodDelete} {
+	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete} {
 		other := r.Clone(r.Context())
 		other.Method = method
 		if _, pattern := a.mux.Handler(other); pattern != "/" {

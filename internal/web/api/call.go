@@ -298,6 +298,9 @@ func freshFor(res response, c plan) (left time.Duration, known bool) {
 	return left, known
 }
 
+// lineLook is how often it makes sense to look at a call that waits for its turn.
+const lineLook = 5 * time.Second
+
 // retryAfter is how many seconds it makes sense to wait before one looks again.
 func retryAfter(res response, now time.Time) string {
 	const most = 60 * time.Second
@@ -305,6 +308,8 @@ func retryAfter(res response, now time.Time) string {
 	switch {
 	case res.Status == refcache.Retrying && res.NextRetryAt != nil:
 		d = res.NextRetryAt.Sub(now)
+	case res.Status == refcache.Waiting: // it has yet to be let in
+		d = lineLook
 	case res.ETA != nil:
 		d = *res.ETA
 	}

@@ -359,6 +359,35 @@ func (w *world) list(query string) (refs []string) {
 	}
 }
 
+func TestAWaitingCallTellsWhereItStands(t *testing.T) {
+	inWorld(t, setup{redact: []string{"secret"}}, func(w *world) {
+		call := func(host string) string {
+			a := w.ask("POST", "/calls", fmt.Sprintf(`{"func":"gated","args":{"host":%q,"n":1},"wait":0}`, host))
+			require.Equal(w, http.StatusAccepted, a.code, a.body)
+			require.Equal(w, "5", a.header.Get("Retry-After"))
+			fields := a.fields(w)
+			require.Equal(w, "waiting", fields["status"])
+			require.Equal(w, "turn", fields["waits_for"])
+			return a.ref(w)
+		}
+		ref, hidden := call("http://a"), call("secret.example")
+		const stands = "waits for its turn: 1st of key http://a, and no worker has declared gate maps"
+		require.Equal(w, stands, w.ask("GET", "/calls/"+ref, "").fields(w)["message"])
+		task := w.ask("GET", "/calls/"+ref+"/task", "").fields(w)
+		require.Equal(w, stands, task["note"])
+		require.Equal(w, object{"gate": "maps", "key": "http%3A%2F%2Fa", "share": "", "position": 1.0, "running": 0.0, "limit": 0.0,
+			"reason": "undeclared", "next_start_at": nil}, task["turn"])
+		require.NotContains(w, w.ask("GET", "/calls/"+hidden+"/task", "").body, "secret")
+
+		require.ElementsMatch(w, []string{ref, hidden}, w.list("&status=waiting"))
+		listed := w.ask("GET", "/calls?status=waiting&limit=1", "").fields(w)["calls"].([]any)[0].(object)
+		require.Contains(w, listed["note"], "waits for its turn at gate maps, key ")
+		require.Nil(w, listed["turn"])
+		require.Equal(w, http.StatusOK, w.ask("POST", "/calls/"+ref+"/cancel", "").code)
+		require.Equal(w, []string{hidden}, w.list("&status=waiting"))
+	})
+}
+
 func TestListsGoByThePage(t *testing.T) {
 	inWorld(t, setup{}, func(w *world) {
 		w.work()
@@ -415,7 +444,8 @@ func TestWithoutRedisNothingCanBeFoundOut(t *testing.T) {
 		for _, c := range [][3]string{{"POST", "/calls", `{"func":"echo"}`}, {"GET", "/calls", ""}, {"GET", "/calls/" + ref, ""},
 			{"GET", "/calls/" + ref + "/result", ""}, {"GET", "/calls/" + ref + "/task", ""}, {"POST", "/calls/" + ref + "/retry", ""},
 			{"POST", "/calls/" + ref + "/cancel", ""}, {"DELETE", "/calls/" + ref, ""}, {"POST", "/invalidations", `{"tags":["a"]}`},
-			{"POST", "/pause", `{"func":"echo"}`}, {"POST", "/resume", `{"func":"echo"}`}, {"GET", "/pauses", ""}} {
+			{"POST", "/pause", `{"func":"echo"}`}, {"POST", "/resume", `{"func":"echo"}`}, {"GET", "/pauses", ""}, {"GET", "/gates", ""},
+			{"GET", "/gates/media/hosts", ""}, {"PUT", "/gates/media/hosts", `{"each":1}`}, {"DELETE", "/gates/media/hosts", ""}} {
 			a := w.ask(c[0], c[1], c[2])
 			a.problem(w, http.StatusServiceUnavailable, "unavailable")
 			require.NotEmpty(w, a.header.Get("Retry-After"))

@@ -60,6 +60,9 @@ func operation(method, path string) object {
 	if len(parts) > 2 && parts[1] == "calls" {
 		parts[2] = "{ref}"
 	}
+	if len(parts) == 4 && parts[1] == "gates" {
+		parts[2], parts[3] = "{queue}", "{gate}"
+	}
 	item, _ := document()["paths"].(object)[strings.Join(parts, "/")].(object)
 	op, _ := item[strings.ToLower(method)].(object)
 	return op

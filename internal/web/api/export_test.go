@@ -3,7 +3,8 @@ package api
 import "iter"
 
 // Structs are the schemas that are structs of this package.
-var Structs = map[string]any{"Call": callRequest{}, "PauseRequest": pauseRequest{}, "Resumed": resumed{}, "Options": callOptions{}, "Page": page{}, "BatchAnswer": batchAnswer{}}
+var Structs = map[string]any{"Call": callRequest{}, "PauseRequest": pauseRequest{}, "Resumed": resumed{}, "Options": callOptions{}, "Page": page{}, "BatchAnswer": batchAnswer{},
+	"Gates": gateList{}, "GatePage": gatePage{}, "GateSetting": gateSetting{}}
 
 // Patterns are the routes, below Base.
 func Patterns() (all []string) {

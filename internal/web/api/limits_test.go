@@ -29,6 +29,10 @@ func operations(ref string) [][3]string {
 		{"POST", "/pause", `{"func":"echo"}`},
 		{"POST", "/resume", `{"func":"echo"}`},
 		{"GET", "/pauses", ""},
+		{"GET", "/gates", ""},
+		{"GET", "/gates/media/hosts", ""},
+		{"PUT", "/gates/media/hosts", `{"each":1}`},
+		{"DELETE", "/gates/media/hosts", ""},
 		{"GET", "/openapi.json", ""},
 	}
 }

@@ -104,6 +104,7 @@ func (w *world) serve(s setup) {
 	}
 	cfg.Functions = append(cfg.Functions, config.Function{Func: config.Func{Name: "capped", Retry: refcache.RetryPolicy{MaxDelay: time.Second}}},
 		config.Function{Func: config.Func{Name: "quote", Fresh: time.Minute}},
+		config.Function{Func: config.Func{Name: "gated", Gate: refcache.Gate{Name: "maps", Each: 1}, TurnFields: refcache.TurnFields{Key: []string{"/host"}}}},
 		config.Function{Func: config.Func{Name: "tagged", Tags: func(json.RawMessage) []string { return []string{"user:7"} }}, Tags: []string{"user:{/user}"}},
 		config.Function{Func: config.Func{Name: "spaced", Tags: func(json.RawMessage) []string { return []string{"a b"} }}, Tags: []string{"{/a}"}},
 		config.Function{Func: config.Func{Name: "flaky", Tags: func(json.RawMessage) []string { return nil }}, Tags: []string{}},

@@ -9,10 +9,12 @@ import (
 	"github.com/refq/refq/refcache"
 )
 
-// pauseRequest is what a client pauses or resumes: one of queue and func. To resume it says no more.
+// pauseRequest is what a client pauses or resumes: a queue, a func, or a gate and perhaps its key. To resume it says no more.
 type pauseRequest struct {
 	Queue  string  `json:"queue"`
 	Func   string  `json:"func"`
+	Gate   string  `json:"gate"` // queue may say where
+	Key    *string `json:"key"`
 	For    setting `json:"for"` // absent: until it is resumed
 	Reason string  `json:"reason"`
 }
@@ -21,6 +23,8 @@ type pauseRequest struct {
 type resumed struct {
 	Queue   *string `json:"queue"`
 	Func    *string `json:"func"`
+	Gate    *string `json:"gate"`
+	Key     *string `json:"key"`
 	Resumed bool    `json:"resumed"` // false: it was not paused
 }
 
@@ -53,17 +57,20 @@ func (a *API) resume(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if p.For != "" || p.Reason != "" {
-		return badRequest(fmt.Errorf("what is resumed is named by queue or func alone"))
+		return badRequest(fmt.Errorf("what is resumed is named by queue, func or gate and key alone"))
 	}
 	was, err := a.actions.Resume(r.Context(), target)
 	if err != nil {
 		return err
 	}
-	answer := resumed{Resumed: was}
-	if target.Queue != "" {
-		answer.Queue = &target.Queue
-	} else {
-		answer.Func = &target.Func
+	answer := resumed{Resumed: was, Key: target.Key}
+	for _, of := range []struct {
+		name string
+		to   **string
+	}{{target.Queue, &answer.Queue}, {target.Func, &answer.Func}, {target.Gate, &answer.Gate}} {
+		if of.name != "" {
+			*of.to = &of.name
+		}
 	}
 	return writeJSON(w, answer)
 }
@@ -78,9 +85,9 @@ func (a *API) pauseRequest(w http.ResponseWriter, r *http.Request) (p pauseReque
 		return p, t, err
 	}
 	if err := decode(text, &p); err != nil {
-		return p, t, badRequest(fmt.Errorf("the request is not as it should be, {\"queue\":…} or {\"func\":…}, to pause with for and reason: %w", err))
+		return p, t, badRequest(fmt.Errorf("the request is not as it should be, {\"queue\":…}, {\"func\":…} or {\"gate\":…}, to pause with for and reason: %w", err))
 	}
-	t = admin.Target{Queue: p.Queue, Func: p.Func}
+	t = admin.Target{Queue: p.Queue, Func: p.Func, Gate: p.Gate, Key: p.Key}
 	if err := t.Check(); err != nil {
 		return p, t, badRequest(err)
 	}

@@ -78,7 +78,7 @@ func TestAPauseOfAsynqsButtonIsListed(t *testing.T) {
 		w.pending()
 		w.Redis.Set(w.Context(), "asynq:{media}:paused", time.Now().Unix(), 0)
 		a := w.ask("GET", "/pauses", "")
-		require.Contains(w, a.body, `"queue":"media","func":null,"by":null,"at":"`)
+		require.Contains(w, a.body, `"queue":"media","func":null,"gate":null,"key":null,"by":null,"at":"`)
 		require.Contains(w, a.body, `"until":null,"reason":null}`)
 	})
 }

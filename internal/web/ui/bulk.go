@@ -87,7 +87,7 @@ func newBulkData(do string, v url.Values) (bulkData, error) {
 	case do == "retry":
 		return bulkData{}, &refusal{http.StatusBadRequest, "Nothing to retry", fmt.Errorf("only failed calls can be retried, not those that are %s", f.Status)}
 	case !f.Status.InFlight():
-		return bulkData{}, &refusal{http.StatusBadRequest, "Nothing to cancel", errors.New("only calls in flight can be cancelled: choose pending, processing or retrying")}
+		return bulkData{}, &refusal{http.StatusBadRequest, "Nothing to cancel", errors.New("only calls in flight can be cancelled: choose waiting, pending, processing or retrying")}
 	}
 	return bulkData{Do: do, Filter: f, Fields: f.pairs(), Back: f.path("")}, nil
 }

@@ -108,9 +108,10 @@ func alikeInARow(history []refcache.Attempt) int {
 	return max(0, n)
 }
 
-// monitorPath leads to the asynq task that tells workers of this one. asynq forgets those of calls that have ended well.
+// monitorPath leads to the asynq task that tells workers of this one. asynq forgets those of calls that have ended well, and
+// one that waits for its turn has none.
 func monitorPath(t admin.Task) string {
-	if t.Status == refcache.Complete || t.Status == refcache.Cancelled {
+	if t.Status == refcache.Waiting || t.Status == refcache.Complete || t.Status == refcache.Cancelled {
 		return ""
 	}
 	return "/queues/queues/" + url.PathEscape(t.Queue) + "/tasks/" + url.PathEscape(t.Doorbell)

@@ -67,6 +67,30 @@ func TestTheListOfCalls(t *testing.T) {
 	})
 }
 
+func TestAWaitingCallIsListedCountedAndCancelledByTheThousand(t *testing.T) {
+	inWorld(t, setup{}, func(w *world) {
+		gated := charge
+		gated.Gate, gated.TurnFields = refcache.Gate{Name: "maps", Each: 1}, refcache.TurnFields{Key: []string{"/host"}}
+		ref, err := producer.Submit(w.Context(), w.p, gated, raw(`{"host":"http://a"}`))
+		require.NoError(w, err)
+		time.Sleep(time.Minute)
+		page := w.page(ref)
+		require.Equal(w, []string{"cancel"}, buttons(page, ref))
+		require.Contains(w, page, "Waits for its turn")
+		require.Contains(w, page, "1st of key http://a, and no worker has declared gate maps")
+		require.Contains(w, page, `Stands in line <span class="took">1 min</span>`)
+		require.NotContains(w, page, `href="/queues/queues/`, "there is no doorbell")
+
+		list := w.shows("/calls?status=waiting")
+		require.Equal(w, []string{string(ref)}, rows(list))
+		require.Contains(w, list, "waits for its turn at gate maps, key http://a")
+		require.Regexp(w, `id="tile-waiting".*<span class="figure">1</span>`, w.shows("/"))
+		require.Contains(w, w.shows(link(list, "Cancel these…")), "Cancel 1 waiting call")
+		require.Contains(w, w.post("/calls/cancel", url.Values{"status": {"waiting"}}).body, "Cancelled 1 call.")
+		require.Equal(w, refcache.Cancelled, w.info(ref).Status)
+	})
+}
+
 func TestAnEmptyListSaysWhatToDo(t *testing.T) {
 	inWorld(t, setup{}, func(w *world) {
 		require.Contains(w, w.shows("/calls"), "refq call absent")

@@ -30,8 +30,10 @@ var failures = []struct {
 }{
 	{refcache.ErrTaskNotFound, http.StatusNotFound, "No such call"},
 	{refcache.ErrInvalidRef, http.StatusNotFound, "Not a ref_id"},
+	{admin.ErrNoGate, http.StatusNotFound, "No such gate"},
 	{admin.ErrInvalidCursor, http.StatusBadRequest, "Not a page of the list"},
 	{refcache.ErrKeyConflict, http.StatusConflict, "The key is taken by other arguments"},
+	{refcache.ErrTooManyWaiting, http.StatusTooManyRequests, "Too many calls wait"},
 	{refcache.ErrUnreadable, http.StatusInternalServerError, "Unreadable record"},
 }
 

@@ -13,8 +13,11 @@ import (
 	"github.com/refq/refq/refcache"
 )
 
-// liveQueues is what pages follow that show more than one call.
-const liveQueues = "queues"
+// What pages follow that show more than one call.
+const (
+	liveQueues = "queues"
+	liveGates  = "gates" // and how they stand, which costs more
+)
 
 const (
 	lookEvery   = time.Second            // at the queues, while a page follows them
@@ -34,8 +37,8 @@ func (u *UI) live(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	topic := r.URL.Query().Get("watch")
-	if topic == liveQueues {
-		stream(w, r, u.followedQueues.Watch(struct{}{}))
+	if topic == liveQueues || topic == liveGates {
+		stream(w, r, u.followedQueues.Watch(topic))
 		return
 	}
 	ref, err := refcache.ParseRef(topic)
@@ -67,12 +70,12 @@ func stream[T any](w http.ResponseWriter, r *http.Request, viewer *live.Viewer[T
 }
 
 // followQueues tells when there is something new on pages that show many calls.
-func (u *UI) followQueues(ctx context.Context, _ struct{}, _ <-chan struct{}, tell func(string)) {
+func (u *UI) followQueues(ctx context.Context, topic string, _ <-chan struct{}, tell func(string)) {
 	every := time.NewTicker(lookEvery)
 	defer every.Stop()
 	told := ""
 	for {
-		if now := u.fingerprint(ctx); now != told && ctx.Err() == nil {
+		if now := u.fingerprint(ctx, topic); now != told && ctx.Err() == nil {
 			told = now
 			tell(now)
 		}
@@ -86,7 +89,7 @@ func (u *UI) followQueues(ctx context.Context, _ struct{}, _ <-chan struct{}, te
 
 // fingerprint is what of the queues makes a change: their numbers, whether Redis answers, and the time while calls are in
 // flight, since pages show how old they are.
-func (u *UI) fingerprint(ctx context.Context) string {
+func (u *UI) fingerprint(ctx context.Context, topic string) string {
 	f, err := u.facts.get(ctx)
 	if err != nil {
 		return "Redis does not answer"
@@ -94,7 +97,7 @@ func (u *UI) fingerprint(ctx context.Context) string {
 	var text []byte
 	inFlight := int64(0)
 	for _, s := range f.sizes {
-		inFlight += s.Pending + s.Processing + s.Retrying
+		inFlight += s.Waiting + s.Pending + s.Processing + s.Retrying
 		s.OldestPending = 0
 		text = fmt.Appendf(text, "%v", s)
 	}
@@ -107,6 +110,26 @@ func (u *UI) fingerprint(ctx context.Context) string {
 		text = append(text, p.String()...)
 	}
 	if inFlight > 0 {
+		text = fmt.Append(text, time.Now().Truncate(ageEvery).Unix())
+	}
+	if topic == liveGates {
+		gates, _ := u.gates.get(ctx) // of which the page tells
+		text = fmt.Append(text, gatesFingerprint(gates))
+	}
+	return string(text)
+}
+
+// gatesFingerprint is what of gates makes a change, and the time while calls wait.
+func gatesFingerprint(gates []monitor.GateState) string {
+	waiting := 0
+	var text []byte
+	for _, g := range gates {
+		waiting += g.Waiting
+		g.Oldest, g.Stalled, g.Closed = 0, 0, nil
+		one, _ := g.MarshalJSON() // texts, numbers and times
+		text = append(text, one...)
+	}
+	if waiting > 0 {
 		text = fmt.Append(text, time.Now().Truncate(ageEvery).Unix())
 	}
 	return string(text)

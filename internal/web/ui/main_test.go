@@ -200,6 +200,7 @@ var varies = []struct {
 	{regexp.MustCompile(`id="worker-[^"]+-\d+-[0-9a-z]{6}"`), `id="worker-ID"`},
 	{regexp.MustCompile(`pid \d+`), "pid 1"},
 	{regexp.MustCompile(`<p class="by">[^<@]+-\d+-[0-9a-z]{6}\b`), `<p class="by">WORKER`},
+	{regexp.MustCompile(`declared by [^<@]+-\d+-[0-9a-z]{6}\b`), "declared by WORKER"},
 	{regexp.MustCompile(`(id="worker-ID"><th scope="row">)[^ <]+`), "${1}HOST"},
 }
 

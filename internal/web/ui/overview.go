@@ -101,6 +101,7 @@ func tiles(f facts) []tile {
 	for _, s := range f.sizes {
 		sum.Failed += s.Failed
 		sum.Retrying += s.Retrying
+		sum.Waiting += s.Waiting
 		sum.Pending += s.Pending
 		sum.Processing += s.Processing
 		sum.Cancelled += s.Cancelled
@@ -121,6 +122,7 @@ func tiles(f facts) []tile {
 	all := []tile{
 		{Status: refcache.Failed, Count: sum.Failed, Note: lately},
 		{Status: refcache.Retrying, Count: sum.Retrying},
+		{Status: refcache.Waiting, Count: sum.Waiting},
 		{Status: refcache.Pending, Count: sum.Pending, Note: oldest},
 		{Status: refcache.Processing, Count: sum.Processing},
 		{Status: refcache.Complete, Count: hour.Complete, Note: "in the last hour"},
@@ -171,7 +173,7 @@ func quantile(h monitor.Histogram, q float64) string {
 
 func unused(f facts) bool {
 	for _, s := range f.sizes {
-		if s.Pending+s.Processing+s.Retrying+s.Failed+s.Cancelled > 0 {
+		if s.Waiting+s.Pending+s.Processing+s.Retrying+s.Failed+s.Cancelled > 0 {
 			return false
 		}
 	}

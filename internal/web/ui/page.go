@@ -17,7 +17,7 @@ import (
 // page is what a handler says of the page that it makes.
 type page struct {
 	Title  string // of the document, and what screen readers hear first
-	Live   string // what the page follows: a ref_id, or liveQueues; empty: nothing
+	Live   string // what the page follows: a ref_id, liveQueues or liveGates; empty: nothing
 	Notice string // a sentence on top of the page about what was just done, or why not; empty: none
 	Data   any    // what the template shows
 }
@@ -40,6 +40,7 @@ type navItem struct {
 
 // nav has what stands on top of all pages; a path that ends with a slash is no page of ours.
 var nav = []navItem{{Path: "/", Text: "Overview"}, {Path: "/calls", Text: "Calls"}, {Path: "/functions", Text: "Functions"},
+	{Path: "/gates", Text: "Gates"},
 	{Path: "/queues/", Text: "Queues"}}
 
 func (i navItem) has(urlPath string) bool {

@@ -33,7 +33,7 @@ func (u *UI) pausePart(r *http.Request, t admin.Target, all []refcache.Pause) pa
 	part := pausePart{ID: "pause-" + t.Queue + t.Func, Target: t, MayResume: u.mayChange(r), MayPause: u.mayChange(r)}
 	for _, p := range all {
 		name, _, _ := strings.Cut(p.Func, "@")
-		if p.Queue != t.Queue || name != t.Func {
+		if p.Gate != "" || p.Queue != t.Queue || name != t.Func {
 			continue
 		}
 		part.Pauses = append(part.Pauses, pauseRow{admin.Target{Queue: p.Queue, Func: p.Func}, u.cfg.Redact.Pause(p).String()})

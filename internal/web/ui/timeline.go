@@ -25,12 +25,14 @@ type leg struct {
 	Moments []moment // the newest first; the beginning is the last
 
 	start, end time.Time
+	inFlight   bool      // it is the leg that goes on
+	waitsSince time.Time // when the last wait of that began; zero: with the leg
 }
 
 // moment is something that happened, that happens, or that is to come.
 type moment struct {
 	ID       string    // the same as long as the call lives
-	Kind     string    // what it looks like: begun, waiting, delay, running, complete, failed, lost, cancelled, moved, ended
+	Kind     string    // what it looks like: begun, line, waiting, delay, running, complete, failed, lost, cancelled, moved, ended
 	At       time.Time // when it began; zero: not known
 	Title    string
 	By       string // who did it, or the worker that ran it
@@ -61,7 +63,10 @@ func newTimeline(t admin.Task) timeline {
 	story := storyOf(t)
 	markRepeated(story)
 	line := timeline{NotKept: notKept(t.TaskInfo)}
-	for _, part := range legsOf(t, story) {
+	legs := legsOf(t, story)
+	last := &legs[len(legs)-1]
+	last.inFlight, last.waitsSince = t.Status.InFlight(), t.WaitsSince
+	for _, part := range legs {
 		part.finish()
 		slices.Reverse(part.Moments)
 		line.Legs = append(line.Legs, part)
@@ -163,6 +168,8 @@ func eventHappening(e refcache.Event) happening {
 		if e.Times > 1 && e.Since != nil {
 			h.Title = fmt.Sprintf("Handed back %d times within %s by workers that could not run it", e.Times, duration(e.At.Sub(*e.Since)))
 		}
+	case refcache.EventUnavailable:
+		h.Title, h.Error = "Told that what it needs is unavailable", splitError(e.Note)
 	case refcache.EventRefreshFailed:
 		h.Kind, h.Title = "failed", "Refresh failed, the old result stays"
 	default:
@@ -175,6 +182,8 @@ func eventHappening(e refcache.Event) happening {
 func presentMoment(t admin.Task) (moment, bool) {
 	m := moment{ID: "now"}
 	switch t.Status {
+	case refcache.Waiting:
+		m.Kind, m.At, m.end, m.Title = "line", t.ReadAt, t.ReadAt, "Stands in line"
 	case refcache.Pending:
 		m.Kind, m.At, m.end, m.Title = "waiting", t.ReadAt, t.ReadAt, "Waits for a worker"
 	case refcache.Processing:
@@ -288,19 +297,23 @@ func (l *leg) place(at time.Time) int {
 // shortestGap is what a worker may take to notice a call.
 const shortestGap = 100 * time.Millisecond
 
-// fillGaps adds what was waited: the delay before a retry, and for a worker.
+// fillGaps adds what was waited: the delay before a retry, in line, and for a worker.
 func (l *leg) fillGaps() {
 	var all []moment
 	free, delay := l.start, time.Duration(0)
 	for _, m := range l.Moments {
 		switch {
-		case m.Kind == "waiting" || m.Kind == "delay": // it is a gap itself
+		case m.Kind == "line" && l.waitsSince.Sub(free) >= shortestGap:
+			all = append(all, waited(free, l.waitsSince, delay, forSomething))
+			m.At, delay, m.Duration = l.waitsSince, 0, m.end.Sub(l.waitsSince)
+		case m.Kind == "waiting" && l.letIn(free, m.end, delay):
+			all = append(all, waited(free, l.waitsSince, delay, forItsTurn))
+			m.At, delay, m.Duration = l.waitsSince, 0, m.end.Sub(l.waitsSince)
+		case m.Kind == "line" || m.Kind == "waiting" || m.Kind == "delay": // it is a gap itself
 			m.At, delay = free, 0
 			m.Duration = m.end.Sub(m.At)
 		case m.takesTime() || m.Kind == "cancelled":
-			if gap := m.At.Sub(free); gap >= shortestGap || delay > 0 {
-				all = append(all, waited(free, m.At, delay))
-			}
+			all = append(all, l.gap(free, m.At, delay)...)
 			if free, delay = m.At, 0; m.takesTime() {
 				free, delay = m.end, m.Delay
 			}
@@ -310,17 +323,59 @@ func (l *leg) fillGaps() {
 	l.Moments = all
 }
 
-func waited(from, to time.Time, delay time.Duration) moment {
+// gap is what was waited from one moment to another. Of the last wait of a call in flight it is known since when it was for a worker.
+func (l *leg) gap(from, to time.Time, delay time.Duration) []moment {
+	since := l.waitsSince
+	switch {
+	case to.Sub(from) < shortestGap && delay == 0:
+		return nil
+	case !l.inFlight || since.After(to):
+		return []moment{waited(from, to, delay, forSomething)}
+	case !l.letIn(from, to, delay):
+		return []moment{waited(from, to, delay, forWorker)}
+	}
+	parts := []moment{waited(from, since, delay, forItsTurn)}
+	if to.Sub(since) >= shortestGap {
+		parts = append(parts, waited(since, to, 0, forWorker))
+	}
+	return parts
+}
+
+// letIn reports whether the call was let in between two moments, and not handed back then.
+func (l *leg) letIn(from, to time.Time, delay time.Duration) bool {
+	if l.waitsSince.IsZero() {
+		return false
+	}
+	moved := slices.ContainsFunc(l.Moments, func(m moment) bool { return m.Kind == "moved" && m.At.Equal(l.waitsSince) })
+	return !moved && l.waitsSince.Sub(from)-delay >= shortestGap && !l.waitsSince.After(to)
+}
+
+// What was waited for. The record of a call that has ended does not tell.
+const (
+	forSomething = iota
+	forWorker
+	forItsTurn
+)
+
+var (
+	waitTitles = [...]string{forSomething: "Waited to start", forWorker: "Waited for a worker", forItsTurn: "Stood in line"}
+	moreTitles = [...]string{forSomething: "", forWorker: " for a worker", forItsTurn: " in line"}
+)
+
+func waited(from, to time.Time, delay time.Duration, what int) moment {
 	m := moment{ID: fmt.Sprintf("wait-%d", from.UnixMilli()), Kind: "waiting", At: from, end: to, Duration: max(0, to.Sub(from))}
+	if what == forItsTurn {
+		m.Kind = "line"
+	}
 	switch more := m.Duration - delay; {
 	case delay == 0:
-		m.Title = "Waited for a worker"
+		m.Title = waitTitles[what]
 	case more < -shortestGap:
 		m.Kind, m.Title = "delay", "Waited, of a delay of "+duration(delay)
 	case more < time.Second:
 		m.Kind, m.Title = "delay", "Delay before the retry"
 	default:
-		m.Kind, m.Title = "delay", fmt.Sprintf("Delay of %s, and %s more for a worker", duration(delay), duration(more))
+		m.Kind, m.Title = "delay", fmt.Sprintf("Delay of %s, and %s more%s", duration(delay), duration(more), moreTitles[what])
 	}
 	return m
 }

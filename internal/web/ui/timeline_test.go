@@ -82,6 +82,41 @@ func TestATimelineShowsWhatIsToCome(t *testing.T) {
 	require.Equal(t, []string{"1 running: Attempt 1 runs, 1 s [750+250]", "1 waiting: Waited for a worker, 3 s [0+750]", "1 begun: Created"}, lines(newTimeline(task)))
 }
 
+func TestATimelineShowsTheStayInLine(t *testing.T) {
+	t.Parallel()
+	const s = time.Second
+	task := taskOf(refcache.Waiting, nil)
+	task.ReadAt = t0.Add(4 * s)
+	require.Equal(t, []string{"1 line: Stands in line, 4 s [0+1000]", "1 begun: Created"}, lines(newTimeline(task)))
+
+	task = taskOf(refcache.Waiting, []refcache.Attempt{failedAttempt(1, 1, 0, s, s)}) // its retry was due, and not let in
+	task.ReadAt, task.WaitsSince = t0.Add(4*s), t0.Add(2*s)
+	require.Equal(t, []string{"1 line: Stands in line, 2 s [500+500]", "1 delay: Delay before the retry, 1 s [250+250]",
+		"1 failed: Attempt 1 failed, 1 s [0+250]", "1 begun: Created"}, lines(newTimeline(task)))
+
+	task = taskOf(refcache.Pending, nil)
+	task.ReadAt, task.WaitsSince = t0.Add(4*s), t0.Add(3*s)
+	require.Equal(t, []string{"1 waiting: Waits for a worker, 1 s [750+250]", "1 line: Stood in line, 3 s [0+750]", "1 begun: Created"},
+		lines(newTimeline(task)))
+
+	task = taskOf(refcache.Processing, []refcache.Attempt{failedAttempt(1, 1, 5*s, s, 0)})
+	task.ReadAt, task.WaitsSince, task.StartedAt, task.Attempt = t0.Add(20*s), t0.Add(9*s), after(10*s), 2
+	require.Equal(t, []string{"1 running: Attempt 2 runs, 10 s [500+500]", "1 waiting: Waited for a worker, 1 s [450+50]",
+		"1 line: Stood in line, 3 s [300+150]", "1 failed: Attempt 1 failed, 1 s [250+50]", "1 waiting: Waited to start, 5 s [0+250]",
+		"1 begun: Created"}, lines(newTimeline(task)))
+}
+
+func TestATimelineTellsWhatWasUnavailable(t *testing.T) {
+	t.Parallel()
+	const s = time.Second
+	task := taskOf(refcache.Waiting, nil, refcache.Event{At: t0.Add(s), Kind: refcache.EventUnavailable, By: "w1", Note: "503"})
+	task.ReadAt, task.WaitsSince = t0.Add(2*s), t0.Add(s)
+	line := newTimeline(task)
+	require.Equal(t, []string{"1 line: Stands in line, 1 s [500+500]", "1 waiting: Waited to start, 1 s [0+500]",
+		"1 moved: Told that what it needs is unavailable", "1 begun: Created"}, lines(line))
+	require.Equal(t, "503", line.Legs[0].Moments[2].Error.Head)
+}
+
 // A retry by hand after a week must not press what was before into a dot.
 func TestEveryRetryByHandHasAScaleOfItsOwn(t *testing.T) {
 	t.Parallel()
@@ -93,7 +128,7 @@ func TestEveryRetryByHandHasAScaleOfItsOwn(t *testing.T) {
 	line := newTimeline(task)
 	require.Equal(t, []string{
 		"2 complete: Attempt 1 is complete, 1 s [500+500]",
-		"2 waiting: Waited for a worker, 1 s [0+500]",
+		"2 waiting: Waited to start, 1 s [0+500]",
 		"2 begun: Retried by hand with a fresh budget",
 		"1 failed: Attempt 2 failed, 1 s [0+1000]",
 		"1 begun: Retried by hand",

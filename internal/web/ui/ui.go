@@ -10,7 +10,8 @@
 //
 // An error that it returns becomes a page, too. A page that sets Live follows what happens: the browser listens at /live,
 // hears that something has changed, fetches the page again, and changes what differs in its <main> in place, so that
-// focus, selection, what was typed and opened <details> stay. Live is a ref_id, or [liveQueues] for all there is. Elements
+// focus, selection, what was typed and opened <details> stay. Live is a ref_id, or [liveQueues] for all
+// there is, or [liveGates] for that and how gates stand. Elements
 // that come and go in lists should have an id, by which they are told apart; one with data-keep is left as it is. What moves
 // by itself needs no update: <time data-until> counts down, <time data-since> up.
 //
@@ -50,7 +51,8 @@ type UI struct {
 	facts          *fresh[facts]
 	health         *fresh[monitor.Health]
 	followed       *live.Calls
-	followedQueues *live.Shared[struct{}, string]
+	gates          *fresh[[]monitor.GateState]
+	followedQueues *live.Shared[string, string] // by liveQueues or liveGates
 }
 
 // New returns pages about the calls that a and reader find, and about the functions of cfg, which p calls; calls are
@@ -63,6 +65,7 @@ func New(p, reader *producer.Producer, a *admin.Admin, calls *live.Calls, cfg co
 	u := &UI{producer: p, admin: a, actions: access.NewActions(a, reader.Info, cfg.Policies(), log), cfg: cfg, log: log, mux: http.NewServeMux(), followed: calls,
 		slots: make(chan struct{}, cfg.Web.MaxRequests), viewers: make(chan struct{}, cfg.Web.MaxRequests)}
 	u.facts, u.health = newFresh(keepFacts, u.readFacts), newFresh(keepHealth, a.Health)
+	u.gates = newFresh(keepFacts, u.readGates)
 	u.followedQueues = live.NewShared(u.followQueues)
 	for _, r := range routes {
 		u.mux.Handle(r.pattern, u.handler(r.handle))
@@ -86,6 +89,10 @@ var routes = []route{
 	{"POST /functions/{name}", (*UI).makeCall},
 	{"POST /pause", (*UI).pause},
 	{"POST /resume", (*UI).resume},
+	{"GET /gates", (*UI).gatesPage},
+	{"GET /gates/{queue}/{gate}", (*UI).gate},
+	{"POST /gates/{queue}/{gate}/set", (*UI).setGate},
+	{"POST /gates/{queue}/{gate}/reset", (*UI).resetGate},
 	{"GET /calls", (*UI).calls},
 	{"GET /calls/retry", (*UI).askRetry},
 	{"POST /calls/retry", (*UI).retryAll},

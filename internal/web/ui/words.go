@@ -30,6 +30,8 @@ var functions = template.FuncMap{
 	"functionPath": functionPath,
 	"callPath":     callPath,
 	"callsPath":    callsPath,
+	"gatePath":     gatePath,
+	"nextOfKey":    nextOfKey,
 	"limit":        limit,
 	"instant":      instant,
 	"functionName": func(s string) string { return strings.TrimSuffix(s, "@1") },

@@ -1,0 +1,15 @@
+package redact
+
+import "github.com/refq/refq/monitor"
+
+// Gate hides what the keys of a gate say, and why it is paused.
+func (r *Rules) Gate(g monitor.GateState) monitor.GateState {
+	g.ClosedKey, g.Paused = r.Text(g.ClosedKey), r.pause(g.Paused)
+	return g
+}
+
+// GateKey hides what a key of a gate says, and why it is paused.
+func (r *Rules) GateKey(k monitor.GateKey) monitor.GateKey {
+	k.Key, k.Paused = r.Text(k.Key), r.pause(k.Paused)
+	return k
+}
