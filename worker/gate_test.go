@@ -135,27 +135,26 @@ func TestATenantDoesNotWaitForAnothersBacklog(t *testing.T) {
 	})
 }
 
-func TestRatesAreKeptOverAMinute(t *testing.T) {
-	for _, rate := range []int{5, 20} {
+func TestRatesAreKept(t *testing.T) {
+	for rate, limit := range map[int]time.Duration{5: 20 * time.Second, 20: 10 * time.Second} {
 		t.Run(fmt.Sprint(rate), func(t *testing.T) {
 			inHouse(t, func(w *house) {
 				f, g := visits(refcache.Gate{Rate: refcache.Rate{N: rate}}), newGated(0)
 				w.Start(worker.Config{Concurrency: 8}, handles(f, g))
 				time.Sleep(6 * time.Second)
-				for n := range 61 * rate {
+				most := rate * int(limit/time.Second)
+				for n := range most + rate {
 					w.visit(f, site{Host: "h", N: n})
 				}
-				start := g.starts[0]
-				time.Sleep(time.Until(start.Add(time.Minute)))
+				time.Sleep(limit)
 				g.mu.Lock()
 				defer g.mu.Unlock()
-				burst := max(1, rate/100)
-				within := slices.IndexFunc(g.starts, func(at time.Time) bool { return at.After(start.Add(time.Minute)) })
+				within := slices.IndexFunc(g.starts, func(at time.Time) bool { return at.After(g.starts[0].Add(limit)) })
 				if within < 0 {
 					within = len(g.starts)
 				}
-				require.LessOrEqual(w, within, 60*rate+burst)
-				require.GreaterOrEqual(w, within, 60*rate*98/100)
+				require.LessOrEqual(w, within, most+1)
+				require.GreaterOrEqual(w, within, most*98/100)
 			})
 		})
 	}

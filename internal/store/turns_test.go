@@ -475,6 +475,7 @@ func TestAPausedGateStartsNothing(t *testing.T) {
 				rung := q.letIn()
 				q.gate("g", store.GateNumbers{Each: 1})
 				first, other := q.inLine("g", "a"), q.inLine("g", "b")
+				p := p // of this run alone
 				p.By, p.Reason = "ann", "release"
 				noted, found, err := q.PauseGate(q.Context(), q.name, p, 0)
 				require.NoError(q, err)
