@@ -42,8 +42,12 @@ end
 -- stored has the fields that the script reads. It is nil when the record's key holds no hash.
 local stored = try('HMGET', record, FIELDS)
 
--- task has the words of the field state. It is empty when there is no record, or when the field has another form.
+-- task has the words of the field state. It is empty when there is no record, or when the field has another form. A turn counts
+-- only in a record whose version says that it is there.
 local task = {string.match(stored and stored[STATE] or '', STATE_FORM)}
+if stored and stored[TURN] and (tonumber(task[V]) or 1) < tonumber(V_TURN) then
+  stored[TURN] = false
+end
 
 -- result_from has the words of the field of that name, by constant. They tell of the result that a refresh is to replace:
 -- when the attempt began that made it, when it expires, and how the last refresh failed, empty while one runs. The table is
