@@ -14,10 +14,7 @@ func (r *Reader) Gates(ctx context.Context, queue string) (gates map[string][]re
 	return found.gates, !found.untold, err
 }
 
-// withGate adds a gate that counts to those before, unless it is none.
+// withGate adds a gate that counts to those before.
 func withGate(gates []refcache.Gate, g refcache.Gate) []refcache.Gate {
-	if g == (refcache.Gate{}) {
-		return gates
-	}
 	return append(slices.DeleteFunc(gates, func(other refcache.Gate) bool { return other == g }), g)
 }

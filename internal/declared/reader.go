@@ -83,12 +83,15 @@ func (r *Reader) merge(queue string, workers []store.Declaring) declarations {
 		return cmp.Or(cmp.Compare(a.Since, b.Since), cmp.Compare(a.Worker, b.Worker))
 	})
 	functions, all, by := map[string]Function{}, map[string][]Function{}, map[string]string{}
-	gates, untold := map[string][]refcache.Gate{}, false
+	gates, counting, untold := map[string][]refcache.Gate{}, map[string]store.DeclaredGate{}, false
 	for _, w := range workers {
 		told := parse(w.Text)
 		untold = untold || told == nil
 		for name, f := range told {
-			gates[f.Policy.Gate.Name] = withGate(gates[f.Policy.Gate.Name], f.Policy.Gate)
+			if gate := f.Policy.Gate; gate.Name != "" {
+				gates[gate.Name] = withGate(gates[gate.Name], gate)
+				counting[gate.Name] = store.DeclaredGate{Name: gate.Name, Numbers: store.NumbersOf(gate), Since: w.Since, Worker: w.Worker}
+			}
 			before, known := functions[name]
 			if known && !reflect.DeepEqual(before, f) && !r.differs[queue+" "+name] {
 				r.differs[queue+" "+name] = true
@@ -99,18 +102,5 @@ func (r *Reader) merge(queue string, workers []store.Declaring) declarations {
 			all[name] = append(all[name], f)
 		}
 	}
-	return declarations{time.Now(), functions, all, gatesOf(workers), gates, untold}
-}
-
-// gatesOf are the gates that workers declare, which are in the order of their starts. The last one of a gate counts.
-func gatesOf(workers []store.Declaring) []store.DeclaredGate {
-	last := map[string]store.DeclaredGate{}
-	for _, w := range workers {
-		for _, f := range parse(w.Text) {
-			if gate := f.Policy.Gate; gate.Name != "" {
-				last[gate.Name] = store.DeclaredGate{Name: gate.Name, Numbers: store.NumbersOf(gate), Since: w.Since, Worker: w.Worker}
-			}
-		}
-	}
-	return slices.Collect(maps.Values(last))
+	return declarations{time.Now(), functions, all, slices.Collect(maps.Values(counting)), gates, untold}
 }

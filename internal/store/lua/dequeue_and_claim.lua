@@ -92,7 +92,6 @@ WITH_LIBRARY
 if from ~= '' and redis.call('EXISTS', prefix .. 'aside:' .. from) == 0 then
   redis.call('SREM', prefix .. 'aside', from)
 end
-local let_in = {}
 for name, aside in pairs(asides or {}) do
   -- pcall: a wake-up that cannot be sent must not cost the doorbell that was taken.
   pcall(wake_for, name, aside.count, aside.before == 0)
@@ -102,9 +101,9 @@ for name, aside in pairs(asides or {}) do
       local turn = turn_in(redis.call('HGET', prefix .. 't:' .. hash, 'turn'))
       if turn then the_gates().give_back(turn.gate, turn.key, hash) end
     end
-    let_in = all_gates and all_gates.written() or let_in
   end
 end
+local let_in = all_gates and all_gates.written() or {}
 if #let_in > 0 then
   answer = answer or {false, false, false}
   answer[4] = let_in

@@ -24,11 +24,7 @@ if may_start(turn) then
   begins(turn)
 else
   answer, last_token = 2, ARGV[1]
-  wait_for_turn(turn)
-  put(STARTED_AT, '')
-  drop_field(PROGRESS, 'progress')
-  local attempt = number(ATTEMPT) - 1
-  put(ATTEMPT, attempt > 0 and attempt or '')
+  take_back(function() wait_for_turn(turn) end)
 end
 save()
 return {answer, the_gates().written()}

@@ -121,18 +121,9 @@ local function fail(text, cause, permanent, delay, remark, code, details, last)
   return {1, 'retrying', delay}
 end
 
--- take_back has the task wait, as if the attempt had not been: for a worker, or as waits says.
-local function take_back(remark, waits)
-  (waits or wait_for_worker)()
-  put(STARTED_AT, '')
-  drop_field(PROGRESS, 'progress')
-  local attempt = number(ATTEMPT) - 1
-  put(ATTEMPT, attempt > 0 and attempt or '')
-  note(remark)
-end
-
 local function release(remark, by)
-  take_back(remark)
+  take_back(wait_for_worker)
+  note(remark)
   event('handed_back', by)
   save()
   return {1, 'pending', 0}
@@ -153,7 +144,8 @@ local function hand_on(remark, by, lacks)
   if lacks == 'member' and now - row.member_since >= HAND_ON_FOR then
     return fail(remark, 'error', '', nil, nil, '', '', true)
   end
-  take_back(remark)
+  take_back(wait_for_worker)
+  note(remark)
   row.at, row.by, row.times = now, by, row.times + 1
   if n > number(EVENT_N, 0) then
     append(EVENT_N, 'event:', row)
@@ -169,7 +161,7 @@ local function unavailable(text, closed_for, by)
   if not turn then
     return release(text, by)
   end
-  take_back('', function() wait_for_turn(turn) end)
+  take_back(function() wait_for_turn(turn) end)
   the_gates().close_key(turn.gate, turn.key, now + closed_for)
   the_gates().place(turn.gate, turn.key)
   the_gates().give_back(turn.gate, turn.key, hash)

@@ -350,20 +350,28 @@ local function place_some(gate, from, n)
   return #names < n and 0 or from + n
 end
 
+-- try_limits lets in who may start by limits that have changed; sweeps go on where there are many keys.
+local function try_limits(gate)
+  place_some(gate, 0, DUE_TRIED)
+  admit(gate, DUE_TRIED)
+end
+
 -- declare gives a gate the numbers that a worker declares, unless one that was started later has declared some; anyhow gives it these
--- all the same. It returns whether they are others than before.
+-- all the same.
 local function declare(name, numbers, since, worker, anyhow)
   local at = prefix .. 'gate:' .. name
   local before, declared_at, by, seen = unpack(redis.call('HMGET', at, 'numbers', 'declared_at', 'declared_by', 'seen'))
   declared_at = tonumber(declared_at)
   if not anyhow and declared_at and (declared_at > since or declared_at == since and by > worker) then
-    return false
+    return
   elseif before ~= numbers or declared_at ~= since or by ~= worker or now - (tonumber(seen) or 0) > SEEN_AGAIN then
     redis.call('HSET', at, 'numbers', numbers, 'declared_at', whole_text(since), 'declared_by', worker, 'seen', now_text)
     redis.call('SADD', prefix .. 'gates', name)
     opened[name] = nil
   end
-  return before ~= numbers
+  if before ~= numbers then
+    try_limits(gate_of(name))
+  end
 end
 
 -- reason_of is why a call of the key that waits does not start.
@@ -453,6 +461,6 @@ return {
   gate_of = gate_of, key_of = key_of, may_start = may_start, refuses = refuses, hold = hold, count_start = count_start,
   line_up = line_up, step_out = step_out, give_back = give_back, admit = admit, place = place, waits = waits,
   close_key = close_key, open_key = open_key, key_has_room = key_has_room, rate_allows = rate_allows, try_due = try_due, next_due = next_due,
-  place_some = place_some, declare = declare, let_go = let_go, stands = stands, written = written, running = running,
+  place_some = place_some, try_limits = try_limits, declare = declare, let_go = let_go, stands = stands, written = written, running = running,
   running_of = running_of, frees_at = frees_at, could_start = could_start, reason_of = reason_of,
 }

@@ -57,10 +57,7 @@ local let_in = nil
 if ARGV[6] ~= '' then
   local since, words = string.match(ARGV[6], '^(%d+) (.*)$')
   for name, numbers in string.gmatch(words, '([^ ]+) ([^ ]+)') do
-    if the_gates().declare(name, numbers, tonumber(since), ARGV[1]) then
-      the_gates().place_some(the_gates().gate_of(name), 0, DUE_TRIED)
-      the_gates().admit(the_gates().gate_of(name), DUE_TRIED)
-    end
+    the_gates().declare(name, numbers, tonumber(since), ARGV[1])
   end
   let_in = the_gates().written()
 end

@@ -290,6 +290,15 @@ local function wait_for_worker()
   put(UPDATED_AT, now_text)
 end
 
+-- take_back has the task wait as if its running attempt had not been: waits has it wait for a worker, or for its turn.
+local function take_back(waits)
+  waits()
+  put(STARTED_AT, '')
+  drop_field(PROGRESS, 'progress')
+  local attempt = number(ATTEMPT) - 1
+  put(ATTEMPT, attempt > 0 and attempt or '')
+end
+
 -- new_delivery gives the next doorbell a number of its own. Numbers never go back while the record lives (R13).
 local function new_delivery()
   put(DELIVERY, number(DELIVERY, 1) + 1)

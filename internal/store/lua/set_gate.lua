@@ -16,7 +16,5 @@ if ARGV[2] ~= '' then
     redis.call('HSET', at, 'set_until', whole_text(now + ARGV[3]))
   end
 end
-local gate = the_gates().gate_of(name)
-the_gates().place_some(gate, 0, DUE_TRIED)
-the_gates().admit(gate, DUE_TRIED)
+the_gates().try_limits(the_gates().gate_of(name))
 return {1, the_gates().written()}
