@@ -29,7 +29,11 @@ local function fast(KEYS, ARGV, _, stored)
     turn, old = unpack(call('HMGET', KEYS[2], 'turn', FIELD_RESULT_FROM))
     local name, key = string.match(turn or '', '^([^/]*)/([^/]*)/')
     local gate = KEYS[1] .. 'gate:' .. (name or '')
-    if old or not name or call('EXISTS', gate .. ':k:' .. key) == 1 or call('HGET', gate, 'paused_until')
+    if old or not name then
+      return nil
+    end
+    local numbers, set, paused = unpack(call('HMGET', gate, 'numbers', 'set', 'paused_until'))
+    if set or paused or not string.find(numbers or '', '^%d+,%-?%d+,0,') or call('HGET', gate .. ':k:' .. key, 'paused_until')
       or not call('ZSCORE', gate .. ':held', hash .. key) then
       return nil
     end
