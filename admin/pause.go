@@ -71,9 +71,6 @@ type PauseTerms struct {
 // ErrUnknownQueue tells that Redis knows of no such queue, or of none at all.
 var ErrUnknownQueue = errors.New("there is no such queue")
 
-// ErrUnknownGate tells that no queue has such a gate.
-var ErrUnknownGate = errors.New("there is no such gate; refq gates lists them")
-
 // MaxReason is how many bytes of reason a pause takes.
 const MaxReason = 500
 
@@ -122,7 +119,7 @@ func (a *Admin) Pause(ctx context.Context, t Target, terms PauseTerms) (refcache
 		return err
 	})
 	if err == nil && !known {
-		err = ErrUnknownGate
+		err = fmt.Errorf("%w; refq gates lists those that there are", ErrNoGate)
 	}
 	if err != nil {
 		return refcache.Pause{}, fmt.Errorf("pause %s: %w", t, err)

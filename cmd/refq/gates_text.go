@@ -47,21 +47,9 @@ func gateTroubles(g monitor.GateState) (all []string) {
 	return all
 }
 
+// pauseText is the text of a pause, for where it is clear of what.
 func pauseText(p refcache.Pause) string {
-	text := "paused"
-	if p.By != "" {
-		text += " by " + term.Printable(p.By)
-	}
-	if p.At != nil {
-		text += " " + clockText(*p.At)
-	}
-	if p.Until != nil {
-		text += " until " + clockText(*p.Until)
-	}
-	if p.Reason != "" {
-		text += ": " + term.OneLine(p.Reason)
-	}
-	return text
+	return term.OneLine(strings.TrimPrefix(p.String(), p.Target()+" is "))
 }
 
 // clockText is a time of today, or with its day.

@@ -26,7 +26,6 @@ var kinds = []struct {
 	{refcache.ErrArgsTooLarge, "args-too-large", "Arguments too large", http.StatusRequestEntityTooLarge},
 	{refcache.ErrInvalidRef, "invalid-ref", "Not a ref_id", http.StatusBadRequest},
 	{admin.ErrUnknownQueue, "unknown-queue", "Unknown queue", http.StatusUnprocessableEntity},
-	{admin.ErrUnknownGate, "unknown-gate", "Unknown gate", http.StatusUnprocessableEntity},
 	{admin.ErrInvalidCursor, "invalid-cursor", "Not a cursor", http.StatusBadRequest},
 	{admin.ErrNoGate, "gate-not-found", "No such gate", http.StatusNotFound},
 	{admin.ErrInvalidSetting, "invalid-setting", "Not a setting of a gate", http.StatusUnprocessableEntity},
