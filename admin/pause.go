@@ -11,7 +11,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/refcache"
 )
 
@@ -26,11 +25,7 @@ type Target struct {
 func (t Target) String() string { return t.pause().Target() }
 
 func (t Target) pause() refcache.Pause {
-	p := refcache.Pause{Queue: t.Queue, Func: t.Func, Gate: t.Gate}
-	if t.Key != nil {
-		p.Key = new(store.EscapeKey(*t.Key))
-	}
-	return p
+	return refcache.Pause{Queue: t.Queue, Func: t.Func, Gate: t.Gate, Key: t.Key}
 }
 
 // Check returns why the Target cannot be one; nil if it can.

@@ -64,7 +64,7 @@ type GateSet struct {
 
 // GateKey is how a key of a gate stands.
 type GateKey struct {
-	Key         string // of [refcache.Turn], escaped as part of a URL
+	Key         string // of [refcache.Turn]; a hash replaces the end of a long one
 	Running     int
 	Waiting     int
 	Oldest      time.Duration       // the longest that one has waited that is next in its share; 0: none waits

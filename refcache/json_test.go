@@ -112,11 +112,11 @@ func TestTaskInfoHasAllOfItsFields(t *testing.T) {
 }
 
 func TestAWaitingTaskTellsWhereItStands(t *testing.T) {
-	turn := refcache.TurnInfo{Gate: "maps", Key: "maps.example", Share: "a%2Fb", Position: 4, Running: 5, Limit: 5, Reason: refcache.WaitsLimit}
+	turn := refcache.TurnInfo{Gate: "maps", Key: "maps.example", Share: "a/b", Position: 4, Running: 5, Limit: 5, Reason: refcache.WaitsLimit}
 	text, err := json.Marshal(refcache.TaskInfo{Status: refcache.Waiting, WaitsFor: refcache.WaitsTurn, Turn: &turn,
 		Events: []refcache.Event{{At: noon, Kind: refcache.EventUnavailable, By: "w", Note: "503"}}})
 	require.NoError(t, err)
-	require.Contains(t, string(text), `"waits_for":"turn","turn":{"gate":"maps","key":"maps.example","share":"a%2Fb","position":4,`+
+	require.Contains(t, string(text), `"waits_for":"turn","turn":{"gate":"maps","key":"maps.example","share":"a/b","position":4,`+
 		`"running":5,"limit":5,"reason":"limit","next_start_at":null}`)
 	require.Contains(t, string(text), `"kind":"unavailable","by":"w","times":null,"since":null,"note":"503"`)
 	turn.NextStartAt = &later
@@ -127,11 +127,11 @@ func TestAWaitingTaskTellsWhereItStands(t *testing.T) {
 	require.Equal(t, "waits for its turn: 4th of key maps.example, the next may start at 11:01:30", turn.String())
 	for want, info := range map[string]refcache.TurnInfo{
 		"waits for its turn: 11th of gate g, 2 of 4 running":                              {Gate: "g", Position: 11, Running: 2, Limit: 4},
-		"waits for its turn: 1st of key http://a, which is paused":                        {Gate: "g", Key: "http%3A%2F%2Fa", Position: 1, Reason: refcache.WaitsPaused},
+		"waits for its turn: 1st of key http://a, which is paused":                        {Gate: "g", Key: "http://a", Position: 1, Reason: refcache.WaitsPaused},
 		"waits for its turn: 22nd of key cut%2, and no worker has declared gate g":        {Gate: "g", Key: "cut%2", Position: 22, Reason: refcache.WaitsUndeclared},
 		"waits for its turn: 3rd of key k, which is closed until 11:01:30":                {Gate: "g", Key: "k", Position: 3, Reason: refcache.WaitsUnavailable, NextStartAt: &later},
 		"waits for its turn: 1st of key k, while one call tries whether it is open again": {Gate: "g", Key: "k", Position: 1, Reason: refcache.WaitsUnavailable},
-		"waits for its turn at gate g, key a/b":                                           {Gate: "g", Key: "a%2Fb"},
+		"waits for its turn at gate g, key a/b":                                           {Gate: "g", Key: "a/b"},
 		"waits for its turn at gate g":                                                    {Gate: "g"},
 	} {
 		require.Equal(t, want, info.String())

@@ -11,7 +11,7 @@ type Pause struct {
 	Queue string  // empty: a function is paused
 	Func  string  // in all of its versions, or in one, as name@version; empty: something else is paused
 	Gate  string  // of the queue; empty: something else is paused
-	Key   *string // of the gate, escaped as part of a URL; nil: the gate is paused as a whole
+	Key   *string // of the gate; nil: the gate is paused as a whole
 
 	By     string     // who has paused it; empty: that is not known, as when it was done in asynq's web UI
 	At     *time.Time // since when, by Redis's clock; nil: that is not known

@@ -3,7 +3,6 @@ package refcache
 import (
 	"encoding/json"
 	"fmt"
-	"net/url"
 	"time"
 )
 
@@ -76,8 +75,8 @@ const WaitsTurn WaitsFor = "turn"
 // TurnInfo tells where a call stands that waits for its turn.
 type TurnInfo struct {
 	Gate        string
-	Key         string // of its [Turn], escaped as part of a URL
-	Share       string // escaped
+	Key         string // of its [Turn]; a hash replaces the end of a long one
+	Share       string // of its [Turn], likewise
 	Position    int    // among those of its key, 1 for the next
 	Running     int    // calls that hold it up: of its key, or of the gate if that is what is full
 	Limit       int    // how many of these may run; 0: no such limit
@@ -90,7 +89,7 @@ type TurnInfo struct {
 func (t TurnInfo) String() string {
 	of := "gate " + t.Gate
 	if t.Key != "" {
-		of = "key " + unescaped(t.Key)
+		of = "key " + t.Key
 	}
 	text := fmt.Sprintf("waits for its turn: %s of %s", ordinal(t.Position), of)
 	switch {
@@ -110,14 +109,6 @@ func (t TurnInfo) String() string {
 		return text + ", the next may start at " + t.NextStartAt.UTC().Format(time.TimeOnly)
 	case t.Limit > 0:
 		return text + fmt.Sprintf(", %d of %d running", t.Running, t.Limit)
-	}
-	return text
-}
-
-// unescaped is a text as it was before it was escaped, if none of it was cut off.
-func unescaped(text string) string {
-	if plain, err := url.PathUnescape(text); err == nil {
-		return plain
 	}
 	return text
 }

@@ -186,8 +186,11 @@ func (a *attempt) enter(name function) (bool, error) {
 		case err == nil && entered == store.EnteredRuns:
 			a.claimed.Record.Turn = turn
 			return true, nil
-		case err == nil, errors.Is(err, store.ErrDamaged), isRefusal(err), w.isStopping():
+		case err == nil, errors.Is(err, store.ErrDamaged):
 			return false, nil // what is left of the claim is for the beat, or for who sweeps
+		case isRefusal(err), w.isStopping():
+			a.handOver(fmt.Sprintf("worker %s could not ask for its turn: %v", w.id, err))
+			return false, nil
 		}
 		select {
 		case <-time.After(wait):
@@ -195,6 +198,13 @@ func (a *attempt) enter(name function) (bool, error) {
 			return false, nil
 		}
 	}
+}
+
+// handOver hands back an attempt whose function was not called.
+func (a *attempt) handOver(why string) {
+	a.event, a.again = counters.AttemptHandedBack, claimAgain
+	a.outcome = store.Released(why, a.worker.id)
+	a.finish()
 }
 
 // result is what a function has returned.

@@ -18,16 +18,18 @@ type gates struct {
 	queue    string
 	compared time.Time // when sweep last compared
 
-	mu    sync.Mutex
-	timer *time.Timer // lets in what time frees soon; nil: none is set
-	at    time.Time   // when it does
+	mu      sync.Mutex
+	timer   *time.Timer // lets in what time frees soon; nil: none is set
+	at      time.Time   // when it does
+	stopped bool
+	runs    sync.WaitGroup // letIn by the timer
 }
 
 // sweep looks after the gates in a sweep of the queue.
 func (g *gates) sweep(ctx context.Context) error {
 	if now := time.Now(); now.Sub(g.compared) >= compareEvery {
-		if err := g.compare(ctx); err != nil {
-			return err
+		if err := g.compare(ctx); err != nil { // what else a sweep mends does not depend on it
+			g.worker.log.Warn("numbers of gates are not compared", "queue", g.queue, "err", err)
 		}
 		g.compared = now
 	}
@@ -55,7 +57,7 @@ func (g *gates) expect(in time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	at := time.Now().Add(in)
-	if g.timer != nil && !at.Before(g.at) {
+	if g.stopped || g.timer != nil && !at.Before(g.at) {
 		return
 	}
 	if g.timer != nil {
@@ -67,11 +69,16 @@ func (g *gates) expect(in time.Duration) {
 func (g *gates) letIn() {
 	g.mu.Lock()
 	g.timer = nil
+	stopped := g.stopped
+	if !stopped {
+		g.runs.Add(1)
+	}
 	g.mu.Unlock()
-	ctx := g.worker.running.base
-	if ctx.Err() != nil {
+	if stopped {
 		return
 	}
+	defer g.runs.Done()
+	ctx := g.worker.running.base
 	in, err := g.worker.store.LetInDue(ctx, g.queue)
 	if err != nil {
 		g.worker.log.Debug("what is due is left to a sweep", "queue", g.queue, "err", err)
@@ -80,11 +87,13 @@ func (g *gates) letIn() {
 	g.expect(in)
 }
 
-// stop ends the timers.
+// stop ends the timer. It returns when nothing is let in by it any more.
 func (g *gates) stop() {
 	g.mu.Lock()
-	defer g.mu.Unlock()
+	g.stopped = true
 	if g.timer != nil {
 		g.timer.Stop()
 	}
+	g.mu.Unlock()
+	g.runs.Wait()
 }

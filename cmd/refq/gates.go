@@ -22,8 +22,7 @@ func newGates(a *app) *cobra.Command {
 		Short: "Tell who waits for a turn; set how many calls of a gate may run",
 		Long: `Tell how the gates of all queues stand: how many calls run and how many wait for
 their turn. With a GATE also its keys: those first that most calls wait for, then
-those for which none waits, of the first 1,000 calls that were let in. Keys are
-escaped as in URLs.
+those for which none waits, of the first 1,000 calls that were let in.
 
 "gates set" and "gates reset" change the limits of a gate while workers run.`,
 		Example: `  refq gates maps

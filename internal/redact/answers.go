@@ -2,7 +2,6 @@ package redact
 
 import (
 	"encoding/json"
-	"net/url"
 	"slices"
 
 	"github.com/refq/refq/refcache"
@@ -45,15 +44,14 @@ func (r *Rules) TaskInfo(info refcache.TaskInfo) refcache.TaskInfo {
 	return info
 }
 
-// turn hides key and share as a whole where a rule means a part of them: they are escaped.
+// turn hides key and share as a whole where a rule means a part of them.
 func (r *Rules) turn(t *refcache.TurnInfo) *refcache.TurnInfo {
 	if t == nil {
 		return nil
 	}
 	hidden := *t
 	for _, word := range []*string{&hidden.Key, &hidden.Share} {
-		text, err := url.PathUnescape(*word)
-		if err != nil || r.Text(text) != text || r.Text(*word) != *word {
+		if r.Text(*word) != *word {
 			*word = Mask
 		}
 	}

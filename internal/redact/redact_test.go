@@ -89,7 +89,7 @@ func TestAnswersAreHiddenInEveryTextAndTheOriginalStays(t *testing.T) {
 
 	info := refcache.TaskInfo{Note: "hush", Error: "hush", LastError: "hush", Unreadable: "hush",
 		Progress: &refcache.Progress{Message: "hush"}, RetryHistory: []refcache.Attempt{{Error: "hush"}}, Events: []refcache.Event{{Note: "hush"}},
-		Turn: &refcache.TurnInfo{Gate: "g", Key: "a%2Fh%75sh", Share: "hush"}}
+		Turn: &refcache.TurnInfo{Gate: "g", Key: "a/hush", Share: "hush"}}
 	text, err = json.Marshal(r.TaskInfo(info))
 	require.NoError(t, err)
 	require.NotContains(t, string(text), "hush")

@@ -285,6 +285,8 @@ func constants(script string, read []string) map[string]string {
 	define("LATE_FOR", lateFor.Microseconds())
 	define("TELL_DUE", TellDue.Milliseconds())
 	define("DUE_TRIED", dueTried)
+	define("MAX_LET_IN", maxLetIn)
+	define("CLOSED_KEPT", closedKept.Milliseconds())
 	define("SEEN_AGAIN", seenAgain.Milliseconds())
 	define("GATE_KEPT", gateKept.Milliseconds())
 	define("SHARES_TOLD", sharesTold)

@@ -100,7 +100,7 @@ func (s *Store) Gate(ctx context.Context, queue, gate string, from *KeyPosition,
 	state monitor.GateState, keys []monitor.GateKey, known bool, err error) {
 	waiting, last := "", ""
 	if from != nil {
-		waiting, last = strconv.Itoa(from.Waiting), from.Key
+		waiting, last = strconv.Itoa(from.Waiting), escapeTurn(from.Key)
 	}
 	values, err := s.onQueue(ctx, gateReadScript(), queue, gate, n, waiting, last).Slice()
 	if err != nil {
@@ -122,7 +122,7 @@ func gateState(queue string, now int64, told any) monitor.GateState {
 	values, _ := told.([]any)
 	t := reply(values)
 	g := monitor.GateState{Queue: queue, Name: t.text(0), Limit: int(t.int(3)), Running: int(t.int(4)), Waiting: int(t.int(5)),
-		Keys: int(t.int(6)), Oldest: millis(t.int(7)), Stalled: millis(t.int(8)), ClosedKey: t.text(9)}
+		Keys: int(t.int(6)), Oldest: millis(t.int(7)), Stalled: millis(t.int(8)), ClosedKey: plainWord(t.text(9))}
 	if at, closed := t.at(10).(int64); closed {
 		g.Closed = new(millis(now - at))
 	}
@@ -149,7 +149,7 @@ func gateState(queue string, now int64, told any) monitor.GateState {
 const gateKeyWords = 9
 
 func gateKey(queue, gate string, told reply) monitor.GateKey {
-	key := told.text(0)
+	key := plainWord(told.text(0))
 	return monitor.GateKey{Key: key, Running: int(told.int(1)), Waiting: int(told.int(2)), Oldest: millis(told.int(3)),
 		Reason: refcache.TurnReason(told.text(4)), NextStartAt: instant(told.at(5)), ClosedUntil: instant(told.at(6)),
 		ClosedAt: instant(told.at(7)), Paused: pauseNoted(refcache.Pause{Queue: queue, Gate: gate, Key: &key}, told.at(8))}

@@ -163,7 +163,7 @@ func TestKeysAreToldByThePageMostWaitingFirst(t *testing.T) {
 				from = &store.KeyPosition{Key: k.Key, Waiting: k.Waiting}
 			}
 		}
-		require.Equal(q, []string{"busy%2F1 1 4", "a 1 3", "b 1 2", "d 1 1", "c 1 1", " 1 0", "alone 1 0", "also%20alone 1 0"}, all)
+		require.Equal(q, []string{"busy/1 1 4", "a 1 3", "b 1 2", "d 1 1", "c 1 1", " 1 0", "alone 1 0", "also alone 1 0"}, all)
 	})
 }
 

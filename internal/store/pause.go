@@ -94,7 +94,8 @@ func pauseAt(queue, field string) (refcache.Pause, bool) {
 	case "g":
 		return refcache.Pause{Queue: queue, Gate: name}, true
 	case "k":
-		gate, key, _ := strings.Cut(name, "/")
+		gate, escaped, _ := strings.Cut(name, "/")
+		key := plainWord(escaped)
 		return refcache.Pause{Queue: queue, Gate: gate, Key: &key}, true
 	}
 	return refcache.Pause{}, false
@@ -120,7 +121,7 @@ func (s *Store) ResumeGate(ctx context.Context, queue string, p refcache.Pause) 
 func (s *Store) pauseGate(ctx context.Context, queue string, p refcache.Pause, by, ms, reason string) (note string, found bool, err error) {
 	key := ""
 	if p.Key != nil {
-		key = *p.Key
+		key = escapeTurn(*p.Key)
 	}
 	values, err := s.onQueue(ctx, pauseGateScript(), queue, p.Gate, p.Key != nil, key, by, ms, reason).Slice()
 	if isNil(err) {

@@ -60,12 +60,15 @@ const (
 	noPauseAtClaim     planted = "claim does not look at a pause"
 	noReadySweep       planted = "resume admits nothing, nor do sweeps"
 	noHalfOpen         planted = "a closed key opens for all at once"
+	noClosedAtClaim    planted = "claim does not look whether the key is closed"
+	opensAnyhow        planted = "a call that was under way opens a closed key"
 	noEnter            planted = "a record without a turn runs as it is"
 	noUndeclared       planted = "sweeps leave what waits for a gate that left the code"
 )
 
 var plantedFaults = []planted{noPermitBackAside, noPermitBackSweep, noPermitBackCancel, noAdmitFinish, noLooksAside, noDue,
-	noGateAtClaim, noPauseAtClaim, noReadySweep, noHalfOpen, noEnter, noUndeclared}
+	noGateAtClaim, noPauseAtClaim, noReadySweep, noHalfOpen, noClosedAtClaim, opensAnyhow,
+	noEnter, noUndeclared}
 
 // searchSetup is what stays the same in a search.
 type searchSetup struct {
@@ -86,6 +89,7 @@ var searchSetups = []searchSetup{
 	{name: "one key, two functions", calls: [searchCalls]searchCall{{function: 0}, {function: 1}, {function: 1}}, each: 1, all: 2},
 	{name: "two keys of one gate", calls: [searchCalls]searchCall{{function: 1}, {function: 1, key: 1}, {function: 0, key: 1}}, each: 1, all: 1},
 	{name: "rates", calls: [searchCalls]searchCall{{function: 1}, {function: 1}, {function: 1, key: 1}}, each: 0, all: 2, rate: true},
+	{name: "two of a key", calls: [searchCalls]searchCall{{function: 1}, {function: 1}, {function: 1}}, each: 2, all: 2},
 	{name: "an old producer", calls: [searchCalls]searchCall{{function: 1, plain: true}, {function: 1}, {function: 1}}, each: 1, all: 2},
 	{name: "the gate leaves", calls: [searchCalls]searchCall{{function: 1}, {function: 1}, {function: 1}}, each: 1, all: 1, undeclared: true},
 }
@@ -121,12 +125,14 @@ type searchCall struct {
 	aside         bool // a doorbell is set aside
 	by            int8 // who runs it
 	entered       bool // the worker has looked at its gate
+	tries         bool // it was started when its key was half open
 }
 
 type searchKey struct {
 	paused bool
 	closed uint8 // 0 open, 1 closed, 2 half open
-	spent  bool  // of its rate nothing is left
+	spent  bool  // of its rate nothing is left for admissions
+	ran    bool  // as many have run as its rate allows
 	ready  bool
 	due    bool
 }
@@ -264,17 +270,21 @@ func (s *searcher) claim(i int, worker int8, late bool) {
 		return
 	}
 	if !c.plain {
-		stopped := s.paused || s.keys[c.key].paused
+		key := &s.keys[c.key]
+		stopped := s.paused || key.paused
+		closed := key.closed == 1 || key.closed == 2 && s.running(c.key) > 1
 		switch {
 		case s.without == noGateAtClaim:
 		case c.held && stopped && s.without == noPauseAtClaim:
-		case c.held && (stopped || late && s.setup.rate && s.keys[c.key].spent):
+		case c.held && closed && s.without == noClosedAtClaim:
+		case c.held && (stopped || closed):
 			s.wait(i)
 			s.permitBack(i, true)
 			return
-		case c.held && late && s.setup.rate:
-			s.keys[c.key].spent = true
+		case c.held && late && s.setup.rate && key.ran:
+			key.spent, c.listed = true, true // it is put off, and another start is given up for it
 			s.place(c.key)
+			return
 		case !c.held && s.asks(i):
 			s.holds(i)
 		case !c.held:
@@ -282,7 +292,8 @@ func (s *searcher) claim(i int, worker int8, late bool) {
 			return
 		}
 	}
-	c.status, c.by, c.entered = isProcessing, worker, !c.plain
+	s.keys[c.key].ran = s.setup.rate
+	c.status, c.by, c.entered, c.tries = isProcessing, worker, !c.plain, s.keys[c.key].closed == 2
 }
 
 // enter has a call that was claimed without a turn ask for one.
@@ -344,7 +355,7 @@ func (s *searcher) finish(i int, o searchOutcome) {
 		c.status, c.by, c.retried, c.listed = isRetrying, 0, true, true
 	default:
 		c.status, c.by = hasEnded, 0
-		if o == completes && gated {
+		if o == completes && gated && (c.tries && key.closed == 2 || s.without == opensAnyhow) {
 			key.closed = 0
 		}
 	}
@@ -441,7 +452,7 @@ func (s *searcher) sweep() {
 func (s *searcher) tick() {
 	for key := range s.keys {
 		k := &s.keys[key]
-		k.spent = false
+		k.spent, k.ran = false, false
 		if k.closed == 1 {
 			k.closed = 2
 		}
@@ -539,6 +550,9 @@ func (s *searcher) moves() (all []searchMove) {
 							if c := s.calls[i]; c.status == isProcessing && !c.plain && (s.paused || s.keys[c.key].paused) {
 								return fmt.Sprintf("call %d starts while its gate is paused", i)
 							}
+							if c := s.calls[i]; c.status == isProcessing && !c.plain && s.keys[c.key].closed == 1 {
+								return fmt.Sprintf("call %d starts while its key is closed", i)
+							}
 							return ""
 						}})
 				}
@@ -559,7 +573,15 @@ func (s *searcher) moves() (all []searchMove) {
 				if o == unavailable && c.plain {
 					continue
 				}
-				add(fmt.Sprintf("call %d %s", i, o), func(s *searcher) { s.finish(i, o) })
+				key := s.keys[c.key]
+				all = append(all, searchMove{says: fmt.Sprintf("call %d %s", i, o),
+					do: func(s *searcher) { s.finish(i, o) },
+					after: func(s *searcher) string {
+						if key.closed > 0 && s.keys[c.key].closed == 0 && !(key.closed == 2 && c.tries) {
+							return fmt.Sprintf("call %d opens the key, which it did not try", i)
+						}
+						return ""
+					}})
 				fault(fmt.Sprintf("call %d %s, and nobody hears of it", i, o), func(s *searcher) { s.finish(i, o); s.rung = nil })
 			}
 		}

@@ -36,7 +36,11 @@ func escapeTurn(text string) string {
 	}
 	sum := sha256.Sum256([]byte(text))
 	const hashed = 32
-	return escaped[:maxTurnWord-hashed] + hex.EncodeToString(sum[:hashed/2])
+	kept := maxTurnWord - hashed
+	if cut := strings.LastIndexByte(escaped[:kept], '%'); cut > kept-len("%2F") {
+		kept = cut // not through the middle of a byte
+	}
+	return escaped[:kept] + hex.EncodeToString(sum[:hashed/2])
 }
 
 // pack is the field turn of a record as a submission gives it: the scripts add when the call was made.
@@ -64,7 +68,7 @@ func stands(answer any) *refcache.TurnInfo {
 		return nil
 	}
 	told := reply(values)
-	info := &refcache.TurnInfo{Gate: told.text(0), Key: told.text(1), Share: told.text(2), Position: int(told.int(3)),
+	info := &refcache.TurnInfo{Gate: told.text(0), Key: plainWord(told.text(1)), Share: plainWord(told.text(2)), Position: int(told.int(3)),
 		Running: int(told.int(4)), Limit: int(told.int(5)), Reason: refcache.TurnReason(told.text(6))}
 	if next := told.int(7); next > 0 {
 		info.NextStartAt = new(time.UnixMilli(next))
@@ -93,8 +97,13 @@ func pauseOfTurn(queue string, turn *refcache.TurnInfo, answer any) *refcache.Pa
 	return nil
 }
 
-// EscapeKey is how a key of a gate is written in Redis.
-func EscapeKey(key string) string { return escapeTurn(key) }
+// plainWord is a key or a share as it was before it was escaped, but for what was cut off. Escaped again it is the same.
+func plainWord(escaped string) string {
+	if plain, err := url.PathUnescape(escaped); err == nil {
+		return plain
+	}
+	return escaped
+}
 
 // WaitsFor is what the task waits for, if its status is waiting.
 func (r Record) WaitsFor() refcache.WaitsFor {
@@ -110,7 +119,7 @@ func (r Record) standing() string {
 	case r.Stands != nil:
 		return r.Stands.String()
 	case r.Status == refcache.Waiting && r.Turn.Gate != "":
-		return refcache.TurnInfo{Gate: r.Turn.Gate, Key: r.Turn.Key}.String()
+		return refcache.TurnInfo{Gate: r.Turn.Gate, Key: plainWord(r.Turn.Key)}.String()
 	}
 	return ""
 }
@@ -132,6 +141,8 @@ const (
 	admittedFor     = time.Second           // later a claim asks the rate again, so that what was held up does not bunch
 	lateFor         = 25 * time.Millisecond // a start that the rate had let go before counts as on time
 	dueTried        = 100                   // keys that are tried at once
+	maxLetIn       = 200                   // calls that a script lets in
+	closedKept      = time.Hour             // that a key which was closed and is not called any more stays so
 	seenAgain       = time.Hour             // until it is noted again that a gate is declared
 	gateKept        = 7 * 24 * time.Hour    // a gate that nobody declares
 	sharesTold      = 100                   // of a key, that count for a position

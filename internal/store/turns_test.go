@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"github.com/refq/refq/internal/store"
@@ -303,18 +302,6 @@ func TestRatesAreKept(t *testing.T) {
 		require.NoError(q, err)
 		require.Negative(q, due)
 		require.Equal(q, []refcache.Ref{third.ref}, *rung)
-	})
-}
-
-func TestACallThatWasHeldUpAsksTheRateAgain(t *testing.T) {
-	onBoth(t, func(q *queue) {
-		q.gate("g", store.GateNumbers{All: store.AllSlots, Interval: time.Hour, Burst: 1})
-		k := q.inLine("g", "a")
-		q.rdb.ZAdd(q.Context(), q.key("gate:g:held"), redis.Z{Score: float64(q.now().Add(-2 * time.Second).UnixMilli()), Member: k.ref.Hash() + "a"})
-		_, runs := q.tries(k)
-		require.False(q, runs)
-		q.is(refcache.Waiting, k)
-		require.Empty(q, q.permits("g"))
 	})
 }
 

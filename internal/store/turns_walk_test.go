@@ -158,6 +158,10 @@ func (w *turnsWalk) claimOf(ref refcache.Ref) {
 		w.rung[ref] = true
 	}
 	if claim.Run {
+		if turn := claim.Record.Turn; turn.Gate != "" {
+			closed, _ := w.q.rdb.HGet(walkContext, "refq:{q}:gate:g:k:"+turn.Key, "closed_until").Int64()
+			w.require(closed <= w.q.rdb.Time(walkContext).Val().UnixMilli(), "%s runs although its key is closed", ref)
+		}
 		w.runs[ref] = token
 		if claim.Record.Turn.Gate == "" {
 			w.enter(ref, token)
@@ -262,7 +266,7 @@ func (w *turnsWalk) loseWorker() {
 func (w *turnsWalk) time() {
 	for _, key := range walkKeys {
 		k := "refq:{q}:gate:g:k:" + string(key)
-		for field, unit := range map[string]int64{"tat": 1_000_000, "closed_until": 1000} {
+		for field, unit := range map[string]int64{"tat": 1_000_000, "ran": 1_000_000, "closed_until": 1000} {
 			if n, err := w.q.rdb.HGet(walkContext, k, field).Int64(); err == nil {
 				w.must(w.q.rdb.HSet(walkContext, k, field, n-unit).Err())
 			}
@@ -270,6 +274,9 @@ func (w *turnsWalk) time() {
 		if at, err := w.q.rdb.ZScore(walkContext, "refq:{q}:due", "turn:g/"+string(key)).Result(); err == nil {
 			w.must(w.q.rdb.ZAdd(walkContext, "refq:{q}:due", redis.Z{Score: at - 1000, Member: "turn:g/" + string(key)}).Err())
 		}
+	}
+	for _, permit := range w.q.rdb.ZRange(walkContext, "refq:{q}:gate:g:held", 0, -1).Val() {
+		w.must(w.q.rdb.ZIncrBy(walkContext, "refq:{q}:gate:g:held", -1000, permit).Err())
 	}
 	w.say("a second passes")
 }

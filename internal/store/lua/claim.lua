@@ -33,7 +33,8 @@ local function fast(KEYS, ARGV, _, stored)
       return nil
     end
     local numbers, set, paused = unpack(call('HMGET', gate, 'numbers', 'set', 'paused_until'))
-    if set or paused or not string.find(numbers or '', '^%d+,%-?%d+,0,') or call('HGET', gate .. ':k:' .. key, 'paused_until')
+    local key_paused, closed = unpack(call('HMGET', gate .. ':k:' .. key, 'paused_until', 'closed_until'))
+    if set or paused or key_paused or closed or not string.find(numbers or '', '^%d+,%-?%d+,0,')
       or not call('ZSCORE', gate .. ':held', hash .. key) then
       return nil
     end
@@ -79,12 +80,17 @@ if ARGV[3] and number(LOST_COUNT, 0) >= SUSPECT_FROM then
 end
 
 local turn = turn_in(stored[TURN])
-if turn and not may_run(turn) then
-  put(NEXT_RETRY_AT, '')
-  save()
-  return {'ack', the_gates().written()}
-elseif turn then
+if turn then
+  local may, frees = may_run(turn)
+  if not may and not frees then
+    put(NEXT_RETRY_AT, '')
+    save()
+    return {'ack', the_gates().written()}
+  end
   the_gates().written()
+  if frees then
+    return {'later', frees}
+  end
 end
 
 local due = status == 'retrying' and task[NEXT_RETRY_AT]

@@ -99,7 +99,8 @@ for name, aside in pairs(asides or {}) do
   if aside[1] and redis.call('SCARD', prefix .. 'knows:' .. name) == 0 then
     for _, hash in ipairs(aside) do
       local turn = turn_in(redis.call('HGET', prefix .. 't:' .. hash, 'turn'))
-      if turn then the_gates().give_back(turn.gate, turn.key, hash) end
+      -- pcall: as above; the sweep takes what is left.
+      if turn then pcall(the_gates().give_back, turn.gate, turn.key, hash) end
     end
   end
 end

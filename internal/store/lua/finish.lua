@@ -93,7 +93,7 @@ local turn = turn_in(stored[TURN])
 
 local function complete(result, encoding)
   if turn then
-    the_gates().open_key(turn.gate, turn.key)
+    the_gates().open_key(turn.gate, turn.key, number(STARTED_AT, 0))
     end_turn(turn)
   end
   end_task('complete', result, encoding ~= '' and encoding)
@@ -162,7 +162,7 @@ local function unavailable(text, closed_for, by)
     return release(text, by)
   end
   take_back(function() wait_for_turn(turn) end)
-  the_gates().close_key(turn.gate, turn.key, now + closed_for)
+  the_gates().close_key(turn.gate, turn.key, closed_for)
   the_gates().place(turn.gate, turn.key)
   the_gates().give_back(turn.gate, turn.key, hash)
   set_field(LAST_ERROR, 'last_error', text)

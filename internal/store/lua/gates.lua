@@ -6,7 +6,7 @@
 --   gate:<g>                 hash: numbers, declared_at, declared_by, what an operator has set, a pause, round
 --   gate:<g>:held            sorted set of the permits: <hash><key> by when it was admitted. The permit is the membership
 --   gate:<g>:held:<key>      set of the hashes among them
---   gate:<g>:k:<key>         hash: tat, round, closed_until, closed_at, a pause; it expires when nothing of it counts
+--   gate:<g>:k:<key>         hash: tat, ran, round, closed_until, closed_for, closed_at, a pause; it expires when nothing of it counts
 --   gate:<g>:waits           sorted set of the keys that calls wait for, by how many do
 --   gate:<g>:shares:<key>    sorted set of the shares in which they wait, by round
 --   gate:<g>:w:<key>/<share> sorted set of the hashes of those calls, by when they were made, less their head start
@@ -64,16 +64,27 @@ local function running(gate)
   return gate.running
 end
 
+-- after_clock cuts what lies further ahead than anything puts it: the clock has stepped back.
+local function after_clock(gate, key)
+  local most = micros + gate.burst * gate.interval
+  local closed = key.closed and math.min(key.closed, now + key.closed_for)
+  if key.tat > most or key.ran > most or closed ~= key.closed then
+    key.tat, key.ran, key.closed, key.dirty = math.min(key.tat, most), math.min(key.ran, most), closed, true
+  end
+end
+
 local function key_of(gate, name)
   if not gate.keys[name] then
     local at = gate.at .. ':k:' .. name
-    local tat, round, closed, closed_at, paused = unpack(redis.call('HMGET', at, 'tat', 'round', 'closed_until', 'closed_at', 'paused_until'))
-    gate.keys[name] = {
-      name = name, at = at, round = tonumber(round) or 0, closed = tonumber(closed), closed_at = tonumber(closed_at),
+    local tat, ran, round, closed, closed_for, closed_at, paused =
+      unpack(redis.call('HMGET', at, 'tat', 'ran', 'round', 'closed_until', 'closed_for', 'closed_at', 'paused_until'))
+    local key = {
+      name = name, at = at, round = tonumber(round) or 0, tat = tonumber(tat) or 0, ran = tonumber(ran) or 0,
+      closed = tonumber(closed), closed_for = tonumber(closed_for) or 0, closed_at = tonumber(closed_at),
       paused = is_paused(paused), pause = paused,
-      -- Beyond that the clock has stepped back.
-      tat = math.min(tonumber(tat) or 0, micros + gate.burst * gate.interval),
     }
+    after_clock(gate, key)
+    gate.keys[name] = key
   end
   return gate.keys[name]
 end
@@ -106,6 +117,11 @@ end
 
 local function rate_allows(gate, key)
   return rate_frees(gate, key) <= micros
+end
+
+-- run_frees is in how many ms as many calls of a key have been run as its rate allows, and one more; 0: they have not.
+local function run_frees(gate, key)
+  return math.max(0, math.ceil((key.ran - (gate.burst - 1) * gate.interval - micros) / 1000))
 end
 
 local function gate_has_room(gate)
@@ -151,8 +167,8 @@ local function place(gate, key)
     redis.call('ZREM', prefix .. 'due', due)
     return
   end
-  redis.call('ZADD', prefix .. 'due', at, due)
-  local by = at - now <= TELL_DUE and redis.call('HGET', prefix .. 'sweep', 'by')
+  local changed = redis.call('ZADD', prefix .. 'due', 'CH', at, due) == 1
+  local by = changed and at - now <= TELL_DUE and redis.call('HGET', prefix .. 'sweep', 'by')
   if by then -- pcall: who may not publish leaves it to the sweep
     redis.pcall('PUBLISH', 'refq:worker:' .. by .. ':wake', string.match(prefix, '{(.*)}') .. ' due ' .. whole_text(at - now))
   end
@@ -165,12 +181,23 @@ local function hold(gate, key, member)
   gate.running, key.running = running(gate) + 1, running_of(gate, key) + 1
 end
 
--- count_start counts a start at the rate of a key. One that is a little late counts as on time: what time takes to be told of would
+-- after_one is a meter of starts after one more. One that is a little late counts as on time: what time takes to be told of would
 -- else add up.
+local function after_one(gate, meter)
+  return (meter >= micros - LATE_FOR and meter or micros) + gate.interval
+end
+
+-- count_start counts an admission at the rate of a key.
 local function count_start(gate, key)
   if gate.interval > 0 then
-    local from = key.tat >= micros - LATE_FOR and key.tat or micros
-    key.tat, key.dirty = from + gate.interval, true
+    key.tat, key.dirty = after_one(gate, key.tat), true
+  end
+end
+
+-- count_run counts a call of the key that runs now. Those that were held up after their admission go by this.
+local function count_run(gate, key)
+  if gate.interval > 0 then
+    key.ran, key.dirty = after_one(gate, key.ran), true
   end
 end
 
@@ -214,13 +241,22 @@ local function to_pending(member, words, policy)
   let_in[#let_in + 1] = policy
 end
 
+-- may_be_let_in is whether a state that says waiting has what becomes of it.
+local function may_be_let_in(words)
+  return tonumber(words[CREATED_AT]) and (words[DELIVERY] == '' or tonumber(words[DELIVERY]))
+end
+
 -- lets_in lets a task in that waits. False: it does not.
 local function lets_in(gate, key, member)
   local state, policy = unpack(try('HMGET', prefix .. 't:' .. member, 'state', 'policy') or {})
   local words = words_of(state)
-  if words[STATUS] ~= 'waiting' or not policy then
-    redis.call('ZREM', prefix .. 'waiting', member)
+  if words[STATUS] ~= 'waiting' then
+    if not state or STATUSES[words[STATUS]] then
+      redis.call('ZREM', prefix .. 'waiting', member)
+    end
     return false
+  elseif not policy or not may_be_let_in(words) then
+    return false -- it is damaged, and stays listed
   end
   to_pending(member, words, policy)
   hold(gate, key, member)
@@ -236,11 +272,12 @@ local function let_go(member, words, policy)
   to_pending(member, words, policy)
 end
 
--- admit lets up to n calls of a gate in that wait, in turn. It returns whether the gate has no more to let in.
+-- admit lets up to n calls of a gate in that wait, in turn, and no more than a script may. It returns whether the gate has no more
+-- to let in.
 local function admit(gate, n)
   local ready = gate.at .. ':ready'
   for _ = 1, 10 * n do
-    if n == 0 or not gate_has_room(gate) then
+    if n == 0 or #let_in >= 3 * MAX_LET_IN or not gate_has_room(gate) then
       break
     end
     local name, round = unpack(redis.call('ZRANGE', ready, 0, 0, 'WITHSCORES'))
@@ -305,10 +342,10 @@ end
 
 -- give_back takes the permit of a task, if it has one, and lets in who follows.
 local function give_back(gate, key, member)
-  if redis.call('ZREM', gate.at .. ':held', member .. key.name) == 0 then
+  local held = redis.call('ZREM', gate.at .. ':held', member .. key.name)
+  if redis.call('SREM', gate.at .. ':held:' .. key.name, member) + held == 0 then
     return false
   end
-  redis.call('SREM', gate.at .. ':held:' .. key.name, member)
   gate.running, key.running = gate.running and gate.running - 1, key.running and key.running - 1
   if waits(gate, key) > 0 then
     place(gate, key)
@@ -414,14 +451,59 @@ local function stands(gate, key, share, member)
     gate.paused and notes[1] or false, key.paused and notes[2] or false}
 end
 
-local function close_key(gate, key, until_when)
+-- close_key closes a key for so many ms, or leaves it closed for longer.
+local function close_key(_, key, closed_for)
   key.closed_at = key.closed and key.closed_at or now
-  key.closed, key.dirty, key.unclosed = until_when, true, false
+  if now + closed_for > (key.closed or 0) then
+    key.closed, key.closed_for = now + closed_for, closed_for
+  end
+  key.dirty, key.unclosed = true, false
 end
 
-local function open_key(_, key)
-  if key.closed then
+-- open_key opens a key as a call of it is complete, unless that was started before the key was to be tried again.
+local function open_key(_, key, started_at)
+  if key.closed and key.closed <= now and started_at >= key.closed then
     key.closed, key.dirty, key.unclosed = nil, true, true
+  end
+end
+
+-- is_closed is whether a call that has a permit may not start, as the key is closed, or another is to find out whether it still is.
+local function is_closed(gate, key)
+  return key.closed and (key.closed > now or running_of(gate, key) > 1)
+end
+
+-- lasts is for how many ms more what is known of a key counts; nothing: until something happens.
+local function lasts(gate, key)
+  if waits(gate, key) > 0 or key.paused and key.pause == '' then
+    return nil
+  end
+  local closed = key.closed and math.max(0, key.closed - now) + CLOSED_KEPT or 0
+  return math.max(math.ceil((math.max(key.tat, key.ran) - micros) / 1000), closed, key.paused and key.pause - now or 0)
+end
+
+local function write_key(gate, key)
+  local rest = lasts(gate, key)
+  if rest and rest <= 0 then
+    redis.call('DEL', key.at)
+    return
+  end
+  redis.call('HSET', key.at, 'tat', whole_text(key.tat), 'round', whole_text(key.round))
+  if key.ran > 0 then
+    redis.call('HSET', key.at, 'ran', whole_text(key.ran))
+  end
+  if key.unclosed then
+    redis.call('HDEL', key.at, 'closed_until', 'closed_for', 'closed_at')
+  elseif key.closed then
+    redis.call('HSET', key.at, 'closed_until', whole_text(key.closed), 'closed_for', whole_text(key.closed_for),
+      'closed_at', whole_text(key.closed_at or now))
+  end
+  if key.pause and not key.paused then
+    redis.call('HDEL', key.at, 'paused_until')
+  end
+  if rest then
+    redis.call('PEXPIRE', key.at, rest)
+  else
+    redis.call('PERSIST', key.at)
   end
 end
 
@@ -433,24 +515,7 @@ local function written()
     end
     for _, key in pairs(gate.keys) do
       if key.dirty then
-        local counts = key.waits and key.waits > 0 or key.closed or key.pause
-        local rest = math.ceil((key.tat - micros) / 1000)
-        if key.unclosed then
-          redis.call('HDEL', key.at, 'closed_until', 'closed_at')
-        end
-        if not counts and rest <= 0 then
-          redis.call('DEL', key.at)
-        else
-          redis.call('HSET', key.at, 'tat', whole_text(key.tat), 'round', whole_text(key.round))
-          if key.closed then
-            redis.call('HSET', key.at, 'closed_until', whole_text(key.closed), 'closed_at', whole_text(key.closed_at or now))
-          end
-          if counts then
-            redis.call('PERSIST', key.at)
-          else
-            redis.call('PEXPIRE', key.at, rest)
-          end
-        end
+        write_key(gate, key)
       end
     end
   end
@@ -460,7 +525,8 @@ end
 return {
   gate_of = gate_of, key_of = key_of, may_start = may_start, refuses = refuses, hold = hold, count_start = count_start,
   line_up = line_up, step_out = step_out, give_back = give_back, admit = admit, place = place, waits = waits,
-  close_key = close_key, open_key = open_key, key_has_room = key_has_room, rate_allows = rate_allows, try_due = try_due, next_due = next_due,
+  close_key = close_key, open_key = open_key, is_closed = is_closed, run_frees = run_frees, count_run = count_run, may_be_let_in = may_be_let_in,
+  try_due = try_due, next_due = next_due,
   place_some = place_some, try_limits = try_limits, declare = declare, let_go = let_go, stands = stands, written = written, running = running,
   running_of = running_of, frees_at = frees_at, could_start = could_start, reason_of = reason_of,
 }

@@ -4,14 +4,15 @@
 -- ARGV[6] why, or empty
 -- Returns false when the queue has no such gate, else {the note, or '' when it was not paused; who was let in}.
 
-if redis.call('SISMEMBER', prefix .. 'gates', ARGV[1]) == 0 then
-  return false
-end
 local at, field = prefix .. 'gate:' .. ARGV[1], 'g:' .. ARGV[1]
 if ARGV[2] == '1' then
   at, field = at .. ':k:' .. ARGV[3], 'k:' .. ARGV[1] .. '/' .. ARGV[3]
 end
 local text = redis.call('HGET', prefix .. 'paused', field) or ''
+if redis.call('SISMEMBER', prefix .. 'gates', ARGV[1]) == 0 then
+  redis.call('HDEL', prefix .. 'paused', field) -- of a gate that is gone
+  return text ~= '' and ARGV[4] == '' and {text, {}}
+end
 if ARGV[4] ~= '' then
   local ends = tonumber(ARGV[5])
   local note = {at = now, by = ARGV[4], reason = ARGV[6] ~= '' and ARGV[6] or nil, ['until'] = ends and now + ends or nil}

@@ -193,7 +193,10 @@ end
 local turn = starts and ARGV[7] ~= '' and turn_in(made_now(ARGV[7])) or nil
 local may = not turn or may_start(turn)
 if not may and the_gates().refuses(turn.gate, turn.key) then
-  return {false, false, false, -2}
+  if status ~= 'complete' or must_wait() or string.find(revives, 'complete', 1, true) then
+    return {false, false, false, -2}
+  end
+  starts = false -- the old result answers, and is renewed another time
 end
 
 -- waits has the task wait for a worker, or for its turn.

@@ -49,7 +49,7 @@ local function judge_waiting(member)
   local turn = words and turn_in(text)
   if gone or words and STATUSES[words[STATUS]] and words[STATUS] ~= 'waiting' then
     redis.call('ZREM', prefix .. 'waiting', member)
-  elseif not words or words[STATUS] ~= 'waiting' or not policy then
+  elseif not words or words[STATUS] ~= 'waiting' or not policy or not the_gates().may_be_let_in(words) then
     return -- it is damaged, and stays listed
   elseif not turn then
     the_gates().let_go(member, words, policy)
@@ -71,7 +71,7 @@ local function judge_permit(gate, permit)
   local turn = turn_in(text)
   local its = turn and turn.gate == gate and turn.key.name == key
   local over = gone or STATUSES[words[STATUS]] and words[STATUS] ~= 'pending' and words[STATUS] ~= 'processing'
-  if over or words[STATUS] and not its or words[STATUS] == 'pending' and not is_known(policy) then
+  if over or not words[STATUS] or not its or words[STATUS] == 'pending' and not is_known(policy) then
     the_gates().give_back(gate, the_gates().key_of(gate, key), member)
   end
 end
@@ -87,6 +87,17 @@ for _, name in ipairs(redis.call('SMEMBERS', prefix .. 'gates')) do
   end
 end
 
+-- drop_over drops from a gate what an operator has set for a time, and a pause, that are over.
+local function drop_over(gate)
+  local set_until, paused_until = unpack(redis.call('HMGET', gate.at, 'set_until', 'paused_until'))
+  if set_until and tonumber(set_until) <= now then
+    redis.call('HDEL', gate.at, 'set', 'set_until', 'set_by', 'set_at')
+  end
+  if paused_until and paused_until ~= '' and not gate.paused then
+    redis.call('HDEL', gate.at, 'paused_until')
+  end
+end
+
 -- One gate after the other is gone through.
 local name = redis.call('HGET', state, 'gate')
 if not name or redis.call('SISMEMBER', prefix .. 'gates', name) == 0 then
@@ -98,6 +109,7 @@ if name then
   for _, permit in ipairs(walk(gate.at .. ':held', 'cursor:held')) do
     judge_permit(gate, permit)
   end
+  drop_over(gate)
   local from = the_gates().place_some(gate, tonumber(redis.call('HGET', state, 'cursor:waits')) or 0, SWEEP_TIDY)
   the_gates().admit(gate, SWEEP_TIDY)
   redis.call('HSET', state, 'gate', name, 'cursor:waits', from)
@@ -105,8 +117,10 @@ if name then
     redis.call('HDEL', state, 'gate')
   end
   local seen = tonumber(redis.call('HGET', gate.at, 'seen')) or 0
-  if now - seen > GATE_KEPT and redis.call('EXISTS', gate.at .. ':held', gate.at .. ':waits') == 0 then
+  if now - seen > GATE_KEPT and not gate.paused and redis.call('EXISTS', gate.at .. ':held', gate.at .. ':waits') == 0 then
     redis.call('DEL', gate.at)
+    redis.call('HDEL', prefix .. 'paused', 'g:' .. name)
+    gate.dirty = false
     redis.call('SREM', prefix .. 'gates', name)
   end
 end

@@ -51,26 +51,35 @@ local function end_turn(turn)
   end
 end
 
--- may_run is whether a task that is claimed may run. If not it waits again, and others were let in.
+-- may_run is whether a task that is claimed may run. If not it waits again, and others were let in; or, when it has been held up
+-- since its admission and would bunch with others, it keeps its permit, and may_run returns in how many ms it may. Another start is
+-- given up for it then. A half in the score of its permit says that this was done.
 local function may_run(turn)
   local admitted = redis.call('ZSCORE', turn.gate.at .. ':held', hash .. turn.key.name)
-  local late = admitted and now - admitted > ADMITTED_FOR and turn.gate.interval > 0
   if not admitted then
     if may_start(turn) then
       begins(turn)
+      the_gates().count_run(turn.gate, turn.key)
       return true
     end
     wait_for_turn(turn)
     return false
   end
-  if turn.gate.paused or turn.key.paused or late and not the_gates().rate_allows(turn.gate, turn.key) then
+  if turn.gate.paused or turn.key.paused or the_gates().is_closed(turn.gate, turn.key) then
     wait_for_turn(turn)
     the_gates().give_back(turn.gate, turn.key, hash)
     return false
   end
-  if late then
-    the_gates().count_start(turn.gate, turn.key)
+  local counted = admitted % 1 ~= 0
+  local frees = (counted or now - admitted > ADMITTED_FOR) and the_gates().run_frees(turn.gate, turn.key) or 0
+  if frees > 0 then
+    if not counted then
+      the_gates().count_start(turn.gate, turn.key)
+      redis.call('ZADD', turn.gate.at .. ':held', 'XX', now + 0.5, hash .. turn.key.name)
+    end
+    return false, frees
   end
+  the_gates().count_run(turn.gate, turn.key)
   return true
 end
 

@@ -375,7 +375,7 @@ func TestAWaitingCallTellsWhereItStands(t *testing.T) {
 		require.Equal(w, stands, w.ask("GET", "/calls/"+ref, "").fields(w)["message"])
 		task := w.ask("GET", "/calls/"+ref+"/task", "").fields(w)
 		require.Equal(w, stands, task["note"])
-		require.Equal(w, object{"gate": "maps", "key": "http%3A%2F%2Fa", "share": "", "position": 1.0, "running": 0.0, "limit": 0.0,
+		require.Equal(w, object{"gate": "maps", "key": "http://a", "share": "", "position": 1.0, "running": 0.0, "limit": 0.0,
 			"reason": "undeclared", "next_start_at": nil}, task["turn"])
 		require.NotContains(w, w.ask("GET", "/calls/"+hidden+"/task", "").body, "secret")
 
