@@ -6,7 +6,7 @@
 --   gate:<g>                 hash: numbers, declared_at, declared_by, what an operator has set, a pause, round
 --   gate:<g>:held            sorted set of the permits: <hash><key> by when it was admitted. The permit is the membership
 --   gate:<g>:held:<key>      set of the hashes among them
---   gate:<g>:k:<key>         hash: tat, round, closed_until, closed_at, a pause; it expires when nothing of it counts
+--   gate:<g>:k:<key>         hash: tat, round, closed_until, closed_at, reclosed_at, a pause; it expires when nothing of it counts
 --   gate:<g>:waits           sorted set of the keys that calls wait for, by how many do
 --   gate:<g>:shares:<key>    sorted set of the shares in which they wait, by round
 --   gate:<g>:w:<key>/<share> sorted set of the hashes of those calls, by when they were made, less their head start
@@ -64,16 +64,29 @@ local function running(gate)
   return gate.running
 end
 
+-- mend_clock mends what the clock has left ahead of itself when it was set back. That is written, too: counted from now each time
+-- it is read, it would stay ahead.
+local function mend_clock(gate, key)
+  local most = micros + gate.burst * gate.interval
+  if key.tat > most then
+    key.tat, key.dirty = most, true
+  end
+  if key.closed and key.closed > now and key.reclosed_at > now then
+    key.closed, key.dirty = now, true
+  end
+end
+
 local function key_of(gate, name)
   if not gate.keys[name] then
     local at = gate.at .. ':k:' .. name
-    local tat, round, closed, closed_at, paused = unpack(redis.call('HMGET', at, 'tat', 'round', 'closed_until', 'closed_at', 'paused_until'))
+    local tat, round, closed, closed_at, reclosed_at, paused =
+      unpack(redis.call('HMGET', at, 'tat', 'round', 'closed_until', 'closed_at', 'reclosed_at', 'paused_until'))
     gate.keys[name] = {
-      name = name, at = at, round = tonumber(round) or 0, closed = tonumber(closed), closed_at = tonumber(closed_at),
+      name = name, at = at, tat = tonumber(tat) or 0, round = tonumber(round) or 0,
+      closed = tonumber(closed), closed_at = tonumber(closed_at), reclosed_at = tonumber(reclosed_at) or 0,
       paused = is_paused(paused), pause = paused,
-      -- Beyond that the clock has stepped back.
-      tat = math.min(tonumber(tat) or 0, micros + gate.burst * gate.interval),
     }
+    mend_clock(gate, gate.keys[name])
   end
   return gate.keys[name]
 end
@@ -416,7 +429,7 @@ end
 
 local function close_key(gate, key, until_when)
   key.closed_at = key.closed and key.closed_at or now
-  key.closed, key.dirty, key.unclosed = until_when, true, false
+  key.closed, key.reclosed_at, key.dirty, key.unclosed = until_when, now, true, false
 end
 
 local function open_key(_, key)
@@ -433,17 +446,18 @@ local function written()
     end
     for _, key in pairs(gate.keys) do
       if key.dirty then
-        local counts = key.waits and key.waits > 0 or key.closed or key.pause
+        local counts = waits(gate, key) > 0 or key.closed or key.pause
         local rest = math.ceil((key.tat - micros) / 1000)
         if key.unclosed then
-          redis.call('HDEL', key.at, 'closed_until', 'closed_at')
+          redis.call('HDEL', key.at, 'closed_until', 'closed_at', 'reclosed_at')
         end
         if not counts and rest <= 0 then
           redis.call('DEL', key.at)
         else
           redis.call('HSET', key.at, 'tat', whole_text(key.tat), 'round', whole_text(key.round))
           if key.closed then
-            redis.call('HSET', key.at, 'closed_until', whole_text(key.closed), 'closed_at', whole_text(key.closed_at or now))
+            redis.call('HSET', key.at, 'closed_until', whole_text(key.closed), 'closed_at', whole_text(key.closed_at or now),
+              'reclosed_at', whole_text(key.reclosed_at))
           end
           if counts then
             redis.call('PERSIST', key.at)
