@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/refq/refq/admin"
 	"github.com/refq/refq/refcache"
 )
 
@@ -57,26 +58,12 @@ func keepRates(ctx context.Context, s *stage, restarts int) (r report, err error
 		return r, err
 	}
 	long := either(s, 10*time.Second, time.Minute)
-	calls := 0
-	var producers []*process
-	for i, p := range []policy{slow, fast} {
-		n := int(long.Seconds()) * p.Gate.Rate.N
-		s.brief.Policy = p
-		l := load{First: i * 1_000_000, Calls: n, Callers: 8, PerSecond: 3 * p.Gate.Rate.N, Least: 100, Most: 300, NoWait: true, Keys: []string{p.Gate.Name}}
-		made, err := s.startProducer(l)
-		if err != nil {
-			return r, err
-		}
-		calls, producers = calls+n, append(producers, made)
-	}
-	s.brief.Policy = slow
-	if err := s.restartSome(ctx, workers, restarts, long*3/4); err != nil {
+	calls, err := s.lineUp(ctx, int(long.Seconds()), slow, fast)
+	if err != nil {
 		return r, err
 	}
-	for _, p := range producers {
-		if err := p.end(long); err != nil {
-			return r, err
-		}
+	if err := s.restartSome(ctx, workers, restarts, long*3/4); err != nil {
+		return r, err
 	}
 	if err := s.untilEnded(ctx, refcache.Complete, calls); err != nil {
 		return r, err
@@ -93,6 +80,35 @@ func keepRates(ctx context.Context, s *stage, restarts int) (r report, err error
 		}
 	}
 	return r, nil
+}
+
+// lineUp has calls wait for so many seconds of each rate before it lets go of them: to make calls costs time, too. It returns how
+// many there are.
+func (s *stage) lineUp(ctx context.Context, long int, all ...policy) (calls int, err error) {
+	b := s.brief
+	defer func() { s.brief = b }()
+	for i, p := range all {
+		gate := admin.Target{Queue: queue, Gate: p.Gate.Name}
+		if _, err := s.admin.Pause(ctx, gate, admin.PauseTerms{Reason: "calls line up"}); err != nil {
+			return 0, err
+		}
+		s.brief.Policy = p
+		n := long * p.Gate.Rate.N
+		made, err := s.startProducer(load{First: i * 1_000_000, Calls: n, Callers: 16, Least: 100, Most: 300, NoWait: true, Keys: []string{p.Gate.Name}})
+		if err != nil {
+			return 0, err
+		}
+		if err := made.end(time.Minute); err != nil {
+			return 0, err
+		}
+		calls += n
+	}
+	for _, p := range all {
+		if _, err := s.admin.Resume(ctx, admin.Target{Queue: queue, Gate: p.Gate.Name}); err != nil {
+			return 0, err
+		}
+	}
+	return calls, nil
 }
 
 // rated is a function that may start so often in a second.
