@@ -17,6 +17,7 @@ var rates = scenario{
 	name: "rates", harm: "calls in line for 60 s at a rate of 5/s, and of 100/s; no harm",
 	must:   "starts as Redis counts them never above rate × time + burst, in any window; at most 2 % below",
 	within: [2]time.Duration{2 * time.Minute, 5 * time.Minute},
+	stage:  newQuickStage,
 	run: func(ctx context.Context, s *stage) (report, error) {
 		return keepRates(ctx, s, 0)
 	},
@@ -26,6 +27,7 @@ var ratesRestarted = scenario{
 	name: "rates-kill", harm: "the same, with 8 workers killed or restarted meanwhile",
 	must:   "starts as Redis counts them never above rate × time + burst, in any window",
 	within: [2]time.Duration{2 * time.Minute, 5 * time.Minute},
+	stage:  newQuickStage,
 	run: func(ctx context.Context, s *stage) (report, error) {
 		return keepRates(ctx, s, either(s, 4, 8))
 	},
