@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -26,7 +27,11 @@ type job struct {
 	Fails  int  // how many attempts fail before one succeeds
 	Broken bool // fails for good until the scenario is healed
 	Kills  bool // kills its worker
+
+	Key, Share string `json:",omitempty"` // of its turn
 }
+
+func (j job) turn() refcache.Turn { return refcache.Turn{Key: j.Key, Share: j.Share} }
 
 // answer is what a job comes to. Run differs for each execution.
 type answer struct {
@@ -42,13 +47,20 @@ type policy struct {
 	MaxRetries int
 	RetryDelay time.Duration
 	TTL        time.Duration
+	Function   string
+	Gate       refcache.Gate
 }
 
 func (p policy) function() refcache.Func[job, answer] {
-	return refcache.Func[job, answer]{
-		Name: "job", Queue: queue, TTL: p.TTL, FailureTTL: p.TTL, AsyncTimeout: time.Hour,
+	f := refcache.Func[job, answer]{
+		Name: cmp.Or(p.Function, "job"), Queue: queue, TTL: p.TTL, FailureTTL: p.TTL, AsyncTimeout: time.Hour,
 		Retry: refcache.RetryPolicy{MaxRetries: p.MaxRetries, Delay: p.RetryDelay},
+		Gate:  p.Gate,
 	}
+	if p.Gate.Name != "" {
+		f.Turn = job.turn
+	}
+	return f
 }
 
 // healed is the file that mends what is broken.
@@ -64,7 +76,7 @@ func (d doer) do(ctx context.Context, j job) (answer, error) {
 	running, _ := worker.Current(ctx)
 	run := rand.Text()[:12]
 	note := func(k kind, text string) {
-		d.journal.write(line{Kind: k, Ref: running.Ref, N: j.N, Attempt: running.Attempt, Run: run, Text: text})
+		d.journal.write(line{Kind: k, Ref: running.Ref, N: j.N, Key: j.Key, Attempt: running.Attempt, Run: run, Text: text})
 	}
 	note(started, "")
 	if j.Kills {

@@ -38,6 +38,7 @@ type line struct {
 	PID     int             `json:"pid"`
 	Ref     refcache.Ref    `json:"ref,omitempty"`
 	N       int             `json:"n,omitempty"`
+	Key     string          `json:"key,omitempty"`
 	Attempt int             `json:"attempt,omitempty"`
 	Run     string          `json:"run,omitempty"` // of an execution, or the one that an answer comes from
 	Status  refcache.Status `json:"status,omitempty"`

@@ -29,6 +29,8 @@ type load struct {
 	Broken      float64 // share of the jobs that fail for good
 	Same        bool    // all callers make the same call, then the next one; a call counts once for each of them
 	NoWait      bool    // submit only
+
+	Keys, Shares []string // of the jobs' turns, one after the other
 }
 
 // waitLimit is how long a producer that was stopped waits for the calls that it has made.
@@ -108,6 +110,7 @@ func (l load) pace() (<-chan time.Time, func()) {
 func (l load) job(n int) job {
 	random := rand.New(rand.NewPCG(l.Seed, uint64(n)))
 	j := job{N: n, Millis: l.Least + random.IntN(l.Most-l.Least+1)}
+	j.Key, j.Share = inTurn(l.Keys, n), inTurn(l.Shares, n)
 	switch what := random.Float64(); {
 	case what < l.Broken:
 		j.Broken = true
@@ -115,6 +118,14 @@ func (l load) job(n int) job {
 		j.Fails = 1
 	}
 	return j
+}
+
+// inTurn is the n-th of texts that take turns, or none.
+func inTurn(texts []string, n int) string {
+	if len(texts) == 0 {
+		return ""
+	}
+	return texts[n%len(texts)]
 }
 
 // caller makes calls and writes down what they come to.

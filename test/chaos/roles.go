@@ -33,6 +33,7 @@ type brief struct {
 
 	Concurrency     int // of a worker
 	ShutdownTimeout time.Duration
+	Beside          []policy // further functions of a worker
 
 	Load load // of a producer
 }
@@ -65,7 +66,9 @@ func work(ctx context.Context, b brief, j *journal) error {
 	}
 	defer rdb.Close()
 	w := worker.New(rdb, worker.Config{Concurrency: b.Concurrency, ShutdownTimeout: b.ShutdownTimeout})
-	worker.Handle(w, b.Policy.function(), doer{b.Dir, j}.do)
+	for _, p := range append(b.Beside, b.Policy) {
+		worker.Handle(w, p.function(), doer{b.Dir, j}.do)
+	}
 	go func() {
 		for range time.Tick(time.Second) {
 			j.write(line{Kind: vitals, Count: runtime.NumGoroutine()})

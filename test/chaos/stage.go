@@ -53,7 +53,16 @@ type process struct {
 
 // newStage starts a Redis that keeps what it has acknowledged, whenever it is killed.
 func newStage(dir string, t terms, p policy) (*stage, error) {
-	server, err := redisserver.Start("--appendonly", "yes", "--appendfsync", "always", "--save", "", "--dir", dir)
+	return newStageWhere("always", dir, t, p)
+}
+
+// newQuickStage starts a Redis that does not wait for its disk. It keeps what it has acknowledged as long as the machine runs.
+func newQuickStage(dir string, t terms, p policy) (*stage, error) {
+	return newStageWhere("everysec", dir, t, p)
+}
+
+func newStageWhere(fsync, dir string, t terms, p policy) (*stage, error) {
+	server, err := redisserver.Start("--appendonly", "yes", "--appendfsync", fsync, "--save", "", "--dir", dir)
 	if err != nil {
 		return nil, err
 	}
