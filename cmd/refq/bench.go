@@ -75,7 +75,7 @@ func benchFlags(flags *pflag.FlagSet, o *bench.Options) {
 		return nil
 	}}, "only", "these scenarios alone, as closed,idle")
 	numberFlag(flags, &o.Stored, "stored", "growth: results that are there already")
-	numberFlag(flags, &o.Pending, "pending", "growth: calls of others that are there already")
+	numberFlag(flags, &o.Pending, "pending", "growth, gates: calls of others that are there already")
 	flags.BoolVar(&o.Anyway, "anyway", false, "measure although the Redis holds other data")
 }
 

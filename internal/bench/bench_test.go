@@ -93,7 +93,8 @@ func TestEachScenarioHasItsFiguresAndLeavesNothingBehind(t *testing.T) {
 		"mixed": {[]string{"4 callers/know one each", "4 callers/know both", "one at a time/know one each", "one at a time/know both"},
 			latency},
 		"gates": {[]string{"4 callers, all pass/each of its own key", "4 callers, all pass/no gate", "4 callers, in turn/all: slots",
-			"4 callers, in turn/no gate", "4 callers, half wait/half at a time", "4 callers, half wait/no gate"}, perCall},
+			"4 callers, in turn/no gate", "4 callers, half wait/half at a time", "4 callers, half wait/no gate", "4 callers, others wait/20 wait",
+			"4 callers, others wait/none waits"}, perCall},
 		"waiters": {[]string{"30/refq"}, append(idle, bench.Subscriptions, bench.HeapPerWaiter, bench.StackPerWaiter)},
 	}
 	for _, name := range bench.Names() {

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/refq/refq/refcache"
 	"github.com/refq/refq/worker"
@@ -9,7 +10,7 @@ import (
 
 var gates = scenario{
 	name:  "gates",
-	about: "Gates: calls that pass a gate, or wait in line for it, and calls without one.",
+	about: "Gates: calls that pass a gate, wait in line for it, or run beside such, and calls without one.",
 	cases: func(o Options) []trial {
 		n := o.Callers[0]
 		loop := func(name string, g refcache.Gate, turn func(parcel) refcache.Turn) side {
@@ -24,8 +25,25 @@ var gates = scenario{
 			{callers(n) + ", all pass", []side{loop("each of its own key", refcache.Gate{Name: "g", Each: 1}, own), plain}},
 			{callers(n) + ", in turn", []side{loop("all: slots", refcache.Gate{Name: "g", All: refcache.Slots}, one), plain}},
 			{callers(n) + ", half wait", []side{loop("half at a time", refcache.Gate{Name: "g", Each: max(1, n/2)}, one), plain}},
+			{callers(n) + ", others wait", []side{
+				{thousands(o.Pending) + " wait", func(ctx context.Context, g *ground) (reading, error) { return besideWaiting(ctx, g, n, o.Pending) }},
+				{"none waits", func(ctx context.Context, g *ground) (reading, error) { return refqClosed(ctx, g, n) }},
+			}},
 		}
 	},
+}
+
+// besideWaiting is refqClosed while calls of another function of the queue wait in a gate without room: no worker declares it.
+func besideWaiting(ctx context.Context, g *ground, callers, waiting int) (reading, error) {
+	f := g.function("waits", g.queue)
+	f.Gate = refcache.Gate{Name: "g", Each: 1}
+	f.Turn = func(p parcel) refcache.Turn { return refcache.Turn{Key: p.ID[len(p.ID)-3:]} }
+	c := g.newCaller(f)
+	defer c.close()
+	if err := c.submitMany(ctx, waiting); err != nil {
+		return nil, fmt.Errorf("fill the line: %w", err)
+	}
+	return refqClosed(ctx, g, callers)
 }
 
 // gatedClosed is refqClosed for a function with a gate.

@@ -18,7 +18,7 @@ type Options struct {
 	Anyway      bool          // measure on a Redis that holds other data
 
 	Stored  int           // results that are there already, in growth
-	Pending int           // calls of others that are there already, in growth
+	Pending int           // calls of others that are there already, in growth; that wait in line, in gates
 	Waiters int           // calls that wait at once, in waiters
 	Watch   time.Duration // how long an idle process is watched
 }

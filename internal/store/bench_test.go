@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -70,12 +71,16 @@ func (s *stand) finish(n int) {
 const many = 512
 
 // all does something for each iteration, many at a time.
-func (s *stand) all(do func(n int)) {
+func (s *stand) all(do func(n int)) { s.from(0, s.N, do) }
+
+// from is all for other numbers.
+func (s *stand) from(from, to int, do func(n int)) {
 	var next atomic.Int64
+	next.Store(int64(from))
 	var all sync.WaitGroup
 	for range many {
 		all.Go(func() {
-			for n := next.Add(1) - 1; n < int64(s.N); n = next.Add(1) - 1 {
+			for n := next.Add(1) - 1; n < int64(to); n = next.Add(1) - 1 {
 				do(int(n))
 			}
 		})
@@ -108,6 +113,55 @@ func BenchmarkClaim(b *testing.B) {
 func BenchmarkFinish(b *testing.B) {
 	s := newStand(b)
 	s.measure(s.finish, func(n int) { s.submit(n) }, s.claim)
+}
+
+// The end of a call lets the next in: what that takes when calls of 10,000 keys wait, and when as many wait that are all of one. Both
+// take turns, on one Redis.
+func BenchmarkFinishThatLetsIn(b *testing.B) {
+	lines := []*line{newLine(b, 1), newLine(b, 10_000)}
+	b.ResetTimer()
+	const turns = 10
+	for turn := range turns {
+		for _, l := range lines {
+			began := testkit.CPU(b, l.rdb)
+			l.from(b.N*turn/turns, b.N*(turn+1)/turns, l.finish)
+			l.took += testkit.CPU(b, l.rdb) - began
+		}
+		slices.Reverse(lines)
+	}
+	b.StopTimer()
+	for _, l := range lines {
+		b.ReportMetric(l.took*1e6/float64(b.N), fmt.Sprintf("redis-us/op-of-%d", l.keys))
+		require.EqualValues(b, waitingInLine, l.rdb.ZCard(b.Context(), "refq:{"+l.name+"}:waiting").Val(), "each end has let one in")
+	}
+	b.ReportMetric(lines[1].took/lines[0].took, "times")
+}
+
+// line is a stand with a gate in which one call for each iteration runs, and more wait.
+type line struct {
+	*stand
+	keys int
+	took float64
+}
+
+// waitingInLine is how many calls wait in a line when all have ended that run at first.
+const waitingInLine = 10_000
+
+func newLine(b *testing.B, keys int) *line {
+	l := &line{stand: newStand(b), keys: keys}
+	numbers := store.GateNumbers{Each: b.N, All: b.N}
+	_, err := l.Heartbeat(b.Context(), l.name, store.Beat{Worker: "worker", About: `{"functions":["f@1"],"since":5}`,
+		Gates: map[string]store.GateNumbers{"g": numbers}})
+	require.NoError(b, err)
+	submit := func(n int) {
+		_, err := l.Submit(b.Context(), l.ref(n), store.Submission{Request: rand.Text(), Inbox: "refq:inbox:b",
+			Namespace: refcache.DefaultNamespace, Policy: l.policy, Args: l.text, Turn: store.NewTurn("g", fmt.Sprint("host", n%keys), "", 0)})
+		require.NoError(b, err)
+	}
+	l.from(0, b.N, submit)
+	l.from(0, b.N, l.claim)
+	l.from(b.N, 2*b.N+waitingInLine, submit)
+	return l
 }
 
 // A hit is a submit that finds the result.

@@ -94,11 +94,23 @@ const labConcurrency = 50
 // worker runs a worker until the test ends, and tells what it logs.
 func (l *lab) worker(way *netproxy.Proxy, fn func(ctx context.Context, in string) (string, error)) (log *output) {
 	l.Helper()
+	return l.starts(connect(l.T, l.url(way)), labConcurrency, handles(l.work, fn))
+}
+
+func handles[In, Out any](f refcache.Func[In, Out], fn func(context.Context, In) (Out, error)) func(*worker.Worker) {
+	return func(w *worker.Worker) { worker.Handle(w, f, fn) }
+}
+
+// starts is worker for other functions, and for one with a client of its own.
+func (l *lab) starts(rdb redis.UniversalClient, concurrency int, register ...func(*worker.Worker)) (log *output) {
+	l.Helper()
 	log = &output{}
-	w := worker.New(connect(l.T, l.url(way)), worker.Config{
-		Concurrency: labConcurrency, ShutdownTimeout: -1, Logger: slog.New(slog.NewTextHandler(log, nil)),
+	w := worker.New(rdb, worker.Config{
+		Concurrency: concurrency, ShutdownTimeout: -1, Logger: slog.New(slog.NewTextHandler(log, nil)),
 	})
-	worker.Handle(w, l.work, fn)
+	for _, handle := range register {
+		handle(w)
+	}
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- w.Run(ctx) }()
