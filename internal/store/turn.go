@@ -141,7 +141,7 @@ const (
 	admittedFor     = time.Second           // later a claim asks the rate again, so that what was held up does not bunch
 	lateFor         = 25 * time.Millisecond // a start that the rate had let go before counts as on time
 	dueTried        = 100                   // keys that are tried at once
-	maxLetIn       = 200                   // calls that a script lets in
+	maxLetIn        = 200                   // calls that a script lets in
 	closedKept      = time.Hour             // that a key which was closed and is not called any more stays so
 	seenAgain       = time.Hour             // until it is noted again that a gate is declared
 	gateKept        = 7 * 24 * time.Hour    // a gate that nobody declares
