@@ -152,7 +152,7 @@ func (s *stage) showRate(r *report, g refcache.Gate, books map[refcache.Ref]*boo
 	}
 	calls, begun := startsOf(books, g.Name)
 	rate, burst := float64(g.Rate.N), 1.0
-	byRedis, byJournal := mostAhead(counted, rate), mostAhead(begun, rate)
+	byRedis, byJournal := maxAhead(counted, rate), maxAhead(begun, rate)
 	r.show(len(counted) >= calls && byRedis <= burst+rate*(lateStart+coarse).Seconds(),
 		"%v: %d starts counted, in a window at most rate × time + %.1f", g.Rate, len(counted), byRedis)
 	r.show(byJournal <= burst+rate*(lateStart+startLag).Seconds(), "begun in a window at most rate × time + %.1f", byJournal)
@@ -181,8 +181,8 @@ func startsOf(books map[refcache.Ref]*book, key string) (calls int, times []time
 	return calls, times
 }
 
-// mostAhead is by how much the starts in any window exceed what the rate brings in it.
-func mostAhead(times []time.Time, rate float64) (most float64) {
+// maxAhead is by how much the starts in any window exceed what the rate brings in it.
+func maxAhead(times []time.Time, rate float64) (most float64) {
 	lead := 0.0 // of the window that ends here and leads most
 	for i, at := range times {
 		lead++

@@ -64,7 +64,7 @@ func TestStartsAheadOfTheirRateAreSeen(t *testing.T) {
 			for _, ms := range c.ms {
 				times = append(times, begin.Add(time.Duration(ms)*time.Millisecond))
 			}
-			require.InDelta(t, c.most, mostAhead(times, 10), 0.001)
+			require.InDelta(t, c.most, maxAhead(times, 10), 0.001)
 		})
 	}
 }
