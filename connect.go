@@ -146,35 +146,52 @@ var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interv
 
 // dialer returns a dialer like go-redis's own, but for this: TLS follows the context and is configured anew for each
 // connection; and when nobody answers, the error says so in a way that go-redis does not take for a reason to dial again.
-// Else one command would hang for six timeouts. A nil config is no TLS.
+// Else one command would hang for six timeouts. A nil config is no TLS. A timeout of 0 or less is none.
 func dialer(config func() *tls.Config, timeout time.Duration) func(ctx context.Context, network, addr string) (net.Conn, error) {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
-		plain := &net.Dialer{Timeout: timeout, KeepAliveConfig: keepAlive}
-		var conn net.Conn
-		var err error
-		if config == nil {
-			conn, err = plain.DialContext(ctx, network, addr)
-		} else {
-			conn, err = dialTLS(ctx, &tls.Dialer{NetDialer: plain, Config: config()}, network, addr)
+		if timeout > 0 {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, timeout)
+			defer cancel()
 		}
-		if timedOut, ok := errors.AsType[net.Error](err); ok && timedOut.Timeout() {
+		conn, err := (&net.Dialer{KeepAliveConfig: keepAlive}).DialContext(ctx, network, addr)
+		if isTimeout(err) {
 			return nil, fmt.Errorf("dial %s %s: %w", network, addr, os.ErrDeadlineExceeded)
 		}
 		if err != nil {
 			return nil, err
 		}
+		if config != nil {
+			if conn, err = handshake(ctx, conn, addr, config()); err != nil {
+				return nil, err
+			}
+		}
 		return beginning(conn, addr, config != nil), nil
 	}
 }
 
-// dialTLS says with whom a handshake failed: the errors of crypto/tls do not.
-func dialTLS(ctx context.Context, dialer *tls.Dialer, network, addr string) (net.Conn, error) {
-	conn, err := dialer.DialContext(ctx, network, addr)
-	if dial, ok := errors.AsType[*net.OpError](err); err == nil || ok && dial.Op == "dial" {
-		return conn, err
+// handshake returns the connection with TLS, or closes it.
+func handshake(ctx context.Context, conn net.Conn, addr string, config *tls.Config) (net.Conn, error) {
+	if host, _, err := net.SplitHostPort(addr); err == nil && config.ServerName == "" {
+		config = config.Clone()
+		config.ServerName = host
+	}
+	secure := tls.Client(conn, config)
+	err := secure.HandshakeContext(ctx)
+	if err == nil {
+		return secure, nil
+	}
+	_ = conn.Close() // its error says less
+	if isTimeout(err) {
+		return nil, fmt.Errorf("TLS with %s: no answer to the handshake: %w", addr, os.ErrDeadlineExceeded)
 	}
 	if alert := named(err, addr); alert != err {
 		return nil, alert
 	}
 	return nil, fmt.Errorf("TLS with %s: %w", addr, err)
+}
+
+func isTimeout(err error) bool {
+	timedOut, ok := errors.AsType[net.Error](err)
+	return ok && timedOut.Timeout()
 }
