@@ -58,6 +58,21 @@ func TestTLSWithCertificatesOfBothSides(t *testing.T) {
 	}
 }
 
+// In TLS 1.3 Redis looks at the certificate when the client has ended the handshake, and hangs up while that writes.
+func TestARefusedCertificateIsToldBehindABrokenWrite(t *testing.T) {
+	t.Parallel()
+	ours := testkit.NewAuthority(t)
+	server := testkit.New(t, ours.ServerArgs()...)
+	o := standalone(t, "rediss://"+server.Addr+"?"+withTLS("tls_ca", ours.File))
+	conn, err := o.Dialer(t.Context(), "tcp", server.Addr)
+	require.NoError(t, err)
+	defer conn.Close()
+	for err == nil {
+		_, err = conn.Write([]byte("PING\r\n"))
+	}
+	require.EqualError(t, err, "TLS with "+server.Addr+": remote error: tls: certificate required")
+}
+
 // A Sentinel client dials its Sentinels and the master in the same way.
 func TestTLSOfSentinelURLs(t *testing.T) {
 	t.Parallel()
