@@ -17,9 +17,10 @@ const module = "github.com/refq/refq"
 // arrows says which packages of ours a package may import, besides its test files: each line names packages, and what
 // these may import of the lines above. A package that is not named here has no place in the house.
 const arrows = `
-. refcache internal/netproxy internal/script internal/web/server internal/tracing/otlp internal/testkit/redisserver test/e2e:
+. refcache internal/remedy internal/netproxy internal/script internal/web/server internal/tracing/otlp internal/testkit/redisserver test/e2e:
 monitor internal/codec internal/tracing internal/redact internal/term internal/errpattern: refcache
 internal/redact: monitor
+monitor: internal/remedy
 internal/store: refcache monitor internal/script
 internal/store/storetest: internal/store
 internal/queue: refcache internal/script internal/store
@@ -48,7 +49,7 @@ internal/testkit: internal/memredis internal/testkit/redisserver
 internal/testkit/world: internal/memredis internal/netproxy internal/testkit PUBLIC CORE
 test/chaos test/webload test/withredis test/stress: internal/netproxy internal/testkit/redisserver PUBLIC
 cmd/refq: internal/codec internal/config internal/execfunc internal/memredis internal/netproxy internal/bench internal/demo PUBLIC WEB
-cmd/refq: internal/web/asynqmon internal/tracing/otlp internal/errpattern internal/term internal/redact
+cmd/refq: internal/web/asynqmon internal/tracing/otlp internal/errpattern internal/term internal/redact internal/remedy
 PUBLIC: . refcache producer worker admin monitor metrics refqtest
 CORE: internal/script internal/store internal/queue internal/counters internal/declared
 WEB: internal/web/server internal/web/access internal/web/live internal/web/api internal/web/ui

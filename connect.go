@@ -6,15 +6,9 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"maps"
 	"net"
-	"net/url"
 	"os"
-	"slices"
-	"strconv"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
@@ -29,266 +23,175 @@ import (
 //	redis-sentinel://[user:password@]host:port,host:port/DB?master=NAME[&tls=true][&sentinel_user=U&sentinel_password=P]
 //	                                          the master NAME that these Sentinels watch, and whoever succeeds it; the
 //	                                          part before the @ is for Redis, tls holds for Redis and Sentinels
-//	host:port,host:port                       a Redis Cluster, found through any of these nodes; a lone one is written
-//	                                          with a comma at its end (without, it is one server)
+//	redis-cluster://[user:password@]host:port,host:port
+//	                                          a Redis Cluster, found through any of these nodes, of which one is enough;
+//	                                          rediss-cluster:// with TLS
+//	host:port,host:port                       a Redis Cluster; a lone node is written with a comma at its end (without,
+//	                                          it is one server)
 //
-// The first two take the parameters of [redis.ParseURL], too, such as ?read_timeout=10s; they win over our settings.
-// Every form takes ?pipeline=on (the default) or off. On, producers and workers send the scripts of all their calls to one
-// server down one connection, without waiting for the answers in between; Sentinel and Cluster clients do not, whatever it
-// says. The client itself, in other hands, is a plain one. Anything else is refused. In user names, passwords and values
-// / ? # @ must be percent-encoded. No error shows a password.
+// Every form takes these parameters:
+//
+//	read_timeout write_timeout dial_timeout   3s, or a number of seconds; in place of our 2 s
+//	conn_max_lifetime                         the same; in place of our 10 min
+//	pool_size client_name protocol            as redis.Options has them
+//	pipeline=on (the default) or off          on, producers and workers send the scripts of all their calls to one server
+//	                                          down one connection, without waiting for the answers in between; Sentinel
+//	                                          and Cluster clients do not, whatever it says
+//	password_file                             a file that holds the password, in place of one before the @
+//
+// and, where there is TLS,
+//
+//	tls_ca                                    a file of PEM certificates that are trusted, in place of the system's
+//	tls_cert tls_key                          files of the client's certificate and key, in PEM
+//	tls_server_name                           the name that Redis's certificate must be for, in place of the address
+//	skip_verify=true                          trust any certificate
+//
+// One server of redis://, rediss:// or unix:// takes the other parameters of [redis.ParseURL], too. Anything else is
+// refused. In user names, passwords and values / ? # @ must be percent-encoded. Blanks and line ends around the URL do not
+// count. No error shows a password.
+//
+// Files are read here, and one that is no good is an error. They are read again when a connection is made, at most once a
+// second, so that they can be replaced while the client lives. When one is no good by then, the last good one counts, and
+// a line of [slog.Default] says so once a minute. A name that is not absolute is meant from the working directory.
 //
 // A command ends by its context's deadline. Without one it fails within 5 s when Redis refuses connections, and after 2 s
 // when nobody answers a dial (a Cluster: 2 s for each of its addresses). When Redis goes silent on connections that were
 // open, each of them that the command tries costs 2 s. Closing the client waits as long for what is in the pipe.
 func Connect(url string) (redis.UniversalClient, error) {
-	if url == "" {
-		return nil, errors.New("redis URL is empty: write redis://host:port, or host:port,host:port for a Cluster")
+	u := splitURL(url)
+	if u == (redisURL{}) {
+		return nil, errors.New("redis URL is empty: write redis://host:port, or redis-cluster://host:port for a Cluster")
 	}
-	client, err := connect(splitURL(url))
-	if err != nil {
+	s, err := u.settings()
+	if err = cmp.Or(checkLine(url), err); err != nil {
 		return nil, fmt.Errorf("redis URL %s: %w", RedactURL(url), err)
 	}
-	return client, nil
-}
-
-func connect(u redisURL) (redis.UniversalClient, error) {
-	params, err := u.params()
-	if err != nil {
-		return nil, err
-	}
-	if err := u.check(); err != nil {
-		return nil, err
-	}
-	pipeline, err := take(params, "pipeline")
 	switch {
-	case err != nil:
-		return nil, err
-	case pipeline != "" && pipeline != "on" && pipeline != "off":
-		return nil, errors.New("pipeline is on or off")
-	}
-
-	switch {
-	case u.scheme == "redis-sentinel":
-		o, err := failoverOptions(u, params)
-		if err != nil {
-			return nil, err
-		}
-		return redis.NewFailoverClient(o), nil
-	case u.scheme == "" && strings.Contains(u.hosts, ","):
-		o, err := clusterOptions(u, params)
-		if err != nil {
-			return nil, err
-		}
-		return redis.NewClusterClient(o), nil
+	case s.master != "":
+		return redis.NewFailoverClient(s.failover()), nil
+	case s.nodes != nil:
+		return redis.NewClusterClient(s.cluster()), nil
 	default:
-		o, err := standaloneOptions(u, params)
-		if err != nil {
-			return nil, err
-		}
-		if pipeline != "off" {
-			o.AutoPipelineOptions = &redis.AutoPipelineOptions{FullDuplex: true}
-		}
-		return redis.NewClient(o), nil
+		return redis.NewClient(s.server), nil
 	}
 }
 
-func standaloneOptions(u redisURL, params url.Values) (*redis.Options, error) {
-	if u.scheme == "" {
-		if _, err := u.plainAddresses(params); err != nil {
-			return nil, err
-		}
-		u.scheme = "redis"
-	}
-	if strings.Contains(u.hosts, ",") {
-		return nil, errors.New("several addresses: write redis-sentinel:// for Sentinels, only host:port,host:port for a Cluster")
-	}
-	o, err := redis.ParseURL(u.scheme + "://" + u.userinfo + u.hosts + u.path + "?" + params.Encode())
-	malformed, _ := errors.AsType[*url.Error](err)
-	switch {
-	case malformed != nil: // it quotes the whole URL, and user and password were found well-formed
-		return nil, errors.New("the address is malformed: write host:port")
-	case err != nil: // names a parameter that is unknown or has a bad value
-		return nil, errors.New(legible(strings.TrimPrefix(err.Error(), "redis: ")))
-	case o.DB < 0:
-		return nil, fmt.Errorf("database %d: must not be negative", o.DB)
-	}
-
-	if err := checkNumbers(o); err != nil {
-		return nil, err
-	}
-	fillIn(o)
-	return o, nil
+func (s settings) failover() *redis.FailoverOptions {
+	o := s.ofMany()
+	o.MaxRetries = 3 // the question to the Sentinels is repeated as often within each repetition of a command
+	o.Addrs, o.MasterName, o.DB = s.sentinels, s.master, s.server.DB
+	o.SentinelUsername, o.SentinelPassword = s.sentinelUser, s.sentinelPassword
+	return o.Failover()
 }
 
-// checkNumbers refuses what the client would panic at, or run out of memory; or what makes it send no command at all.
-func checkNumbers(o *redis.Options) error {
-	const most = 100_000
-	for _, p := range []struct {
-		name  string
-		n     int
-		least int
-	}{
-		{"max_retries", o.MaxRetries, -1}, // none
-		{"pool_size", o.PoolSize, 0}, {"min_idle_conns", o.MinIdleConns, 0}, {"max_idle_conns", o.MaxIdleConns, 0},
-		{"max_active_conns", o.MaxActiveConns, 0}, {"max_concurrent_dials", o.MaxConcurrentDials, 0},
-		{"pipeline_pool_size", o.PipelinePoolSize, 0},
-		{"pipeline_read_buffer_size", o.PipelineReadBufferSize, 0}, {"pipeline_write_buffer_size", o.PipelineWriteBufferSize, 0},
-	} {
-		if p.n < p.least || p.n > most {
-			return fmt.Errorf("%s is %d, must be %d to %d", p.name, p.n, p.least, most)
-		}
+func (s settings) cluster() *redis.ClusterOptions {
+	o := s.ofMany()
+	o.MaxRetries = 0 // the Cluster client repeats commands by itself, on whatever node is responsible by then
+	o.Addrs = s.nodes
+	return o.Cluster()
+}
+
+// ofMany returns the settings for a client of several servers.
+func (s settings) ofMany() *redis.UniversalOptions {
+	o := s.server
+	return &redis.UniversalOptions{
+		ClientName:                 o.ClientName,
+		Protocol:                   o.Protocol,
+		Username:                   o.Username,
+		Password:                   o.Password,
+		CredentialsProviderContext: o.CredentialsProviderContext,
+		Dialer:                     o.Dialer,
+		DialTimeout:                o.DialTimeout,
+		DialerRetries:              o.DialerRetries,
+		TLSConfig:                  o.TLSConfig,
+		ReadTimeout:                o.ReadTimeout,
+		WriteTimeout:               o.WriteTimeout,
+		PoolSize:                   o.PoolSize,
+		MinRetryBackoff:            o.MinRetryBackoff,
+		MaxRetryBackoff:            o.MaxRetryBackoff,
+		ContextTimeoutEnabled:      o.ContextTimeoutEnabled,
+		ConnMaxLifetime:            o.ConnMaxLifetime,
+		ConnMaxLifetimeJitter:      o.ConnMaxLifetimeJitter,
+		DisableIdentity:            o.DisableIdentity,
+		MaintNotificationsConfig:   o.MaintNotificationsConfig,
 	}
-	return nil
 }
 
 // fillIn gives the options our settings where the URL says nothing.
 func fillIn(o *redis.Options) {
-	o.DialTimeout = cmp.Or(o.DialTimeout, dialTimeout)
-	s := settings(o.TLSConfig, o.DialTimeout)
-	o.Dialer = s.Dialer
-	o.DialerRetries = s.DialerRetries
-	o.ReadTimeout = cmp.Or(o.ReadTimeout, s.ReadTimeout)
-	o.WriteTimeout = cmp.Or(o.WriteTimeout, s.WriteTimeout)
-	o.MaxRetries = cmp.Or(o.MaxRetries, s.MaxRetries)
-	o.MinRetryBackoff = cmp.Or(o.MinRetryBackoff, s.MinRetryBackoff)
-	o.MaxRetryBackoff = cmp.Or(o.MaxRetryBackoff, s.MaxRetryBackoff)
+	o.DialTimeout = cmp.Or(o.DialTimeout, 2*time.Second)
+	o.DialerRetries = 1 // commands are repeated, that is enough
+	o.ReadTimeout = cmp.Or(o.ReadTimeout, 2*time.Second)
+	o.WriteTimeout = cmp.Or(o.WriteTimeout, 2*time.Second)
+
+	// Six tries, 0.3 to 2.7 s apart in all: bridges a quick restart, and is not more than a caller waits.
+	o.MaxRetries = cmp.Or(o.MaxRetries, 5)
+	o.MinRetryBackoff = cmp.Or(o.MinRetryBackoff, 50*time.Millisecond)
+	o.MaxRetryBackoff = cmp.Or(o.MaxRetryBackoff, time.Second)
+
+	// Without it go-redis ignores the deadline of a context while it reads and writes.
+	o.ContextTimeoutEnabled = true
+	// Connections behind a proxy would else stay with a demoted master.
 	if o.ConnMaxLifetime == 0 {
-		o.ConnMaxLifetime, o.ConnMaxLifetimeJitter = s.ConnMaxLifetime, s.ConnMaxLifetimeJitter
+		o.ConnMaxLifetime, o.ConnMaxLifetimeJitter = 10*time.Minute, time.Minute
 	}
-	o.ContextTimeoutEnabled = s.ContextTimeoutEnabled
-	o.DisableIdentity = s.DisableIdentity
-	o.MaintNotificationsConfig = s.MaintNotificationsConfig
+
+	// Each of the two would cost a round trip on every new connection.
+	o.DisableIdentity = true
+	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 }
 
-func failoverOptions(u redisURL, params url.Values) (*redis.FailoverOptions, error) {
-	addrs, err := u.addresses()
-	if err != nil {
-		return nil, err
-	}
-	user, password, err := u.credentials()
-	if err != nil {
-		return nil, err
-	}
-	db := 0
-	if digits := strings.TrimPrefix(u.path, "/"); digits != "" {
-		if db, err = strconv.Atoi(digits); err != nil {
-			return nil, errors.New("the database number is too large")
+// keepAlive is what go-redis's own dialer sets.
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 5 * time.Second, Count: 3}
+
+// dialer returns a dialer like go-redis's own, but for this: TLS follows the context and is configured anew for each
+// connection; and when nobody answers, the error says so in a way that go-redis does not take for a reason to dial again.
+// Else one command would hang for six timeouts. A nil config is no TLS. A timeout of 0 or less is none.
+func dialer(config func() *tls.Config, timeout time.Duration) func(ctx context.Context, network, addr string) (net.Conn, error) {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if timeout > 0 {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, timeout)
+			defer cancel()
 		}
-	}
-	p, err := sentinelParams(params)
-	if err != nil {
-		return nil, err
-	}
-	var tlsConfig *tls.Config
-	if p["tls"] == "true" {
-		tlsConfig = &tls.Config{MinVersion: tls.VersionTLS12}
-	}
-
-	s := settings(tlsConfig, dialTimeout)
-	s.MaxRetries = 3 // the question to the Sentinels is repeated as often within each repetition of a command
-	s.Addrs, s.MasterName, s.DB = addrs, p["master"], db
-	s.Username, s.Password = user, password
-	s.SentinelUsername, s.SentinelPassword = p["sentinel_user"], p["sentinel_password"]
-	return s.Failover(), nil
-}
-
-func sentinelParams(params url.Values) (map[string]string, error) {
-	p := map[string]string{}
-	for _, name := range []string{"master", "tls", "sentinel_user", "sentinel_password"} {
-		value, err := take(params, name)
+		conn, err := (&net.Dialer{KeepAliveConfig: keepAlive}).DialContext(ctx, network, addr)
+		if isTimeout(err) {
+			return nil, fmt.Errorf("dial %s %s: %w", network, addr, os.ErrDeadlineExceeded)
+		}
 		if err != nil {
 			return nil, err
 		}
-		p[name] = value
-	}
-	switch {
-	case len(params) > 0 && p["sentinel_password"] != "": // the unknown one may be the rest of the password
-		return nil, errors.New("an unknown parameter: if it belongs to the sentinel_password, write %26 for its &")
-	case len(params) > 0:
-		return nil, unknownParameter(params)
-	case p["master"] == "":
-		return nil, errors.New("the master's name is missing: add ?master=NAME")
-	case p["tls"] != "" && p["tls"] != "true" && p["tls"] != "false":
-		return nil, errors.New("tls is true or false")
-	case p["sentinel_user"] != "" && p["sentinel_password"] == "":
-		return nil, errors.New("sentinel_user needs a sentinel_password")
-	}
-	return p, nil
-}
-
-func clusterOptions(u redisURL, params url.Values) (*redis.ClusterOptions, error) {
-	u.hosts = strings.TrimSuffix(u.hosts, ",")
-	addrs, err := u.plainAddresses(params)
-	if err != nil {
-		return nil, err
-	}
-	s := settings(nil, dialTimeout)
-	s.MaxRetries = 0 // the Cluster client repeats commands by itself, on whatever node is responsible by then
-	s.Addrs = addrs
-	return s.Cluster(), nil
-}
-
-const dialTimeout = 2 * time.Second
-
-// settings holds what all of our clients have in common.
-func settings(tlsConfig *tls.Config, dialTimeout time.Duration) *redis.UniversalOptions {
-	return &redis.UniversalOptions{
-		Dialer:        dialer(tlsConfig, dialTimeout),
-		DialTimeout:   dialTimeout,
-		DialerRetries: 1, // commands are repeated, that is enough
-		TLSConfig:     tlsConfig,
-		ReadTimeout:   2 * time.Second,
-		WriteTimeout:  2 * time.Second,
-
-		// Six tries, 0.3 to 2.7 s apart in all: bridges a quick restart, and is not more than a caller waits.
-		MaxRetries:      5,
-		MinRetryBackoff: 50 * time.Millisecond,
-		MaxRetryBackoff: time.Second,
-
-		// Without it go-redis ignores the deadline of a context while it reads and writes.
-		ContextTimeoutEnabled: true,
-		// Connections behind a proxy would else stay with a demoted master.
-		ConnMaxLifetime:       10 * time.Minute,
-		ConnMaxLifetimeJitter: time.Minute,
-
-		// Each of the two would cost a round trip on every new connection.
-		DisableIdentity:          true,
-		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
-	}
-}
-
-// dialer returns go-redis's own dialer, but for one thing: when nobody answers, the error says so in a way that
-// go-redis does not take for a reason to dial again. Else one command would hang for six timeouts.
-func dialer(tlsConfig *tls.Config, timeout time.Duration) func(ctx context.Context, network, addr string) (net.Conn, error) {
-	dial := redis.NewDialer(&redis.Options{DialTimeout: timeout, TLSConfig: tlsConfig})
-	return func(ctx context.Context, network, addr string) (net.Conn, error) {
-		conn, err := dial(ctx, network, addr)
-		if timedOut, ok := errors.AsType[net.Error](err); ok && timedOut.Timeout() {
-			return nil, fmt.Errorf("dial %s %s: %w", network, addr, os.ErrDeadlineExceeded)
+		if config != nil {
+			if conn, err = handshake(ctx, conn, addr, config()); err != nil {
+				return nil, err
+			}
 		}
-		return conn, err
+		return beginning(conn, addr, config != nil), nil
 	}
 }
 
-// take removes a parameter and returns its value, "" if there is none.
-func take(params url.Values, name string) (string, error) {
-	values := params[name]
-	delete(params, name)
-	if len(values) > 1 {
-		return "", fmt.Errorf("%s is given %d times", name, len(values))
+// handshake returns the connection with TLS, or closes it.
+func handshake(ctx context.Context, conn net.Conn, addr string, config *tls.Config) (net.Conn, error) {
+	if host, _, err := net.SplitHostPort(addr); err == nil && config.ServerName == "" {
+		config = config.Clone()
+		config.ServerName = host
 	}
-	return strings.Join(values, ""), nil
+	secure := tls.Client(conn, config)
+	err := secure.HandshakeContext(ctx)
+	if err == nil {
+		return secure, nil
+	}
+	_ = conn.Close() // its error says less
+	if isTimeout(err) {
+		return nil, fmt.Errorf("TLS with %s: no answer to the handshake: %w", addr, os.ErrDeadlineExceeded)
+	}
+	if alert := named(err, addr); alert != err {
+		return nil, alert
+	}
+	return nil, fmt.Errorf("TLS with %s: %w", addr, err)
 }
 
-func unknownParameter(params url.Values) error {
-	return fmt.Errorf("unknown parameter %s", legible(strings.Join(slices.Sorted(maps.Keys(params)), ", ")))
-}
-
-// legible writes a text that somebody typed so that it does a terminal no harm.
-func legible(text string) string {
-	if utf8.ValidString(text) && printable.MatchString(text) {
-		return text
-	}
-	return strconv.Quote(text)
+func isTimeout(err error) bool {
+	timedOut, ok := errors.AsType[net.Error](err)
+	return ok && timedOut.Timeout()
 }

@@ -1,9 +1,15 @@
 package refq_test
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
+	"fmt"
+	"io"
+	"log/slog"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -130,44 +136,183 @@ func TestSentinelURLBecomesAFailoverClient(t *testing.T) {
 	}
 }
 
+func TestClusterURLBecomesAClusterClient(t *testing.T) {
+	t.Parallel()
+	for url, want := range map[string]redis.ClusterOptions{
+		"redis-cluster://a:1":                       {Addrs: []string{"a:1"}},
+		"redis-cluster://a:1,[::1]:2/":              {Addrs: []string{"a:1", "[::1]:2"}},
+		"redis-cluster://me:p%40w@a:1,b:2/0":        {Addrs: []string{"a:1", "b:2"}, Username: "me", Password: "p@w"},
+		"rediss-cluster://:pw@a:1?pipeline=off":     {Addrs: []string{"a:1"}, Password: "pw", TLSConfig: &tls.Config{}},
+		"rediss-cluster://a:1?tls_server_name=r.ex": {Addrs: []string{"a:1"}, TLSConfig: &tls.Config{ServerName: "r.ex"}},
+	} {
+		client, err := refq.Connect(url)
+		require.NoError(t, err, url)
+		require.IsType(t, &redis.ClusterClient{}, client)
+		o := client.(*redis.ClusterClient).Options()
+		require.Equal(t, want.Addrs, o.Addrs)
+		require.Equal(t, [2]string{want.Username, want.Password}, [2]string{o.Username, o.Password})
+		require.Equal(t, want.TLSConfig != nil, o.TLSConfig != nil)
+		if o.TLSConfig != nil {
+			require.Equal(t, want.TLSConfig.ServerName, o.TLSConfig.ServerName, "else that of each node's address")
+		}
+		require.NoError(t, client.Close())
+	}
+}
+
+func TestEveryFormTakesTheParametersThatAllHaveInCommon(t *testing.T) {
+	t.Parallel()
+	type taken struct {
+		Read, Write, Dial, Lifetime time.Duration
+		Pool, Protocol              int
+		Name                        string
+		Credentials                 func(context.Context) (string, string, error)
+	}
+	query := "read_timeout=7s&write_timeout=8&dial_timeout=9s&conn_max_lifetime=5m&pool_size=3&protocol=2&client_name=mine&pipeline=off" +
+		"&password_file=" + newFile(t, "geheim\n")
+	for _, form := range []string{"redis://me@h:1/0?", "rediss://me@h?", "unix://me@/run/redis.sock?", "redis-sentinel://me@a:1?master=m&",
+		"redis-sentinel://me@a:1?master=m&tls=true&", "redis-cluster://me@a:1?", "rediss-cluster://me@a:1,b:2/0?", "h:1?", "a:1,b:2?", "a:1,?"} {
+		var got taken
+		if strings.Contains(form, "sentinel") {
+			o, err := refq.FailoverOptions(form + query)
+			require.NoError(t, err, form)
+			got = taken{o.ReadTimeout, o.WriteTimeout, o.DialTimeout, o.ConnMaxLifetime, o.PoolSize, o.Protocol, o.ClientName, o.CredentialsProviderContext}
+		} else {
+			client, err := refq.Connect(form + query)
+			require.NoError(t, err, form)
+			switch client := client.(type) {
+			case *redis.ClusterClient:
+				o := client.Options()
+				got = taken{o.ReadTimeout, o.WriteTimeout, o.DialTimeout, o.ConnMaxLifetime, o.PoolSize, o.Protocol, o.ClientName, o.CredentialsProviderContext}
+			case *redis.Client:
+				o := client.Options()
+				got = taken{o.ReadTimeout, o.WriteTimeout, o.DialTimeout, o.ConnMaxLifetime, o.PoolSize, o.Protocol, o.ClientName, o.CredentialsProviderContext}
+			}
+			require.NoError(t, client.Close())
+		}
+		user, password, err := got.Credentials(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, "geheim", password, form)
+		require.Equal(t, strings.Contains(form, "me@"), user == "me", form)
+		got.Credentials = nil
+		require.Equal(t, taken{7 * time.Second, 8 * time.Second, 9 * time.Second, 5 * time.Minute, 3, 2, "mine", nil}, got, form)
+	}
+}
+
+// newFile returns a file with this text.
+func newFile(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	return path
+}
+
+func TestBlanksAroundAURLDoNotCount(t *testing.T) {
+	t.Parallel()
+	for _, url := range []string{" redis://:pw@h:1/2\n", "\r\n\tredis://:pw@h:1/2 \r\n"} {
+		o := standalone(t, url)
+		require.Equal(t, [2]any{"h:1", 2}, [2]any{o.Addr, o.DB})
+		require.Equal(t, "redis://***@h:1/2", refq.RedactURL(url))
+	}
+	for url, want := range map[string]string{
+		"redis://:gehe\nim@127.0.0.1:1/0":              "redis URL redis://***@127.0.0.1:1/0: a line end at character 14",
+		"\n\nredis://:geheim@127.0.0.1:1/\r\n0":        "redis URL redis://***@127.0.0.1:1***: a line end at character 29",
+		"redis://ä:1/0\rredis://:geheim@127.0.0.1:2/0": "a line end at character 14",
+	} {
+		_, err := refq.Connect(url)
+		require.ErrorContains(t, err, want)
+		require.NotContains(t, err.Error(), "geheim")
+	}
+	_, err := refq.Connect(" \n")
+	require.ErrorContains(t, err, "redis URL is empty")
+}
+
+func TestFilesThatAreNoGoodAreRefused(t *testing.T) {
+	t.Parallel()
+	ours, theirs := testkit.NewAuthority(t), testkit.NewAuthority(t)
+	cert, _ := ours.Issue("worker")
+	_, key := theirs.Issue("worker")
+	nothing, long, lines, empty := filepath.Join(t.TempDir(), "none"), newFile(t, strings.Repeat("x", 1<<20+1)), newFile(t, "a\nb\n"), newFile(t, "\n")
+	for query, want := range map[string]string{
+		"password_file=" + nothing:                 "password_file: open " + nothing + ": no such file",
+		"password_file=" + empty:                   "password_file: " + empty + " is empty",
+		"password_file=" + lines:                   "password_file: " + lines + " has more than one line",
+		"password_file=" + long:                    "password_file: " + long + " has more than 1048576 bytes",
+		"password_file=" + t.TempDir():             "is a directory",
+		"tls_ca=" + nothing:                        "tls_ca: open " + nothing + ": no such file",
+		"tls_ca=" + lines:                          "tls_ca: " + lines + " holds no PEM certificate",
+		"tls_cert=" + lines + "&tls_key=" + key:    "tls_cert " + lines + " with tls_key " + key + ": tls: failed to find any PEM data",
+		"tls_cert=" + cert + "&tls_key=" + key:     "private key does not match public key",
+		"tls_cert=" + cert + "&tls_key=" + nothing: "tls_key: open " + nothing + ": no such file",
+	} {
+		for _, form := range []string{"rediss://h?", "rediss-cluster://h:1?", "redis-sentinel://h:1?master=m&tls=true&"} {
+			_, err := refq.Connect(form + query)
+			require.ErrorContains(t, err, want, form)
+		}
+	}
+}
+
 func TestConnectRefusesWhatItDoesNotKnow(t *testing.T) {
 	t.Parallel()
 	for url, want := range map[string]string{
-		"":                                              "redis URL is empty",
-		"localhost":                                     "every address must be host:port",
-		"localhost:6379/0":                              "plain addresses take no database",
-		"me:pw@h:1":                                     "plain addresses take no user and password",
-		"me:pw@h:1,h:2":                                 "plain addresses take no user and password",
-		"a:1,b:2/1":                                     "a Cluster has only database 0",
-		"a:1,b":                                         "every address must be host:port",
-		"a:1,,b:1":                                      "every address must be host:port",
-		"a:1,b:2?tls=true":                              "unknown parameter tls",
-		"http://h:1":                                    "unknown scheme",
-		"redis://a:1,b:2/0":                             "several addresses",
-		"redis://h:x/0":                                 "the address must be host:port",
-		"redis://me:pw@[::::]:1/0":                      "the address is malformed",
-		"redis://h:1/zero":                              "only a database number may follow",
-		"redis://h:1/0/1":                               "only a database number may follow",
-		"redis://h:1/0?db=-1":                           "must not be negative",
-		"redis://h:1/0#here":                            "must be percent-encoded",
-		"redis://h:1/0?max_retrys=1":                    "unexpected option: max_retrys",
-		"redis://h:1/0?read_timeout=soon":               "invalid read_timeout duration",
-		"redis://h:1/0?pipeline=maybe":                  "pipeline is on or off",
-		"redis://h:1/0?pipeline=on&pipeline=x":          "pipeline is given 2 times",
-		"redis://h:1/0?master=m":                        "unexpected option: master",
-		"redis://h:1/0?password=secret":                 "a password belongs before the @",
-		"redis://h:1/0?read_timeout=%zz":                "must be percent-encoded",
-		"redis://me:%zz@h:1/0":                          "user name or password is malformed",
-		"redis://me:p/w@h:1/0":                          "must be percent-encoded",
-		"unix://run/redis.sock":                         "must begin with /",
-		"unix://":                                       "empty unix socket path",
-		"redis-sentinel://a:1":                          "the master's name is missing",
-		"redis-sentinel://a?master=m":                   "every address must be host:port",
-		"redis-sentinel://?master=m":                    "every address must be host:port",
-		"redis-sentinel://a:1/x?master=m":               "only a database number may follow",
-		"redis-sentinel://a:1?master=m&tls=1":           "tls is true or false",
-		"redis-sentinel://a:1?master=m&mster=m":         "unknown parameter mster",
-		"redis-sentinel://a:1?master=m&sentinel_user=s": "sentinel_user needs a sentinel_password",
+		"":                               "redis URL is empty",
+		"localhost":                      "every address must be host:port",
+		"localhost:6379/0":               "plain addresses take no database",
+		"me:pw@h:1":                      "plain addresses take no user and password",
+		"me:pw@h:1,h:2":                  "plain addresses take no user and password",
+		"a:1,b:2/1":                      "a Cluster has only database 0",
+		"a:1,b":                          "every address must be host:port",
+		"a:1,,b:1":                       "every address must be host:port",
+		"a:1,b:2?tls=true":               "unknown parameter tls",
+		"a:1,b:2?tls_ca=x":               "tls_ca needs TLS: write rediss-cluster://",
+		"h:1?tls_cert=x&tls_key=y":       "tls_cert needs TLS: write rediss://",
+		"h:1?db=1":                       "unknown parameter db",
+		"redis://h:1/0?skip_verify=true": "skip_verify needs TLS: write rediss://",
+		"unix:///run/redis.sock?tls_server_name=x":                  "tls_server_name needs TLS",
+		"redis-cluster://h:1?tls_ca=x":                              "tls_ca needs TLS: write rediss-cluster://",
+		"redis-sentinel://h:1?master=m&tls_ca=x":                    "tls_ca needs TLS: write &tls=true",
+		"rediss://h:1/0?tls_cert=x":                                 "half a certificate: tls_cert needs a tls_key",
+		"rediss-cluster://h:1?tls_key=x":                            "half a certificate: tls_key needs a tls_cert",
+		"rediss://h:1/0?skip_verify=maybe":                          "skip_verify is true or false",
+		"rediss://h:1/0?tls_ca=":                                    "tls_ca names no file",
+		"redis://h:1/0?password_file=":                              "password_file names no file",
+		"redis://:pw@h:1/0?password_file=/dev/null":                 "the password is given twice: before the @, and by password_file",
+		"redis://h:1/0?password_file=a&password_file=b":             "password_file is given 2 times",
+		"redis-cluster://:pw@h:1?password_file=x":                   "the password is given twice",
+		"redis-cluster://h:1/1":                                     "a Cluster has only database 0",
+		"redis-cluster://h:1?db=0":                                  "a Cluster has only database 0",
+		"redis-cluster://h":                                         "every address must be host:port",
+		"redis-cluster://":                                          "every address must be host:port",
+		"redis-cluster://h:1?max_retries=1":                         "unknown parameter max_retries",
+		"redis-cluster://h:1?master=m":                              "unknown parameter master",
+		"redis-cluster://h:1?pool_size=-1":                          "pool_size is -1",
+		"redis-sentinel://a:1?master=m&pool_size=x":                 "invalid pool_size number",
+		"redis://h:1/0?protocol=4":                                  "protocol is 2 or 3",
+		"http://h:1":                                                "unknown scheme",
+		"redis://a:1,b:2/0":                                         "several addresses",
+		"redis://h:x/0":                                             "the address must be host:port",
+		"redis://me:pw@[::::]:1/0":                                  "the address is malformed",
+		"redis://h:1/zero":                                          "only a database number may follow",
+		"redis://h:1/0/1":                                           "only a database number may follow",
+		"redis://h:1/0?db=-1":                                       "must not be negative",
+		"redis://h:1/0#here":                                        "must be percent-encoded",
+		"redis://h:1/0?max_retrys=1":                                "unexpected option: max_retrys",
+		"redis://h:1/0?read_timeout=soon":                           "invalid read_timeout duration",
+		"redis://h:1/0?pipeline=maybe":                              "pipeline is on or off",
+		"redis://h:1/0?pipeline=on&pipeline=x":                      "pipeline is given 2 times",
+		"redis://h:1/0?master=m":                                    "unexpected option: master",
+		"redis://h:1/0?password=secret":                             "a password belongs before the @",
+		"redis://h:1/0?read_timeout=%zz":                            "must be percent-encoded",
+		"redis://me:%zz@h:1/0":                                      "user name or password is malformed",
+		"redis://me:p/w@h:1/0":                                      "must be percent-encoded",
+		"unix://run/redis.sock":                                     "must begin with /",
+		"unix://":                                                   "empty unix socket path",
+		"redis-sentinel://a:1":                                      "the master's name is missing",
+		"redis-sentinel://a?master=m":                               "every address must be host:port",
+		"redis-sentinel://?master=m":                                "every address must be host:port",
+		"redis-sentinel://a:1/x?master=m":                           "only a database number may follow",
+		"redis-sentinel://a:1?master=m&tls=1":                       "tls is true or false",
+		"redis-sentinel://a:1?master=m&mster=m":                     "unknown parameter mster",
+		"redis-sentinel://a:1?master=m&sentinel_user=s":             "sentinel_user needs a sentinel_password",
 		"redis-sentinel://a:1?master=m&sentinel_password=se&cret":   "write %26 for its &",
 		"redis-sentinel://a:1?master=m&sentinel_password=se#cret":   "must be percent-encoded",
 		"redis-sentinel://a:1/99999999999999999999?master=mymaster": "database number is too large",
@@ -187,6 +332,8 @@ func TestRedactedURLShowsAllButPasswords(t *testing.T) {
 		"rediss://secret@h:1/0":                                         "rediss://***@h:1/0",
 		"unix://:secret@/run/redis.sock?db=1":                           "unix://***@/run/redis.sock?db=1",
 		"a:1,[::1]:2,c.example:3?pipeline=off":                          "a:1,[::1]:2,c.example:3?pipeline=off",
+		"redis-cluster://me:secret@a:1,b:2/0?pool_size=3":               "redis-cluster://***@a:1,b:2/0?pool_size=3",
+		"rediss-cluster://secret@a:1?tls_ca=/a/b&password_file=c":       "rediss-cluster://***@a:1?tls_ca=/a/b&password_file=c",
 		"redis-sentinel://me:secret@a:1,b:2/0?master=m&tls=true":        "redis-sentinel://***@a:1,b:2/0?master=m&tls=true",
 		"redis-sentinel://a:1?sentinel_password=secret&sentinel_user=u": "redis-sentinel://a:1?sentinel_password=***&sentinel_user=u",
 
@@ -232,6 +379,7 @@ func TestNumbersInURLsAreBounded(t *testing.T) {
 func FuzzConnect(f *testing.F) {
 	for _, url := range []string{"redis://h:1/0", "rediss://me:secret@h/1?read_timeout=10s", "unix:///run/redis.sock?db=2", "h:1", "h:1,h:2", "h:1,",
 		"redis-sentinel://a:1,b:2/0?master=m&tls=true", "redis://[::1]:1/0?pool_size=-1", "redis://h:1/0?max_retries=99999999999999999999",
+		"redis-cluster://me:secret@a:1,b:2/0?protocol=2", "rediss-cluster://a:1?tls_ca=/dev/null", "h:1?password_file=/dev/null", " h:1\n",
 		"redis://h:1/0?protocol=9&pipeline=on&pipeline=on", "://", "redis://%zz@h", "redis://h:1/\x00", "\xff", "redis://h:99999999/0"} {
 		f.Add(url)
 	}
@@ -258,6 +406,8 @@ func FuzzRedactURL(f *testing.F) {
 		"redis://me:PASSWORD@h:1/0", "redis://:PASSWORD@", "rediss://PASSWORD@h:1/0?db=1", "unix://me:PASSWORD@/run/redis.sock",
 		"redis-sentinel://me:PASSWORD@a:1,b:2/0?master=m", "me:PASSWORD@a:1,b:2", "PASSWORD@h:1", "redis:PASSWORD@h", "http://me:PASSWORD@h",
 		"redis://me:PASSWORD@h:x/y?z#", "redis://h:1/0?password=PASSWORD&x=1",
+		"redis-cluster://me:PASSWORD@a:1,b:2/0", "rediss-cluster://PASSWORD@a:1?skip_verify=true", "redis-cluster://:PASSWORD@a:1/1",
+		"redis://:PASSWORD@h:1/0?password_file=x", "rediss://:PASSWORD@h:1/0?tls_cert=x", " redis://:PASSWORD@h:1/\n0", "redis://:PASSWORD@h:1\n",
 		"redis-sentinel://a:1/0?master=m&sentinel_password=PASSWORD", "redis-sentinel://a:1/0?master=m&x=1&sentinel_password=PASSWORD&tls=no",
 	}
 	const mark = "Kx7q"
@@ -283,6 +433,71 @@ func FuzzRedactURL(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A Redis that knows neither HELLO nor AUTH quotes what it was sent.
+func FuzzPasswordsShownByRedis(f *testing.F) {
+	for _, password := range []string{"geheim", "'", ", with args beginning with: ", "\r\n", "\x00", "é", strings.Repeat("x", 200)} {
+		f.Add(password)
+	}
+	addr := startQuoting(f)
+	var log strings.Builder
+	slogTo(f, &log)
+	f.Fuzz(func(t *testing.T, inner string) {
+		const mark = "Kx7q"
+		log.Reset()
+		url := "redis://me:" + encode(mark+inner+mark) + "@" + addr + "/0?max_retries=-1"
+		client, err := refq.Connect(url)
+		require.NoError(t, err)
+		defer client.Close()
+		err = client.Get(t.Context(), "key").Err()
+		require.ErrorContains(t, err, "ERR unknown command 'auth'")
+		for _, text := range []string{err.Error(), log.String(), refq.RedactURL(url)} {
+			require.NotContains(t, text, mark)
+		}
+	})
+}
+
+// startQuoting returns the address of a server that knows no command, and says so as Redis does.
+func startQuoting(tb testing.TB) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(tb, err)
+	tb.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go quote(conn)
+		}
+	}()
+	return l.Addr().String()
+}
+
+func quote(conn net.Conn) {
+	defer conn.Close()
+	for r := bufio.NewReader(conn); ; {
+		var words []string
+		var n, length int
+		if _, err := fmt.Fscanf(r, "*%d\r\n", &n); err != nil {
+			return
+		}
+		for range n {
+			_, _ = fmt.Fscanf(r, "$%d\r\n", &length)
+			word := make([]byte, length+2)
+			_, _ = io.ReadFull(r, word)
+			words = append(words, strings.NewReplacer("\r", " ", "\n", " ").Replace(string(word[:length])))
+		}
+		fmt.Fprintf(conn, "-ERR unknown command '%s', with args beginning with: '%s' \r\n", words[0], strings.Join(words[1:], "' '"))
+	}
+}
+
+// slogTo has the default log go to w for as long as the test runs.
+func slogTo(tb testing.TB, w io.Writer) {
+	before := slog.Default()
+	slog.SetDefault(slog.New(slog.NewTextHandler(w, nil)))
+	tb.Cleanup(func() { slog.SetDefault(before) })
 }
 
 // encode writes every byte as %XX, which every part of a URL accepts.

@@ -4,13 +4,18 @@ import "github.com/redis/go-redis/v9"
 
 // FailoverOptions shows what a redis-sentinel URL becomes: the client that Connect makes of it does not tell.
 func FailoverOptions(url string) (*redis.FailoverOptions, error) {
-	u := splitURL(url)
-	params, err := u.params()
+	s, err := splitURL(url).settings()
 	if err != nil {
 		return nil, err
 	}
-	if _, err := take(params, "pipeline"); err != nil {
+	return s.failover(), nil
+}
+
+// PasswordFile returns what gives each new connection the password that a file holds.
+func PasswordFile(path string) (current func() string, err error) {
+	file, err := passwordFile(path)
+	if err != nil {
 		return nil, err
 	}
-	return failoverOptions(u, params)
+	return file.current, nil
 }

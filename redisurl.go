@@ -2,15 +2,19 @@ package refq
 
 import (
 	"errors"
+	"fmt"
+	"maps"
 	"net/url"
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // RedactURL returns a Redis URL as it may be shown: user and password, the value of sentinel_password and whatever is
 // not understood are replaced by ***. It takes every form that [Connect] takes, and malformed ones: a part that is
-// no host, number or known parameter may be a piece of a password that was not percent-encoded.
+// no host, number or known parameter may be a piece of a password that was not percent-encoded. Names of files are
+// shown.
 func RedactURL(url string) string {
 	u := splitURL(url)
 	prefix := ""
@@ -59,14 +63,27 @@ func maskUnless(ok bool, s string) string {
 }
 
 var (
-	schemes   = []string{"redis", "rediss", "unix", "redis-sentinel"}
+	schemes   = []string{"redis", "rediss", "unix", "redis-sentinel", "redis-cluster", "rediss-cluster"}
 	hostForm  = regexp.MustCompile(`^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]*)(:[0-9]{1,5})?$`)
 	pathForm  = regexp.MustCompile(`^(/[0-9]*)?$`)
 	printable = regexp.MustCompile(`^[^\x00-\x1f\x7f]*$`)
 	// harmless are the parameters that are shown; all others are masked, known to Connect or not.
-	harmless = []string{"client_name", "conn_max_lifetime", "db", "dial_timeout", "master", "max_retries", "pipeline",
-		"pool_size", "pool_timeout", "protocol", "read_timeout", "sentinel_user", "skip_verify", "tls", "write_timeout"}
+	harmless = []string{"client_name", "conn_max_lifetime", "db", "dial_timeout", "master", "max_retries", "password_file",
+		"pipeline", "pool_size", "pool_timeout", "protocol", "read_timeout", "sentinel_user", "skip_verify", "tls", "tls_ca",
+		"tls_cert", "tls_key", "tls_server_name", "write_timeout"}
 )
+
+// around is what may stand around a URL.
+const around = " \t\r\n"
+
+// checkLine refuses line ends within a URL: what holds one is a file of something else, or more than one line of it.
+func checkLine(url string) error {
+	before, _, broken := strings.Cut(strings.ReplaceAll(strings.Trim(url, around), "\r", "\n"), "\n")
+	if broken {
+		return fmt.Errorf("a line end at character %d", utf8.RuneCountInString(before)+1)
+	}
+	return nil
+}
 
 // redisURL is a Redis URL taken apart by its punctuation, before anything in it is believed. All but the hosts keep
 // the mark that they begin or end with, so that "" means absent.
@@ -79,8 +96,10 @@ type redisURL struct {
 	fragment string // with its #
 }
 
+// splitURL passes over blanks and line ends around the URL: files and variables of secrets tend to have them.
 func splitURL(s string) redisURL {
 	var u redisURL
+	s = strings.Trim(s, around)
 	if scheme, rest, found := strings.Cut(s, "://"); found {
 		u.scheme, s = strings.ToLower(scheme), rest
 	}
@@ -111,7 +130,7 @@ func cutBefore(s, mark string) (before, from string) {
 func (u redisURL) check() error {
 	switch {
 	case u.scheme != "" && !slices.Contains(schemes, u.scheme):
-		return errors.New("unknown scheme: write redis://, rediss://, unix://, redis-sentinel://, or host:port,host:port for a Cluster")
+		return errors.New("unknown scheme: write redis://, rediss://, unix://, redis-sentinel://, redis-cluster:// or rediss-cluster://")
 	case u.overlong():
 		return errors.New("a / ? # or @ must be percent-encoded: %2F %3F %23 %40")
 	case u.fragment != "":
@@ -130,19 +149,27 @@ func (u redisURL) check() error {
 	return err
 }
 
-// params returns the query's parameters.
+// params returns the query's parameters, of which none that we know is given twice.
 func (u redisURL) params() (url.Values, error) {
 	params, err := url.ParseQuery(strings.TrimPrefix(u.query, "?"))
 	if err != nil {
 		return nil, errors.New("a % or ; in a parameter must be percent-encoded: %25 %3B")
 	}
-	for name := range params {
+	for _, name := range slices.Sorted(maps.Keys(params)) {
 		ours := u.scheme == "redis-sentinel" && name == "sentinel_password"
-		if strings.Contains(strings.ToLower(name), "pass") && !ours {
+		switch {
+		case strings.Contains(strings.ToLower(name), "pass") && !ours && name != "password_file":
 			return nil, errors.New("a password belongs before the @, as in redis://user:password@host:port/DB")
+		case len(params[name]) > 1 && (ours || slices.Contains(harmless, name)):
+			return nil, fmt.Errorf("%s is given %d times", name, len(params[name]))
 		}
 	}
 	return params, nil
+}
+
+// cluster reports whether the URL is that of a Cluster.
+func (u redisURL) cluster() bool {
+	return u.scheme == "redis-cluster" || u.scheme == "rediss-cluster" || u.scheme == "" && strings.Contains(u.hosts, ",")
 }
 
 // credentials returns what stands before the @, decoded.
@@ -173,15 +200,16 @@ func (u redisURL) addresses() ([]string, error) {
 	return hosts, nil
 }
 
-// plainAddresses returns the addresses of a URL without a scheme, which carries nothing else.
-func (u redisURL) plainAddresses(params url.Values) ([]string, error) {
+// checkPlain refuses what a URL without a scheme cannot carry.
+func (u redisURL) checkPlain() error {
 	switch {
+	case u.scheme != "":
+		return nil
 	case u.userinfo != "":
-		return nil, errors.New("plain addresses take no user and password: write redis://user:password@host:port/DB")
+		return errors.New("plain addresses take no user and password: write redis://user:password@host:port/DB, " +
+			"or redis-cluster://user:password@host:port for a Cluster")
 	case u.path != "":
-		return nil, errors.New("plain addresses take no database: write redis://host:port/DB (a Cluster has only database 0)")
-	case len(params) > 0:
-		return nil, unknownParameter(params)
+		return errors.New("plain addresses take no database: write redis://host:port/DB (a Cluster has only database 0)")
 	}
-	return u.addresses()
+	return nil
 }

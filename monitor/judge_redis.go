@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/refq/refq/internal/remedy"
 )
 
 const (
@@ -133,7 +135,7 @@ func (h Health) permissions() Finding {
 	for _, r := range h.Refused {
 		switch {
 		case r.Reason != "":
-			return LevelWrong.of(remedyOf(r.Reason), "Redis refuses to work: %s", r.Reason)
+			return LevelWrong.of(cmp.Or(remedy.OfAnswer(r.Reason), "look into Redis's log"), "Redis refuses to work: %s", r.Reason)
 		case len(r.Commands) == 0 && r.Channels != "":
 			channels = append(channels, r.Channels)
 		case len(r.Commands) == 0:
@@ -163,16 +165,6 @@ func (h Health) permissions() Finding {
 		untried = " (look again then: without scripts no more could be tried)"
 	}
 	return LevelWrong.of(h.aclLine(), "not permitted: %s%s", strings.Join(facts, "; "), untried)
-}
-
-func remedyOf(reason string) string {
-	switch word, _, _ := strings.Cut(reason, " "); word {
-	case "OOM":
-		return "raise maxmemory, or delete what is not needed"
-	case "READONLY":
-		return "use the master's address, or that of Sentinels that know it"
-	}
-	return "look into Redis's log, and at its disk's free space"
 }
 
 // aclLine is a command for Redis's administrator. It permits all keys of a family, since queues come and go.

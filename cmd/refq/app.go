@@ -15,6 +15,7 @@ import (
 	"github.com/refq/refq"
 	"github.com/refq/refq/admin"
 	"github.com/refq/refq/internal/config"
+	"github.com/refq/refq/internal/remedy"
 	"github.com/refq/refq/internal/term"
 	"github.com/refq/refq/internal/tracing/otlp"
 	"github.com/refq/refq/producer"
@@ -83,25 +84,6 @@ func (a *app) connect(ctx context.Context) (redis.UniversalClient, error) {
 		return nil, errors.Join(err, rdb.Close())
 	}
 	return rdb, nil
-}
-
-// pingTimeout leaves time to start the program within the 5 s in which it must say that Redis is away.
-const pingTimeout = 4500 * time.Millisecond
-
-// ping makes sure that Redis answers, so that what is wrong with it is said once, and in one way.
-func (a *app) ping(ctx context.Context, rdb redis.UniversalClient) error {
-	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
-	defer cancel()
-	err := rdb.Ping(ctx).Err()
-	if err == nil {
-		return nil
-	}
-	where := refq.RedactURL(a.cfg.Redis)
-	var refusal redis.Error
-	if errors.As(err, &refusal) {
-		return fmt.Errorf("the Redis at %s refuses: %w; check its URL (%s)", where, err, a.redisSource())
-	}
-	return fmt.Errorf("no Redis answers at %s (%s): %w; start one with refq dev, or name another with --redis", where, a.redisSource(), err)
 }
 
 func (a *app) redisSource() string {
@@ -182,7 +164,19 @@ func (a *app) complain(err error) {
 		}
 		err = fmt.Errorf("%w: it never existed, has expired or was deleted in %s", err, where)
 	}
-	a.notice("%v", err)
+	a.notice("%v", withRemedy(err))
+}
+
+// withRemedy adds what to do about an answer of Redis, unless the error has that.
+func withRemedy(err error) error {
+	var answer redis.Error
+	if _, told := errors.AsType[unreachableError](err); told || !errors.As(err, &answer) {
+		return err
+	}
+	if todo := remedy.OfAnswer(answer.Error()); todo != "" {
+		return fmt.Errorf("%w; %s", err, todo)
+	}
+	return err
 }
 
 // notice tells a person what no program needs to know.

@@ -129,7 +129,8 @@ func servable(o *redis.Options) bool {
 	host, _, err := net.SplitHostPort(o.Addr)
 	ip := net.ParseIP(host)
 	loopback := host == "localhost" || (ip != nil && ip.IsLoopback())
-	return err == nil && loopback && o.Network == "tcp" && o.TLSConfig == nil && o.Username == "" && o.Password == ""
+	return err == nil && loopback && o.Network == "tcp" && o.TLSConfig == nil && o.Username == "" && o.Password == "" &&
+		o.CredentialsProviderContext == nil
 }
 
 // announce says what runs, and what to type next.

@@ -15,7 +15,7 @@ import (
 // addGlobalFlags declares the flags of all verbs.
 func (a *app) addGlobalFlags(root *cobra.Command) {
 	flags := root.PersistentFlags()
-	a.configFlag(flags, "redis", "url", "Redis: redis://, rediss://, redis-sentinel://,\nor host:port,host:port for a Cluster")
+	a.configFlag(flags, "redis", "url", "Redis: redis://, redis-sentinel:// or redis-cluster://,\nrediss:// and rediss-cluster:// with TLS")
 	a.configFlag(flags, "namespace", "name", "whose calls (default default); '*': all, but not to call")
 	a.configFlag(flags, "config", "file", "configuration (default ./config.yaml, if there is one)")
 	a.configFlag(flags, "log-level", "level", "debug, info, warn or error")

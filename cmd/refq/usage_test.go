@@ -112,6 +112,8 @@ func TestWrongUsageExits2WithOneSentence(t *testing.T) {
 		{"ls --config nofile", `--config is "nofile", which does not exist`},
 		{"ls --log-level loud", `--log-level is "loud", must be debug, info, warn or error`},
 		{"ls --log-format xml", `--log-format is "xml", must be text or json`},
+		{"ls --redis rediss://h?tls_ca=/nowhere", `--redis: redis URL rediss://h?tls_ca=/nowhere: tls_ca: open /nowhere: no such file or directory`},
+		{"worker --redis redis://h?password_file=/nowhere", `--redis: redis URL redis://h?password_file=/nowhere: password_file: open /nowhere: no such file or directory`},
 		{"ls --redis http://x", `--redis: redis URL ***://x: unknown scheme`},
 	} {
 		code, stdout, stderr := runHere(t, "", strings.Fields(c.args)...)

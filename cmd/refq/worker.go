@@ -128,13 +128,6 @@ func (a *app) connectPatiently(ctx context.Context, who string) (redis.Universal
 	return rdb, nil
 }
 
-// refusesForGood reports whether Redis answered, and waiting will not change the answer: such as a wrong password.
-func refusesForGood(err error) bool {
-	var refusal redis.Error
-	return errors.As(err, &refusal) && !redis.IsLoadingError(err) && !redis.IsClusterDownError(err) &&
-		!redis.IsMasterDownError(err) && !redis.IsTryAgainError(err) && !redis.IsMaxClientsError(err)
-}
-
 // work runs a worker for the functions until ctx ends.
 func (a *app) work(ctx context.Context, rdb redis.UniversalClient, functions []config.Function) error {
 	l, err := a.listenForMetrics()

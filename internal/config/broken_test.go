@@ -46,7 +46,13 @@ func TestBrokenGlobalKeysAreRefusedWithTheirLine(t *testing.T) {
 	checkMessages(t, map[string]string{
 		"redis:":                            "1: redis is empty, must be a Redis URL",
 		"redis: ''":                         `1: redis is "", must be a Redis URL`,
-		"redis: {host: h}":                  "1: redis is a mapping, must be a Redis URL",
+		"redis: {host: h}":                  "1: redis: unknown key host (known are url, tls_server_name, skip_verify, read_timeout, write_timeout, dial_timeout, pool_size, conn_max_lifetime, client_name, protocol, pipeline, password_file, tls_ca, tls_cert, tls_key)",
+		"redis: {ur: h}":                    "1: redis: unknown key ur (did you mean url?)",
+		"redis: {}":                         "1: redis has no url",
+		"redis: {pool_size: 3}":             "1: redis has no url",
+		"redis:\n  url: ''":                 `2: redis.url is "", must be a Redis URL`,
+		"redis:\n  url: [a, b]":             "2: redis.url must be a Redis URL",
+		"redis:\n  tls_ca: {}":              "2: redis.tls_ca is a mapping, must be a file",
 		"redis: []":                         "1: redis is [], must be a list of the host:port of Cluster nodes",
 		"redis: [[h:1], h:2]":               "1: redis is a list of more than single values, must be a list of the host:port of Cluster nodes",
 		"namespace: a b":                    `1: namespace is "a b", must be ` + wantName,
@@ -275,4 +281,18 @@ func FuzzLoad(f *testing.F) {
 			require.NoError(t, err)
 		}
 	})
+}
+
+func TestParametersBesideTheURLAreRefusedAsThoseInIt(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"redis: {url: 'redis://h', tls_ca: x}":                      "1: redis URL redis://h?tls_ca=",
+		"redis: {url: 'redis://h?pool_size=2', pool_size: 3}":       "1: redis URL redis://h?pool_size=2&pool_size=3: pool_size is given 2 times",
+		"redis: {url: 'rediss://h', tls_cert: none, tls_key: none}": "tls_cert: open ",
+		"redis: {url: 'redis://:pw@h', password_file: x}":           ": the password is given twice: before the @, and by password_file",
+	} {
+		_, err := load(t, text, nil, nil)
+		require.ErrorContains(t, err, "config.yaml:1: redis URL ")
+		require.ErrorContains(t, err, want)
+	}
 }

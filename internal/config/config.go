@@ -36,7 +36,7 @@ type Options struct {
 // Config is the configuration in effect.
 type Config struct {
 	Path            string        // the file that was read, as it was named; empty: none
-	Redis           string        // for refq.Connect; may hold a password, see [Config.Settings]
+	Redis           string        // for refq.Connect, parameters in it; may hold a password, see [Config.Settings]
 	Namespace       string        //
 	Concurrency     int           // at least 1
 	ShutdownTimeout time.Duration // negative: do not wait (0 in YAML)
@@ -298,12 +298,14 @@ func (c *Config) readYAML(path, folder string, text []byte) error {
 		}
 	}
 	for _, e := range top {
-		switch e.key {
-		case "defaults", "gates":
-		case "functions":
+		switch {
+		case e.key == "defaults", e.key == "gates":
+		case e.key == "functions":
 			c.Functions, err = r.readFunctions(e)
-		case "web":
+		case e.key == "web":
 			err = c.readWeb(e)
+		case e.key == "redis" && e.isMapping():
+			err = c.readRedis(e, folder)
 		default:
 			err = c.readGlobal(e)
 		}

@@ -8,8 +8,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
+	"github.com/refq/refq"
 	"github.com/refq/refq/internal/config"
 )
 
@@ -190,6 +192,40 @@ log_level: debug
 	require.Equal(t, "h1:7000,", mustLoad(t, "redis: [h1:7000]", nil, nil).Redis, "a comma makes it a Cluster")
 }
 
+func TestRedisMayBeAURLWithParametersOfItsOwn(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	path := filepath.Join(folder, "config.yaml")
+	require.NoError(t, os.WriteFile(filepath.Join(folder, "pass word"), []byte("geheim\n"), 0o600))
+	require.NoError(t, os.WriteFile(path, []byte(`
+redis:
+  url: " redis://me@h:1/3?protocol=2\n"
+  password_file: pass word
+  pool_size: 7
+  read_timeout: 1.5s
+  client_name: "a&b"
+  pipeline: off
+`), 0o600))
+	c, err := config.Load(config.Options{Flags: map[string]string{"config": path}})
+	require.NoError(t, err)
+	client, err := refq.Connect(c.Redis)
+	require.NoError(t, err)
+	defer client.Close()
+	o := client.(*redis.Client).Options()
+	require.Equal(t, [3]any{"h:1", 3, 2}, [3]any{o.Addr, o.DB, o.Protocol})
+	require.Equal(t, [3]any{7, 1500 * time.Millisecond, "a&b"}, [3]any{o.PoolSize, o.ReadTimeout, o.ClientName})
+	require.Nil(t, o.AutoPipelineOptions)
+	user, password, err := o.CredentialsProviderContext(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, [2]string{"me", "geheim"}, [2]string{user, password}, "its name is meant from the folder of config.yaml")
+
+	shown := c.Settings()[0]
+	require.Equal(t, config.Setting{Key: "redis", Source: path + ":2", Value: "redis://***@h:1/3?protocol=2&password_file=" + folder +
+		"/pass+word&pool_size=7&read_timeout=1.5s&client_name=a%26b&pipeline=off"}, shown)
+	require.Equal(t, "redis://h:1", mustLoad(t, "redis: {url: 'redis://h:1'}", nil, nil).Redis)
+	require.Equal(t, "redis://flag:1", mustLoad(t, "redis: {url: 'redis://h:1', pool_size: 3}", nil, map[string]string{"redis": "redis://flag:1"}).Redis)
+}
+
 func TestPasswordsAreNeverShown(t *testing.T) {
 	t.Parallel()
 	c := mustLoad(t, "redis: redis://u:geheim@h:1/0", nil, nil)
@@ -197,7 +233,9 @@ func TestPasswordsAreNeverShown(t *testing.T) {
 	require.Equal(t, "redis://***@h:1/0", c.Settings()[0].Value)
 
 	for _, bad := range []string{"redis: http://u:geheim@h:1/0", "redis: redis://u:geheim@h:port/0", "redis: [redis://u:geheim@h:1]",
-		"redis: [redis://u:geheim@h:1, {}]", "redis: {a: redis://u:geheim@h:1}", `redis: "redis://u:geheim@h:1`} {
+		"redis: [redis://u:geheim@h:1, {}]", "redis: {a: redis://u:geheim@h:1}", "redis: {url: 'redis://u:geheim@h:port', pool_size: 3}",
+		"redis: {url: 'redis://u:gehe?geheim@h:1', pool_size: 3}", "redis: {url: 'redis://u:geheim@h:1', password_file: x}",
+		"redis: {url: ['redis://u:geheim@h:1']}", "redis: {url: {a: 'redis://u:geheim@h:1'}}", `redis: "redis://u:geheim@h:1`} {
 		_, err := load(t, bad, nil, nil)
 		require.ErrorContains(t, err, "config.yaml:1: ")
 		require.NotContains(t, err.Error(), "geheim")

@@ -42,7 +42,8 @@ func TestTheShippedFileShowsEveryKey(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../../config.yaml")
 	require.NoError(t, err)
-	for _, key := range strings.Fields(`redis namespace redact web listen hosts credentials_file read_only queues_write max_requests concurrency shutdown_timeout max_args max_result log_level log_format metrics
+	for _, key := range strings.Fields(`redis url password_file tls_ca tls_cert tls_key tls_server_name skip_verify read_timeout write_timeout dial_timeout
+		pool_size conn_max_lifetime client_name protocol pipeline namespace redact web listen hosts credentials_file read_only queues_write max_requests concurrency shutdown_timeout max_args max_result log_level log_format metrics
 		defaults functions exec dir env inherit_env queue version key key_conflict args tags timeout async_timeout ttl fresh failure_ttl failure_answer max_retries retry_delay
 		retry_backoff_factor retry_max_delay retry_jitter backoff permanent_exit_codes
 		gates each all rate burst most_waiting gate turn share ahead`) {

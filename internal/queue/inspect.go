@@ -8,6 +8,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/refq/refq/internal/script"
 	"github.com/refq/refq/internal/store"
 )
 
@@ -76,7 +77,7 @@ func (c *Client) inspect(ctx context.Context, queue string, ids []string, listed
 	for _, id := range ids {
 		args = append(args, id)
 	}
-	answer, err := inspectScript.Run(ctx, c.rdb, []string{keyPrefix(queue), store.AsideKey(queue)}, args...).Slice()
+	answer, err := script.Discreet(inspectScript.Run(ctx, c.rdb, []string{keyPrefix(queue), store.AsideKey(queue)}, args...)).Slice()
 	if err != nil {
 		c.store.CountError("inspect", err)
 		return nil, err

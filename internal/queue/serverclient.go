@@ -35,13 +35,13 @@ func (c serverClient) Subscribe(ctx context.Context, channels ...string) *redis.
 
 func (c serverClient) EvalSha(ctx context.Context, sha string, keys []string, args ...any) *redis.Cmd {
 	return c.run(ctx, "", keys, args, func(ctx context.Context, rdb redis.Scripter) *redis.Cmd {
-		return rdb.EvalSha(ctx, sha, keys, args...)
+		return script.Discreet(rdb.EvalSha(ctx, sha, keys, args...))
 	})
 }
 
 func (c serverClient) Eval(ctx context.Context, text string, keys []string, args ...any) *redis.Cmd {
 	return c.run(ctx, text, keys, args, func(ctx context.Context, rdb redis.Scripter) *redis.Cmd {
-		return rdb.Eval(ctx, text, keys, args...)
+		return script.Discreet(rdb.Eval(ctx, text, keys, args...))
 	})
 }
 

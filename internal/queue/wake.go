@@ -9,6 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/refq/refq/internal/script"
 	"github.com/refq/refq/internal/store"
 )
 
@@ -32,7 +33,7 @@ func wakeChannel(worker string) string { return store.WorkerChannel(worker) + ":
 
 // wake wakes up to n idle workers of a queue.
 func wake(ctx context.Context, rdb redis.Scripter, queue string, n int) error {
-	if err := wakeScript.Run(ctx, rdb, []string{store.IdleKey(queue)}, n, queue).Err(); err != nil {
+	if err := script.Discreet(wakeScript.Run(ctx, rdb, []string{store.IdleKey(queue)}, n, queue)).Err(); err != nil {
 		return fmt.Errorf("wake workers of queue %s: %w", queue, err)
 	}
 	return nil
@@ -48,7 +49,7 @@ const (
 // markIdle notes that a worker waits to be woken, unless there is something to do after all.
 func markIdle(ctx context.Context, rdb redis.Scripter, queue, worker string) (is string, err error) {
 	keys := []string{store.IdleKey(queue), keyPrefix(queue) + "pending", keyPrefix(queue) + "paused", store.AsideKey(queue)}
-	return idleScript.Run(ctx, rdb, keys, worker).Text()
+	return script.Discreet(idleScript.Run(ctx, rdb, keys, worker)).Text()
 }
 
 // wakeups sends the wake-ups of one process. The first of a queue goes out at once. Those that follow are sent together, at most

@@ -31,6 +31,9 @@ func RunAll(ctx context.Context, rdb redis.UniversalClient, script *redis.Script
 			answers[i] = run(ctx, pipe, uses[i].Keys, uses[i].Args...)
 		}
 		_, _ = pipe.Exec(ctx) // each answer has its error
+		for _, i := range places {
+			Discreet(answers[i])
+		}
 	}
 	send(places, script.EvalSha)
 	refused := slices.DeleteFunc(places, func(i int) bool { return !refusedForNow(answers[i].Err()) })

@@ -21,7 +21,7 @@ func (c once) Eval(ctx context.Context, text string, keys []string, args ...any)
 
 func (c once) send(ctx context.Context, cmd *redis.Cmd) *redis.Cmd {
 	_ = c.Process(ctx, sendOnce{cmd}) // cmd keeps the error
-	return cmd
+	return Discreet(cmd)
 }
 
 // sendOnce is a command that the client does not repeat.

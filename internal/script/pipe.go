@@ -65,7 +65,7 @@ func (c client) Eval(ctx context.Context, text string, keys []string, args ...an
 
 func (c client) run(ctx context.Context, cmd *redis.Cmd) *redis.Cmd {
 	_ = c.Process(ctx, cmd) // cmd keeps the error
-	return cmd
+	return Discreet(cmd)
 }
 
 // script is a command that is sent down the pipe: [redis.Cmd], or one that embeds it.

@@ -8,6 +8,8 @@ import (
 	"sync"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/refq/refq/internal/script"
 )
 
 // errorCounts counts the errors of Redis, and on the way to it, by operation. It is safe for concurrent use.
@@ -45,9 +47,9 @@ func (s *Store) Over(rdb redis.UniversalClient) *Store {
 }
 
 // counted counts the error of a script, if there is one.
-func (s *Store) counted(script *redis.Script, cmd *redis.Cmd) *redis.Cmd {
-	if err := cmd.Err(); err != nil {
-		s.CountError(ScriptName(script.Hash()), err)
+func (s *Store) counted(by *redis.Script, cmd *redis.Cmd) *redis.Cmd {
+	if err := script.Discreet(cmd).Err(); err != nil {
+		s.CountError(ScriptName(by.Hash()), err)
 	}
 	return cmd
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os/exec"
+	"slices"
 	"strings"
 )
 
@@ -22,7 +23,8 @@ type Server struct {
 	life io.WriteCloser // while it is open, the server runs; see keeper
 }
 
-// Start starts a redis-server on a free port, with these arguments, and returns when it is ready.
+// Start starts a redis-server on a free port, with these arguments, and returns when it is ready. With --tls-cert-file
+// among them, the port is one of TLS, and the server has no other.
 func Start(args ...string) (*Server, error) {
 	var err error
 	for range 5 { // another process may take a port between its choice and its use
@@ -46,7 +48,13 @@ const keeper = `redis-server "$@" & exec >&-; while read -r signal; do kill -"$s
 func (s *Server) Restart() error {
 	_, port, _ := net.SplitHostPort(s.Addr)
 	args := append([]string{"-c", keeper, "sh"}, s.args...)
-	cmd := exec.Command("sh", append(args, "--bind", "127.0.0.1", "--port", port)...)
+	args = append(args, "--bind", "127.0.0.1")
+	if slices.Contains(args, "--tls-cert-file") {
+		args = append(args, "--port", "0", "--tls-port", port)
+	} else {
+		args = append(args, "--port", port)
+	}
+	cmd := exec.Command("sh", args...)
 	life, err := cmd.StdinPipe()
 	if err != nil {
 		return err
