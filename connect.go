@@ -12,6 +12,8 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"github.com/refq/refq/internal/script"
 )
 
 // Connect returns a client for the Redis at url, with settings that suit producers and workers. It does not dial: the
@@ -72,7 +74,7 @@ func Connect(url string) (redis.UniversalClient, error) {
 	case s.nodes != nil:
 		return redis.NewClusterClient(s.cluster()), nil
 	default:
-		return redis.NewClient(s.server), nil
+		return script.NewDialer(s.server.Dialer).NewClient(s.server), nil
 	}
 }
 
@@ -88,8 +90,13 @@ func (s settings) cluster() *redis.ClusterOptions {
 	o := s.ofMany()
 	o.MaxRetries = 0 // the Cluster client repeats commands by itself, on whatever node is responsible by then
 	o.Addrs = s.nodes
-	return o.Cluster()
+	options := o.Cluster()
+	options.ClusterStateReloadInterval = reloadInterval
+	return options
 }
+
+// reloadInterval is how old what a Cluster's client knows of the nodes may be, should nothing have told it of a change.
+const reloadInterval = 10 * time.Second
 
 // ofMany returns the settings for a client of several servers.
 func (s settings) ofMany() *redis.UniversalOptions {

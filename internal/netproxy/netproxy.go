@@ -25,7 +25,7 @@ const (
 // Proxy passes connections on to a Redis server. It may be used concurrently. It speaks RESP2 and RESP3, but no
 // attributes, inline commands, MONITOR or CLIENT REPLY.
 type Proxy struct {
-	target   string
+	target   atomic.Pointer[string]
 	listener net.Listener
 	faults   atomic.Pointer[func(cmd []string) Fault]
 	lifetime atomic.Pointer[func() int64]
@@ -44,13 +44,17 @@ func Listen(target string) (*Proxy, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start a proxy of %s: %w", target, err)
 	}
-	p := &Proxy{target: target, listener: l, conns: map[*conn]bool{}}
+	p := &Proxy{listener: l, conns: map[*conn]bool{}}
+	p.Repoint(target)
 	p.running.Go(p.accept)
 	return p, nil
 }
 
 // Addr returns the host:port that the Proxy listens on.
 func (p *Proxy) Addr() string { return p.listener.Addr().String() }
+
+// Repoint has each connection made from now on lead to another server, as an address does after a failover. Others stay.
+func (p *Proxy) Repoint(target string) { p.target.Store(&target) }
 
 // SetFaults has faults asked about every command that a client sends from now on, HELLO among them. The command is what
 // the client sent, its name in upper case: a script is an EVALSHA or, if the server has not met it, an EVAL that follows
@@ -104,7 +108,7 @@ const patience = 2 * time.Second
 
 func (p *Proxy) serve(client net.Conn) {
 	defer client.Close()
-	server, err := net.DialTimeout("tcp", p.target, patience)
+	server, err := net.DialTimeout("tcp", *p.target.Load(), patience)
 	if err != nil {
 		return
 	}

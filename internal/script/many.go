@@ -36,6 +36,9 @@ func RunAll(ctx context.Context, rdb redis.UniversalClient, script *redis.Script
 		}
 	}
 	send(places, script.EvalSha)
+	if c, ok := rdb.(client); ok && slices.ContainsFunc(answers, func(a *redis.Cmd) bool { return misdirected(a.Err()) }) {
+		c.turnAway()
+	}
 	refused := slices.DeleteFunc(places, func(i int) bool { return !refusedForNow(answers[i].Err()) })
 	if len(refused) > 0 {
 		send(refused, script.Eval) // the first takes the text along, for all

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -21,11 +22,23 @@ const maxShared = 64 << 10
 // longer each time. Meanwhile scripts go over connections of their own.
 const rest = 5 * time.Second
 
+// checkEvery is how often a command that writes follows a script down the shared connection. A master that has been demoted
+// goes on answering those that only read.
+const checkEvery = 10 * time.Second
+
 // client is a Redis client that pipes scripts. All else goes its own way.
 type client struct {
 	*redis.Client
-	crowd *crowd
-	broke *atomic.Int64 // when a connection last did, or could not be made, in Unix ns
+	*shared
+}
+
+// shared is the connection that scripts share.
+type shared struct {
+	crowd   *crowd
+	dialer  *Dialer // nil if the client dials in another way: its connections are out of reach
+	detour  detour
+	broke   atomic.Int64 // when a connection last did, or could not be made, in Unix ns
+	checked atomic.Int64 // when a command that writes was last sent, in Unix ns
 }
 
 // New returns a client that pipes the scripts sent through it if rdb was made with [redis.Options.AutoPipelineOptions],
@@ -33,8 +46,15 @@ type client struct {
 // scripts sent together.
 //
 // A script sent through it ends with its context, although what is in the pipe may still be sent, and run. One whose
-// connection breaks is sent again as rdb's settings have it, over another one, unless its NoRetry says no.
+// connection breaks is sent again as rdb's settings have it, over another one, unless its NoRetry says no. One that has come
+// to the wrong server has not run, and is sent again in any case. Scripts go around the shared connection then for 1 s, and
+// longer each time, up to 10 s; and connections that a [Dialer] has made before are left.
+//
+// The client of a Cluster, also one that is used already, looks for the nodes anew when one of them fails.
 func New(rdb redis.UniversalClient) redis.UniversalClient {
+	if cluster, ok := rdb.(*redis.ClusterClient); ok {
+		followNodes(cluster)
+	}
 	plain, ok := rdb.(*redis.Client)
 	if !ok || plain.Options().AutoPipelineOptions == nil {
 		return rdb
@@ -43,7 +63,9 @@ func New(rdb redis.UniversalClient) redis.UniversalClient {
 	if err != nil {
 		return rdb // its options are not ours, and it says so to whoever uses them
 	}
-	return client{plain, &crowd{engine: engine}, new(atomic.Int64)}
+	s := &shared{crowd: &crowd{engine: engine}, dialer: dialerOf(plain)}
+	s.checked.Store(time.Now().UnixNano())
+	return client{plain, s}
 }
 
 // Plain returns the client that pipes, or would pipe, the scripts sent through rdb: one that sends each over a
@@ -78,7 +100,7 @@ type script interface {
 func (c client) Process(ctx context.Context, cmd redis.Cmder) error {
 	s, ok := cmd.(script)
 	name := cmd.Name()
-	if !ok || name != "evalsha" && name != "eval" || size(cmd.Args()) > maxShared || c.rests() {
+	if !ok || name != "evalsha" && name != "eval" || size(cmd.Args()) > maxShared || c.rests() || c.detour.on() {
 		return c.apart(ctx, cmd)
 	}
 	if err := ctx.Err(); err != nil {
@@ -96,8 +118,13 @@ func (c client) Process(ctx context.Context, cmd redis.Cmder) error {
 	case err != nil && ctx.Err() != nil && !answered(err):
 		s.SetErr(ctx.Err())
 		return ctx.Err()
+	case misdirected(err):
+		c.turnAway()
+		return c.apart(ctx, cmd)
 	case broken(err) && !cmd.NoRetry():
 		return c.apart(ctx, cmd)
+	case err == nil:
+		c.check(cmd)
 	}
 	s.SetVal(piped.Val())
 	s.SetErr(err)
@@ -120,8 +147,57 @@ func broken(err error) bool {
 // apart sends a command over a connection of its own.
 func (c client) apart(ctx context.Context, cmd redis.Cmder) error {
 	err := c.Client.Process(ctx, cmd)
+	if misdirected(err) && c.turnAway() && cmd.NoRetry() {
+		err = c.Client.Process(ctx, cmd) // it has not run
+	}
 	c.note(err)
 	return err
+}
+
+// turnAway has scripts go around the shared connection, and leaves all connections that were made before. It answers false
+// when that was done already.
+func (c client) turnAway() bool {
+	if !c.detour.begin() {
+		return false
+	}
+	c.checked.Store(0) // the next script that comes down the shared connection is followed by a check
+	if c.dialer != nil {
+		c.dialer.leave(time.Now())
+	}
+	return true
+}
+
+// check sends a command that writes, though nothing, down the shared connection behind a script about a queue, if that was
+// long ago.
+func (c client) check(cmd redis.Cmder) {
+	last, now := c.checked.Load(), time.Now().UnixNano()
+	if now-last < int64(checkEvery) {
+		return
+	}
+	key := nobodysKey(cmd.Args())
+	if key == "" || !c.checked.CompareAndSwap(last, now) {
+		return
+	}
+	ctx := context.Background()
+	future := c.crowd.submit(ctx, sendOnce{redis.NewCmd(ctx, "del", key)})
+	go func() {
+		if misdirected(future.WaitContext(ctx)) { // which ends with the connection at the latest
+			c.turnAway()
+		}
+	}()
+}
+
+// nobodysKey returns a key that is never there, in the slot of a script's first key; "" if that is in no queue's.
+func nobodysKey(args []any) string {
+	if len(args) <= 3 {
+		return ""
+	}
+	first, _ := args[3].(string)
+	prefix, _, ok := strings.Cut(first, "}:")
+	if !ok || !strings.HasPrefix(prefix, "refq:{") {
+		return ""
+	}
+	return prefix + "}:-"
 }
 
 // note notes when an error is one of the network.

@@ -1,7 +1,9 @@
 package testkit
 
 import (
+	"context"
 	"testing"
+	"time"
 
 	"github.com/refq/refq/internal/testkit/redisserver"
 )
@@ -55,4 +57,24 @@ func (s *Server) Start() {
 	if err := s.runs.Restart(); err != nil {
 		s.tb.Fatalf("start redis-server again: %v", err)
 	}
+}
+
+// Cluster starts a Redis Cluster for this test alone: so many masters, each with so many replicas, with these arguments, in a
+// folder of its own. It ends with the test. It reserves a unit for each node.
+func Cluster(tb testing.TB, masters, replicas int, args ...string) *redisserver.Cluster {
+	tb.Helper()
+	requireServer(tb)
+	Reserve(tb, masters*(1+replicas))
+	ctx, cancel := context.WithTimeout(tb.Context(), time.Minute)
+	defer cancel()
+	c, err := redisserver.StartCluster(ctx, tb.TempDir(), masters, replicas, args...)
+	if err != nil {
+		tb.Fatalf("start a Redis Cluster: %v", err)
+	}
+	tb.Cleanup(func() {
+		if err := c.Stop(); err != nil {
+			tb.Errorf("stop a Redis Cluster: %v", err)
+		}
+	})
+	return c
 }
