@@ -58,8 +58,7 @@ func (a *Admin) surveyRedis(ctx context.Context, h *monitor.Health) (err error) 
 		needs = append(needs, slices.Concat(store.Needs(name), queue.Needs(name))...)
 	}
 	slices.SortStableFunc(needs, func(a, b store.Need) int { return strings.Compare(a.Keys, b.Keys) })
-	needs = slices.CompactFunc(needs, func(a, b store.Need) bool { return a.Keys == b.Keys }) // what all queues share
-	h.Refused, err = a.store.Refused(ctx, needs)
+	h.Refused, err = a.store.Refused(ctx, store.United(needs))
 	return err
 }
 
@@ -100,5 +99,6 @@ func merge(a, b monitor.WorkerHealth) monitor.WorkerHealth {
 		latest = a
 	}
 	latest.Queues, latest.Running = slices.Concat(a.Queues, b.Queues), a.Running+b.Running
+	latest.NotAsking = slices.Concat(a.NotAsking, b.NotAsking)
 	return latest
 }

@@ -38,6 +38,26 @@ func Needs(queue string) []Need {
 	}
 }
 
+// United puts together the needs of the same keys, which come from several packages: each command once.
+func United(needs []Need) (united []Need) {
+	places := map[string]int{}
+	for _, n := range needs {
+		place, known := places[n.Keys]
+		if !known {
+			places[n.Keys] = len(united)
+			n.Commands = slices.Clone(n.Commands)
+			united = append(united, n)
+			continue
+		}
+		for _, command := range n.Commands {
+			if !slices.Contains(united[place].Commands, command) {
+				united[place].Commands = append(united[place].Commands, command)
+			}
+		}
+	}
+	return united
+}
+
 // Refused tries what refq does in Redis, and returns what Redis refuses. Nothing of what it tries stays.
 func (s *Store) Refused(ctx context.Context, needs []Need) ([]monitor.Refusal, error) {
 	scripts, err := s.refusedScripts(ctx)
