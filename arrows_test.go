@@ -17,7 +17,8 @@ const module = "github.com/refq/refq"
 // arrows says which packages of ours a package may import, besides its test files: each line names packages, and what
 // these may import of the lines above. A package that is not named here has no place in the house.
 const arrows = `
-. refcache internal/remedy internal/netproxy internal/script internal/web/server internal/tracing/otlp internal/testkit/redisserver test/e2e:
+refcache internal/remedy internal/netproxy internal/script internal/web/server internal/tracing/otlp internal/testkit/redisserver test/e2e:
+.: internal/script
 monitor internal/codec internal/tracing internal/redact internal/term internal/errpattern: refcache
 internal/redact: monitor
 monitor: internal/remedy
@@ -32,7 +33,7 @@ producer: refcache monitor internal/codec internal/tracing internal/answer inter
 worker: refcache monitor internal/codec internal/tracing CORE
 admin: refcache monitor internal/codec internal/answer internal/change CORE
 internal/memredis: .
-metrics: refcache monitor internal/store internal/queue producer worker admin
+metrics: refcache monitor internal/script internal/store internal/queue producer worker admin
 refqtest: internal/memredis producer worker
 internal/config: . refcache internal/codec internal/redact producer worker
 internal/execfunc: refcache internal/codec worker

@@ -38,6 +38,7 @@ var (
 	lateness   = describe("retry_lateness_seconds", "From when a retry was due to its start.", of...)
 	repairs    = describe("sweep_repairs_total", "What sweeps mended: doorbells that were missing, dead workers forgotten.", "queue", "repair")
 	workerUp   = describe("worker_up", "1 while the worker takes calls and Redis hears of it.")
+	queueUp    = describe("worker_queue_up", "1 while the worker takes calls of the queue and Redis hears of it there.", "queue")
 	redisFault = describe("redis_errors_total", "Errors of Redis, or on the way to it, by what was done.", "operation")
 	tasks      = describe("queue_tasks", "Tasks in a queue of Redis by status; each process shows the same, at most 10 s old.", "queue", "status")
 	oldest     = describe("queue_oldest_pending_seconds", "How long the oldest pending task has waited; each process shows the same.", "queue")
@@ -52,7 +53,7 @@ var (
 )
 
 var descriptions = []*prometheus.Desc{submitted, refreshes, unrefresh, saved, waiters, finished, attempts, inFlight, redeliver, took, callTook, queueWait, backoff,
-	lateness, repairs, workerUp, redisFault, tasks, oldest, aside, workers, paused, gateRuns, gateLimit, gateWaits, gateOldest, buildInfo}
+	lateness, repairs, workerUp, queueUp, redisFault, tasks, oldest, aside, workers, paused, gateRuns, gateLimit, gateWaits, gateOldest, buildInfo}
 
 type collector struct {
 	Config
@@ -136,6 +137,13 @@ func (c *collector) collectWorker(s sink) {
 		up = 1
 	}
 	s.gauge(workerUp, up)
+	for _, q := range c.Worker.Served() {
+		up := 0.0
+		if q.Err == nil {
+			up = 1
+		}
+		s.gauge(queueUp, up, q.Queue)
+	}
 	for _, n := range c.Worker.Counts() {
 		s.counter(finished, n.Complete, n.Queue, n.Func, string(refcache.Complete))
 		s.counter(finished, n.Failed, n.Queue, n.Func, string(refcache.Failed))

@@ -38,7 +38,9 @@ const probeTimeout = 2 * time.Second
 //
 //	GET /metrics   metrics of refq, the Go runtime and the process, for Prometheus
 //	GET /healthz   200 while the process answers
-//	GET /readyz    200 while Redis answers and the Worker, if there is one, takes calls; else 503 with the reason
+//	GET /readyz    200 while the Worker takes calls of at least one queue, with a line for each that it does not serve; 503 when
+//	               none is served, or the Worker stops. ?queue=NAME asks for one queue: 404 if it is none of the Worker's.
+//	               Without a Worker: 200 while a node of Redis answers, else 503 with the reason
 //
 // They tell names of functions and queues, nothing of single calls; they ask for no password.
 func Handler(c Config) http.Handler {
@@ -48,25 +50,14 @@ func Handler(c Config) http.Handler {
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		if err := c.ready(r); err != nil {
-			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		status, text := c.ready(r)
+		if status != http.StatusOK {
+			http.Error(w, text, status)
 			return
 		}
-		fmt.Fprintln(w, "ok")
+		fmt.Fprintln(w, text)
 	})
 	return mux
-}
-
-func (c Config) ready(r *http.Request) error {
-	ctx, cancel := withTimeout(r.Context())
-	defer cancel()
-	if err := c.Redis.Ping(ctx).Err(); err != nil {
-		return fmt.Errorf("no answer from Redis: %w", err)
-	}
-	if c.Worker != nil {
-		return c.Worker.Ready()
-	}
-	return nil
 }
 
 // NewCollector returns the metrics of refq alone, for a registry of your own.

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -188,7 +189,7 @@ func TestErrorsOfRedisAreCountedByWhatWasDone(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		w.Server.SetFaults(nil)
 		_, text = w.get("/metrics")
-		for _, operation := range []string{"note_queue", "read", "heartbeat", "sweep", "asynq"} {
+		for _, operation := range []string{"submit", "read", "heartbeat", "sweep", "asynq"} {
 			require.Regexp(w, `refq_redis_errors_total{operation="`+operation+`"} [1-9]`, text)
 		}
 		_, err = w.Producer.Info(w.Context(), refcache.Ref("media:00112233445566778899aabbccddeeff"))
@@ -286,14 +287,68 @@ func TestWithoutAWorkerAllQueuesAreShown(t *testing.T) {
 	})
 }
 
-func TestAProcessIsReadyWhileRedisAnswersAndItsWorkerTakesCalls(t *testing.T) {
+func TestAProcessWithoutAWorkerIsReadyWhileRedisAnswers(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.stop()
+		w.Worker = nil
+		w.answers("/readyz", 200, "ok")
+		w.answers("/readyz?queue=media", 404, "there is no worker here, which could serve a queue")
+		w.Server.SetFaults(func([]string) memredis.Fault { return "ERR no" })
+		w.answers("/readyz", 503, "no answer from Redis: ERR no")
+	})
+}
+
+// answers checks what a path answers.
+func (w *world) answers(path string, code int, text string) {
+	w.Helper()
+	gotCode, got := w.get(path)
+	require.Equal(w, code, gotCode, got)
+	require.Equal(w, text, strings.TrimSpace(got))
+}
+
+func TestAWorkerTellsWhichQueueItDoesNotServe(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.answers("/readyz?queue=media", 200, "ok")
+		w.answers("/readyz?queue=other", 404, `queue "other" is none of this worker's: it serves media`)
+		asks := func(cmd []string) memredis.Fault { // questions for work, and enqueues, which are not made here
+			if slices.Contains(cmd, "asynq:{media}:pending") {
+				return "ERR no"
+			}
+			return memredis.Pass
+		}
+		w.Server.SetFaults(asks)
+		time.Sleep(14 * time.Second)
+		w.answers("/readyz", 200, "ok")
+		time.Sleep(4 * time.Second)
+		const why = `queue media on \S+ is not served: Redis has not answered the worker's question for work for 1`
+		code, text := w.get("/readyz?queue=media")
+		require.Equal(w, 503, code)
+		require.Regexp(w, why+`\ds: .*ERR no`, text)
+		code, text = w.get("/readyz")
+		require.Equal(w, 503, code)
+		require.Contains(w, text, "ERR no")
+		w.shows("refq_worker_up 0\nrefq_worker_queue_up{queue=\"media\"} 0")
+		a := admin.New(w.World.Redis, admin.Config{})
+		defer a.Close()
+		health, err := a.Health(w.Context())
+		require.NoError(w, err)
+		require.Equal(w, []string{"media"}, health.Workers[0].NotAsking)
+		w.Server.SetFaults(nil)
+		time.Sleep(5 * time.Second)
+		w.answers("/readyz", 200, "ok")
+		w.shows("refq_worker_queue_up{queue=\"media\"} 1")
+	})
+}
+
+func TestAProcessIsReadyWhileItsWorkerTakesCalls(t *testing.T) {
 	inWorld(t, func(w *world) {
 		code, text := w.get("/readyz")
 		require.Equal(w, 200, code, text)
 		w.Server.SetFaults(func([]string) memredis.Fault { return "ERR no" })
+		time.Sleep(10 * time.Second)
 		code, text = w.get("/readyz")
 		require.Equal(w, 503, code)
-		require.Contains(w, text, "no answer from Redis: ERR no")
+		require.Contains(w, text, "ERR no")
 		w.Server.SetFaults(func([]string) memredis.Fault { time.Sleep(time.Minute); return memredis.Pass })
 		began := time.Now()
 		code, _ = w.get("/readyz")

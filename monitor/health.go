@@ -86,6 +86,8 @@ type WorkerHealth struct {
 	Silent    time.Duration
 	Alive     bool
 	Running   int // attempts that it holds
+	// NotAsking are the queues in which it beats, but has not asked for work for more than 15 s, though a slot was free.
+	NotAsking []string
 }
 
 // OverdueAfter is how late a retry is when something holds it up: asynq rings at most about 2 s late, and a worker's

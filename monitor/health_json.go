@@ -84,6 +84,7 @@ type workerJSON struct {
 	Silent    float64   `json:"silent_seconds"`
 	Alive     bool      `json:"alive"`
 	Running   int       `json:"running"`
+	NotAsking []string  `json:"not_asking"`
 }
 
 // MarshalJSON writes the findings and all facts, null when not known; times are RFC 3339 in UTC with milliseconds,
@@ -107,7 +108,7 @@ func (h Health) MarshalJSON() ([]byte, error) {
 	}
 	for _, w := range h.Workers {
 		out.Workers = append(out.Workers, workerJSON{w.ID, stringPtr(w.Host), positive(w.PID), w.Queues, w.Functions, timePtr(w.Since),
-			timePtr(&w.LastBeat), w.Silent.Seconds(), w.Alive, w.Running})
+			timePtr(&w.LastBeat), w.Silent.Seconds(), w.Alive, w.Running, append([]string{}, w.NotAsking...)})
 	}
 	return marshal(out)
 }

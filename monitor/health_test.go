@@ -189,6 +189,8 @@ func TestFactsAboutQueuesAndWorkersAreJudged(t *testing.T) {
 	}{
 		{"workers", func(h *health) { h.Workers = append(h.Workers, h.Workers[0]) }, ok, "2 alive, 6 running; echo@1, thumb@2", ""},
 		{"workers", func(h *health) { h.Workers = nil }, warning, "no worker is alive", startOne},
+		{"workers", func(h *health) { h.Workers[0].NotAsking = []string{"media"} }, warning,
+			"1 alive, but not asking for work for more than 15 s: h-1-abc in media", "its log and its /readyz say why; if they do not, restart it"},
 		{"workers", func(h *health) { h.Workers[0].Alive, h.Queues[0].Retrying = false, 2 }, wrong, "no worker is alive, and calls wait: 2", startOne},
 		{"workers", func(h *health) { h.Workers[0].Alive, h.Queues[0].InLine = false, 3 }, wrong, "no worker is alive, and calls wait: 3", startOne},
 
@@ -277,7 +279,7 @@ func TestHealthJSONTellsFindingsAndFacts(t *testing.T) {
 		"queues": `[{"name":"media","in_line":0,"pending":2,"retrying":0,"processing":0,"partial":false,"waiting":[{"func":"thumb","version":1,"calls":2,"served":false}],` +
 			`"oldest_pending_seconds":1.5,"overdue":0,"oldest_overdue_seconds":null,"gone":0,"lost":0,"archived":0}]`,
 		"workers": `[{"id":"h-1-abc","host":"h","pid":1,"queues":["media"],"functions":["echo@1","thumb@2"],"since":"2025-11-24T16:00:00.000Z",` +
-			`"last_beat":"2025-11-24T16:01:00.000Z","silent_seconds":1,"alive":true,"running":3}]`,
+			`"last_beat":"2025-11-24T16:01:00.000Z","silent_seconds":1,"alive":true,"running":3,"not_asking":[]}]`,
 		"pauses": `[{"queue":"media","func":null,"gate":null,"key":null,"by":null,"at":null,"until":null,"reason":null}]`,
 	} {
 		require.Equal(t, want, string(parts[name]), name)

@@ -63,6 +63,10 @@ func (h Health) workers() Finding {
 		waiting += q.InLine + q.Pending + q.Retrying
 	}
 	slices.Sort(functions)
+	if idle := notAsking(living); len(idle) > 0 {
+		return LevelWarning.of("its log and its /readyz say why; if they do not, restart it",
+			"%d alive, but not asking for work for more than 15 s: %s", len(living), named(idle))
+	}
 	switch {
 	case len(living) > 0:
 		return fine("%d alive, %d running; %s", len(living), running, named(slices.Compact(functions)))
@@ -70,6 +74,16 @@ func (h Health) workers() Finding {
 		return LevelWrong.of(remedy, "no worker is alive, and calls wait%s: %d", h.everywhere(), waiting)
 	}
 	return LevelWarning.of(remedy, "no worker is alive")
+}
+
+// notAsking names workers that beat and do not ask for work, each with the queues.
+func notAsking(living []WorkerHealth) (names []string) {
+	for _, w := range living {
+		if len(w.NotAsking) > 0 {
+			names = append(names, fmt.Sprintf("%s in %s", w.ID, named(w.NotAsking)))
+		}
+	}
+	return names
 }
 
 // named lists a few names.

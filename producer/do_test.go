@@ -351,11 +351,11 @@ func (w *office) failed(f refcache.Func[string, string], in string) {
 
 func second[A any](_ A, err error) error { return err }
 
-// aboutCalls leaves out what belongs to connections, and cuts the text of scripts.
+// aboutCalls leaves out what belongs to connections, as does a DEL each 10 s, and cuts the text of scripts.
 func aboutCalls(commands []string) (kept []string) {
 	for _, c := range commands {
 		name := strings.ToLower(strings.Fields(c)[0])
-		if !strings.Contains("hello client subscribe unsubscribe ping", name) {
+		if !strings.Contains("hello client subscribe unsubscribe ping del", name) {
 			kept = append(kept, c[:min(48, len(c))])
 		}
 	}

@@ -7,12 +7,17 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/refq/refq/internal/script"
 	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/refcache"
 )
 
-// subscribeTimeout bounds how long the first waiter waits for the subscription. Without it, it polls.
-const subscribeTimeout = time.Second
+const (
+	// subscribeTimeout bounds how long the first waiter waits for the subscription. Without it, it polls.
+	subscribeTimeout = time.Second
+	// maxSilence is how long a subscription may hear nothing before it is tried.
+	maxSilence = 3 * time.Second
+)
 
 // inbox hears of the ends of tasks, over one subscription for all waiters of the process. It is opened by the first.
 type inbox struct {
@@ -24,7 +29,7 @@ type inbox struct {
 	delivering sync.WaitGroup
 
 	mu      sync.Mutex
-	sub     *redis.PubSub // nil before the first waiter
+	sub     *script.Subscription // nil before the first waiter
 	closed  bool
 	waiters map[refcache.Ref]*waiter // the first of those who wait for a task
 	n       int                      // how many there are in all
@@ -87,31 +92,41 @@ func (w *waiter) stop() {
 	}
 }
 
+// subscribe waits for the confirmation. Without it waiters poll until the subscription has mended itself.
 func (b *inbox) subscribe(ctx context.Context) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed {
 		return
 	}
+	b.sub = script.Subscribe(b.rdb, maxSilence, b.channel)
+	confirmed := make(chan struct{}, 1)
+	b.delivering.Go(func() {
+		b.sub.Receive(func(what any) {
+			select {
+			case confirmed <- struct{}{}:
+			default:
+			}
+			b.deliver(what)
+		})
+	})
 	ctx, cancel := context.WithTimeout(ctx, subscribeTimeout)
 	defer cancel()
-	b.sub = b.rdb.Subscribe(ctx, b.channel)
-	_, _ = b.sub.Receive(ctx) // the confirmation; the subscription mends itself, and polling is behind it
-	heard := b.sub.ChannelWithSubscriptions()
-	b.delivering.Go(func() { b.deliver(heard) })
+	select {
+	case <-confirmed:
+	case <-ctx.Done():
+	}
 }
 
-// deliver tells waiters until the subscription is closed.
-func (b *inbox) deliver(heard <-chan any) {
-	for what := range heard {
-		switch what := what.(type) {
-		case *redis.Message:
-			if end, ok := b.store.ParseEnd(what.Payload); ok {
-				b.tell(&end)
-			}
-		case *redis.Subscription:
-			b.haveAllLook() // the connection broke meanwhile: what was published then was not heard
+// deliver tells waiters what the subscription hears.
+func (b *inbox) deliver(what any) {
+	switch what := what.(type) {
+	case *redis.Message:
+		if end, ok := b.store.ParseEnd(what.Payload); ok {
+			b.tell(&end)
 		}
+	case *redis.Subscription:
+		b.haveAllLook() // the connection may have broken: what was published meanwhile was not heard
 	}
 }
 

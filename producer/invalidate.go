@@ -107,11 +107,7 @@ func (p *Producer) usedQueues(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for queue := range p.queues {
-		queues = append(queues, queue)
-	}
+	queues = append(queues, p.noter.names()...)
 	slices.Sort(queues)
 	return slices.Compact(queues), nil
 }

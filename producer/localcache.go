@@ -15,6 +15,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/refq/refq/internal/answer"
+	"github.com/refq/refq/internal/script"
 	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/refcache"
 )
@@ -51,7 +52,7 @@ type localCache struct {
 	stale   time.Duration
 	entries *otter.Cache[refcache.Ref, *entry]
 	seed    maphash.Seed
-	sub     *redis.PubSub
+	sub     *script.Subscription
 
 	// Marks, changed by any goroutine.
 	all   atomic.Uint64          // part of every mark
@@ -110,7 +111,7 @@ func newLocalCache(rdb redis.UniversalClient, c LocalCache) *localCache {
 		return nil
 	}
 	l := &localCache{clock: &stopwatch{time.Now()}, stale: cmp.Or(c.Stale, defaultStale), seed: maphash.MakeSeed(),
-		sub: rdb.Subscribe(context.Background()), queues: map[string]bool{}} // no channel yet: nothing is sent
+		sub: script.Subscribe(rdb, maxSilence), queues: map[string]bool{}} // no channel yet: nothing is sent
 	l.entries = otter.Must(&otter.Options[refcache.Ref, *entry]{
 		MaximumWeight: capacity,
 		Weigher:       c.weigh,
@@ -268,31 +269,27 @@ func (l *localCache) listenTo(ctx context.Context, queue string) bool {
 	}
 	if !l.queues[queue] {
 		l.queues[queue] = true
-		l.goroutines.Go(func() { l.subscribe(context.WithoutCancel(ctx), queue) })
+		l.goroutines.Go(func() { l.subscribe(queue) })
 	}
 	return true
 }
 
-func (l *localCache) subscribe(ctx context.Context, queue string) {
-	ctx, cancel := context.WithTimeout(ctx, subscribeTimeout)
-	defer cancel()
-	_ = l.sub.Subscribe(ctx, store.DropsChannel(queue)) // if it fails, the receiver repeats it
-	l.receiving.Do(func() { l.goroutines.Go(l.receive) })
+func (l *localCache) subscribe(queue string) {
+	l.sub.Add(store.DropsChannel(queue))
+	l.receiving.Do(func() { l.goroutines.Go(func() { l.sub.Receive(l.heard) }) })
 }
 
-// receive forgets the results that messages name, until the subscription is closed. A confirmation means that messages
-// may have been missed, because it is the first, or that of a new connection.
-func (l *localCache) receive() {
-	for m := range l.sub.ChannelWithSubscriptions() {
-		switch m := m.(type) {
-		case *redis.Subscription:
-			l.forgetAll()
-		case *redis.Message:
-			if name, ok := store.DroppedStamp(m.Payload); ok {
-				l.forgetStamped(name)
-			} else {
-				l.forget(store.Dropped(m.Channel, m.Payload))
-			}
+// heard forgets the results that a message names. A confirmation means that messages may have been missed, because it is
+// the first, or that of a new connection.
+func (l *localCache) heard(what any) {
+	switch what := what.(type) {
+	case *redis.Subscription:
+		l.forgetAll()
+	case *redis.Message:
+		if name, ok := store.DroppedStamp(what.Payload); ok {
+			l.forgetStamped(name)
+		} else {
+			l.forget(store.Dropped(what.Channel, what.Payload))
 		}
 	}
 }

@@ -420,7 +420,7 @@ func TestANewConnectionOfTheSubscriptionDropsAll(t *testing.T) {
 		time.Sleep(time.Second)
 		w.valueIs("hi 1", p, ref) // as was said: no message, an hour
 		w.Server.SetFaults(nil)
-		time.Sleep(time.Second)
+		time.Sleep(2 * time.Second) // it tries once a second
 		w.isGone(p, ref)
 	})
 }

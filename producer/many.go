@@ -251,12 +251,6 @@ func (p *Producer) submitMany(ctx context.Context, batch []numbered) []store.Sub
 // record submits the calls and enqueues doorbells for those that wait for a worker.
 func (p *Producer) record(ctx context.Context, batch []numbered) []store.Submitted {
 	all := make([]store.Submitted, len(batch))
-	if err := p.noteQueue(ctx, batch[0].ref.Queue()); err != nil {
-		for i, c := range batch {
-			all[i].Err = withCause(ctx, fmt.Errorf("submit %s: %w", c.ref, err))
-		}
-		return all
-	}
 	calls := make([]store.Call, len(batch))
 	for i, c := range batch {
 		calls[i] = store.Call{Ref: c.ref, Submission: c.submission}
@@ -265,6 +259,7 @@ func (p *Producer) record(ctx context.Context, batch []numbered) []store.Submitt
 	var waiting []store.Record
 	for i, made := range p.queue.SubmitMany(ctx, calls) {
 		all[i] = made
+		p.noter.used(ctx, batch[i].ref.Queue(), made.Starts)
 		if made.Ref == "" {
 			all[i].Err = withCause(ctx, made.Err)
 		}

@@ -17,11 +17,9 @@ package producer
 
 import (
 	"cmp"
-	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"sync"
 
 	"github.com/redis/go-redis/v9"
 	"go.opentelemetry.io/otel/trace"
@@ -65,9 +63,7 @@ type Producer struct {
 	local    *localCache // nil: no results are kept
 	tracer   tracing.Tracer
 	change   change.Changer
-
-	mu     sync.Mutex
-	queues map[string]bool // noted in Redis by this process
+	noter    *noter
 }
 
 // New returns a Producer that uses rdb, which the caller closes after the Producer. It does not talk to Redis yet. It
@@ -81,19 +77,21 @@ func New(rdb redis.UniversalClient, c Config) *Producer {
 	rdb = script.New(rdb)
 	s := store.New(rdb)
 	p := &Producer{cfg: c, store: s, queue: queue.New(rdb, s), inbox: newInbox(rdb, s, rand.Text()), counters: counters.New(s),
-		local: newLocalCache(rdb, c.LocalCache), tracer: tracing.New(c.Traces), queues: map[string]bool{}}
+		local: newLocalCache(rdb, c.LocalCache), tracer: tracing.New(c.Traces)}
+	p.noter = newNoter(rdb, s, p.queue)
 	p.change = change.Changer{Namespace: c.Namespace, Store: s, Queue: p.queue, Counters: p.counters, By: change.UserAtHost(), Declared: declared.NewReader(s)}
 	return p
 }
 
 // Close ends the subscriptions. Calls that still wait go on by polling, and no result is kept in memory any more.
 // What was counted since the last 2 s is added to the statistics in Redis, which takes up to a second if Redis does
-// not answer.
+// not answer, and so does listing queues that are not listed yet.
 func (p *Producer) Close() error {
 	if err := p.checkMade(); err != nil {
 		return err
 	}
 	p.counters.Close()
+	p.noter.close()
 	return errors.Join(p.inbox.close(), p.local.close())
 }
 
@@ -116,22 +114,5 @@ func (p *Producer) checkCaller() error {
 	if err := refcache.CheckName(p.cfg.Namespace); err != nil {
 		return fmt.Errorf("namespace: %w", err)
 	}
-	return nil
-}
-
-// noteQueue makes the queue known to those who list tasks.
-func (p *Producer) noteQueue(ctx context.Context, queue string) error {
-	p.mu.Lock()
-	noted := p.queues[queue]
-	p.mu.Unlock()
-	if noted {
-		return nil
-	}
-	if err := p.store.AddQueue(ctx, queue); err != nil {
-		return err
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.queues[queue] = true
 	return nil
 }

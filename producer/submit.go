@@ -200,10 +200,8 @@ func (p *Producer) submit(ctx context.Context, c call) (made store.Submitted) {
 	if c.submission.Refresh {
 		defer p.local.forget(c.ref)
 	}
-	if err := p.noteQueue(ctx, c.ref.Queue()); err != nil {
-		return store.Submitted{Err: withCause(ctx, fmt.Errorf("submit %s: %w", c.ref, err))}
-	}
 	made, made.Err = p.queue.Submit(ctx, c.ref, c.submission)
+	p.noter.used(ctx, c.ref.Queue(), made.Starts)
 	if made.Ref == "" {
 		made.Err = withCause(ctx, made.Err)
 	}

@@ -1,10 +1,10 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
-	"log/slog"
 	"os"
 	"sync"
 	"time"
@@ -19,16 +19,17 @@ import (
 
 const (
 	heartbeatEvery = 2 * time.Second
+	// maxSilence is how long the subscription to cancellations may hear nothing before it is tried. The beat is behind it.
+	maxSilence = 10 * time.Second
 	// renewEvery is how often what the worker declares is renewed. Redis keeps it ten times as long.
 	renewEvery = time.Minute
-	// pingEvery is how often a subscription without messages is tried. The beat is behind it.
-	pingEvery = 10 * time.Second
 	// heartbeatTimeout leaves time for a second beat before the worker counts as dead. It is longer than two round trips to a
 	// Redis that takes a second for each: after a timeout the next beat has to connect first.
 	heartbeatTimeout = store.DeadAfter / 2
 )
 
-// heartbeats are those of a worker in all of its queues. One goroutine at a time sends them.
+// heartbeats are those of a worker in all of its queues. The queues of a node of Redis are told together, and those of another node
+// do not wait for them.
 type heartbeats struct {
 	*Worker
 	over   *store.Store // a connection of its own, where that can be had: a pool that is used up must not make it look dead
@@ -36,11 +37,15 @@ type heartbeats struct {
 	queues map[string]*beating
 
 	listener *queue.Listener // nil until the worker takes calls
+	sending  sync.WaitGroup  // a goroutine for each node
+
+	mu   sync.Mutex
+	busy map[string]bool // queues in which a beat is under way
 }
 
-// beating is what a worker has told of itself in a queue.
+// beating is what a worker has told of itself in a queue. Only who sends a beat there uses it.
 type beating struct {
-	about    string // an [store.About] as JSON
+	about    store.About
 	declares declared.Text
 	gates    map[string]store.GateNumbers
 	there    bool        // Redis has the text, as far as is known
@@ -52,7 +57,7 @@ type beating struct {
 
 // newHeartbeats prepares the heartbeats. The error is that the functions cannot be declared.
 func (w *Worker) newHeartbeats() (*heartbeats, error) {
-	h := &heartbeats{Worker: w, close: func() {}, queues: map[string]*beating{}}
+	h := &heartbeats{Worker: w, close: func() {}, queues: map[string]*beating{}, busy: map[string]bool{}}
 	host, _ := os.Hostname()
 	since := time.Now().UnixMilli()
 	for queue, functions := range w.declares {
@@ -60,9 +65,9 @@ func (w *Worker) newHeartbeats() (*heartbeats, error) {
 		if err != nil {
 			return nil, err
 		}
-		about, _ := json.Marshal(store.About{Host: host, PID: os.Getpid(), Functions: w.Functions(), Since: since, Declares: text.Hash,
-			Reads: store.RecordVersion, Slots: w.cfg.Concurrency})
-		h.queues[queue] = &beating{about: string(about), declares: text, gates: w.gatesOf(queue)}
+		about := store.About{Host: host, PID: os.Getpid(), Functions: w.Functions(), Since: since, Declares: text.Hash,
+			Reads: store.RecordVersion, Slots: w.cfg.Concurrency}
+		h.queues[queue] = &beating{about: about, declares: text, gates: w.gatesOf(queue)}
 	}
 	return h, nil
 }
@@ -95,16 +100,72 @@ func each(ctx context.Context, every time.Duration, f func()) {
 	}
 }
 
-// sendAll sends a heartbeat in each queue.
+// sendAll sends a heartbeat in each queue, and returns when Redis has answered, or has not for as long as it may.
 func (h *heartbeats) sendAll(ctx context.Context) {
-	sent, all := time.Now(), true
-	for queue, b := range h.queues {
-		all = h.send(ctx, queue, b) && all
+	h.begin(ctx)
+	h.sending.Wait()
+}
+
+// begin sends a heartbeat in each queue but those where one is under way.
+func (h *heartbeats) begin(ctx context.Context) {
+	if !h.slots.AreFree() {
+		for _, q := range h.served {
+			q.excuse()
+		}
 	}
-	if all {
-		h.beaten.set(sent)
+	for node, queues := range h.byNode(ctx, h.take()) {
+		h.sending.Go(func() {
+			defer h.release(queues)
+			h.report(ctx, node, queues, h.send(ctx, node, queues))
+			h.look(ctx, queues)
+		})
 	}
-	for queue, b := range h.queues { // behind all beats: nothing may hold these up
+}
+
+// take marks the queues busy that are not, and returns them.
+func (h *heartbeats) take() (idle []string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for queue := range h.queues {
+		if !h.busy[queue] {
+			h.busy[queue] = true
+			idle = append(idle, queue)
+		}
+	}
+	return idle
+}
+
+func (h *heartbeats) release(queues []string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, queue := range queues {
+		delete(h.busy, queue)
+	}
+}
+
+// report logs when a node does not answer, or not all that is asked there. err is that of its beats.
+func (h *heartbeats) report(ctx context.Context, node string, queues []string, err error) {
+	if ctx.Err() != nil {
+		return
+	}
+	var served, failing []string
+	for _, queue := range queues {
+		_, why := h.served[queue].state()
+		switch {
+		case err == nil && why == nil:
+			served = append(served, queue)
+		default:
+			failing = append(failing, queue)
+			err = cmp.Or(err, why)
+		}
+	}
+	h.outages.report(node, served, failing, err)
+}
+
+// look does what follows from a beat in each queue: nothing may hold up the beats themselves.
+func (h *heartbeats) look(ctx context.Context, queues []string) {
+	for _, queue := range queues {
+		b := h.queues[queue]
 		if !h.tellPauses(ctx, queue) || b.looks && !h.lookAside(ctx, queue, b) {
 			break
 		}
@@ -125,33 +186,64 @@ func ownConnection(rdb redis.UniversalClient) (redis.UniversalClient, func()) {
 	return own, func() { _ = own.Close() } // nothing of it is wanted any more
 }
 
-// send tells Redis what runs here, ends what should not, and gives back claims that nobody here knows of. False: Redis was
-// not told.
-func (h *heartbeats) send(ctx context.Context, name string, b *beating) bool {
+// send tells a node of Redis what runs here, in each of its queues, ends what should not, and gives back claims that nobody here
+// knows of. The error is one of those that Redis was not told.
+func (h *heartbeats) send(ctx context.Context, node string, queues []string) (failed error) {
 	answered, cancel := context.WithTimeout(ctx, heartbeatTimeout)
 	defer cancel()
-	sent := time.Now()
-	beat := store.Beat{Worker: h.id, About: b.about, Runs: h.running.claims(name), Declares: b.declares.Hash,
-		Renew: sent.Sub(b.renewed) >= renewEvery}
+	sent, heard := time.Now(), queue.Ask()
+	beats := make([]store.Beat, len(queues))
+	for i, name := range queues {
+		beats[i] = h.beatOf(name, sent)
+	}
+	beaten, errs := h.over.HeartbeatMany(answered, beats)
+	for i, name := range queues {
+		h.served[name].beat(node, sent, errs[i])
+		if errs[i] != nil {
+			failed = cmp.Or(failed, errs[i])
+			continue
+		}
+		h.hear(ctx, beats[i], beaten[i], sent, heard(beaten[i].Paused))
+	}
+	return failed
+}
+
+// beatOf is a beat in a queue.
+func (h *heartbeats) beatOf(name string, now time.Time) store.Beat {
+	b := h.queues[name]
+	about := b.about
+	about.Asked, about.Now = milli(h.served[name].lastAsked()), now.UnixMilli()
+	text, _ := json.Marshal(about)
+	beat := store.Beat{Worker: h.id, Queue: name, About: string(text), Runs: h.running.claims(name), Declares: b.declares.Hash,
+		Renew: now.Sub(b.renewed) >= renewEvery}
 	if !b.there {
 		beat.Text = b.declares.Text
 	}
 	if beat.Text != "" || beat.Renew {
 		beat.Gates = b.gates
 	}
-	heard := queue.Ask()
-	beaten, err := h.over.Heartbeat(answered, name, beat)
-	if h.contact.report(ctx, err); err != nil {
-		return false
+	return beat
+}
+
+// milli is a time in Unix ms; 0 if there is none.
+func milli(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
 	}
+	return t.UnixMilli()
+}
+
+// hear does what Redis has answered to a beat.
+func (h *heartbeats) hear(ctx context.Context, beat store.Beat, beaten store.Beaten, sent time.Time, paused queue.Heard) {
+	b := h.queues[beat.Queue]
 	if b.there = !beaten.Gone; b.there && (beat.Renew || beat.Text != "") {
 		b.renewed = sent
 	}
 	b.looks = beaten.Aside
 	if h.listener == nil {
-		b.paused = heard(beaten.Paused)
+		b.paused = paused
 	} else {
-		h.listener.HearPauses(name, heard(beaten.Paused))
+		h.listener.HearPauses(beat.Queue, paused)
 	}
 	for _, claim := range beaten.Void {
 		h.running.void(claim.Token)
@@ -161,7 +253,6 @@ func (h *heartbeats) send(ctx context.Context, name string, b *beating) bool {
 			h.redeliver(ctx, store.Orphan{Worker: h.id, Claim: claim})
 		}
 	}
-	return true
 }
 
 // tellPauses has Redis know what this worker does not start now, if it does not know. False: it could not be told, and after the
@@ -226,49 +317,12 @@ func (w *Worker) leave(ctx context.Context) {
 
 // receiveCancellations ends attempts as soon as their task is cancelled. Messages may get lost; the beat finds out too.
 func (w *Worker) receiveCancellations(ctx context.Context) {
-	sub := w.rdb.Subscribe(ctx, store.WorkerChannel(w.id))
-	defer sub.Close()
-	messages := sub.Channel(redis.WithChannelHealthCheckInterval(pingEvery))
-	for {
-		select {
-		case m, ok := <-messages:
-			if !ok {
-				return
-			}
+	sub := script.Subscribe(w.rdb, maxSilence, store.WorkerChannel(w.id))
+	stop := context.AfterFunc(ctx, func() { _ = sub.Close() })
+	defer stop()
+	sub.Receive(func(what any) {
+		if m, ok := what.(*redis.Message); ok {
 			w.running.void(m.Payload)
-		case <-ctx.Done():
-			return
 		}
-	}
-}
-
-// contact says at most once a minute that Redis cannot be reached, and after that when it can again.
-type contact struct {
-	log *slog.Logger
-
-	mu    sync.Mutex
-	since time.Time // of the outage; zero: none
-	said  time.Time // when it was last said, of this outage or an earlier one
-}
-
-func (c *contact) report(ctx context.Context, err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	now := time.Now()
-	switch {
-	case ctx.Err() != nil:
-	case err == nil:
-		if !c.since.IsZero() && !c.said.Before(c.since) {
-			c.log.Info("Redis is back", "away", now.Sub(c.since).Round(time.Second))
-		}
-		c.since = time.Time{}
-	default:
-		if c.since.IsZero() {
-			c.since = now
-		}
-		if now.Sub(c.said) >= time.Minute {
-			c.log.Warn("Redis cannot be reached; attempts go on, outcomes are kept until it is back", "err", err)
-			c.said = now
-		}
-	}
+	})
 }

@@ -132,7 +132,7 @@ func TestAWorkerIsReadyWhileItTakesCallsAndRedisHearsOfIt(t *testing.T) {
 		fresh := worker.New(w.Redis, worker.Config{})
 		require.ErrorContains(w, fresh.Ready(), "was not started")
 		time.Sleep(5 * time.Second)
-		require.ErrorContains(w, wk.Ready(), "not heard of it yet")
+		require.ErrorContains(w, wk.Ready(), "not heard of the worker yet")
 		require.Positive(w, wk.RedisErrors()["heartbeat"])
 
 		h.Plug()
@@ -140,7 +140,7 @@ func TestAWorkerIsReadyWhileItTakesCallsAndRedisHearsOfIt(t *testing.T) {
 		require.NoError(w, wk.Ready())
 		h.Unplug()
 		time.Sleep(10 * time.Second)
-		require.ErrorContains(w, wk.Ready(), "has not heard of it for")
+		require.ErrorContains(w, wk.Ready(), "has not heard of the worker for")
 		h.Plug()
 		time.Sleep(5 * time.Second)
 		require.NoError(w, wk.Ready())

@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	away = "Redis cannot be reached"
+	away = "Redis does not answer"
 	back = "Redis is back"
 )
 

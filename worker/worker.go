@@ -131,13 +131,14 @@ type Worker struct {
 	gates map[string]*gates // by queue, once Run is called
 	known *store.Known      // the same for the scripts, once Run is called
 
-	ran      atomic.Bool
+	began    atomic.Bool   // Run was called
+	ran      atomic.Bool   // and served is there
 	slots    queue.Slots   // one for each function that really runs
 	suspect  chan struct{} // taken by the one suspect that runs
 	running  running
-	stopping chan struct{} // closed when no more attempts are to be started
-	contact  contact
-	beaten   instant // when the last beat was sent that Redis has answered in all queues
+	stopping chan struct{}      // closed when no more attempts are to be started
+	served   map[string]*served // by queue, once Run is called
+	outages  outages
 
 	logLimiter logLimiter // of what sweeps cannot mend
 }
@@ -157,7 +158,7 @@ func New(rdb redis.UniversalClient, c Config) *Worker {
 		slots: queue.NewSlots(max(1, c.Concurrency)), suspect: make(chan struct{}, 1), stopping: make(chan struct{}),
 	}
 	w.log = c.Logger.With("worker", w.id)
-	w.contact.log = w.log
+	w.outages.log = w.log
 	return w
 }
 
@@ -190,9 +191,14 @@ func (w *Worker) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("worker: %w", err)
 	}
-	if w.ran.Swap(true) {
+	if w.began.Swap(true) {
 		return errors.New("worker: Run was called before: make a new worker")
 	}
+	w.served = map[string]*served{}
+	for name := range w.queues {
+		w.served[name] = &served{asked: time.Now()}
+	}
+	w.ran.Store(true)
 	w.known = store.NewKnown(w.Functions())
 	w.gates = map[string]*gates{}
 	for name := range w.queues {
@@ -208,7 +214,8 @@ func (w *Worker) Run(ctx context.Context) error {
 	_, timeout := w.cfg.shutdown()
 	listener, err := queue.Listen(w.rdb, queue.Config{Worker: w.id, Queues: w.Queues(), Slots: w.slots,
 		Store: w.store, Known: w.known, Paused: beats.paused(), ShutdownTimeout: timeout, Logger: w.log, Dequeue: w.dequeue, CountError: w.store.CountError,
-		Due: func(queue string, in time.Duration) { w.gates[queue].expect(in) }}, w.answer)
+		Asked: func(queue string, err error) { w.served[queue].ask(err) },
+		Due:   func(queue string, in time.Duration) { w.gates[queue].expect(in) }}, w.answer)
 	if err != nil {
 		w.leave(context.WithoutCancel(ctx))
 		return fmt.Errorf("worker: %w", err)
@@ -289,7 +296,10 @@ func some(names []string) []string {
 func (w *Worker) startBackground(ctx context.Context, beats *heartbeats) *sync.WaitGroup {
 	var wg sync.WaitGroup
 	wg.Go(func() { w.receiveCancellations(ctx) })
-	wg.Go(func() { each(ctx, heartbeatEvery, func() { beats.sendAll(ctx) }) })
+	wg.Go(func() {
+		each(ctx, heartbeatEvery, func() { beats.begin(ctx) })
+		beats.sending.Wait()
+	})
 	for queue := range w.queues {
 		wg.Go(func() { w.sweepQueue(ctx, queue) })
 	}

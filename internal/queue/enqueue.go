@@ -46,7 +46,7 @@ type Client struct {
 // New returns a Client that uses rdb, which the caller closes. It tells s which flag of asynq's pauses a queue.
 func New(rdb redis.UniversalClient, s *store.Store) *Client {
 	s.FlagBy(PausedKey)
-	c := &Client{rdb, s, asynq.NewClientFromRedisClient(rdb), newRecorder(rdb), wakeups{rdb: rdb, owed: map[string]int{}},
+	c := &Client{rdb, s, asynq.NewClientFromRedisClient(unlisting{rdb}), newRecorder(unlisting{rdb}), wakeups{rdb: rdb, owed: map[string]int{}},
 		hits{last: map[string]bool{}}}
 	s.Rings(c.ring)
 	return c
@@ -78,6 +78,9 @@ func (c *Client) Enqueue(ctx context.Context, r store.Record, waitLimit time.Dur
 		}
 		if !errors.Is(err, asynq.ErrTaskIDConflict) {
 			c.store.CountError("enqueue", err)
+			if ctx.Err() != nil {
+				err = ctx.Err() // asynq tells it in words alone
+			}
 			return fmt.Errorf("enqueue a doorbell for %s: %w", r.Ref, err)
 		}
 		doorbells, err := c.inspect(ctx, r.Ref.Queue(), []string{TaskID(r.Ref, r.Delivery)}, 0)
@@ -166,10 +169,24 @@ func (c *Client) requeue(ctx context.Context, t store.Waiting, s state) error {
 	return c.Enqueue(ctx, r, Patient)
 }
 
+// asynqQueues is the set of asynq's queues.
+const asynqQueues = "asynq:queues"
+
+// unlisting is the Redis client of asynq's client, which lists a queue before it enqueues there for the first time. NoteQueue does
+// that: the list lives on one node of a Cluster, and who enqueues on another does not wait for it.
+type unlisting struct{ redis.UniversalClient }
+
+func (c unlisting) SAdd(ctx context.Context, key string, members ...any) *redis.IntCmd {
+	if key == asynqQueues {
+		return redis.NewIntResult(0, nil)
+	}
+	return c.UniversalClient.SAdd(ctx, key, members...)
+}
+
 // NoteQueue tells asynq's tools of a queue. A client of asynq's does that only once (R4): after a flush, or when somebody deletes
 // the queue there, they would show neither the queue nor anything in it.
 func (c *Client) NoteQueue(ctx context.Context, queue string) error {
-	if err := c.rdb.SAdd(ctx, "asynq:queues", queue).Err(); err != nil {
+	if err := c.rdb.SAdd(ctx, asynqQueues, queue).Err(); err != nil {
 		return fmt.Errorf("note asynq's queue %s: %w", queue, err)
 	}
 	return nil

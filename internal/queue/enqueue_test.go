@@ -98,7 +98,7 @@ func TestTasksThatNeedNoWorkerAreNotRungFor(t *testing.T) {
 			r.Status = status
 			h.enqueue(r, queue.AtOnce)
 			_, err := h.asynq.GetTaskInfo(name, string(r.Ref))
-			require.ErrorIs(h, err, asynq.ErrQueueNotFound, status)
+			require.ErrorIs(h, err, asynq.ErrTaskNotFound, status)
 		}
 	})
 }

@@ -35,6 +35,7 @@ type fetcher struct {
 	pauses     pauses   // the same two hear of them
 	log        *slog.Logger
 	countError func(operation string, err error)
+	answered   func(err error) // is told what became of each question for work
 
 	// Channels, each named with who sends to it or closes it.
 	asked   chan struct{}   // closed by asynq's goroutine when it has asked for the first time
@@ -74,10 +75,18 @@ func newFetcher(rdb redis.UniversalClient, queue string, c Config) *fetcher {
 	return &fetcher{
 		rdb: rdb, queue: queue, worker: c.Worker, dequeueBy: c.Dequeue, store: c.Store, known: c.Known, slots: c.Slots,
 		inbound: newInbound(), asides: &asides{},
-		lessons: newLessons(queue, c.Logger), log: c.Logger, countError: countErrorOr(c.CountError),
+		lessons: newLessons(queue, c.Logger), log: c.Logger, countError: countErrorOr(c.CountError), answered: c.answered(queue),
 		asked: make(chan struct{}), found: make(chan *redis.Cmd), wake: make(chan struct{}, 1), stop: make(chan struct{}),
 		fetched: make(chan struct{}), given: make(chan struct{}), free: make(chan struct{}, maxFetchers),
 	}
+}
+
+// answered returns what is told of questions for work in a queue.
+func (c Config) answered(queue string) func(err error) {
+	if c.Asked == nil {
+		return func(error) {}
+	}
+	return func(err error) { c.Asked(queue, err) }
 }
 
 func countErrorOr(count func(string, error)) func(string, error) {
@@ -198,6 +207,7 @@ func (f *fetcher) dequeue(ctx context.Context, slot *Slot, from choice) (Dequeue
 	}
 	d, err := f.dequeueBy(ctx, f.queue, store.Doorbells{Name: from.name, Paused: from.paused, Dequeue: f.lessons.dequeue(list),
 		SetAside: setAsideText, DropGone: dropGoneText})
+	f.answered(err)
 	if err == nil && d.Message != nil {
 		f.inbound.add(&arrival{ref: string(d.Ref), slot: slot, claimed: d.Claimed})
 	}
@@ -236,6 +246,7 @@ func (f *fetcher) hasFoundNothing(ctx context.Context, in choice) {
 	f.mu.Unlock()
 	for enough := false; !enough; {
 		is, err := markIdle(ctx, f.rdb, f.queue, f.worker)
+		f.answered(err)
 		switch {
 		case err != nil:
 			f.pause(fetchAgain)
@@ -274,7 +285,7 @@ func (f *fetcher) woken() bool {
 	case f.wake <- struct{}{}:
 	default: // a wake-up waits already
 	}
-	return f.slots.areFree()
+	return f.slots.AreFree()
 }
 
 // lookAside asks under which names that this worker knows doorbells are set aside. It returns whether there are any that are not

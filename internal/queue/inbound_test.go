@@ -71,7 +71,7 @@ func TestASlotIsReleasedOnce(t *testing.T) {
 	slots := NewSlots(2)
 	one := slots.acquire(nil)
 	slots.acquire(nil)
-	require.False(t, slots.areFree())
+	require.False(t, slots.AreFree())
 	one.Release()
 	one.Release()
 	require.Len(t, slots, 1)

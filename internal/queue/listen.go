@@ -72,6 +72,8 @@ type Config struct {
 	Dequeue func(ctx context.Context, queue string, from store.Doorbells) (Dequeued, error)
 	// Due is told in how long time frees a key of one of a queue's gates.
 	Due func(queue string, in time.Duration)
+	// Asked is told what became of each question for work in a queue; nil: it was answered.
+	Asked func(queue string, err error)
 	// CountError, if not nil, is told of errors of Redis, by what was done: dequeue, aside, or asynq for what asynq itself does.
 	CountError func(operation string, err error)
 }
@@ -82,8 +84,8 @@ const (
 	// forwardEvery is how often asynq looks for doorbells that are due: those whose worker has died. All others are taken up
 	// on time by who put them off.
 	forwardEvery = 4 * time.Second
-	// pingEvery is how often a subscription without messages is tried. Workers look by themselves sooner.
-	pingEvery = 10 * time.Second
+	// maxSilence is how long the subscription to wake-ups may hear nothing before it is tried. Workers look by themselves sooner.
+	maxSilence = 10 * time.Second
 	// janitorEvery is how often asynq tidies what we do not have: completed doorbells that are kept.
 	janitorEvery = time.Minute
 	// maxSlotWait is how long a doorbell waits for a slot when asynq has dequeued it by itself.
@@ -93,7 +95,7 @@ const (
 // Listener answers doorbells until it is shut down.
 type Listener struct {
 	lines    map[string]*line // by queue
-	wakeups  *redis.PubSub
+	wakeups  *script.Subscription
 	due      func(queue string, in time.Duration)
 	received sync.WaitGroup
 	once     sync.Once // of Stop
@@ -109,13 +111,14 @@ type line struct {
 	lessons      *lessons
 	timers       *timers
 	acknowledged *acknowledged
+	announcer    *announcer
 	slots        Slots
 }
 
 // Listen starts answering the doorbells of queues with h, as many at once as there are slots. It uses rdb, which the caller
 // closes after Shutdown.
 func Listen(rdb redis.UniversalClient, c Config, h Handler) (*Listener, error) {
-	l := &Listener{lines: map[string]*line{}, due: c.Due, wakeups: rdb.Subscribe(context.Background(), wakeChannel(c.Worker))}
+	l := &Listener{lines: map[string]*line{}, due: c.Due, wakeups: script.Subscribe(rdb, maxSilence, wakeChannel(c.Worker))}
 	for _, queue := range c.Queues {
 		line, err := connect(rdb, c, queue, h)
 		if err != nil {
@@ -124,8 +127,13 @@ func Listen(rdb redis.UniversalClient, c Config, h Handler) (*Listener, error) {
 		}
 		l.lines[queue] = line
 	}
-	messages := l.wakeups.Channel(redis.WithChannelHealthCheckInterval(pingEvery))
-	l.received.Go(func() { l.receiveWakeups(messages) })
+	l.received.Go(func() {
+		l.wakeups.Receive(func(what any) {
+			if m, ok := what.(*redis.Message); ok {
+				l.heard(m.Payload)
+			}
+		})
+	})
 	return l, nil
 }
 
@@ -133,7 +141,7 @@ func connect(rdb redis.UniversalClient, c Config, queue string, h Handler) (*lin
 	f := newFetcher(rdb, queue, c)
 	f.hearPauses(c.Paused[queue])
 	l := &line{queue: queue, handler: h, fetcher: f, inbound: f.inbound, lessons: f.lessons, timers: newTimers(rdb, queue),
-		acknowledged: &acknowledged{}, slots: c.Slots}
+		acknowledged: &acknowledged{}, announcer: newAnnouncer(rdb, f.countError), slots: c.Slots}
 	l.server = asynq.NewServerFromRedisClient(newServerClient(rdb, l), asynq.Config{
 		Concurrency:              cap(c.Slots) + maxFetchers, // an answer under way to Redis holds no slot
 		Queues:                   map[string]int{queue: 1},
@@ -194,29 +202,27 @@ func (l *line) arrived(ref string) *arrival {
 	return nil
 }
 
-// receiveWakeups wakes the fetcher of each queue that a wake-up names. If this worker is busy, another is woken, too: idle workers
-// look by themselves, so that a wake-up which gets lost here is late and no more.
-func (l *Listener) receiveWakeups(wakeups <-chan *redis.Message) {
+// heard wakes the fetcher of the queue that a message names. If this worker is busy, another is woken, too: idle workers look by
+// themselves, so that a wake-up which gets lost here is late and no more.
+func (l *Listener) heard(message string) {
 	ctx := context.Background()
-	for m := range wakeups {
-		queue, name, aside := strings.Cut(m.Payload, " ")
-		line := l.lines[queue]
-		in, due := strings.CutPrefix(name, "due ")
-		switch {
-		case line == nil:
-		case due:
-			if ms, err := strconv.Atoi(in); err == nil && l.due != nil {
-				l.due(queue, time.Duration(ms)*time.Millisecond)
-			}
-		case !aside && !line.fetcher.woken():
-			_ = wake(ctx, line.fetcher.rdb, queue, 1)
-		case aside && name == store.PausesChanged:
-			line.fetcher.lookAtPauses(ctx)
-		case aside && line.fetcher.known.Has(name):
-			unpaused := line.fetcher.asides.hear(name)
-			if !line.fetcher.woken() && unpaused {
-				_ = line.fetcher.store.WakeFor(ctx, queue, name)
-			}
+	queue, name, aside := strings.Cut(message, " ")
+	line := l.lines[queue]
+	in, due := strings.CutPrefix(name, "due ")
+	switch {
+	case line == nil:
+	case due:
+		if ms, err := strconv.Atoi(in); err == nil && l.due != nil {
+			l.due(queue, time.Duration(ms)*time.Millisecond)
+		}
+	case !aside && !line.fetcher.woken():
+		_ = wake(ctx, line.fetcher.rdb, queue, 1)
+	case aside && name == store.PausesChanged:
+		line.fetcher.lookAtPauses(ctx)
+	case aside && line.fetcher.known.Has(name):
+		unpaused := line.fetcher.asides.hear(name)
+		if !line.fetcher.woken() && unpaused {
+			_ = line.fetcher.store.WakeFor(ctx, queue, name)
 		}
 	}
 }
@@ -270,6 +276,7 @@ func (l *Listener) Shutdown() {
 		all.Go(func() {
 			close(line.fetcher.given)
 			line.server.Shutdown()
+			line.announcer.wait()
 			line.timers.stop()
 		})
 	}

@@ -164,6 +164,7 @@ func TestALateAnswerDoesNotEndAPause(t *testing.T) {
 		able := h.taker("able", thumb)
 		defer able.Shutdown()
 		before := queue.Ask()
+		time.Sleep(time.Millisecond)
 		h.pause(ofThumb)
 		time.Sleep(100 * time.Millisecond)
 		able.HearPauses(name, before(nil))

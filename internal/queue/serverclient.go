@@ -10,7 +10,8 @@ import (
 )
 
 // serverClient is the Redis client of asynq's server of one queue. asynq calls it concurrently. It lets the fetcher answer
-// asynq's dequeues, answers acknowledgements that came along with the end of a task, and mends two things.
+// asynq's dequeues, answers acknowledgements that came along with the end of a task, has what asynq says of itself written in the
+// background, and mends two things.
 //
 // It cannot subscribe. asynq would only wait for cancellations that nobody sends, and its subscriber brings the process down
 // when the client is closed while a slow Redis holds up the shutdown.
@@ -33,22 +34,46 @@ func (c serverClient) Subscribe(ctx context.Context, channels ...string) *redis.
 	return c.closed.Subscribe(ctx, channels...)
 }
 
+// ZAdd is how asynq lists its server.
+func (c serverClient) ZAdd(ctx context.Context, key string, members ...redis.Z) *redis.IntCmd {
+	if !announces(key) {
+		return c.UniversalClient.ZAdd(ctx, key, members...)
+	}
+	c.line.announcer.say(func(ctx context.Context) error { return c.UniversalClient.ZAdd(ctx, key, members...).Err() })
+	return redis.NewIntResult(0, nil)
+}
+
+// ZRem is how asynq takes its server from the list.
+func (c serverClient) ZRem(ctx context.Context, key string, members ...any) *redis.IntCmd {
+	if !announces(key) {
+		return c.UniversalClient.ZRem(ctx, key, members...)
+	}
+	c.line.announcer.say(func(ctx context.Context) error { return c.UniversalClient.ZRem(ctx, key, members...).Err() })
+	return redis.NewIntResult(0, nil)
+}
+
 func (c serverClient) EvalSha(ctx context.Context, sha string, keys []string, args ...any) *redis.Cmd {
-	return c.run(ctx, "", keys, args, func(ctx context.Context, rdb redis.Scripter) *redis.Cmd {
+	return c.run(ctx, sha, "", keys, args, func(ctx context.Context, rdb redis.Scripter) *redis.Cmd {
 		return script.Discreet(rdb.EvalSha(ctx, sha, keys, args...))
 	})
 }
 
 func (c serverClient) Eval(ctx context.Context, text string, keys []string, args ...any) *redis.Cmd {
-	return c.run(ctx, text, keys, args, func(ctx context.Context, rdb redis.Scripter) *redis.Cmd {
+	return c.run(ctx, "", text, keys, args, func(ctx context.Context, rdb redis.Scripter) *redis.Cmd {
 		return script.Discreet(rdb.Eval(ctx, text, keys, args...))
 	})
 }
 
 // run answers a script of asynq's, or has Redis run it. text is empty when asynq has sent no more than its hash.
-func (c serverClient) run(ctx context.Context, text string, keys []string, args []any,
+func (c serverClient) run(ctx context.Context, sha, text string, keys []string, args []any,
 	send func(context.Context, redis.Scripter) *redis.Cmd) *redis.Cmd {
 	l := c.line
+	if len(keys) > 0 && announces(keys[0]) {
+		if text == "" {
+			return l.announcer.evalSha(sha, keys, args)
+		}
+		return l.announcer.eval(text, keys, args)
+	}
 	s, recognised, isLearned := l.lessons.note(text, keys, args)
 	if !recognised && resembles(l.queue, keys, args) {
 		l.lessons.warn("has changed its scripts: it runs them in its own way, which is slower")

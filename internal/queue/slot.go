@@ -41,5 +41,5 @@ func (s Slots) acquireWithin(limit time.Duration) *Slot {
 	return s.acquire(late)
 }
 
-// areFree reports whether a slot is free.
-func (s Slots) areFree() bool { return len(s) < cap(s) }
+// AreFree reports whether a slot is free.
+func (s Slots) AreFree() bool { return len(s) < cap(s) }

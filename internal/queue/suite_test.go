@@ -53,7 +53,9 @@ func inBubbleAlone(t *testing.T, test func(h *house)) {
 		rdb := server.Client()
 		defer rdb.Close()
 		s := store.New(rdb)
-		test(&house{t, server, rdb, s, queue.New(rdb, s), asynq.NewInspectorFromRedisClient(rdb)})
+		bell := queue.New(rdb, s)
+		require.NoError(t, bell.NoteQueue(t.Context(), name))
+		test(&house{t, server, rdb, s, bell, asynq.NewInspectorFromRedisClient(rdb)})
 	})
 }
 

@@ -33,7 +33,7 @@ func wakeChannel(worker string) string { return store.WorkerChannel(worker) + ":
 
 // wake wakes up to n idle workers of a queue.
 func wake(ctx context.Context, rdb redis.Scripter, queue string, n int) error {
-	if err := script.Discreet(wakeScript.Run(ctx, rdb, []string{store.IdleKey(queue)}, n, queue)).Err(); err != nil {
+	if err := script.Discreet(wakeScript.Run(ctx, rdb, []string{store.IdleKey(queue), store.NobodysKey(queue)}, n, queue)).Err(); err != nil {
 		return fmt.Errorf("wake workers of queue %s: %w", queue, err)
 	}
 	return nil
@@ -48,7 +48,8 @@ const (
 
 // markIdle notes that a worker waits to be woken, unless there is something to do after all.
 func markIdle(ctx context.Context, rdb redis.Scripter, queue, worker string) (is string, err error) {
-	keys := []string{store.IdleKey(queue), keyPrefix(queue) + "pending", keyPrefix(queue) + "paused", store.AsideKey(queue)}
+	keys := []string{store.IdleKey(queue), keyPrefix(queue) + "pending", keyPrefix(queue) + "paused", store.AsideKey(queue),
+		store.NobodysKey(queue)}
 	return script.Discreet(idleScript.Run(ctx, rdb, keys, worker)).Text()
 }
 

@@ -22,6 +22,9 @@ func statusKey(queue string, status refcache.Status) string { return prefix(queu
 func workersKey(queue string) string        { return prefix(queue) + "workers" }
 func claimsKey(queue, worker string) string { return prefix(queue) + "claims:" + worker }
 
+// NobodysKey is never there. It keeps a queue's scripts from running while its slot moves.
+func NobodysKey(queue string) string { return prefix(queue) + "-" }
+
 // IdleKey is the set of a queue's workers that wait to be woken.
 func IdleKey(queue string) string { return prefix(queue) + "idle" }
 

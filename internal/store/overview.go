@@ -25,7 +25,13 @@ type About struct {
 	Declares  string   `json:"declares,omitempty"` // hash of the text that it declares its functions by
 	Reads     int      `json:"reads,omitempty"`    // the newest version of records that it reads
 	Slots     int      `json:"slots,omitempty"`    // how many functions it runs at a time
+	Asked     int64    `json:"asked,omitempty"`    // when Redis last answered its question for work, in Unix ms of its own clock
+	Now       int64    `json:"now,omitempty"`      // that clock at the beat
 }
+
+// AskWithin is how long a worker that has a free slot may go without an answer to its question for work. An idle one asks each 2 to
+// 3 s.
+const AskWithin = 15 * time.Second
 
 // MostLookedAt is how many waiting tasks an overview reads from each end of a set.
 const MostLookedAt = 1000
@@ -120,6 +126,9 @@ func workersFrom(queue string, now int64, texts []string) []monitor.WorkerHealth
 			w.Host, w.PID, w.Functions = about.Host, about.PID, about.Functions
 			if about.Since != 0 {
 				w.Since = new(time.UnixMilli(about.Since))
+			}
+			if w.Alive && about.Asked > 0 && time.Duration(about.Now-about.Asked)*time.Millisecond > AskWithin {
+				w.NotAsking = []string{queue}
 			}
 		}
 		workers = append(workers, w)

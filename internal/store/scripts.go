@@ -108,6 +108,11 @@ func ScriptName(hash string) string {
 // about are the keys of a script about a task.
 func about(ref refcache.Ref) []string { return []string{prefix(ref.Queue()), recordKey(ref)} }
 
+// aboutQueue are the keys of a script about a whole queue: neither is ever there. While the queue's slot moves to another node of a
+// Cluster, a script with one such key would be sent to the new node, where the queue still looks empty. With two, either node
+// answers TRYAGAIN, and nothing runs on half a queue.
+func aboutQueue(queue string) []string { return []string{prefix(queue), NobodysKey(queue)} }
+
 // onTask runs a script about one task.
 func (s *Store) onTask(ctx context.Context, script *redis.Script, ref refcache.Ref, args ...any) *redis.Cmd {
 	return s.counted(script, script.Run(ctx, s.rdb, about(ref), args...))
@@ -115,5 +120,5 @@ func (s *Store) onTask(ctx context.Context, script *redis.Script, ref refcache.R
 
 // onQueue runs a script about a queue.
 func (s *Store) onQueue(ctx context.Context, script *redis.Script, queue string, args ...any) *redis.Cmd {
-	return s.counted(script, script.Run(ctx, s.rdb, []string{prefix(queue)}, args...))
+	return s.counted(script, script.Run(ctx, s.rdb, aboutQueue(queue), args...))
 }

@@ -17,6 +17,7 @@ import (
 // Beat is what a worker says of itself in a queue.
 type Beat struct {
 	Worker string
+	Queue  string
 	About  string  // what it is: an [About] as JSON
 	Runs   []Claim // attempts of the queue
 
@@ -38,17 +39,36 @@ type Beaten struct {
 
 // Heartbeat says that a worker lives.
 func (s *Store) Heartbeat(ctx context.Context, queue string, b Beat) (Beaten, error) {
-	args := []any{b.Worker, b.About, b.Declares, b.Text, b.Renew, b.gates()}
-	for _, c := range b.Runs {
-		args = append(args, c.Ref.Hash(), c.Token)
+	b.Queue = queue
+	beaten, errs := s.HeartbeatMany(ctx, []Beat{b})
+	return beaten[0], errs[0]
+}
+
+// HeartbeatMany is Heartbeat in the queues that the beats name, in one round trip. The answers are in the order of the beats, and so
+// are the errors, one for each.
+func (s *Store) HeartbeatMany(ctx context.Context, beats []Beat) ([]Beaten, []error) {
+	uses := make([]script.Use, len(beats))
+	for i, b := range beats {
+		args := []any{b.Worker, b.About, b.Declares, b.Text, b.Renew, b.gates()}
+		for _, c := range b.Runs {
+			args = append(args, c.Ref.Hash(), c.Token)
+		}
+		uses[i] = script.Use{Keys: aboutQueue(b.Queue), Args: args}
 	}
-	values, err := s.onQueue(ctx, heartbeatScript(), queue, args...).Slice()
-	if err != nil {
-		return Beaten{}, fmt.Errorf("beat of worker %s in queue %s: %w", b.Worker, queue, err)
+	all, errs := make([]Beaten, len(beats)), make([]error, len(beats))
+	answers := script.RunAll(ctx, s.rdb, heartbeatScript(), uses)
+	for i, b := range beats {
+		values, err := s.counted(heartbeatScript(), answers[i]).Slice()
+		if err != nil {
+			errs[i] = fmt.Errorf("beat of worker %s in queue %s: %w", b.Worker, b.Queue, err)
+			continue
+		}
+		answer := reply(values)
+		s.letIn(ctx, b.Queue, answer.at(5))
+		all[i] = Beaten{claims(b.Queue, answer.texts(0)), claims(b.Queue, answer.texts(1)), answer.int(2) == 1, answer.int(3) == 1,
+			answer.texts(4)}
 	}
-	answer := reply(values)
-	s.letIn(ctx, queue, answer.at(5))
-	return Beaten{claims(queue, answer.texts(0)), claims(queue, answer.texts(1)), answer.int(2) == 1, answer.int(3) == 1, answer.texts(4)}, nil
+	return all, errs
 }
 
 // gates are since when the worker runs, and the names and numbers of the gates, joined by spaces; empty if there are none.
@@ -85,7 +105,7 @@ func (s *Store) RemoveWorker(ctx context.Context, queue, worker, by string) erro
 func (s *Store) Leave(ctx context.Context, queues []string, worker string) (errs []error) {
 	uses := make([]script.Use, len(queues))
 	for i, queue := range queues {
-		uses[i] = script.Use{Keys: []string{prefix(queue)}, Args: []any{worker, worker}}
+		uses[i] = script.Use{Keys: aboutQueue(queue), Args: []any{worker, worker}}
 	}
 	for i, answer := range script.RunAll(ctx, s.rdb, removeWorkerScript(), uses) {
 		if err := s.counted(removeWorkerScript(), answer).Err(); err != nil {

@@ -64,6 +64,21 @@ func (c *clockless) EvalSha(ctx context.Context, sha string, keys []string, args
 	return c.UniversalClient.EvalSha(ctx, sha, keys, args...)
 }
 
+// Pipeline returns a pipeline whose scripts count as well. Heartbeats go by one.
+func (c *clockless) Pipeline() redis.Pipeliner { return clocklessPipe{c.UniversalClient.Pipeline(), c} }
+
+type clocklessPipe struct {
+	redis.Pipeliner
+	client *clockless
+}
+
+func (p clocklessPipe) EvalSha(ctx context.Context, sha string, keys []string, args ...any) *redis.Cmd {
+	if answer := p.client.instead(sha, keys); answer != nil {
+		return answer
+	}
+	return p.Pipeliner.EvalSha(ctx, sha, keys, args...)
+}
+
 // Process sends a command, such as a script that goes out once: the dequeue is one.
 func (c *clockless) Process(ctx context.Context, cmd redis.Cmder) error {
 	if args := cmd.Args(); cmd.Name() == "evalsha" {
@@ -79,7 +94,7 @@ func (c *clockless) instead(sha string, keys []string) *redis.Cmd {
 	name := store.ScriptName(sha)
 	switch {
 	case name != "":
-	case len(keys) == 4 && strings.HasSuffix(keys[0], "}:idle"):
+	case len(keys) == 5 && strings.HasSuffix(keys[0], "}:idle"):
 		name = "idle"
 	case len(keys) > 0 && strings.HasPrefix(keys[0], "asynq:"):
 		name = asynqs

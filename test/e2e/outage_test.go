@@ -31,7 +31,7 @@ func TestACallSurvivesARestartOfRedisWithOneOutcome(t *testing.T) {
 	command := s.next()
 	server.Stop()
 	command.succeed("1")
-	w.says("Redis cannot be reached") // so the outcome waits in the worker: the client has given up on it
+	w.says("Redis does not answer") // so the outcome waits in the worker: the client has given up on it
 	server.Start()
 	made := caller.answer(0)
 	require.Equal(t, "1", string(made.Value))
@@ -46,7 +46,7 @@ func TestAWorkerWaitsForARedisThatIsDown(t *testing.T) {
 	server.Stop()
 	s := newSiteAt(t, "redis://"+server.Addr, nil, nil)
 	w := s.start("worker")
-	w.says("Redis cannot be reached")
+	w.says("Redis does not answer")
 	server.Start()
 	w.says("Redis is back")
 	ref := s.submit("{}")

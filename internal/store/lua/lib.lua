@@ -4,7 +4,7 @@
 --
 -- Keys of every script
 --   KEYS[1]  prefix of the queue's keys, refq:{queue}:
---   KEYS[2]  record of the task, <prefix>t:<hash>; absent in scripts about the whole queue
+--   KEYS[2]  record of the task, <prefix>t:<hash>; <prefix>- in scripts about the whole queue, which is never there
 -- All keys of a queue share its hash tag, so a script may use any of them.
 --
 -- How a script changes a task
