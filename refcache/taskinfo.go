@@ -39,7 +39,7 @@ type TaskInfo struct {
 	CanRetry     bool // failed, with retries left
 	Exhausted    bool // failed, with none left
 	Unserved     Unserved
-	Paused       *Pause    // what holds the task up, if it has waited for more than a second; nil: nothing is known to
+	Paused       *Pause    // what holds the task up, if it has waited for more than a second, a gate at once; nil: nothing is known to
 	WaitsFor     WaitsFor  // of a waiting task; empty for any other
 	Turn         *TurnInfo // of a task that waits for its turn; nil for any other, and in lists
 
@@ -57,8 +57,8 @@ type TaskInfo struct {
 	Unreadable string
 }
 
-// Unserved says what no living worker serves, so that nobody can run a call which has waited, or been overdue for a retry, for more
-// than a second. It is empty if somebody can, or if that is not known: of many workers not all are asked.
+// Unserved says what no living worker serves, so that nobody can run a call which has waited, for a worker or for its turn, or been overdue for
+// a retry, for more than a second. It is empty if somebody can, or if that is not known: of many workers not all are asked.
 type Unserved string
 
 const (

@@ -181,7 +181,7 @@ func (p *page) gateKeys(found admin.GatePage) {
 	rows.Header("KEY", "RUNNING", "WAITING", "OLDEST", "NEXT")
 	for _, k := range found.Keys {
 		rows.Add([]string{term.Bold}, term.Printable(orNone(k.Key, k.Key == "")), ofLimit(k.Running, found.Gate.Numbers.Each),
-			count(int64(k.Waiting)), agedText(k.Waiting, k.Oldest), nextText(k))
+			count(int64(k.Waiting)), agedText(k.Waiting, k.Oldest), nextText(found.Gate, k))
 	}
 	p.Line("")
 	rows.AddTo(&p.Page)
@@ -203,10 +203,12 @@ func waitingText(g monitor.GateState) string {
 }
 
 // nextText is what the next call of a key waits for.
-func nextText(k monitor.GateKey) string {
+func nextText(g monitor.GateState, k monitor.GateKey) string {
 	switch {
 	case k.Paused != nil:
 		return pauseText(*k.Paused)
+	case k.Message != "" && k.Reason != refcache.WaitsPaused:
+		return term.OneLine(k.Message)
 	case k.Waiting == 0 && k.ClosedUntil != nil:
 		return "closed until " + clockText(*k.ClosedUntil)
 	case k.Reason == refcache.WaitsUnavailable && k.NextStartAt != nil:
@@ -219,6 +221,8 @@ func nextText(k monitor.GateKey) string {
 		return "when a worker declares the gate"
 	case k.Reason == refcache.WaitsPaused:
 		return "when the gate is resumed"
+	case k.Waiting > 0 && g.HasRoom(k):
+		return "now: there is room"
 	case k.Waiting > 0:
 		return "when another ends"
 	}

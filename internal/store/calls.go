@@ -110,6 +110,9 @@ func (s *Store) submitted(ref refcache.Ref, cmd *redis.Cmd) (Submitted, error) {
 	}
 	rang, _ := s.piggybacked(reply(answer).at(4))
 	record, result, err := s.recordAndResult(ref, answer)
+	if pause := pauseOfTurn(ref.Queue(), reply(answer).at(6), pausesInSubmit); pause != nil {
+		record.HeldUp.Paused = pause
+	}
 	return Submitted{Record: record, Result: result, Starts: reply(answer).int(3) == 1, Enqueued: rang == int64(1),
 		Stamp: stampTime(reply(answer).int(5))}, err
 }
@@ -170,10 +173,10 @@ const (
 
 // hear takes from what the script read answers what is not in the record.
 func (r *Record) hear(answer reply) {
-	r.HeldUp = r.heldUp(answer.at(atHeldUp))
+	r.HeldUp = heldUp(r.Ref.Queue(), r.function(), answer.at(atHeldUp))
 	r.Stands = stands(answer.at(atStands))
-	if pause := pauseOfTurn(r.Ref.Queue(), r.Stands, answer.at(atStands)); pause != nil {
-		r.HeldUp.Paused = pause
+	if pause := pauseOfTurn(r.Ref.Queue(), answer.at(atStands), pausesInRead); pause != nil {
+		r.HeldUp = HeldUp{Paused: pause}
 	}
 }
 
