@@ -106,3 +106,24 @@ func TestAWaitingCallTellsWhereItStands(t *testing.T) {
                 waits for its turn
 `, timeline)
 }
+
+func TestATimelineEndsInWhatHoldsTheCallUp(t *testing.T) {
+	t.Parallel()
+	for status, told := range map[refcache.Status]string{refcache.Pending: "waits for a worker", refcache.Waiting: "waits for its turn",
+		refcache.Retrying: "retry 1 of 3 is due now"} {
+		last := func(i refcache.TaskInfo) string {
+			i.Status, i.RetryCount, i.MaxRetries, i.NextRetryAt = status, 1, 3, new(time.Now())
+			var printed bytes.Buffer
+			p := page{term.Page{Screen: &term.Screen{To: &printed}}}
+			p.timeline(i)
+			require.NoError(t, p.Print())
+			return printed.String()
+		}
+		require.Contains(t, last(refcache.TaskInfo{Note: "noted"}), told)
+		require.NotContains(t, last(refcache.TaskInfo{Note: "noted"}), "noted")
+		for _, i := range []refcache.TaskInfo{{Unserved: refcache.UnservedQueue, Note: "nobody\x1b"}, {Paused: &refcache.Pause{Func: "f"}, Note: "nobody\x1b"}} {
+			require.Contains(t, last(i), `nobody\x1b`)
+			require.NotContains(t, last(i), "waits for")
+		}
+	}
+}

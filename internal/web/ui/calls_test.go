@@ -81,7 +81,7 @@ func TestAWaitingCallIsListedCountedAndCancelledByTheThousand(t *testing.T) {
 		page = w.page(ref)
 		require.Equal(w, []string{"cancel"}, buttons(page, ref))
 		require.Contains(w, page, "no living worker serves queue default")
-		require.Contains(w, page, `Stands in line <span class="took">1 min</span>`)
+		require.Contains(w, page, `Held up <span class="took">1 min</span>`)
 		require.NotContains(w, page, `href="/queues/queues/`, "there is no doorbell")
 
 		list := w.shows("/calls?status=waiting")
