@@ -180,7 +180,7 @@ func (p *page) gateKeys(found admin.GatePage) {
 	rows := term.Table{}
 	rows.Header("KEY", "RUNNING", "WAITING", "OLDEST", "NEXT")
 	for _, k := range found.Keys {
-		rows.Add([]string{term.Bold}, term.Printable(orNone(k.Key, k.Key == "")), ofLimit(k.Running, found.Gate.Numbers.Each),
+		rows.Add([]string{term.Bold}, term.Printable(refcache.QuoteKey(k.Key)), ofLimit(k.Running, found.Gate.Numbers.Each),
 			count(int64(k.Waiting)), agedText(k.Waiting, k.Oldest), nextText(found.Gate, k))
 	}
 	p.Line("")

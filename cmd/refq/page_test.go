@@ -89,16 +89,16 @@ func TestTheTimelineIsInOrderAcrossCyclesAndSaysWhatComesNext(t *testing.T) {
 func TestAWaitingCallTellsWhereItStands(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 5, 4, 12, 0, 0, 0, time.Local)
-	turn := &refcache.TurnInfo{Gate: "maps", Key: "http://a\x1b", Position: 4, Running: 5, Limit: 5, Reason: refcache.WaitsLimit}
+	turn := &refcache.TurnInfo{Gate: "maps", Key: "http://a", Position: 4, Running: 5, Limit: 5, Reason: refcache.WaitsLimit}
 	info := refcache.TaskInfo{RefID: "default:0", Status: refcache.Waiting, Cycle: 1, CreatedAt: at, WaitsFor: refcache.WaitsTurn, Turn: turn,
 		Note: turn.String(), EventsTotal: 1, Events: []refcache.Event{{At: at.Add(time.Second), Kind: refcache.EventUnavailable, By: "w1", Note: "503: busy"}}}
-	require.Equal(t, `waits for its turn: 4th of key http://a\x1b, 5 of 5 running`, listedDetail(info))
+	require.Equal(t, `waits for its turn: 4th of key http://a, 5 of 5 running`, listedDetail(info))
 	var printed bytes.Buffer
 	p := page{term.Page{Screen: &term.Screen{To: &printed}}}
 	p.status(info, "")
 	require.NoError(t, p.Print())
 	_, timeline, _ := strings.Cut(printed.String(), "\n\n")
-	require.Contains(t, printed.String(), `note        waits for its turn: 4th of key http://a\x1b, 5 of 5 running`)
+	require.Contains(t, printed.String(), `note        waits for its turn: 4th of key http://a, 5 of 5 running`)
 	require.Equal(t, `  2026-05-04
   12:00:00.000  created
   12:00:01.000  told that what it needs is unavailable by w1

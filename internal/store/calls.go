@@ -59,7 +59,7 @@ type Submitted struct {
 // Submit makes a call or finds the one that was made before.
 func (s *Store) Submit(ctx context.Context, ref refcache.Ref, c Submission) (Submitted, error) {
 	transition, use := withPiggyback("submit", submitScript, c.Enqueue, c.use(ref))
-	return s.submitted(ref, s.counted(transition, transition.Run(ctx, s.rdb, use.Keys, use.Args...)))
+	return s.submitted(ref, c, s.counted(transition, transition.Run(ctx, s.rdb, use.Keys, use.Args...)))
 }
 
 // use is what the submission comes to as arguments of its script.
@@ -97,7 +97,7 @@ const (
 	tooManyWaiting = -2
 )
 
-func (s *Store) submitted(ref refcache.Ref, cmd *redis.Cmd) (Submitted, error) {
+func (s *Store) submitted(ref refcache.Ref, c Submission, cmd *redis.Cmd) (Submitted, error) {
 	answer, err := cmd.Slice()
 	if err != nil {
 		return Submitted{}, wrap(err, "submit", ref)
@@ -106,7 +106,7 @@ func (s *Store) submitted(ref refcache.Ref, cmd *redis.Cmd) (Submitted, error) {
 		return Submitted{}, fmt.Errorf("call %s: %w", ref, refcache.ErrKeyConflict)
 	}
 	if reply(answer).int(3) == tooManyWaiting {
-		return Submitted{}, fmt.Errorf("call %s: %w", ref, refcache.ErrTooManyWaiting)
+		return Submitted{}, fmt.Errorf("%s of queue %s: %w", c.Turn, ref.Queue(), refcache.ErrTooManyWaiting)
 	}
 	rang, _ := s.piggybacked(reply(answer).at(4))
 	record, result, err := s.recordAndResult(ref, answer)

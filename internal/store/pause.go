@@ -128,7 +128,8 @@ func (s *Store) pauseGate(ctx context.Context, queue string, p refcache.Pause, b
 		return "", false, nil
 	}
 	if err != nil {
-		return "", false, fmt.Errorf("pause or resume %s in queue %s: %w", p.Target(), queue, foreign(err, queue))
+		p.Queue = queue
+		return "", false, fmt.Errorf("pause or resume %s: %w", p.Target(), foreign(err, queue))
 	}
 	s.letIn(ctx, queue, reply(values).at(1))
 	return reply(values).text(0), true, nil

@@ -20,6 +20,14 @@ type Turn struct {
 	Ahead time.Duration
 }
 
+// String names the line: "gate maps", or "key a.example of gate maps".
+func (t Turn) String() string {
+	if t.Key == "" {
+		return "gate " + t.Gate
+	}
+	return fmt.Sprintf("key %s of gate %s", refcache.QuoteKey(plainWord(t.Key)), t.Gate)
+}
+
 // maxTurnWord is how many bytes an escaped key or share may have.
 const maxTurnWord = 96
 
