@@ -147,7 +147,7 @@ func TestWhoWaitsForATurnIsToldThatNobodyRunsIt(t *testing.T) {
 		require.True(q, q.resume(refcache.Pause{Func: "f"}))
 		require.Equal(q, of.String(), q.info(k.ref).Note, "in place of who lacks")
 		require.Empty(q, q.info(k.ref).Unserved)
-		_, err = q.ResumeGate(q.Context(), q.name, refcache.Pause{Gate: "g"})
+		_, _, err = q.ResumeGate(q.Context(), q.name, refcache.Pause{Gate: "g"})
 		require.NoError(q, err)
 
 		q.works("w3", `"f@1"`)

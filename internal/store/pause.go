@@ -112,10 +112,10 @@ func (s *Store) PauseGate(ctx context.Context, queue string, p refcache.Pause, l
 	return parsePause(refcache.Pause{Queue: queue, Gate: p.Gate, Key: p.Key}, note), found, err
 }
 
-// ResumeGate ends the pause of a gate of a queue, or of a key of it. False: it was not paused, or there is no such gate.
-func (s *Store) ResumeGate(ctx context.Context, queue string, p refcache.Pause) (bool, error) {
-	note, _, err := s.pauseGate(ctx, queue, p, "", "", "")
-	return note != "", err
+// ResumeGate ends the pause of a gate of a queue, or of a key of it. It answers whether it was paused, and whether there is such a gate.
+func (s *Store) ResumeGate(ctx context.Context, queue string, p refcache.Pause) (was, found bool, err error) {
+	note, found, err := s.pauseGate(ctx, queue, p, "", "", "")
+	return note != "", found, err
 }
 
 func (s *Store) pauseGate(ctx context.Context, queue string, p refcache.Pause, by, ms, reason string) (note string, found bool, err error) {

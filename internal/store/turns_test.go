@@ -491,12 +491,12 @@ func TestAPausedGateStartsNothing(t *testing.T) {
 				require.Len(q, pauses, 1)
 				require.Equal(q, p.Target()+" of queue "+q.name, pauses[0].Target())
 
-				was, err := q.ResumeGate(q.Context(), q.name, p)
+				was, _, err := q.ResumeGate(q.Context(), q.name, p)
 				require.NoError(q, err)
 				require.True(q, was)
 				require.Contains(q, *rung, first.ref)
 				q.is(refcache.Pending, first)
-				was, err = q.ResumeGate(q.Context(), q.name, p)
+				was, _, err = q.ResumeGate(q.Context(), q.name, p)
 				require.NoError(q, err)
 				require.False(q, was)
 			})
@@ -521,6 +521,9 @@ func TestThePauseOfAGateEndsByItself(t *testing.T) {
 func TestNoGateThatIsNotThereIsPaused(t *testing.T) {
 	onBoth(t, func(q *queue) {
 		_, found, err := q.PauseGate(q.Context(), q.name, refcache.Pause{Gate: "g", By: "ann"}, 0)
+		require.NoError(q, err)
+		require.False(q, found)
+		_, found, err = q.ResumeGate(q.Context(), q.name, refcache.Pause{Gate: "g"})
 		require.NoError(q, err)
 		require.False(q, found)
 		require.Empty(q, q.dump())
