@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/refq/refq/internal/term"
+	"github.com/refq/refq/monitor"
 	"github.com/refq/refq/refcache"
 )
 
@@ -126,4 +127,17 @@ func TestATimelineEndsInWhatHoldsTheCallUp(t *testing.T) {
 			require.NotContains(t, last(i), "waits for")
 		}
 	}
+}
+
+func TestOfAWorkerWithManyQueuesAFewAreNamed(t *testing.T) {
+	t.Parallel()
+	w := monitor.WorkerHealth{ID: "w1", Alive: true, Functions: []string{"b@1", "a@1"}}
+	for n := range 300 {
+		w.Queues = append(w.Queues, fmt.Sprintf("queue-%03d", n))
+	}
+	var printed bytes.Buffer
+	p := page{term.Page{Screen: &term.Screen{To: &printed}}}
+	p.workers([]monitor.WorkerHealth{w})
+	require.NoError(t, p.Print())
+	require.Contains(t, printed.String(), "  queue-000, queue-001, queue-002, queue-003, queue-004 and 295 more  a@1, b@1\n")
 }
