@@ -86,6 +86,10 @@ func (l *gateLook) all(ctx context.Context) error {
 }
 
 func (l *gateLook) printGates(gates []monitor.GateState) error {
+	if len(gates) == 0 && l.queue != "" {
+		l.notice("queue %s has no gate", l.queue)
+		return nil
+	}
 	if len(gates) == 0 {
 		l.notice("no worker has declared a gate, and no call waits for one")
 		return nil
