@@ -179,14 +179,14 @@ func (a *Admin) noGate(ctx context.Context, queue, gate string) error {
 	for _, g := range gates[:min(len(gates), most)] {
 		names = append(names, g.Name)
 	}
-	there := "it has none"
+	there := "has no gate"
 	if len(names) > 0 {
-		there = "it has " + strings.Join(names, ", ")
+		there = "has " + strings.Join(names, ", ")
 	}
 	if len(gates) > most {
 		there += fmt.Sprintf(" and %d more", len(gates)-most)
 	}
-	return fmt.Errorf("%w: gate %.130q of queue %s: %s", ErrNoGate, gate, queue, there)
+	return fmt.Errorf("%w: %.130q: queue %s %s", ErrNoGate, gate, queue, there)
 }
 
 // keyCursor is the Cursor behind a key.

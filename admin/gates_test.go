@@ -153,14 +153,14 @@ func TestSettingsThatCannotBeAreRefused(t *testing.T) {
 func TestAnUnknownGateIsAnErrorThatNamesTheKnownOnes(t *testing.T) {
 	inOffice(t, func(w *office) {
 		w.fetching(perHost)
-		for queue, there := range map[string]string{"media": "it has hosts", "default": "it has none"} {
+		for queue, there := range map[string]string{"media": "has hosts", "default": "has no gate"} {
 			for _, err := range []error{
 				w.A.SetGate(w.Context(), queue, "horses", monitor.GateSetting{Each: new(1)}, 0),
 				w.A.ResetGate(w.Context(), queue, "horses"),
 				func() error { _, err := w.A.Gate(w.Context(), queue, "horses", "", 10); return err }(),
 			} {
 				require.ErrorIs(w, err, admin.ErrNoGate)
-				require.ErrorContains(w, err, `gate "horses" of queue `+queue+": "+there)
+				require.EqualError(w, err, `no such gate: "horses": queue `+queue+" "+there)
 			}
 		}
 	})

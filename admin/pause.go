@@ -85,8 +85,8 @@ func (p PauseTerms) Check() error {
 // Pause has workers start no calls of a queue, or of a function in any queue. What runs goes on. Calls are accepted and stay
 // pending, and who looks at one reads who has paused it and why. The queue's pause is asynq's own, so that it holds for workers
 // of any version, from the moment of the return. Workers hear of a function's within milliseconds, by a message, and within 2 s if
-// that is lost; such as are older than this feature never do. It returns the pause as it is noted. What is paused already is paused
-// anew, on the new terms.
+// that is lost; such as are older than this feature never do. It returns the pause as it is noted, without the queue if gates of several
+// queues were paused. What is paused already is paused anew, on the new terms.
 //
 // An error names the queues of which it is not known whether it was done, if it got so far; in all others it is done. To repeat
 // it is safe. A function is paused in the queues that Redis knows of by then.
@@ -100,7 +100,7 @@ func (a *Admin) Pause(ctx context.Context, t Target, terms PauseTerms) (refcache
 	p := t.pause()
 	p.By, p.Reason = a.change.By, terms.Reason
 	var noted refcache.Pause
-	known := t.Gate == ""
+	gates := 0
 	err := a.inQueuesOf(ctx, t, func(queue string) error {
 		if t.Gate == "" {
 			here, err := a.store.Pause(ctx, queue, p, terms.For)
@@ -109,36 +109,47 @@ func (a *Admin) Pause(ctx context.Context, t Target, terms PauseTerms) (refcache
 		}
 		here, found, err := a.store.PauseGate(ctx, queue, p, terms.For)
 		if found {
-			noted, known = here, true
+			noted = here
+			gates++
 		}
 		return err
 	})
-	if err == nil && !known {
-		err = fmt.Errorf("%w; refq gates lists those that there are", ErrNoGate)
+	if err == nil && t.Gate != "" && gates == 0 {
+		err = errNoGateHere
 	}
 	if err != nil {
 		return refcache.Pause{}, fmt.Errorf("pause %s: %w", t, err)
 	}
+	if gates > 1 {
+		noted.Queue = ""
+	}
 	return noted, nil
 }
 
+var errNoGateHere = fmt.Errorf("%w; refq gates lists those that there are", ErrNoGate)
+
 // Resume ends a pause, whoever began it. Calls that waited are started at once. It returns false when nothing was paused by that
-// name: a function that is paused in one version is resumed in that.
+// name: a function that is paused in one version is resumed in that. The error is ErrNoGate if there is no such gate.
 //
 // An error names the queues of which it is not known whether it was done, as that of [Admin.Pause] does.
 func (a *Admin) Resume(ctx context.Context, t Target) (was bool, err error) {
 	if err := a.checkMade(); err != nil {
 		return false, err
 	}
-	err = a.inQueuesOf(ctx, t, func(queue string) error {
-		resume := a.store.Resume
-		if t.Gate != "" {
-			resume = a.store.ResumeGate
+	known := t.Gate == ""
+	err = a.inQueuesOf(ctx, t, func(queue string) (err error) {
+		here, found := false, true
+		if t.Gate == "" {
+			here, err = a.store.Resume(ctx, queue, t.pause())
+		} else {
+			here, found, err = a.store.ResumeGate(ctx, queue, t.pause())
 		}
-		here, err := resume(ctx, queue, t.pause())
-		was = was || here
+		was, known = was || here, known || found
 		return err
 	})
+	if err == nil && !known {
+		err = errNoGateHere
+	}
 	if err != nil {
 		return false, fmt.Errorf("resume %s: %w", t, err)
 	}

@@ -127,3 +127,42 @@ func TestHealthTellsWhatIsPaused(t *testing.T) {
 		require.Equal(w, "queue default is paused since "+since+"; function thumb is paused by ann since "+since+": release", found.Fact)
 	})
 }
+
+func TestAGateIsPausedInAllQueuesThatHaveIt(t *testing.T) {
+	inOffice(t, func(w *office) {
+		for _, queue := range []string{"default", "media"} {
+			f := kit.Echo
+			f.Queue, f.Gate = queue, refcache.Gate{Name: "maps", Each: 1}
+			w.Submit(f, "x")
+		}
+		w.Submit(kit.Echo, "y")
+		both, err := w.AdminAs("ann").Pause(w.Context(), admin.Target{Gate: "maps"}, admin.PauseTerms{})
+		require.NoError(w, err)
+		require.Equal(w, refcache.Pause{Gate: "maps", By: "ann", At: both.At}, both, "without a queue: there are two")
+		var targets []string
+		for _, p := range w.pauses() {
+			targets = append(targets, p.Target())
+		}
+		require.Equal(w, []string{"gate maps of queue default", "gate maps of queue media"}, targets)
+
+		one, err := w.A.Pause(w.Context(), admin.Target{Queue: "media", Gate: "maps", Key: new("a")}, admin.PauseTerms{})
+		require.NoError(w, err)
+		require.Equal(w, "key a of gate maps of queue media", one.Target())
+		was, err := w.A.Resume(w.Context(), admin.Target{Gate: "maps"})
+		require.NoError(w, err)
+		require.True(w, was)
+		require.Equal(w, []refcache.Pause{one}, w.pauses())
+	})
+}
+
+func TestAGateThatIsNotThereIsNeitherPausedNorResumed(t *testing.T) {
+	inTwoQueues(t, func(w *office) {
+		_, err := w.A.Pause(w.Context(), admin.Target{Gate: "maps"}, admin.PauseTerms{})
+		require.ErrorIs(w, err, admin.ErrNoGate)
+		_, err = w.A.Resume(w.Context(), admin.Target{Gate: "maps"})
+		require.ErrorIs(w, err, admin.ErrNoGate)
+		require.EqualError(w, err, "resume gate maps: no such gate; refq gates lists those that there are")
+		_, err = w.A.Resume(w.Context(), admin.Target{Gate: "maps", Queue: "media", Key: new("a")})
+		require.ErrorIs(w, err, admin.ErrNoGate)
+	})
+}

@@ -73,6 +73,17 @@ type GateKey struct {
 	ClosedUntil *time.Time          // from then on one call goes alone, and opens the key when it completes; nil: it is open
 	ClosedAt    *time.Time
 	Paused      *refcache.Pause
+
+	// Of the call that is next, if one has waited for more than a second: what no living worker serves, and a sentence without its end
+	// on why nobody would run it, as that of a [refcache.Response]: also when its queue or its function is paused. Both are empty if
+	// somebody would, or if that is not known.
+	Unserved refcache.Unserved
+	Message  string
+}
+
+// HasRoom reports whether fewer calls of the key, and of all keys, run than may.
+func (g GateState) HasRoom(k GateKey) bool {
+	return (g.Limit == 0 || g.Running < g.Limit) && (g.Numbers.Each == 0 || k.Running < g.Numbers.Each)
 }
 
 // GateLimit is one of the limits of a gate, as people read it.

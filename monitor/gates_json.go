@@ -61,6 +61,8 @@ type gateKeyJSON struct {
 	ClosedUntil *jsonTime            `json:"closed_until"`
 	ClosedAt    *jsonTime            `json:"closed_at"`
 	Paused      *refcache.Pause      `json:"paused"`
+	Unserved    *refcache.Unserved   `json:"unserved"`
+	Message     *string              `json:"message"`
 }
 
 // MarshalJSON writes all facts, null where there is none, times and durations as those of a [Health]. In numbers 0 is no limit, and
@@ -109,5 +111,6 @@ func newGateSetJSON(s GateSet) *gateSetJSON {
 // MarshalJSON writes all facts as those of a [GateState].
 func (k GateKey) MarshalJSON() ([]byte, error) {
 	return marshal(gateKeyJSON{Key: k.Key, Running: k.Running, Waiting: k.Waiting, Oldest: secondsIf(k.Waiting > 0, k.Oldest),
-		Reason: stringPtr(k.Reason), NextStartAt: timePtr(k.NextStartAt), ClosedUntil: timePtr(k.ClosedUntil), ClosedAt: timePtr(k.ClosedAt), Paused: k.Paused})
+		Reason: stringPtr(k.Reason), NextStartAt: timePtr(k.NextStartAt), ClosedUntil: timePtr(k.ClosedUntil), ClosedAt: timePtr(k.ClosedAt), Paused: k.Paused,
+		Unserved: stringPtr(k.Unserved), Message: stringPtr(k.Message)})
 }

@@ -79,8 +79,21 @@ func TestGatesAsJSONHaveZeroForNoLimitAndNullForAsDeclared(t *testing.T) {
 		"set":{"each":null,"all":"slots","rate":"20/s","burst":2,"most_waiting":null,"by":"ann","at":"2025-11-24T16:01:00.000Z","until":null},
 		"paused":{"queue":"media","func":null,"gate":"maps","key":null,"by":"bob","at":null,"until":"2025-11-24T16:01:00.000Z","reason":null},"running":3,"limit":0,"waiting":2,"keys":1,"partial":false,
 		"oldest_seconds":3600,"stalled_seconds":null,"closed_key":"","closed_seconds":90,"undeclared":false,"differing":[]}`, string(text))
-	text, err = json.Marshal(monitor.GateKey{Key: "a", Waiting: 1, Oldest: time.Second, Reason: refcache.WaitsLimit})
+	text, err = json.Marshal(monitor.GateKey{Key: "a", Waiting: 1, Oldest: time.Second, Reason: refcache.WaitsLimit,
+		Unserved: refcache.UnservedQueue, Message: "no living worker serves queue media"})
 	require.NoError(t, err)
-	require.JSONEq(t, `{"key":"a","running":0,"waiting":1,"oldest_seconds":1,"reason":"limit","next_start_at":null,"closed_until":null,"closed_at":null,"paused":null}`,
+	require.JSONEq(t, `{"key":"a","running":0,"waiting":1,"oldest_seconds":1,"reason":"limit","next_start_at":null,"closed_until":null,"closed_at":null,"paused":null,
+		"unserved":"queue","message":"no living worker serves queue media"}`,
 		string(text))
+}
+
+func TestAKeyHasRoomBelowBothLimits(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		each, limit, ofKey, ofAll int
+		room                      bool
+	}{{0, 0, 9, 9, true}, {1, 0, 0, 9, true}, {1, 0, 1, 1, false}, {0, 13, 1, 1, true}, {0, 13, 1, 13, false}, {2, 3, 1, 3, false}, {2, 3, 1, 2, true}} {
+		g := monitor.GateState{Numbers: refcache.Gate{Each: c.each}, Limit: c.limit, Running: c.ofAll}
+		require.Equal(t, c.room, g.HasRoom(monitor.GateKey{Running: c.ofKey}), c)
+	}
 }

@@ -124,15 +124,19 @@ func TestAWaitingTaskTellsWhereItStands(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, string(text), `"next_start_at":"2026-02-03T11:01:30.007Z"`)
 
-	require.Equal(t, "waits for its turn: 4th of key maps.example, the next may start at 11:01:30", turn.String())
+	day := later.Local().Format("2006-01-02 15:04:05")
+	today := time.Now().Truncate(time.Second)
+	require.Equal(t, "waits for its turn: 4th of key maps.example, the next may start at "+day, turn.String())
 	for want, info := range map[string]refcache.TurnInfo{
-		"waits for its turn: 11th of gate g, 2 of 4 running":                              {Gate: "g", Position: 11, Running: 2, Limit: 4},
-		"waits for its turn: 1st of key http://a, which is paused":                        {Gate: "g", Key: "http://a", Position: 1, Reason: refcache.WaitsPaused},
-		"waits for its turn: 22nd of key cut%2, and no worker has declared gate g":        {Gate: "g", Key: "cut%2", Position: 22, Reason: refcache.WaitsUndeclared},
-		"waits for its turn: 3rd of key k, which is closed until 11:01:30":                {Gate: "g", Key: "k", Position: 3, Reason: refcache.WaitsUnavailable, NextStartAt: &later},
-		"waits for its turn: 1st of key k, while one call tries whether it is open again": {Gate: "g", Key: "k", Position: 1, Reason: refcache.WaitsUnavailable},
-		"waits for its turn at gate g, key a/b":                                           {Gate: "g", Key: "a/b"},
-		"waits for its turn at gate g":                                                    {Gate: "g"},
+		"waits for its turn: 11th of gate g, 2 of 4 running":                                  {Gate: "g", Position: 11, Running: 2, Limit: 4},
+		"waits for its turn: 1st of key http://a, which is paused":                            {Gate: "g", Key: "http://a", Position: 1, Reason: refcache.WaitsPaused},
+		"waits for its turn: 22nd of key cut%2, and no worker has declared gate g":            {Gate: "g", Key: "cut%2", Position: 22, Reason: refcache.WaitsUndeclared},
+		"waits for its turn: 3rd of key k, which is closed until " + day:                      {Gate: "g", Key: "k", Position: 3, Reason: refcache.WaitsUnavailable, NextStartAt: &later},
+		"waits for its turn: 3rd of key k, which is closed until " + today.Format("15:04:05"): {Gate: "g", Key: "k", Position: 3, Reason: refcache.WaitsUnavailable, NextStartAt: &today},
+		`waits for its turn: 1st of key "h,", 1 of 1 running`:                                 {Gate: "g", Key: "h,", Position: 1, Running: 1, Limit: 1},
+		"waits for its turn: 1st of key k, while one call tries whether it is open again":     {Gate: "g", Key: "k", Position: 1, Reason: refcache.WaitsUnavailable},
+		"waits for its turn at gate g, key a/b":                                               {Gate: "g", Key: "a/b"},
+		"waits for its turn at gate g":                                                        {Gate: "g"},
 	} {
 		require.Equal(t, want, info.String())
 	}

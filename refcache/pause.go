@@ -19,15 +19,20 @@ type Pause struct {
 	Reason string     // in the words of who has paused it; may be empty
 }
 
-// Target names what is paused, for people: "queue media", "function thumb@2", "gate maps" or "key a.example of gate maps".
+// Target names what is paused, for people: "queue media", "function thumb@2", "gate maps of queue media" or "key a.example of gate
+// maps of queue media", without the queue of a gate if Queue is empty. Keys are as [QuoteKey] has them.
 func (p Pause) Target() string {
+	gate := "gate " + p.Gate
+	if p.Queue != "" {
+		gate += " of queue " + p.Queue
+	}
 	switch {
 	case p.Func != "":
 		return "function " + p.Func
 	case p.Key != nil:
-		return fmt.Sprintf("key %s of gate %s", *p.Key, p.Gate)
+		return fmt.Sprintf("key %s of %s", QuoteKey(*p.Key), gate)
 	case p.Gate != "":
-		return "gate " + p.Gate
+		return gate
 	}
 	return "queue " + p.Queue
 }
@@ -41,11 +46,11 @@ func (p Pause) String() string {
 	}
 	switch {
 	case p.At != nil && p.Until != nil:
-		text += fmt.Sprintf(", %s to %s", timeOfDay(*p.At), timeOfDay(*p.Until))
+		text += fmt.Sprintf(", %s to %s", localTime(*p.At, toMinute), localTime(*p.Until, toMinute))
 	case p.Until != nil:
-		text += " until " + timeOfDay(*p.Until)
+		text += " until " + localTime(*p.Until, toMinute)
 	case p.At != nil:
-		text += " since " + timeOfDay(*p.At)
+		text += " since " + localTime(*p.At, toMinute)
 	}
 	if p.Reason != "" {
 		text += ": " + p.Reason
@@ -53,13 +58,19 @@ func (p Pause) String() string {
 	return text
 }
 
-// timeOfDay is a local time, with its day unless that is today.
-func timeOfDay(t time.Time) string {
+// How exactly localTime tells a time.
+const (
+	toMinute = "15:04"
+	toSecond = time.TimeOnly
+)
+
+// localTime is a local time, with its day unless that is today.
+func localTime(t time.Time, form string) string {
 	t = t.Local()
 	if t.Format(time.DateOnly) == time.Now().Format(time.DateOnly) {
-		return t.Format("15:04")
+		return t.Format(form)
 	}
-	return t.Format("2006-01-02 15:04")
+	return t.Format(time.DateOnly + " " + form)
 }
 
 type pauseJSON struct {

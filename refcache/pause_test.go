@@ -22,6 +22,10 @@ func TestAPauseIsTold(t *testing.T) {
 		"queue media is paused":                                   {Queue: "media"},
 		"queue media is paused until 15:02":                       {Queue: "media", Until: &until},
 		"queue media is paused by ann, 2020-03-04 05:06 to 15:02": {Queue: "media", By: "ann", At: &long, Until: &until},
+		"gate maps is paused":                                     {Gate: "maps"},
+		"gate maps of queue media is paused":                      {Queue: "media", Gate: "maps"},
+		"key a.example of gate maps of queue media is paused":     {Queue: "media", Gate: "maps", Key: new("a.example")},
+		`key "" of gate maps of queue media is paused`:            {Queue: "media", Gate: "maps", Key: new("")},
 	} {
 		require.Equal(t, want, p.String())
 	}
@@ -38,4 +42,12 @@ func TestAPauseHasAllOfItsFields(t *testing.T) {
 	got, err = refcache.TaskInfo{Paused: &full}.MarshalJSON()
 	require.NoError(t, err)
 	require.Contains(t, string(got), `"paused":`+want)
+}
+
+func TestAKeyThatWouldBeMisreadIsQuoted(t *testing.T) {
+	t.Parallel()
+	for key, want := range map[string]string{"a.example": "a.example", "http://a/b?c=d&e": "http://a/b?c=d&e", "é": "é", "cut%2": "cut%2",
+		"": `""`, "h,": `"h,"`, "a b": `"a b"`, `a"b`: `"a\"b"`, "a\x1b": `"a\x1b"`} {
+		require.Equal(t, want, refcache.QuoteKey(key))
+	}
 }

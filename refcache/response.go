@@ -26,7 +26,7 @@ type Response[T any] struct {
 	Progress    *Progress
 	Message     string // for people: the progress message, a note, or a sentence on the state
 	Unserved    Unserved
-	Paused      *Pause   // what holds the call up, if it has waited for more than a second; nil: nothing is known to
+	Paused      *Pause   // what holds the call up, if it has waited for more than a second, a gate at once; nil: nothing is known to
 	WaitsFor    WaitsFor // of a waiting call; empty for any other
 	Error       string   // why the task failed, or the refresh of a complete one; empty for any other
 	// ErrorCode and ErrorDetails are of the same error, for programs; empty and nil if the function gave none.

@@ -3,6 +3,8 @@ package refcache
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -39,7 +41,7 @@ type TaskInfo struct {
 	CanRetry     bool // failed, with retries left
 	Exhausted    bool // failed, with none left
 	Unserved     Unserved
-	Paused       *Pause    // what holds the task up, if it has waited for more than a second; nil: nothing is known to
+	Paused       *Pause    // what holds the task up, if it has waited for more than a second, a gate at once; nil: nothing is known to
 	WaitsFor     WaitsFor  // of a waiting task; empty for any other
 	Turn         *TurnInfo // of a task that waits for its turn; nil for any other, and in lists
 
@@ -57,8 +59,8 @@ type TaskInfo struct {
 	Unreadable string
 }
 
-// Unserved says what no living worker serves, so that nobody can run a call which has waited, or been overdue for a retry, for more
-// than a second. It is empty if somebody can, or if that is not known: of many workers not all are asked.
+// Unserved says what no living worker serves, so that nobody can run a call which has waited, for a worker or for its turn, or been overdue for
+// a retry, for more than a second. It is empty if somebody can, or if that is not known: of many workers not all are asked.
 type Unserved string
 
 const (
@@ -85,11 +87,11 @@ type TurnInfo struct {
 }
 
 // String is a sentence for people, without its end: "waits for its turn: 4th of key maps.example, 5 of 5 running". Without a
-// Position it says no more than the gate and the key.
+// Position it says no more than the gate and the key. Its times are local ones, and keys are as [QuoteKey] has them.
 func (t TurnInfo) String() string {
 	of := "gate " + t.Gate
 	if t.Key != "" {
-		of = "key " + t.Key
+		of = "key " + QuoteKey(t.Key)
 	}
 	text := fmt.Sprintf("waits for its turn: %s of %s", ordinal(t.Position), of)
 	switch {
@@ -102,15 +104,25 @@ func (t TurnInfo) String() string {
 	case t.Reason == WaitsPaused:
 		return text + ", which is paused"
 	case t.Reason == WaitsUnavailable && t.NextStartAt != nil:
-		return text + ", which is closed until " + t.NextStartAt.UTC().Format(time.TimeOnly)
+		return text + ", which is closed until " + localTime(*t.NextStartAt, toSecond)
 	case t.Reason == WaitsUnavailable:
 		return text + ", while one call tries whether it is open again"
 	case t.NextStartAt != nil:
-		return text + ", the next may start at " + t.NextStartAt.UTC().Format(time.TimeOnly)
+		return text + ", the next may start at " + localTime(*t.NextStartAt, toSecond)
 	case t.Limit > 0:
 		return text + fmt.Sprintf(", %d of %d running", t.Running, t.Limit)
 	}
 	return text
+}
+
+// QuoteKey is the key of a gate as a part of a sentence: quoted as in Go if it is empty, or has spaces, commas, quotes or what cannot be
+// printed, else as it is.
+func QuoteKey(key string) string {
+	quoted := strconv.Quote(key)
+	if key == "" || strings.ContainsAny(key, " ,") || quoted != `"`+key+`"` {
+		return quoted
+	}
+	return key
 }
 
 func ordinal(n int) string {

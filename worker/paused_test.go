@@ -207,3 +207,22 @@ func TestAPauseByAsynqsButtonIsToldWithoutWho(t *testing.T) {
 		require.Zero(w, w.Redis.Exists(w.Context(), "refq:{default}:paused").Val(), "a sweep drops the note")
 	})
 }
+
+func TestAPauseIsLoggedOnceForAllQueues(t *testing.T) {
+	inHouse(t, func(w *house) {
+		var log logbook
+		other := work
+		other.Name, other.Queue = "other", "media"
+		w.Start(worker.Config{Logger: log.logger()}, world.Handles(work, failing(0).run), world.Handles(other, failing(0).run))
+		time.Sleep(3 * time.Second)
+		w.pause(admin.Target{Func: work.Name}, admin.PauseTerms{})
+		time.Sleep(5 * time.Second)
+		require.Equal(w, 1, log.count("pauses have changed"), log.lines)
+		require.Equal(w, 1, log.count("paused=[work@1] resumed=[]"), log.lines)
+		w.resume(admin.Target{Func: work.Name})
+		time.Sleep(5 * time.Second)
+		require.Equal(w, 2, log.count("pauses have changed"), log.lines)
+		require.Equal(w, 1, log.count("paused=[] resumed=[work@1]"), log.lines)
+		require.Zero(w, log.count("queue=media"))
+	})
+}

@@ -67,12 +67,26 @@ func (r *running) claims(queue string) []store.Claim {
 	return claims
 }
 
+// claimed is how many attempts there are whose claim was answered: those besides may come to nothing, as most that an idle worker asks
+// for do.
+func (r *running) claimed() (n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, a := range r.attempts {
+		if a.claimed.Run {
+			n++
+		}
+	}
+	return n
+}
+
 func (r *running) has(token string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.attempts[token] != nil
 }
 
+// count is how many attempts there are, those too whose claim was not answered.
 func (r *running) count() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()

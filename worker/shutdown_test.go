@@ -56,6 +56,39 @@ func TestStoppingWorkerLetsAttemptsFinish(t *testing.T) {
 	})
 }
 
+func TestAWorkerThatStopsSaysWhatRuns(t *testing.T) {
+	inHouse(t, func(w *house) {
+		var log logbook
+		h := w.Start(worker.Config{Logger: log.logger()}, world.Handles(work, sleeping(5*time.Second)))
+		w.submit(work, "in")
+		time.Sleep(time.Second)
+		h.Stop()
+		require.Regexp(w, "worker stopping.* running=1\n", log.lines[1])
+	})
+}
+
+func TestAnIdleWorkerThatStopsSaysThatNothingRuns(t *testing.T) {
+	for after := 150 * time.Millisecond; after <= time.Second; after += 100 * time.Millisecond {
+		t.Run(after.String(), func(t *testing.T) {
+			inHouse(t, func(w *house) {
+				var log logbook
+				var handles []func(*worker.Worker)
+				for n := range 60 {
+					idle := work
+					idle.Name, idle.Queue = fmt.Sprint("idle", n), fmt.Sprint("idle", n)
+					handles = append(handles, world.Handles(idle, sleeping(0)))
+				}
+				h := &world.Host{}
+				h.Lag(100 * time.Millisecond) // what it asks for first is not answered yet
+				w.StartOn(h, worker.Config{Logger: log.logger()}, handles...)
+				time.Sleep(after)
+				h.Stop()
+				require.Regexp(w, "worker stopping.* running=0\n", log.lines[1])
+			})
+		})
+	}
+}
+
 func TestAnIdleWorkerOfManyQueuesStopsSoon(t *testing.T) {
 	inHouse(t, func(w *house) {
 		const queues = 300

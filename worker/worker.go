@@ -243,7 +243,7 @@ func (w *Worker) shutdown(listener *queue.Listener, end func()) error {
 	interrupt := time.AfterFunc(finish, w.running.interrupt)
 	defer interrupt.Stop()
 
-	w.log.Info("worker stopping", "running", w.running.count())
+	w.log.Info("worker stopping", "running", w.running.claimed())
 	close(w.stopping)
 	stopped := make(chan struct{})
 	go func() {

@@ -127,7 +127,16 @@ func (p *page) workers(workers []monitor.WorkerHealth) {
 			started = term.Ago(*w.Since)
 		}
 		rows.Add([]string{term.Bold, colour, term.Faint}, term.Printable(w.ID), state, started, fmt.Sprint(w.Running),
-			term.Printable(strings.Join(w.Queues, ", ")), term.Printable(strings.Join(slices.Sorted(slices.Values(w.Functions)), ", ")))
+			term.Printable(someOf(w.Queues)), term.Printable(someOf(slices.Sorted(slices.Values(w.Functions)))))
 	}
 	rows.AddTo(&p.Page)
+}
+
+// someOf lists the first few names, and tells how many more there are.
+func someOf(names []string) string {
+	const most = 5
+	if len(names) > most {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
+	}
+	return strings.Join(names, ", ")
 }

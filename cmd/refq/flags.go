@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -42,6 +43,18 @@ func durationFlag(flags *pflag.FlagSet, to *time.Duration, name, help string) {
 	flags.Var(setter{"", "duration", func(value string) (err error) {
 		*to, err = config.ParseDuration(value)
 		return err
+	}}, name, help)
+}
+
+// namesFlag declares a flag for names that are separated by commas; it may be given again for more. An empty text, as of a variable that
+// is not set, would stand for all of them, and is refused.
+func namesFlag(flags *pflag.FlagSet, to *[]string, name, help string) {
+	flags.Var(setter{"", "names", func(value string) error {
+		if value == "" {
+			return errors.New("name one at least, or leave the flag out for all")
+		}
+		*to = append(*to, strings.Split(value, ",")...)
+		return nil
 	}}, name, help)
 }
 

@@ -86,6 +86,10 @@ func (l *gateLook) all(ctx context.Context) error {
 }
 
 func (l *gateLook) printGates(gates []monitor.GateState) error {
+	if len(gates) == 0 && l.queue != "" {
+		l.notice("queue %s has no gate", l.queue)
+		return nil
+	}
 	if len(gates) == 0 {
 		l.notice("no worker has declared a gate, and no call waits for one")
 		return nil
@@ -180,8 +184,8 @@ func (p *page) gateKeys(found admin.GatePage) {
 	rows := term.Table{}
 	rows.Header("KEY", "RUNNING", "WAITING", "OLDEST", "NEXT")
 	for _, k := range found.Keys {
-		rows.Add([]string{term.Bold}, term.Printable(orNone(k.Key, k.Key == "")), ofLimit(k.Running, found.Gate.Numbers.Each),
-			count(int64(k.Waiting)), agedText(k.Waiting, k.Oldest), nextText(k))
+		rows.Add([]string{term.Bold}, term.Printable(refcache.QuoteKey(k.Key)), ofLimit(k.Running, found.Gate.Numbers.Each),
+			count(int64(k.Waiting)), agedText(k.Waiting, k.Oldest), nextText(found.Gate, k))
 	}
 	p.Line("")
 	rows.AddTo(&p.Page)
@@ -203,10 +207,12 @@ func waitingText(g monitor.GateState) string {
 }
 
 // nextText is what the next call of a key waits for.
-func nextText(k monitor.GateKey) string {
+func nextText(g monitor.GateState, k monitor.GateKey) string {
 	switch {
 	case k.Paused != nil:
 		return pauseText(*k.Paused)
+	case k.Message != "" && k.Reason != refcache.WaitsPaused:
+		return term.OneLine(k.Message)
 	case k.Waiting == 0 && k.ClosedUntil != nil:
 		return "closed until " + clockText(*k.ClosedUntil)
 	case k.Reason == refcache.WaitsUnavailable && k.NextStartAt != nil:
@@ -219,6 +225,8 @@ func nextText(k monitor.GateKey) string {
 		return "when a worker declares the gate"
 	case k.Reason == refcache.WaitsPaused:
 		return "when the gate is resumed"
+	case k.Waiting > 0 && g.HasRoom(k):
+		return "now: there is room"
 	case k.Waiting > 0:
 		return "when another ends"
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/refq/refq/internal/term"
+	"github.com/refq/refq/monitor"
 	"github.com/refq/refq/refcache"
 )
 
@@ -89,20 +90,54 @@ func TestTheTimelineIsInOrderAcrossCyclesAndSaysWhatComesNext(t *testing.T) {
 func TestAWaitingCallTellsWhereItStands(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 5, 4, 12, 0, 0, 0, time.Local)
-	turn := &refcache.TurnInfo{Gate: "maps", Key: "http://a\x1b", Position: 4, Running: 5, Limit: 5, Reason: refcache.WaitsLimit}
+	turn := &refcache.TurnInfo{Gate: "maps", Key: "http://a", Position: 4, Running: 5, Limit: 5, Reason: refcache.WaitsLimit}
 	info := refcache.TaskInfo{RefID: "default:0", Status: refcache.Waiting, Cycle: 1, CreatedAt: at, WaitsFor: refcache.WaitsTurn, Turn: turn,
 		Note: turn.String(), EventsTotal: 1, Events: []refcache.Event{{At: at.Add(time.Second), Kind: refcache.EventUnavailable, By: "w1", Note: "503: busy"}}}
-	require.Equal(t, `waits for its turn: 4th of key http://a\x1b, 5 of 5 running`, listedDetail(info))
+	require.Equal(t, `waits for its turn: 4th of key http://a, 5 of 5 running`, listedDetail(info))
 	var printed bytes.Buffer
 	p := page{term.Page{Screen: &term.Screen{To: &printed}}}
 	p.status(info, "")
 	require.NoError(t, p.Print())
 	_, timeline, _ := strings.Cut(printed.String(), "\n\n")
-	require.Contains(t, printed.String(), `note        waits for its turn: 4th of key http://a\x1b, 5 of 5 running`)
+	require.Contains(t, printed.String(), `note        waits for its turn: 4th of key http://a, 5 of 5 running`)
 	require.Equal(t, `  2026-05-04
   12:00:00.000  created
   12:00:01.000  told that what it needs is unavailable by w1
                   503: busy
                 waits for its turn
 `, timeline)
+}
+
+func TestATimelineEndsInWhatHoldsTheCallUp(t *testing.T) {
+	t.Parallel()
+	for status, told := range map[refcache.Status]string{refcache.Pending: "waits for a worker", refcache.Waiting: "waits for its turn",
+		refcache.Retrying: "retry 1 of 3 is due now"} {
+		last := func(i refcache.TaskInfo) string {
+			i.Status, i.RetryCount, i.MaxRetries, i.NextRetryAt = status, 1, 3, new(time.Now())
+			var printed bytes.Buffer
+			p := page{term.Page{Screen: &term.Screen{To: &printed}}}
+			p.timeline(i)
+			require.NoError(t, p.Print())
+			return printed.String()
+		}
+		require.Contains(t, last(refcache.TaskInfo{Note: "noted"}), told)
+		require.NotContains(t, last(refcache.TaskInfo{Note: "noted"}), "noted")
+		for _, i := range []refcache.TaskInfo{{Unserved: refcache.UnservedQueue, Note: "nobody\x1b"}, {Paused: &refcache.Pause{Func: "f"}, Note: "nobody\x1b"}} {
+			require.Contains(t, last(i), `nobody\x1b`)
+			require.NotContains(t, last(i), "waits for")
+		}
+	}
+}
+
+func TestOfAWorkerWithManyQueuesAFewAreNamed(t *testing.T) {
+	t.Parallel()
+	w := monitor.WorkerHealth{ID: "w1", Alive: true, Functions: []string{"b@1", "a@1"}}
+	for n := range 300 {
+		w.Queues = append(w.Queues, fmt.Sprintf("queue-%03d", n))
+	}
+	var printed bytes.Buffer
+	p := page{term.Page{Screen: &term.Screen{To: &printed}}}
+	p.workers([]monitor.WorkerHealth{w})
+	require.NoError(t, p.Print())
+	require.Contains(t, printed.String(), "  queue-000, queue-001, queue-002, queue-003, queue-004 and 295 more  a@1, b@1\n")
 }

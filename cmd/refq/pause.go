@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -103,6 +104,9 @@ func (p *pausing) pause(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	if err := p.terms.Check(); err != nil {
+		return &usageError{err}
+	}
 	operator, end, err := p.newAdmin(ctx)
 	if err != nil {
 		return err
@@ -112,17 +116,41 @@ func (p *pausing) pause(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	if name, _, _ := strings.Cut(target.Func, "@"); name != "" {
-		if _, err := p.cfg.Function(name); err != nil {
-			p.notice("%s is not in config.yaml: workers that know it heed the pause all the same", name)
-		}
+	if name := p.unknown(target); name != "" {
+		p.notice("%s is not in config.yaml: workers that know it heed the pause all the same", name)
 	}
 	if p.asJSON {
 		return p.printObject(noted)
 	}
+	all := []refcache.Pause{noted}
+	if target.Gate != "" && noted.Queue == "" {
+		if all, err = operator.Pauses(ctx); err != nil {
+			return err
+		}
+		all = slices.DeleteFunc(all, func(other refcache.Pause) bool { return !isOf(target, other) })
+	}
 	sheet := term.Page{Screen: p.stdout}
-	sheet.Line("%s", term.Printable(noted.String()))
+	for _, one := range all {
+		sheet.Line("%s", term.Printable(one.String()))
+	}
 	return sheet.Print()
+}
+
+// unknown is the name of the function that is meant, if config.yaml does not have it; else empty.
+func (p *pausing) unknown(target admin.Target) string {
+	name, _, _ := strings.Cut(target.Func, "@")
+	if name == "" {
+		return ""
+	}
+	if _, err := p.cfg.Function(name); err == nil {
+		return ""
+	}
+	return name
+}
+
+// isOf is whether a pause is one of a target that is a gate, or a key of one.
+func isOf(target admin.Target, p refcache.Pause) bool {
+	return p.Gate == target.Gate && (target.Key == nil) == (p.Key == nil) && (p.Key == nil || *p.Key == *target.Key)
 }
 
 func (p *pausing) resume(ctx context.Context, args []string) error {
@@ -138,6 +166,18 @@ func (p *pausing) resume(ctx context.Context, args []string) error {
 	was, err := operator.Resume(ctx, target)
 	if err != nil {
 		return err
+	}
+	if name := p.unknown(target); name != "" && !was {
+		p.notice("%s is not in config.yaml", name)
+	}
+	left, err := operator.Pauses(ctx)
+	if err != nil {
+		return err
+	}
+	for _, other := range left {
+		if holdsToo(other, target) {
+			p.notice("%s; that ends by %s", term.OneLine(other.String()), resumeCommand(other))
+		}
 	}
 	if p.asJSON {
 		return p.printObject(struct {
@@ -155,6 +195,31 @@ func (p *pausing) resume(ctx context.Context, args []string) error {
 		sheet.Line("%s was not paused", target)
 	}
 	return sheet.Print()
+}
+
+// holdsToo is whether a pause holds up what was resumed, or a part of it.
+func holdsToo(p refcache.Pause, resumed admin.Target) bool {
+	if resumed.Gate != "" {
+		return p.Gate == resumed.Gate && (resumed.Queue == "" || resumed.Queue == p.Queue) && (p.Key == nil) != (resumed.Key == nil)
+	}
+	name, version, _ := strings.Cut(p.Func, "@")
+	of, resumedVersion, _ := strings.Cut(resumed.Func, "@")
+	return p.Func != "" && name == of && (version == "") != (resumedVersion == "")
+}
+
+// resumeCommand is what ends a pause.
+func resumeCommand(p refcache.Pause) string {
+	switch {
+	case p.Func != "":
+		return "refq resume " + p.Func
+	case p.Gate == "":
+		return "refq resume --queue " + p.Queue
+	}
+	text := "refq resume --gate " + p.Gate + " --queue " + p.Queue
+	if p.Key != nil {
+		text += " --key " + refcache.QuoteKey(*p.Key)
+	}
+	return text
 }
 
 func (a *app) pauses(ctx context.Context) error {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -131,11 +132,15 @@ func (p *page) present(i refcache.TaskInfo) []moment {
 		}
 		return *t
 	}
+	heldUp := ""
+	if i.Unserved != "" || i.Paused != nil {
+		heldUp = term.Printable(i.Note)
+	}
 	switch i.Status {
 	case refcache.Waiting:
-		return []moment{{colour: colour, text: "waits for its turn"}}
+		return []moment{{colour: colour, text: cmp.Or(heldUp, "waits for its turn")}}
 	case refcache.Pending:
-		return []moment{{colour: colour, text: "waits for a worker"}}
+		return []moment{{colour: colour, text: cmp.Or(heldUp, "waits for a worker")}}
 	case refcache.Processing:
 		text := fmt.Sprintf("%s runs for %s on %s", attemptName(i.Attempt, i.Cycle, i.Cycle),
 			term.Short(time.Since(at(i.StartedAt))), term.Printable(i.Worker))
@@ -146,7 +151,7 @@ func (p *page) present(i refcache.TaskInfo) []moment {
 		return []moment{m}
 	case refcache.Retrying:
 		text := fmt.Sprintf("retry %d of %d is %s", i.RetryCount, i.MaxRetries, term.Ahead(at(i.NextRetryAt)))
-		return []moment{{at: at(i.NextRetryAt), colour: colour, text: text}}
+		return []moment{{at: at(i.NextRetryAt), colour: colour, text: text, below: heldUp}}
 	case refcache.Complete:
 		text := "complete"
 		if i.IsStale {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -42,8 +43,8 @@ costs no retry. A second signal ends the worker at once.`,
 			return a.work(cmd.Context(), rdb, commands)
 		},
 	}
-	cmd.Flags().StringSliceVar(&queues, "queues", nil, "only functions of these queues, separated by commas")
-	cmd.Flags().StringSliceVar(&functions, "functions", nil, "only these functions, separated by commas")
+	namesFlag(cmd.Flags(), &queues, "queues", "only functions of these queues, separated by commas")
+	namesFlag(cmd.Flags(), &functions, "functions", "only these functions, separated by commas")
 	a.metricsFlag(cmd.Flags())
 	return cmd
 }
@@ -76,10 +77,23 @@ func (a *app) commands(queues, names []string) ([]config.Function, error) {
 	switch {
 	case len(chosen) > 0:
 		return chosen, nil
+	case len(queues) > 0 && len(names) > 0 && len(others) == 0:
+		return nil, usagef("nothing to run: %s", a.elsewhere(queues, names))
 	case len(queues)+len(names) > 0:
 		return nil, usagef("nothing to run: none of the chosen functions has an exec command")
 	}
 	return nil, &usageError{errNoCommands}
+}
+
+// elsewhere says in which queues functions are, none of which is in those that were asked for.
+func (a *app) elsewhere(queues, names []string) string {
+	var there []string
+	for _, fn := range a.cfg.Functions {
+		if slices.Contains(names, fn.Func.Name) {
+			there = append(there, fmt.Sprintf("%s is in queue %s", fn.Func.Name, queueOf(fn)))
+		}
+	}
+	return fmt.Sprintf("none of the chosen functions is in --queues %s: %s", strings.Join(queues, ","), strings.Join(there, ", "))
 }
 
 // checkFilters refuses queues and functions that config.yaml does not know.

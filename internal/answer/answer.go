@@ -28,6 +28,7 @@ type Snapshot struct {
 func (s Snapshot) Old() Snapshot {
 	s.Status, s.StartedAt, s.refreshing = refcache.Complete, s.ResultFrom.AsOf, true
 	s.Progress, s.Note, s.NextRetryAt, s.RetryCount, s.LostCount = nil, "", time.Time{}, 0, 0
+	s.HeldUp, s.Stands = store.HeldUp{}, nil
 	return s
 }
 

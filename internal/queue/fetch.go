@@ -33,6 +33,7 @@ type fetcher struct {
 	lessons    *lessons // asynq's server adds to them
 	asides     *asides  // the goroutine that receives wake-ups adds to them, and the one that beats
 	pauses     pauses   // the same two hear of them
+	pausedIn   *pausedIn
 	log        *slog.Logger
 	countError func(operation string, err error)
 	answered   func(err error) // is told what became of each question for work
@@ -74,7 +75,7 @@ const (
 func newFetcher(rdb redis.UniversalClient, queue string, c Config) *fetcher {
 	return &fetcher{
 		rdb: rdb, queue: queue, worker: c.Worker, dequeueBy: c.Dequeue, store: c.Store, known: c.Known, slots: c.Slots,
-		inbound: newInbound(), asides: &asides{},
+		inbound: newInbound(), asides: &asides{}, pausedIn: c.pausedIn,
 		lessons: newLessons(queue, c.Logger), log: c.Logger, countError: countErrorOr(c.CountError), answered: c.answered(queue),
 		asked: make(chan struct{}), found: make(chan *redis.Cmd), wake: make(chan struct{}, 1), stop: make(chan struct{}),
 		fetched: make(chan struct{}), given: make(chan struct{}), free: make(chan struct{}, maxFetchers),

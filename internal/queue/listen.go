@@ -76,6 +76,8 @@ type Config struct {
 	Asked func(queue string, err error)
 	// CountError, if not nil, is told of errors of Redis, by what was done: dequeue, aside, or asynq for what asynq itself does.
 	CountError func(operation string, err error)
+
+	pausedIn *pausedIn // of all queues; made by Listen
 }
 
 const (
@@ -118,6 +120,7 @@ type line struct {
 // Listen starts answering the doorbells of queues with h, as many at once as there are slots. It uses rdb, which the caller
 // closes after Shutdown.
 func Listen(rdb redis.UniversalClient, c Config, h Handler) (*Listener, error) {
+	c.pausedIn = &pausedIn{}
 	l := &Listener{lines: map[string]*line{}, due: c.Due, wakeups: script.Subscribe(rdb, maxSilence, wakeChannel(c.Worker))}
 	for _, queue := range c.Queues {
 		line, err := connect(rdb, c, queue, h)

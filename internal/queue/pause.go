@@ -41,6 +41,34 @@ type pauses struct {
 	told    []string   // what Redis knows that the worker does not start
 }
 
+// pausedIn counts the queues in which a worker does not start a function, by its name: a function is paused in all queues, and one line
+// of the log tells that.
+type pausedIn struct {
+	mu     sync.Mutex
+	queues map[string]int
+}
+
+// change counts functions that a queue does not start any more, and such as it does again. It returns those that no queue had paused
+// before, and those that none has now.
+func (p *pausedIn) change(paused, resumed []string) (begun, ended []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.queues == nil {
+		p.queues = map[string]int{}
+	}
+	for _, name := range paused {
+		if p.queues[name]++; p.queues[name] == 1 {
+			begun = append(begun, name)
+		}
+	}
+	for _, name := range resumed {
+		if p.queues[name]--; p.queues[name] == 0 {
+			ended = append(ended, name)
+		}
+	}
+	return begun, ended
+}
+
 // hear takes in what was heard, unless something later is known. False: it is known.
 func (f *fetcher) hearPauses(h Heard) bool {
 	f.pauses.mu.Lock()
@@ -67,7 +95,9 @@ func (f *fetcher) tellPauses(ctx context.Context, s *store.Store) error {
 		return err
 	}
 	f.pauses.told = now
-	f.log.Info("pauses have changed", "queue", f.queue, "paused", paused, "resumed", resumed)
+	if begun, ended := f.pausedIn.change(paused, resumed); len(begun)+len(ended) > 0 {
+		f.log.Info("pauses have changed", "paused", begun, "resumed", ended)
+	}
 	if len(resumed) == 0 {
 		return nil
 	}

@@ -8,8 +8,8 @@ func (r *Rules) Gate(g monitor.GateState) monitor.GateState {
 	return g
 }
 
-// GateKey hides what a key of a gate says, and why it is paused.
+// GateKey hides what a key of a gate says, why it is paused, and why nobody runs its calls.
 func (r *Rules) GateKey(k monitor.GateKey) monitor.GateKey {
-	k.Key, k.Paused = r.Text(k.Key), r.pause(k.Paused)
+	k.Key, k.Paused, k.Message = r.Text(k.Key), r.pause(k.Paused), r.Text(k.Message)
 	return k
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/refq/refq/internal/redact"
+	"github.com/refq/refq/monitor"
 	"github.com/refq/refq/refcache"
 )
 
@@ -121,4 +122,10 @@ func FuzzWhatNoRuleMeansStaysToTheLetter(f *testing.F) {
 		}
 		require.Equal(t, text, string(r.JSON(json.RawMessage(text))))
 	})
+}
+
+func TestWhyNobodyRunsTheCallsOfAKeyIsHidden(t *testing.T) {
+	t.Parallel()
+	k := rules(t, "sk-[0-9]+").GateKey(monitor.GateKey{Key: "sk-1", Message: "function f is paused: sk-2 is out", Paused: &refcache.Pause{Reason: "sk-3"}})
+	require.Equal(t, monitor.GateKey{Key: "***", Message: "function f is paused: *** is out", Paused: &refcache.Pause{Reason: "***"}}, k)
 }

@@ -28,7 +28,7 @@ func (s *Store) SubmitMany(ctx context.Context, calls []Call) []Submitted {
 	}
 	answers := make([]Submitted, len(calls))
 	for i, cmd := range script.RunAll(ctx, s.rdb, transition, uses) {
-		answers[i], answers[i].Err = s.submitted(calls[i].Ref, s.counted(transition, cmd))
+		answers[i], answers[i].Err = s.submitted(calls[i].Ref, calls[i].Submission, s.counted(transition, cmd))
 	}
 	return answers
 }

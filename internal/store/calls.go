@@ -59,7 +59,7 @@ type Submitted struct {
 // Submit makes a call or finds the one that was made before.
 func (s *Store) Submit(ctx context.Context, ref refcache.Ref, c Submission) (Submitted, error) {
 	transition, use := withPiggyback("submit", submitScript, c.Enqueue, c.use(ref))
-	return s.submitted(ref, s.counted(transition, transition.Run(ctx, s.rdb, use.Keys, use.Args...)))
+	return s.submitted(ref, c, s.counted(transition, transition.Run(ctx, s.rdb, use.Keys, use.Args...)))
 }
 
 // use is what the submission comes to as arguments of its script.
@@ -97,7 +97,7 @@ const (
 	tooManyWaiting = -2
 )
 
-func (s *Store) submitted(ref refcache.Ref, cmd *redis.Cmd) (Submitted, error) {
+func (s *Store) submitted(ref refcache.Ref, c Submission, cmd *redis.Cmd) (Submitted, error) {
 	answer, err := cmd.Slice()
 	if err != nil {
 		return Submitted{}, wrap(err, "submit", ref)
@@ -106,10 +106,13 @@ func (s *Store) submitted(ref refcache.Ref, cmd *redis.Cmd) (Submitted, error) {
 		return Submitted{}, fmt.Errorf("call %s: %w", ref, refcache.ErrKeyConflict)
 	}
 	if reply(answer).int(3) == tooManyWaiting {
-		return Submitted{}, fmt.Errorf("call %s: %w", ref, refcache.ErrTooManyWaiting)
+		return Submitted{}, fmt.Errorf("%s of queue %s: %w", c.Turn, ref.Queue(), refcache.ErrTooManyWaiting)
 	}
 	rang, _ := s.piggybacked(reply(answer).at(4))
 	record, result, err := s.recordAndResult(ref, answer)
+	if pause := pauseOfTurn(ref.Queue(), reply(answer).at(6), pausesInSubmit); pause != nil {
+		record.HeldUp.Paused = pause
+	}
 	return Submitted{Record: record, Result: result, Starts: reply(answer).int(3) == 1, Enqueued: rang == int64(1),
 		Stamp: stampTime(reply(answer).int(5))}, err
 }
@@ -170,10 +173,10 @@ const (
 
 // hear takes from what the script read answers what is not in the record.
 func (r *Record) hear(answer reply) {
-	r.HeldUp = r.heldUp(answer.at(atHeldUp))
+	r.HeldUp = heldUp(r.Ref.Queue(), r.function(), answer.at(atHeldUp))
 	r.Stands = stands(answer.at(atStands))
-	if pause := pauseOfTurn(r.Ref.Queue(), r.Stands, answer.at(atStands)); pause != nil {
-		r.HeldUp.Paused = pause
+	if pause := pauseOfTurn(r.Ref.Queue(), answer.at(atStands), pausesInRead); pause != nil {
+		r.HeldUp = HeldUp{Paused: pause}
 	}
 }
 

@@ -102,7 +102,7 @@ func (s *Store) Gate(ctx context.Context, queue, gate string, from *KeyPosition,
 	if from != nil {
 		waiting, last = strconv.Itoa(from.Waiting), escapeTurn(from.Key)
 	}
-	values, err := s.onQueue(ctx, gateReadScript(), queue, gate, n, waiting, last).Slice()
+	values, err := s.onQueue(ctx, gateReadScript(), queue, gate, n, waiting, last, s.flag(queue)).Slice()
 	if err != nil {
 		return state, nil, false, fmt.Errorf("look at gate %s of queue %s: %w", gate, queue, foreign(err, queue))
 	}
@@ -146,13 +146,15 @@ func gateState(queue string, now int64, told any) monitor.GateState {
 }
 
 // gateKeyWords is how many values tell of a key.
-const gateKeyWords = 9
+const gateKeyWords = 11
 
 func gateKey(queue, gate string, told reply) monitor.GateKey {
 	key := plainWord(told.text(0))
+	nobody := heldUp(queue, told.text(9), told.at(10))
 	return monitor.GateKey{Key: key, Running: int(told.int(1)), Waiting: int(told.int(2)), Oldest: millis(told.int(3)),
 		Reason: refcache.TurnReason(told.text(4)), NextStartAt: instant(told.at(5)), ClosedUntil: instant(told.at(6)),
-		ClosedAt: instant(told.at(7)), Paused: pauseNoted(refcache.Pause{Queue: queue, Gate: gate, Key: &key}, told.at(8))}
+		ClosedAt: instant(told.at(7)), Paused: pauseNoted(refcache.Pause{Queue: queue, Gate: gate, Key: &key}, told.at(8)),
+		Unserved: nobody.Lacks, Message: nobody.String()}
 }
 
 // pauseNoted reads the note of a pause; nil if there is none.

@@ -107,36 +107,69 @@ func (r Record) hasWaited() bool {
 	case ready.IsZero():
 		ready = r.CreatedAt
 	}
-	return (r.Status == refcache.Pending || r.Status == refcache.Retrying) && r.ReadAt.Sub(ready) > unservedAfter
+	mayRun := r.Status == refcache.Pending || r.Status == refcache.Retrying || r.Status == refcache.Waiting
+	return mayRun && r.ReadAt.Sub(ready) > unservedAfter
 }
 
-// maxAsked is how many functions of a page of a list it is asked who knows them.
-const maxAsked = 20
+const (
+	maxAsked  = 20   // functions of a page of a list of which it is asked who knows them
+	maxPauses = 1000 // gates and keys of a page of which it is asked whether they are paused
+)
 
 // tellHeldUp tells of the tasks of a page what holds them up. A list without that is better than none.
 func (s *Store) tellHeldUp(ctx context.Context, queue string, page []Found) {
-	names := []any{s.flag(queue)}
-	for _, task := range page {
-		if name := any(task.function()); task.hasWaited() && !slices.Contains(names[1:], name) && len(names) <= maxAsked {
-			names = append(names, name)
+	var functions, fields []string
+	add := func(to *[]string, most int, names ...string) {
+		for _, name := range names {
+			if len(*to) < most && !slices.Contains(*to, name) {
+				*to = append(*to, name)
+			}
 		}
 	}
-	if len(names) == 1 {
+	for _, task := range page {
+		if task.hasWaited() {
+			add(&functions, maxAsked, task.function())
+		}
+		add(&fields, maxPauses, task.pauseFields()...)
+	}
+	if len(functions)+len(fields) == 0 {
 		return
 	}
-	told, err := s.onQueue(ctx, unservedScript(), queue, names...).Slice()
+	args := []any{s.flag(queue), len(functions)}
+	for _, word := range slices.Concat(functions, fields) {
+		args = append(args, word)
+	}
+	values, err := s.onQueue(ctx, unservedScript(), queue, args...).Slice()
 	if err != nil {
 		return
 	}
+	told, _ := reply(values).at(0).([]any)
+	notes, _ := reply(values).at(1).([]any)
 	for i, task := range page {
-		if at := slices.Index(names[1:], any(task.function())); at >= 0 && task.hasWaited() {
-			page[i].HeldUp = task.heldUp(reply(told).at(at))
+		if at := slices.Index(functions, task.function()); at >= 0 && task.hasWaited() {
+			page[i].HeldUp = heldUp(queue, task.function(), reply(told).at(at))
+		}
+		for _, field := range task.pauseFields() {
+			if at := slices.Index(fields, field); at >= 0 && reply(notes).at(at) != nil {
+				p, _ := pauseAt(queue, field)
+				page[i].HeldUp = HeldUp{Paused: pauseNoted(p, notes[at])}
+				break
+			}
 		}
 	}
 }
 
-// heldUp reads what the script read tells of that.
-func (r Record) heldUp(answer any) (u HeldUp) {
+// pauseFields are where it is noted that the gate or the key is paused at which the task waits, the gate first; none if it does not wait
+// for its turn.
+func (r Record) pauseFields() []string {
+	if r.Status != refcache.Waiting || r.Turn.Gate == "" {
+		return nil
+	}
+	return []string{"g:" + r.Turn.Gate, "k:" + r.Turn.Gate + "/" + r.Turn.Key}
+}
+
+// heldUp reads what the scripts tell of what holds up a function of a queue, given as name@version.
+func heldUp(queue, function string, answer any) (u HeldUp) {
 	values, _ := answer.([]any)
 	if len(values) == 0 {
 		return u
@@ -145,11 +178,11 @@ func (r Record) heldUp(answer any) (u HeldUp) {
 	if told.text(0) == "paused" {
 		p := refcache.Pause{Func: told.text(2)}
 		if p.Func == "" {
-			p.Queue = r.Ref.Queue()
+			p.Queue = queue
 		}
 		return HeldUp{Paused: new(parsePause(p, told.text(3)))}
 	}
-	u = HeldUp{Lacks: refcache.Unserved(told.text(0)), Queue: r.Ref.Queue(), Name: r.function()}
+	u = HeldUp{Lacks: refcache.Unserved(told.text(0)), Queue: queue, Name: function}
 	for i := 2; i < len(told); i++ {
 		u.Known = append(u.Known, told.text(i))
 	}

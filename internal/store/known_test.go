@@ -105,6 +105,58 @@ func TestOnlyWhatCouldRunIsUnserved(t *testing.T) {
 	})
 }
 
+func TestWhoWaitsForATurnIsToldThatNobodyRunsIt(t *testing.T) {
+	onBoth(t, func(q *queue) {
+		q.gate("g", store.GateNumbers{Each: 1})
+		q.inLine("g", "a")
+		k := q.inLine("g", "a")
+		q.silence("w1", time.Hour)
+		require.Zero(q, q.read(k.ref).HeldUp, "it has just begun to wait")
+		q.waited(k, 2*time.Second)
+		told := func() (note string, lacks refcache.Unserved) {
+			info := q.info(k.ref)
+			require.Equal(q, 1, info.Turn.Position)
+			page, err := q.ReadAll(q.Context(), []store.Entry{{Ref: k.ref}})
+			require.NoError(q, err)
+			require.Equal(q, info.Unserved, page[0].HeldUp.Lacks)
+			_, keys, _, err := q.Gate(q.Context(), q.name, "g", nil, 9)
+			require.NoError(q, err)
+			require.Equal(q, info.Unserved, keys[0].Unserved)
+			if keys[0].Message != "" {
+				require.Equal(q, info.Note, keys[0].Message)
+				require.Equal(q, info.Note, page[0].HeldUp.String())
+			}
+			return info.Note, info.Unserved
+		}
+		note, lacks := told()
+		require.Equal(q, "no living worker serves queue "+q.name, note)
+		require.Equal(q, refcache.UnservedQueue, lacks)
+
+		q.works("w2", `"g@1"`)
+		note, lacks = told()
+		require.Equal(q, "no living worker knows f@1; workers of queue "+q.name+" know g@1", note)
+		require.Equal(q, refcache.UnservedFunction, lacks)
+
+		noted := q.pause(refcache.Pause{Func: "f", By: "ann"}, 0)
+		note, lacks = told()
+		require.Equal(q, noted.String(), note)
+		require.Empty(q, lacks)
+		of, _, err := q.PauseGate(q.Context(), q.name, refcache.Pause{Gate: "g", By: "bob"}, 0)
+		require.NoError(q, err)
+		require.Equal(q, of.String(), q.info(k.ref).Note, "what holds it up first")
+		require.True(q, q.resume(refcache.Pause{Func: "f"}))
+		require.Equal(q, of.String(), q.info(k.ref).Note, "in place of who lacks")
+		require.Empty(q, q.info(k.ref).Unserved)
+		_, _, err = q.ResumeGate(q.Context(), q.name, refcache.Pause{Gate: "g"})
+		require.NoError(q, err)
+
+		q.works("w3", `"f@1"`)
+		note, lacks = told()
+		require.Equal(q, "waits for its turn: 1st of key a, 1 of 1 running", note)
+		require.Empty(q, lacks)
+	})
+}
+
 func TestOfVeryManyWorkersNotAllAreAsked(t *testing.T) {
 	onBoth(t, func(q *queue) {
 		k := q.old(q.pending(), 2*time.Second)

@@ -112,10 +112,10 @@ func (s *Store) PauseGate(ctx context.Context, queue string, p refcache.Pause, l
 	return parsePause(refcache.Pause{Queue: queue, Gate: p.Gate, Key: p.Key}, note), found, err
 }
 
-// ResumeGate ends the pause of a gate of a queue, or of a key of it. False: it was not paused, or there is no such gate.
-func (s *Store) ResumeGate(ctx context.Context, queue string, p refcache.Pause) (bool, error) {
-	note, _, err := s.pauseGate(ctx, queue, p, "", "", "")
-	return note != "", err
+// ResumeGate ends the pause of a gate of a queue, or of a key of it. It answers whether it was paused, and whether there is such a gate.
+func (s *Store) ResumeGate(ctx context.Context, queue string, p refcache.Pause) (was, found bool, err error) {
+	note, found, err := s.pauseGate(ctx, queue, p, "", "", "")
+	return note != "", found, err
 }
 
 func (s *Store) pauseGate(ctx context.Context, queue string, p refcache.Pause, by, ms, reason string) (note string, found bool, err error) {
@@ -128,7 +128,8 @@ func (s *Store) pauseGate(ctx context.Context, queue string, p refcache.Pause, b
 		return "", false, nil
 	}
 	if err != nil {
-		return "", false, fmt.Errorf("pause or resume %s in queue %s: %w", p.Target(), queue, foreign(err, queue))
+		p.Queue = queue
+		return "", false, fmt.Errorf("pause or resume %s: %w", p.Target(), foreign(err, queue))
 	}
 	s.letIn(ctx, queue, reply(values).at(1))
 	return reply(values).text(0), true, nil

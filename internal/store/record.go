@@ -39,7 +39,7 @@ type Record struct {
 
 	Turn Turn // told by Claim and ReadAll; the zero Turn: the task has no gate
 
-	HeldUp HeldUp             // told by Read, Result, Info, Whole and ReadAll
+	HeldUp HeldUp             // told by Read, Result, Info, Whole and ReadAll; by Submit only of a gate or a key that is paused
 	Stands *refcache.TurnInfo // of a task that waits for its turn, told by Read, Result, Info and Whole; nil for any other
 
 	attempts, events int    // how many there have been

@@ -20,6 +20,14 @@ type Turn struct {
 	Ahead time.Duration
 }
 
+// String names the line: "gate maps", or "key a.example of gate maps".
+func (t Turn) String() string {
+	if t.Key == "" {
+		return "gate " + t.Gate
+	}
+	return fmt.Sprintf("key %s of gate %s", refcache.QuoteKey(plainWord(t.Key)), t.Gate)
+}
+
 // maxTurnWord is how many bytes an escaped key or share may have.
 const maxTurnWord = 96
 
@@ -76,25 +84,23 @@ func stands(answer any) *refcache.TurnInfo {
 	return info
 }
 
-// Where the script read tells of the pauses of a gate and of a key of it, in what it tells of a turn.
+// Where the notes of the pauses of a gate and of a key of it stand in what the script read tells of a turn, and in what submit does.
+// In both the gate comes first, and the key behind it.
 const (
-	atGatePause = 8
-	atKeyPause  = 9
+	pausesInRead   = 8
+	pausesInSubmit = 2
 )
 
-// pauseOfTurn is the pause of the gate, or of the key, that holds up a task that stands so; nil if neither is paused.
-func pauseOfTurn(queue string, turn *refcache.TurnInfo, answer any) *refcache.Pause {
+// pauseOfTurn is the pause of the gate, or else of the key, that holds up a task, by what a script tells of its turn; nil if neither is
+// paused.
+func pauseOfTurn(queue string, answer any, at int) *refcache.Pause {
 	values, _ := answer.([]any)
 	told := reply(values)
-	switch {
-	case turn == nil || turn.Reason != refcache.WaitsPaused:
-		return nil
-	case told.at(atGatePause) != nil:
-		return new(parsePause(refcache.Pause{Queue: queue, Gate: turn.Gate}, told.text(atGatePause)))
-	case told.at(atKeyPause) != nil:
-		return new(parsePause(refcache.Pause{Queue: queue, Gate: turn.Gate, Key: &turn.Key}, told.text(atKeyPause)))
+	ofGate, ofKey := told.at(at), told.at(at+1)
+	if ofGate != nil {
+		return pauseNoted(refcache.Pause{Queue: queue, Gate: told.text(0)}, ofGate)
 	}
-	return nil
+	return pauseNoted(refcache.Pause{Queue: queue, Gate: told.text(0), Key: new(plainWord(told.text(1)))}, ofKey)
 }
 
 // plainWord is a key or a share as it was before it was escaped, but for what was cut off. Escaped again it is the same.

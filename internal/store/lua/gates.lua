@@ -425,6 +425,15 @@ local function reason_of(gate, key)
   return 'limit'
 end
 
+-- pauses are the notes of the pauses of gate and key; false for what is not paused.
+local function pauses(gate, key)
+  local notes = {}
+  if gate.paused or key.paused then
+    notes = redis.call('HMGET', prefix .. 'paused', 'g:' .. gate.name, 'k:' .. gate.name .. '/' .. key.name)
+  end
+  return gate.paused and (notes[1] or '{}') or false, key.paused and (notes[2] or '{}') or false
+end
+
 -- stands tells where a task stands that waits: its position among those of its key, how many run and may run, why it does not
 -- start, and when time lets the next of its key start. Shares are served in rounds.
 local function stands(gate, key, share, member)
@@ -443,12 +452,9 @@ local function stands(gate, key, share, member)
   if gate.each > 0 and (running_of(gate, key) >= gate.each or gate.all == 0) then
     running_now, limit = running_of(gate, key), gate.each
   end
-  local notes, reason = {}, reason_of(gate, key)
-  if reason == 'paused' then
-    notes = redis.call('HMGET', prefix .. 'paused', 'g:' .. gate.name, 'k:' .. gate.name .. '/' .. key.name)
-  end
-  return {gate.name, key.name, share, position, running_now, limit, reason, frees_at(gate, key) or false,
-    gate.paused and notes[1] or false, key.paused and notes[2] or false}
+  local reason = reason_of(gate, key)
+  local of_gate, of_key = pauses(gate, key)
+  return {gate.name, key.name, share, position, running_now, limit, reason, frees_at(gate, key) or false, of_gate, of_key}
 end
 
 -- close_key closes a key for so many ms, or leaves it closed for longer.
@@ -527,6 +533,6 @@ return {
   line_up = line_up, step_out = step_out, give_back = give_back, admit = admit, place = place, waits = waits,
   close_key = close_key, open_key = open_key, is_closed = is_closed, run_frees = run_frees, count_run = count_run, may_be_let_in = may_be_let_in,
   try_due = try_due, next_due = next_due,
-  place_some = place_some, try_limits = try_limits, declare = declare, let_go = let_go, stands = stands, written = written, running = running,
+  place_some = place_some, try_limits = try_limits, declare = declare, let_go = let_go, stands = stands, pauses = pauses, written = written, running = running,
   running_of = running_of, frees_at = frees_at, could_start = could_start, reason_of = reason_of,
 }

@@ -38,10 +38,11 @@ if ARGV[2] == 'all' then
   answer[#answer + 1] = redis.call('HGET', record, 'args')
 end
 
--- waits is whether the task could be run for longer than UNSERVED_AFTER.
+-- waits is whether the task could be run, or waits for its turn, for longer than UNSERVED_AFTER.
 local function waits()
   local ready = tonumber(task[STATUS] == 'retrying' and task[NEXT_RETRY_AT] or task[UPDATED_AT]) or tonumber(task[CREATED_AT])
-  return (task[STATUS] == 'pending' or task[STATUS] == 'retrying') and ready and now - ready > UNSERVED_AFTER
+  local status = task[STATUS]
+  return (status == 'pending' or status == 'retrying' or status == 'waiting') and ready and now - ready > UNSERVED_AFTER
 end
 
 local name = waits() and function_in(stored[POLICY])

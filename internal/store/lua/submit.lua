@@ -9,7 +9,9 @@
 -- ARGV[4] policy   ARGV[5] arguments   ARGV[6] where the trace of the call is, or empty   ARGV[7] its turn, or empty
 -- Returns {record, result, its encoding, 1 if this call started the life that the record shows, what its piggyback
 -- answered, the newest of the stamps if the result, or the run under way, began before it}; -1 in place of 1 if it was
--- refused, -2 if too many calls wait for their turn. A resend finds its own request id and only reads (R11).
+-- refused, -2 if too many calls wait for their turn. Of a call that waits at a gate or a key that is paused the answer has at place 7
+-- {gate, key, the note of the gate's pause, that of the key's}, false for what is not paused. A resend finds its own request id and
+-- only reads (R11).
 
 -- passes gives a new task a permit if it may start at once, and nobody at all waits in its gate. Whatever is rare it leaves to the
 -- full path: rates, pauses, what an operator has set.
@@ -260,5 +262,10 @@ if status and as_of() <= stamp then
 end
 if turn and may and not status and piggyback then
   answer[5] = {pcall(piggyback)}
+end
+local waits_for = task[STATUS] == 'waiting' and (turn or turn_in(stored[TURN]))
+if waits_for and (waits_for.gate.paused or waits_for.key.paused) then
+  answer[5], answer[6] = answer[5] or false, answer[6] or false
+  answer[7] = {waits_for.gate.name, waits_for.key.name, the_gates().pauses(waits_for.gate, waits_for.key)}
 end
 return answer

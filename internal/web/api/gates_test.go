@@ -111,7 +111,7 @@ func TestWhatNoGateCanBeIsRefused(t *testing.T) {
 		}
 		w.ask("GET", "/gates/media/hosts?cursor=x", "").problem(w, http.StatusBadRequest, "invalid-cursor")
 		for _, o := range [][3]string{{"GET", "/gates/media/horses", ""}, {"PUT", "/gates/media/horses", `{"each":1}`}, {"DELETE", "/gates/media/horses", ""}} {
-			require.Contains(w, w.ask(o[0], o[1], o[2]).problem(w, http.StatusNotFound, "gate-not-found"), "it has hosts")
+			require.Contains(w, w.ask(o[0], o[1], o[2]).problem(w, http.StatusNotFound, "gate-not-found"), "queue media has hosts")
 		}
 		require.Equal(w, "GET, HEAD, PUT, DELETE", w.ask("POST", "/gates/media/hosts", "").header.Get("Allow"))
 		require.Contains(w, w.ask("GET", "/gates", "").body, `"set":null`)

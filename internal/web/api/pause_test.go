@@ -65,6 +65,7 @@ func TestAPauseOfNothingIsRefused(t *testing.T) {
 				require.Equal(w, want, a.code, "%s %.80s: %s", path, body, a.body)
 			}
 			require.Equal(w, http.StatusBadRequest, w.ask("POST", path+"?x=1", `{"func":"a"}`).code)
+			w.ask("POST", path, `{"gate":"nosuch"}`).problem(w, http.StatusNotFound, "gate-not-found")
 		}
 		w.ask("POST", "/pause", `{"queue":"nosuch"}`).problem(w, http.StatusUnprocessableEntity, "unknown-queue")
 		w.ask("POST", "/resume", `{"func":"a","for":1}`).problem(w, http.StatusBadRequest, "bad-request")

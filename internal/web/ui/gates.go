@@ -216,7 +216,7 @@ func gatePath(queue, gate string) string {
 }
 
 // nextOfKey is what the next call of a key waits for, where it is not a time.
-func nextOfKey(k monitor.GateKey) string {
+func nextOfKey(g monitor.GateState, k monitor.GateKey) string {
 	switch k.Reason {
 	case refcache.WaitsUnavailable:
 		return "closed, while one tries whether it is open again"
@@ -226,6 +226,9 @@ func nextOfKey(k monitor.GateKey) string {
 		return "when the gate is resumed"
 	case "":
 		return ""
+	}
+	if g.HasRoom(k) {
+		return "now: there is room"
 	}
 	return "when another ends"
 }

@@ -91,7 +91,7 @@ func TestAGateThatIsNotThereIsNotFound(t *testing.T) {
 			w.post("/gates/media/horses/set", url.Values{"each": {"1"}}), w.post("/gates/media/horses/reset", nil)} {
 			require.Equal(w, http.StatusNotFound, a.code)
 		}
-		require.Contains(w, w.get("/gates/media/horses").body, "it has hosts")
+		require.Contains(w, w.get("/gates/media/horses").body, "queue media has hosts")
 		require.Equal(w, http.StatusBadRequest, w.get("/gates/media/hosts?cursor=x").code)
 	})
 }

@@ -208,8 +208,14 @@ func presentMoment(t admin.Task) (moment, bool) {
 	default:
 		return moment{}, false // an event tells
 	}
+	if isHeldUp(t.TaskInfo) && t.Status != refcache.Retrying {
+		m.Title = "Held up"
+	}
 	return m, true
 }
+
+// isHeldUp is whether the note says why nobody runs the call.
+func isHeldUp(t refcache.TaskInfo) bool { return t.Unserved != "" || t.Paused != nil }
 
 // whyNoRetry tells why a failed task is not tried again by itself.
 func whyNoRetry(t refcache.TaskInfo) string {

@@ -77,6 +77,11 @@ func TestATimelineShowsWhatIsToCome(t *testing.T) {
 	task.ReadAt = t0.Add(3 * s)
 	require.Equal(t, []string{"1 waiting: Waits for a worker, 3 s [0+1000]", "1 begun: Created"}, lines(newTimeline(task)))
 
+	task.Paused = &refcache.Pause{Func: "f"}
+	require.Equal(t, []string{"1 waiting: Held up, 3 s [0+1000]", "1 begun: Created"}, lines(newTimeline(task)))
+	task.Paused, task.Status, task.Unserved = nil, refcache.Waiting, refcache.UnservedQueue
+	require.Equal(t, []string{"1 line: Held up, 3 s [0+1000]", "1 begun: Created"}, lines(newTimeline(task)))
+
 	task = taskOf(refcache.Processing, nil)
 	task.ReadAt, task.StartedAt, task.Attempt = t0.Add(4*s), after(3*s), 1
 	require.Equal(t, []string{"1 running: Attempt 1 runs, 1 s [750+250]", "1 waiting: Waited for a worker, 3 s [0+750]", "1 begun: Created"}, lines(newTimeline(task)))

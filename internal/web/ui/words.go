@@ -32,6 +32,7 @@ var functions = template.FuncMap{
 	"callsPath":    callsPath,
 	"gatePath":     gatePath,
 	"nextOfKey":    nextOfKey,
+	"quoteKey":     refcache.QuoteKey,
 	"limit":        limit,
 	"instant":      instant,
 	"functionName": func(s string) string { return strings.TrimSuffix(s, "@1") },
