@@ -1,6 +1,7 @@
 package admin_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/refq/refq/admin"
 	"github.com/refq/refq/monitor"
+	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 )
 
@@ -164,5 +166,26 @@ func TestAGateThatIsNotThereIsNeitherPausedNorResumed(t *testing.T) {
 		require.EqualError(w, err, "resume gate maps: no such gate; refq gates lists those that there are")
 		_, err = w.A.Resume(w.Context(), admin.Target{Gate: "maps", Queue: "media", Key: new("a")})
 		require.ErrorIs(w, err, admin.ErrNoGate)
+	})
+}
+
+func TestAnOldResultIsNotHeldUp(t *testing.T) {
+	inOffice(t, func(w *office) {
+		gated := kit.Echo
+		gated.Gate = refcache.Gate{Name: "maps", Each: 1}
+		w.Work(kit.Handles(gated, func(_ context.Context, in string) (string, error) { return in, nil }))
+		time.Sleep(time.Second)
+		res, err := w.Call(gated, "x")
+		require.NoError(w, err)
+		_, err = w.A.Pause(w.Context(), admin.Target{Gate: "maps"}, admin.PauseTerms{})
+		require.NoError(w, err)
+		w.Submit(gated, "x", producer.Refresh())
+		require.Equal(w, "maps", w.Info(res.RefID).Paused.Gate)
+		res, err = w.Call(gated, "x")
+		require.NoError(w, err)
+		require.True(w, res.Refreshing)
+		require.Equal(w, refcache.Complete, res.Status)
+		require.Nil(w, res.Paused)
+		require.Equal(w, "complete", res.Message)
 	})
 }
