@@ -100,14 +100,14 @@ func (b *inbox) subscribe(ctx context.Context) {
 		return
 	}
 	b.sub = script.Subscribe(b.rdb, maxSilence, b.channel)
-	confirmed := make(chan struct{}, 1)
+	confirmed, given := make(chan struct{}), make(chan struct{})
 	b.delivering.Go(func() {
 		b.sub.Receive(func(what any) {
 			select {
-			case confirmed <- struct{}{}:
-			default:
+			case confirmed <- struct{}{}: // nobody waits yet: there is nothing that was not heard
+			case <-given:
+				b.deliver(what)
 			}
-			b.deliver(what)
 		})
 	})
 	ctx, cancel := context.WithTimeout(ctx, subscribeTimeout)
@@ -116,6 +116,7 @@ func (b *inbox) subscribe(ctx context.Context) {
 	case <-confirmed:
 	case <-ctx.Done():
 	}
+	close(given)
 }
 
 // deliver tells waiters what the subscription hears.
