@@ -55,7 +55,7 @@ screenshots: ## the same, with pictures of pages in screenshots/, and in screens
 web-load: ## pages over 100,000 calls and with 200 viewers, some 3 minutes; needs redis-server
 	go run ./test/withredis go run ./test/webload
 
-chaos: ## breaks things for 2 minutes and accounts for every call; needs redis-server
+chaos: ## breaks things for 3 minutes and accounts for every call; needs redis-server
 	go run ./test/chaos
 
 chaos-full: ## the same for an hour, and writes the table of docs/reliability.md

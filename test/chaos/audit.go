@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -169,11 +170,25 @@ func (a *account) add(b *book, info refcache.TaskInfo, stored answer, there bool
 }
 
 // span is from when till when something went on.
-type span struct{ from, till time.Time }
+type span struct {
+	from, till time.Time
+	queues     []string // where; none: everywhere
+}
+
+// in reports whether it went on in a queue.
+func (s span) in(queue string) bool { return len(s.queues) == 0 || slices.Contains(s.queues, queue) }
+
+func queueOf(ref refcache.Ref) string {
+	name, _, _ := strings.Cut(string(ref), ":")
+	return name
+}
 
 // during reports whether anything is written of the call that happened in one of the spans.
 func (b *book) during(spans []span) bool {
 	for _, s := range spans {
+		if !s.in(queueOf(b.ref)) {
+			continue
+		}
 		for _, l := range slices.Concat(b.works, b.answers) {
 			if l.time().After(s.from) && l.time().Before(s.till) {
 				return true

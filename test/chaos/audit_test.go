@@ -37,7 +37,7 @@ func TestAuditForgivesWhatLostWritesExplainAndNothingElse(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.book.ref = ref
-			lossy := []span{{at.Add(-time.Second), at.Add(time.Second)}}
+			lossy := []span{{from: at.Add(-time.Second), till: at.Add(time.Second)}}
 			require.Len(t, audited(&c.book, complete, c.stored, nil).wrong, c.wrong)
 			require.Len(t, audited(&c.book, complete, c.stored, lossy).wrong, c.forgiving)
 		})

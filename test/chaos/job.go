@@ -48,12 +48,15 @@ type policy struct {
 	RetryDelay time.Duration
 	TTL        time.Duration
 	Function   string
+	Queue      string
 	Gate       refcache.Gate
 }
 
+func (p policy) queue() string { return cmp.Or(p.Queue, queue) }
+
 func (p policy) function() refcache.Func[job, answer] {
 	f := refcache.Func[job, answer]{
-		Name: cmp.Or(p.Function, "job"), Queue: queue, TTL: p.TTL, FailureTTL: p.TTL, AsyncTimeout: time.Hour,
+		Name: cmp.Or(p.Function, "job"), Queue: p.queue(), TTL: p.TTL, FailureTTL: p.TTL, AsyncTimeout: time.Hour,
 		Retry: refcache.RetryPolicy{MaxRetries: p.MaxRetries, Delay: p.RetryDelay},
 		Gate:  p.Gate,
 	}

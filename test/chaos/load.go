@@ -30,6 +30,8 @@ type load struct {
 	Same        bool    // all callers make the same call, then the next one; a call counts once for each of them
 	NoWait      bool    // submit only
 
+	Beside bool // the same for each function beside, with numbers of its own
+
 	Keys, Shares []string // of the jobs' turns, one after the other
 }
 
@@ -50,13 +52,31 @@ func produce(ctx context.Context, b brief, j *journal) error {
 	defer end()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(waitLimit, end) })()
 
-	c := caller{p, b.Policy.function(), j}
+	called := []policy{b.Policy}
+	if b.Load.Beside {
+		called = append(called, b.Beside...)
+	}
+	var all sync.WaitGroup
+	for i, policy := range called {
+		l := b.Load
+		l.First += i * besideNumbers
+		all.Go(func() { caller{p, policy.function(), j}.make(ctx, waits, l) })
+	}
+	all.Wait()
+	return nil
+}
+
+// besideNumbers is how many numbers the jobs of each function have.
+const besideNumbers = 100_000
+
+// make makes the calls of a load until ctx ends, and waits for them as long as waits goes on.
+func (c caller) make(ctx, waits context.Context, l load) {
 	jobs := make(chan job)
 	var callers sync.WaitGroup
-	for range b.Load.Callers {
+	for range l.Callers {
 		callers.Go(func() {
 			for todo := range jobs {
-				if b.Load.NoWait {
+				if l.NoWait {
 					c.submit(waits, todo)
 				} else {
 					c.call(waits, todo)
@@ -64,10 +84,9 @@ func produce(ctx context.Context, b brief, j *journal) error {
 			}
 		})
 	}
-	b.Load.deal(ctx, jobs)
+	l.deal(ctx, jobs)
 	close(jobs)
 	callers.Wait()
-	return nil
 }
 
 // deal hands out jobs until there are no more, or ctx ends.

@@ -156,7 +156,7 @@ func (p performance) line() string {
 	if p.failure() != nil {
 		word = "FAIL"
 	}
-	return fmt.Sprintf("%s %-10s %4.0f s", word, p.name, p.took.Seconds())
+	return fmt.Sprintf("%s %-16s %4.0f s", word, p.name, p.took.Seconds())
 }
 
 func printTable(out io.Writer, played []performance) {

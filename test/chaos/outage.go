@@ -139,7 +139,7 @@ func outlivedOutage(books map[refcache.Ref]*book, a account) (n int) {
 }
 
 // refs are what differs between like errors: ref_ids and ports.
-var refs = regexp.MustCompile(queue + `:[0-9a-f]{32}|127\.0\.0\.1:[0-9]+(->127\.0\.0\.1:[0-9]+)?`)
+var refs = regexp.MustCompile(queue + `[-0-9]*:[0-9a-f]{32}|127\.0\.0\.1:[0-9]+(->127\.0\.0\.1:[0-9]+)?`)
 
 // refusals tells what producers heard while Redis was away, and how often.
 func (s *stage) refusals() (n int, examples []string, err error) {

@@ -21,7 +21,8 @@ type scenario struct {
 
 // scenarios in the order of the table.
 var scenarios = []scenario{
-	killing, poisoning, freezing, outages, failovers, cuts, cancelling, failures, identical, rolling, turns, rates, ratesRestarted, tenants, soaking,
+	killing, poisoning, freezing, outages, failovers, cuts, cancelling, failures, identical, rolling, turns, rates, ratesRestarted, tenants,
+	clusterKilling, clusterFreezing, clusterFailovers, clusterResharding, demotions, soaking,
 }
 
 // play plays the scenario in a folder of its own, which is kept when it goes wrong.

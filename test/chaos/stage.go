@@ -31,8 +31,10 @@ type stage struct {
 	dir      string
 	random   *rand.Rand
 	brief    brief
-	redis    *redisserver.Server // nil: replicas
+	redis    *redisserver.Server // nil: it is one of the following
 	replicas *replicas
+	cluster  *cluster
+	demotion *demotion
 
 	client   redis.UniversalClient // the director's own
 	producer *producer.Producer
@@ -154,7 +156,7 @@ func (s *stage) startWorker(ctx context.Context) (*process, error) {
 			return false, fmt.Errorf("worker %d ended: %s", p.pid(), p.cmd.ProcessState)
 		default:
 		}
-		workers, err := s.client.ZRange(ctx, "refq:{"+queue+"}:workers", 0, -1).Result()
+		workers, err := s.client.ZRange(ctx, "refq:{"+s.brief.Policy.queue()+"}:workers", 0, -1).Result()
 		for _, id := range workers {
 			if pidOf(id) == p.pid() {
 				return true, nil
@@ -266,6 +268,12 @@ func (s *stage) close() error {
 	}
 	if s.replicas != nil {
 		errs = append(errs, s.replicas.end())
+	}
+	if s.cluster != nil {
+		errs = append(errs, s.cluster.end())
+	}
+	if s.demotion != nil {
+		errs = append(errs, s.demotion.end())
 	}
 	return errors.Join(errs...)
 }

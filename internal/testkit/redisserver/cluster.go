@@ -21,14 +21,17 @@ const slots = 16384
 type Cluster struct {
 	Masters  []*Server // by the slots that they began with, in equal parts
 	Replicas []*Server // as many for each master, those of the first in front
+
+	dir  string
+	args []string
 }
 
 // StartCluster starts a Cluster of so many masters, each with so many replicas, whose nodes keep their files below dir and
 // get these arguments. It returns when all nodes agree.
 func StartCluster(ctx context.Context, dir string, masters, replicas int, args ...string) (*Cluster, error) {
-	c := &Cluster{}
+	c := &Cluster{dir: dir, args: args}
 	for n := range masters * (1 + replicas) {
-		server, err := startNode(filepath.Join(dir, strconv.Itoa(n)), args)
+		server, err := c.startNode()
 		if err != nil {
 			return nil, errors.Join(err, c.Stop())
 		}
@@ -44,7 +47,30 @@ func StartCluster(ctx context.Context, dir string, masters, replicas int, args .
 	return c, nil
 }
 
-func startNode(dir string, args []string) (*Server, error) {
+// Add adds a master without slots. It returns when all nodes know it and it takes writes. It ends with the others.
+func (c *Cluster) Add(ctx context.Context) (*Server, error) {
+	server, err := c.startNode()
+	if err != nil {
+		return nil, err
+	}
+	c.Masters = append(c.Masters, server)
+	added := client(server)
+	defer added.Close()
+	if err := c.meet(ctx, added); err != nil {
+		return nil, err
+	}
+	for _, s := range c.Nodes() {
+		node := client(s)
+		defer node.Close()
+		if err := c.knowsAll(ctx, node); err != nil {
+			return nil, err
+		}
+	}
+	return server, c.agrees(ctx, added)
+}
+
+func (c *Cluster) startNode() (*Server, error) {
+	dir := filepath.Join(c.dir, strconv.Itoa(len(c.Nodes())))
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
@@ -53,7 +79,7 @@ func startNode(dir string, args []string) (*Server, error) {
 		return nil, err
 	}
 	_, port, _ := net.SplitHostPort(bus)
-	return Start(append([]string{"--cluster-enabled", "yes", "--cluster-port", port, "--dir", dir, "--save", ""}, args...)...)
+	return Start(append([]string{"--cluster-enabled", "yes", "--cluster-port", port, "--dir", dir, "--save", ""}, c.args...)...)
 }
 
 // Nodes are the masters, and then the replicas.
@@ -74,7 +100,7 @@ func (c *Cluster) Stop() error {
 func (c *Cluster) assemble(ctx context.Context, replicas int) error {
 	clients := map[*Server]*redis.Client{}
 	for _, s := range c.Nodes() {
-		clients[s] = redis.NewClient(&redis.Options{Addr: s.Addr, DisableIdentity: true})
+		clients[s] = client(s)
 		defer clients[s].Close()
 	}
 	for n, s := range c.Nodes() {
@@ -83,9 +109,7 @@ func (c *Cluster) assemble(ctx context.Context, replicas int) error {
 		}
 	}
 	for _, s := range c.Nodes() {
-		if err := c.until(ctx, clients[s], func(nodes string) bool {
-			return strings.Count(nodes, "\n") == len(c.Nodes()) && !strings.Contains(nodes, "handshake")
-		}); err != nil {
+		if err := c.knowsAll(ctx, clients[s]); err != nil {
 			return err
 		}
 	}
@@ -119,6 +143,15 @@ func (c *Cluster) introduce(ctx context.Context, node *redis.Client, n int) erro
 	if n == 0 {
 		return nil
 	}
+	return c.meet(ctx, node)
+}
+
+func client(s *Server) *redis.Client {
+	return redis.NewClient(&redis.Options{Addr: s.Addr, DisableIdentity: true})
+}
+
+// meet has a node meet the first one.
+func (c *Cluster) meet(ctx context.Context, node *redis.Client) error {
 	host, port, _ := net.SplitHostPort(c.Masters[0].Addr)
 	bus := c.Masters[0].args[3]
 	return node.Do(ctx, "CLUSTER", "MEET", host, port, bus).Err()
@@ -136,6 +169,13 @@ func (c *Cluster) agrees(ctx context.Context, node *redis.Client) error {
 		}
 		role, err := node.Info(ctx, "replication").Result()
 		return !strings.Contains(role, "master_link_status:down"), err
+	})
+}
+
+// knowsAll waits until a node knows all the others.
+func (c *Cluster) knowsAll(ctx context.Context, node *redis.Client) error {
+	return c.until(ctx, node, func(nodes string) bool {
+		return strings.Count(nodes, "\n") == len(c.Nodes()) && !strings.Contains(nodes, "handshake")
 	})
 }
 
