@@ -50,7 +50,7 @@ internal/testkit: internal/memredis internal/testkit/redisserver
 internal/testkit/world: internal/memredis internal/netproxy internal/testkit PUBLIC CORE
 test/chaos test/webload test/withredis test/stress: internal/netproxy internal/testkit/redisserver PUBLIC
 cmd/refq: internal/codec internal/config internal/execfunc internal/memredis internal/netproxy internal/bench internal/demo PUBLIC WEB
-cmd/refq: internal/web/asynqmon internal/tracing/otlp internal/errpattern internal/term internal/redact internal/remedy
+cmd/refq: internal/web/asynqmon internal/tracing/otlp internal/errpattern internal/term internal/redact internal/remedy internal/script
 PUBLIC: . refcache producer worker admin monitor metrics refqtest
 CORE: internal/script internal/store internal/queue internal/counters internal/declared
 WEB: internal/web/server internal/web/access internal/web/live internal/web/api internal/web/ui

@@ -23,25 +23,25 @@ var ErrInvalidSetting = errors.New("invalid setting")
 
 // Gates tells how the gates of the queues named stand, by queue and name; those of all queues that were ever used when none
 // is named. They are of all namespaces. What it costs does not grow with what waits: of a queue it looks at 1,000 gates at
-// most.
+// most. With a *monitor.PartialError the gates are those of the other queues.
 func (a *Admin) Gates(ctx context.Context, queues ...string) ([]monitor.GateState, error) {
-	queues, err := a.named(ctx, queues)
-	if err != nil {
+	if err := a.checkNamed(queues); err != nil {
 		return nil, err
 	}
-	slices.Sort(queues)
+	found, err := store.InQueues(ctx, a.store, queues, a.gatesIn)
 	var all []monitor.GateState
-	for _, queue := range queues {
-		gates, err := a.store.Gates(ctx, queue)
-		if err == nil {
-			err = a.addDeclared(ctx, queue, gates)
-		}
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, gates...)
+	for _, queue := range found {
+		all = append(all, queue.Told...)
 	}
-	return all, nil
+	return all, err
+}
+
+func (a *Admin) gatesIn(ctx context.Context, queue string) ([]monitor.GateState, error) {
+	gates, err := a.store.Gates(ctx, queue)
+	if err == nil {
+		err = a.addDeclared(ctx, queue, gates)
+	}
+	return gates, err
 }
 
 // addDeclared adds to gates of a queue what living workers declare.

@@ -1,8 +1,10 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -14,7 +16,8 @@ import (
 
 // Health surveys Redis, the calls that wait in all queues, and their workers. Single calls are those of the Admin's
 // namespace; numbers are of all. It changes nothing, and what it reads of a queue is bounded. What Redis refuses to tell
-// is unknown in the answer; an error means that Redis could not be reached.
+// is unknown in the answer; an error means that Redis could not be reached. With a *monitor.PartialError the answer is about
+// the other nodes and their queues.
 func (a *Admin) Health(ctx context.Context) (monitor.Health, error) {
 	if err := a.checkMade(); err != nil {
 		return monitor.Health{}, err
@@ -23,73 +26,89 @@ func (a *Admin) Health(ctx context.Context) (monitor.Health, error) {
 	if a.change.Namespace != refcache.AllNamespaces {
 		h.Namespace = a.change.Namespace
 	}
-	err := a.surveyRedis(ctx, &h)
-	if err == nil {
-		err = a.surveyQueues(ctx, &h)
-	}
-	if err == nil {
-		h.Gates, err = a.Gates(ctx)
-	}
-	if store.Refuses(err) { // the finding about permissions says more
-		h.Blind, h.Queues, h.Workers, h.Pauses, h.Gates, err = err.Error(), nil, nil, nil, nil, nil
-	}
-	if err != nil {
+	missing, err := a.survey(ctx, &h)
+	switch {
+	case store.Refuses(err): // the finding about permissions says more
+		h.Blind = err.Error()
+	case err != nil:
 		return monitor.Health{}, fmt.Errorf("look at the health of Redis and workers: %w", err)
 	}
-	return h, nil
+	return h, store.Partial(missing, len(h.Servers) > 0)
 }
 
-func (a *Admin) surveyRedis(ctx context.Context, h *monitor.Health) (err error) {
-	if h.Servers, err = a.store.Servers(ctx); err != nil {
-		return err
+// survey looks at the servers first: those that do not answer are not asked for anything else.
+func (a *Admin) survey(ctx context.Context, h *monitor.Health) (missing []monitor.Missing, err error) {
+	if h.Servers, missing, err = a.store.Servers(ctx); err != nil {
+		return nil, err
 	}
 	if h.User, err = a.store.User(ctx); err != nil {
-		return err
+		return nil, err
 	}
-	queues, err := a.store.Queues(ctx)
-	if err != nil && !store.Refuses(err) {
-		return err
+	s := a.store.Skipping(missing)
+	queues, silent, unlisted := s.QueueNames(ctx)
+	if unlisted != nil && !store.Refuses(unlisted) {
+		return nil, unlisted
 	}
+	missing = append(missing, silent...)
+	if h.Refused, err = s.Refused(ctx, needs(queues)); err != nil || unlisted != nil {
+		return missing, cmp.Or(err, unlisted)
+	}
+	found, silent, err := store.ByNode(ctx, s, queues, a.surveyQueue)
+	addQueues(h, found)
+	return append(missing, silent...), err
+}
+
+// needs are what is needed in the queues, each once.
+func needs(queues []string) (all []store.Need) {
 	if len(queues) == 0 {
 		queues = []string{refcache.Defaults.Queue}
 	}
-	var needs []store.Need
 	for _, name := range queues {
-		needs = append(needs, slices.Concat(store.Needs(name), queue.Needs(name))...)
+		all = append(all, slices.Concat(store.Needs(name), queue.Needs(name))...)
 	}
-	slices.SortStableFunc(needs, func(a, b store.Need) int { return strings.Compare(a.Keys, b.Keys) })
-	h.Refused, err = a.store.Refused(ctx, store.United(needs))
-	return err
+	slices.SortStableFunc(all, func(a, b store.Need) int { return strings.Compare(a.Keys, b.Keys) })
+	return store.United(all)
 }
 
-func (a *Admin) surveyQueues(ctx context.Context, h *monitor.Health) error {
-	queues, err := a.store.Queues(ctx)
-	if err != nil {
-		return err
-	}
-	slices.Sort(queues)
+// queueSurvey is what is found out in a queue.
+type queueSurvey struct {
+	monitor.QueueHealth
+	workers []monitor.WorkerHealth
+	pauses  []refcache.Pause
+	gates   []monitor.GateState
+}
+
+// addQueues adds what stands in the queues.
+func addQueues(h *monitor.Health, found map[string]queueSurvey) {
 	workers := map[string]monitor.WorkerHealth{}
-	for _, name := range queues {
-		queue, here, err := a.store.Overview(ctx, name, a.change.Namespace)
-		if err != nil {
-			return err
-		}
-		if queue.Archived, err = a.queue.Archived(ctx, name); err != nil {
-			return err
-		}
-		h.Queues = append(h.Queues, queue)
-		for _, w := range here {
+	for _, name := range slices.Sorted(maps.Keys(found)) {
+		queue := found[name]
+		h.Queues = append(h.Queues, queue.QueueHealth)
+		for _, w := range queue.workers {
 			workers[w.ID] = merge(workers[w.ID], w)
 		}
+		h.Pauses = append(h.Pauses, queue.pauses...)
+		h.Gates = append(h.Gates, queue.gates...)
 	}
+	h.Pauses = mergePauses(h.Pauses)
 	for _, w := range workers {
 		h.Workers = append(h.Workers, w)
 	}
-	if h.Pauses, err = a.Pauses(ctx); err != nil {
-		return err
-	}
 	slices.SortFunc(h.Workers, func(a, b monitor.WorkerHealth) int { return strings.Compare(a.ID, b.ID) })
-	return nil
+}
+
+func (a *Admin) surveyQueue(ctx context.Context, name string) (s queueSurvey, err error) {
+	if s.QueueHealth, s.workers, err = a.store.Overview(ctx, name, a.change.Namespace); err != nil {
+		return s, err
+	}
+	if s.Archived, err = a.queue.Archived(ctx, name); err != nil {
+		return s, err
+	}
+	if s.pauses, err = a.store.Pauses(ctx, name); err != nil {
+		return s, err
+	}
+	s.gates, err = a.gatesIn(ctx, name)
+	return s, err
 }
 
 // merge puts together what two queues know of a worker: the later word counts.

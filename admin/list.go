@@ -5,11 +5,13 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/refq/refq/internal/store"
+	"github.com/refq/refq/monitor"
 	"github.com/refq/refq/refcache"
 )
 
@@ -33,18 +35,20 @@ const pageSize = 100
 // ones, the start of processing ones, the creation of pending and waiting ones. It reads as it goes, so a task that changes
 // meanwhile may be passed over or appear twice; a task that stays as it is appears once, whatever others do. Of the
 // complete tasks of a queue those are listed that ended with its last 10,000 completions; the ones that have expired
-// since, or were complete again, count. The infos have no history. The walk ends at the first error.
+// since, or were complete again, count. The infos have no history. The walk ends at the first error, but for a
+// *monitor.PartialError: that comes by itself when nodes do not answer, each node once, and the walk goes on with the tasks
+// of the others.
 //
 // A task whose record cannot be read ends nothing: its info says why in Unreadable. It passes Namespace, Func, Error and
 // Since unless it is known that it should not.
 func (a *Admin) List(ctx context.Context, f Filter) iter.Seq2[refcache.TaskInfo, error] {
 	return func(yield func(refcache.TaskInfo, error) bool) {
 		for found, err := range a.walk(ctx, f) {
-			if err != nil {
-				yield(refcache.TaskInfo{}, err)
-				return
+			var info refcache.TaskInfo
+			if err == nil {
+				info = listed(found)
 			}
-			if !yield(listed(found), nil) {
+			if !yield(info, err) {
 				return
 			}
 		}
@@ -63,14 +67,20 @@ func listed(found store.Found) refcache.TaskInfo {
 func (a *Admin) walk(ctx context.Context, f Filter) iter.Seq2[store.Found, error] {
 	return func(yield func(store.Found, error) bool) {
 		f, err := a.meant(f)
-		var sources []*source
+		var l *list
 		if err == nil {
-			sources, err = a.sources(ctx, f, position{})
+			l, err = a.list(ctx, f, position{})
 		}
 		for err == nil {
 			var next *source
-			if next, err = latest(ctx, sources); next == nil || err != nil {
+			if next, err = l.latest(ctx); err != nil {
 				break
+			}
+			if news := l.news(); news != nil && !yield(store.Found{}, news) {
+				return
+			}
+			if next == nil {
+				return
 			}
 			if task := next.pop(); f.passes(task) && !yield(task, nil) {
 				return
@@ -112,6 +122,15 @@ func (f Filter) passes(task store.Found) bool {
 		(strings.Contains(task.LastError, f.Error) || unknown(task.LastError))
 }
 
+// list merges the tasks of several queues and statuses. What a node does not tell is left out of the rest of it.
+type list struct {
+	store   *store.Store
+	sources []*source // in the order in which they share an instant
+	missing []monitor.Missing
+	told    int  // how many of these it has said
+	some    bool // something was found, be it that there is nothing
+}
+
 // source yields the tasks of a queue in a status, latest first.
 type source struct {
 	store  *store.Store
@@ -125,8 +144,8 @@ type source struct {
 	end   bool
 }
 
-// sources are all that the filter asks for, from a position on, in the order in which they share an instant.
-func (a *Admin) sources(ctx context.Context, f Filter, after position) ([]*source, error) {
+// list is all that the filter asks for, from a position on.
+func (a *Admin) list(ctx context.Context, f Filter, after position) (*list, error) {
 	statuses := refcache.Statuses
 	if f.Status != "" {
 		if !slices.Contains(statuses, f.Status) {
@@ -134,7 +153,7 @@ func (a *Admin) sources(ctx context.Context, f Filter, after position) ([]*sourc
 		}
 		statuses = []refcache.Status{f.Status}
 	}
-	queues, err := a.queuesOf(ctx, f)
+	queues, missing, err := a.queuesOf(ctx, f)
 	if err != nil {
 		return nil, err
 	}
@@ -143,22 +162,22 @@ func (a *Admin) sources(ctx context.Context, f Filter, after position) ([]*sourc
 	if err != nil {
 		return nil, err
 	}
-	var sources []*source
+	l := &list{store: a.store.Skipping(missing), missing: missing, some: len(queues) == 0 && len(missing) == 0}
 	for _, queue := range queues {
 		for _, status := range statuses {
 			s := &source{store: a.store, queue: queue, status: status, since: since, after: after}
 			s.from = after.positionIn(queue, status)
-			sources = append(sources, s)
+			l.sources = append(l.sources, s)
 		}
 	}
-	return sources, nil
+	return l, nil
 }
 
-func (a *Admin) queuesOf(ctx context.Context, f Filter) ([]string, error) {
+func (a *Admin) queuesOf(ctx context.Context, f Filter) ([]string, []monitor.Missing, error) {
 	if f.Queue == "" {
-		return a.store.Queues(ctx)
+		return a.store.QueueNames(ctx)
 	}
-	return []string{f.Queue}, refcache.CheckQueue(f.Queue)
+	return []string{f.Queue}, nil, refcache.CheckQueue(f.Queue)
 }
 
 // since is the earliest time that passes; zero: any does.
@@ -174,17 +193,72 @@ func (a *Admin) since(ctx context.Context, f Filter) (time.Time, error) {
 }
 
 // latest returns the source whose next task is the latest of all; nil when there is none.
-func latest(ctx context.Context, sources []*source) (*source, error) {
+func (l *list) latest(ctx context.Context) (*source, error) {
+	if err := l.fill(ctx); err != nil {
+		return nil, err
+	}
 	var best *source
-	for _, s := range sources {
-		if err := s.fill(ctx); err != nil {
-			return nil, err
-		}
+	for _, s := range l.sources {
 		if len(s.read) > 0 && (best == nil || s.read[0].At.After(best.read[0].At)) {
 			best = s
 		}
 	}
 	return best, nil
+}
+
+// fill makes sure that each source has its next task, if any is left. Those of which a node does not tell it are dropped.
+func (l *list) fill(ctx context.Context) error {
+	empty := map[string][]*source{}
+	for _, s := range l.sources {
+		if len(s.read) == 0 && !s.end {
+			empty[s.queue] = append(empty[s.queue], s)
+		}
+	}
+	if len(empty) == 0 {
+		return nil
+	}
+	found, silent, err := store.ByNode(ctx, l.store, slices.Sorted(maps.Keys(empty)), func(ctx context.Context, queue string) ([]source, error) {
+		filled := make([]source, len(empty[queue]))
+		for i, s := range empty[queue] {
+			filled[i] = *s
+			if err := filled[i].fill(ctx); err != nil {
+				return nil, err
+			}
+		}
+		return filled, nil
+	})
+	if err != nil {
+		return err
+	}
+	for queue, filled := range found {
+		for i, s := range filled {
+			*empty[queue][i] = s
+		}
+	}
+	l.some = l.some || len(found) > 0
+	l.drop(ctx, silent)
+	return nil
+}
+
+// drop leaves out all that is where nothing was answered, so that nobody waits for that again.
+func (l *list) drop(ctx context.Context, silent []monitor.Missing) {
+	for _, m := range silent {
+		l.sources = slices.DeleteFunc(l.sources, func(s *source) bool {
+			there := slices.Contains(m.Queues, s.queue) || l.store.NodeOf(ctx, s.queue) == m.Node
+			if there && !slices.Contains(m.Queues, s.queue) {
+				m.Queues = append(m.Queues, s.queue)
+			}
+			return there
+		})
+		l.missing = append(l.missing, m)
+	}
+}
+
+// news is an error about what has come to be missing since it was asked last.
+func (l *list) news() error {
+	fresh := l.missing[l.told:]
+	l.told = len(l.missing)
+	return store.Partial(fresh, l.some)
 }
 
 func (s *source) pop() store.Found {

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -36,7 +37,8 @@ const maxSearched = 2000
 // Page returns up to n tasks of what [Admin.List] would walk through, from a cursor on; n below 1 counts as 1. It
 // looks at 2,000 tasks at most: a page may have fewer than n tasks, or none, and a Next all the same. A task that
 // stays as it is appears on one page only, whatever others do between two pages. The error is ErrInvalidCursor
-// when from is no Cursor.
+// when from is no Cursor. With a *monitor.PartialError the page has the tasks of the other queues; the page that Next leads to
+// asks for all of them again, so those of the missing that belong before its start are passed over.
 func (a *Admin) Page(ctx context.Context, f Filter, from Cursor, n int) (Page, error) {
 	after, err := parseCursor(from)
 	if err != nil {
@@ -45,26 +47,25 @@ func (a *Admin) Page(ctx context.Context, f Filter, from Cursor, n int) (Page, e
 	if f, err = a.meant(f); err != nil {
 		return Page{}, err
 	}
-	sources, err := a.sources(ctx, f, after)
+	l, err := a.list(ctx, f, after)
 	if err != nil {
 		return Page{}, err
 	}
 	var page Page
-	for _, s := range sources {
-		n, err := a.store.Listed(ctx, s.queue, s.status, s.since)
-		if err != nil {
-			return Page{}, err
-		}
-		page.Total += n
+	if page.Total, err = l.count(ctx); err != nil {
+		return Page{}, err
 	}
 	for {
-		next, err := latest(ctx, sources)
-		if err != nil || next == nil {
+		next, err := l.latest(ctx)
+		if err != nil {
 			return page, err
+		}
+		if next == nil {
+			return page, l.news()
 		}
 		if len(page.Tasks) >= max(1, n) || page.Searched == maxSearched {
 			page.Next = after.cursor()
-			return page, nil
+			return page, l.news()
 		}
 		task := next.pop()
 		after = position{task.At, task.Status, task.Ref}
@@ -73,6 +74,29 @@ func (a *Admin) Page(ctx context.Context, f Filter, from Cursor, n int) (Page, e
 			page.Tasks = append(page.Tasks, listed(task))
 		}
 	}
+}
+
+// count is how many tasks there are to look at.
+func (l *list) count(ctx context.Context) (total int, err error) {
+	sources := map[string][]source{}
+	for _, s := range l.sources {
+		sources[s.queue] = append(sources[s.queue], *s)
+	}
+	found, silent, err := store.ByNode(ctx, l.store, slices.Sorted(maps.Keys(sources)), func(ctx context.Context, queue string) (sum int, err error) {
+		for _, s := range sources[queue] {
+			n, err := l.store.Listed(ctx, queue, s.status, s.since)
+			if err != nil {
+				return 0, err
+			}
+			sum += n
+		}
+		return sum, nil
+	})
+	for _, n := range found {
+		total += n
+	}
+	l.drop(ctx, silent)
+	return total, err
 }
 
 // position is where a task stands in a list: by its time, latest first; at the same time by queue and status, and in

@@ -11,6 +11,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/refcache"
 )
 
@@ -187,24 +188,18 @@ func (a *Admin) inQueuesOf(ctx context.Context, t Target, do func(queue string) 
 	return nil
 }
 
-// Pauses returns what is paused: queues by name, then functions by name. A queue that was paused in asynq's web UI is among them.
+// Pauses returns what is paused: queues by name, then functions by name. A queue that was paused in asynq's web UI is among
+// them. With a *monitor.PartialError it is what is paused in the other queues.
 func (a *Admin) Pauses(ctx context.Context) ([]refcache.Pause, error) {
 	if err := a.checkMade(); err != nil {
 		return nil, err
 	}
-	queues, err := a.store.Queues(ctx)
-	if err != nil {
-		return nil, err
-	}
+	found, err := store.InQueues(ctx, a.store, nil, a.store.Pauses)
 	var all []refcache.Pause
-	for _, queue := range queues {
-		here, err := a.store.Pauses(ctx, queue)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, here...)
+	for _, queue := range found {
+		all = append(all, queue.Told...)
 	}
-	return mergePauses(all), nil
+	return mergePauses(all), err
 }
 
 // mergePauses sorts pauses, and keeps one of each function: the last that was noted.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/refq/refq/internal/answer"
 	"github.com/refq/refq/internal/store"
+	"github.com/refq/refq/monitor"
 	"github.com/refq/refq/refcache"
 )
 
@@ -43,7 +44,8 @@ func (r Retried) Accepted() bool {
 // of List, and yields each once with what became of it: those that it could not retry, too. No task is retried twice,
 // not even one that fails again before the walk is over. f.Status is Failed or empty.
 //
-// An error beside the zero Retried ends the walk: it could not go on. Starting again is safe, and goes on where this
+// An error beside the zero Retried ends the walk: it could not go on. If it is a *monitor.PartialError, the tasks of all other
+// queues have been dealt with. Starting again is safe, and goes on where this
 // one ended. The end of ctx ends the walk, with its cause, after the tasks at work, which takes 10 s at most: all that
 // were retried have been yielded then. A caller that breaks off stops the walk at once, but up to 15 tasks that it was
 // not shown may have been retried. It holds a page of tasks in memory, however many there are.
@@ -95,7 +97,12 @@ func (r *retryAll) batches(ctx context.Context, f Filter) iter.Seq2[[]store.Foun
 		}
 		f.Status = refcache.Failed
 		batch := make([]store.Found, 0, retriesAtOnce)
+		var missing []monitor.Missing
 		for task, err := range r.walk(ctx, f) {
+			if partial, ok := errors.AsType[*monitor.PartialError](err); ok {
+				missing = append(missing, partial.Missing...)
+				continue
+			}
 			if err != nil {
 				yield(nil, err)
 				return
@@ -107,8 +114,11 @@ func (r *retryAll) batches(ctx context.Context, f Filter) iter.Seq2[[]store.Foun
 				batch = batch[:0]
 			}
 		}
-		if len(batch) > 0 {
-			yield(batch, nil)
+		if len(batch) > 0 && !yield(batch, nil) {
+			return
+		}
+		if err := store.Partial(missing, true); err != nil {
+			yield(nil, err)
 		}
 	}
 }

@@ -2,45 +2,39 @@ package admin
 
 import (
 	"context"
-	"slices"
 
+	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/monitor"
 	"github.com/refq/refq/refcache"
 )
 
 // Sizes counts what is in the queues named, by name; in all queues that were ever used when none is named. What it
-// costs does not grow with the queues, so OldestPending is the longest of the 16 that were created first.
+// costs does not grow with the queues, so OldestPending is the longest of the 16 that were created first. With a
+// *monitor.PartialError the sizes are those of the other queues.
 func (a *Admin) Sizes(ctx context.Context, queues ...string) ([]monitor.QueueSize, error) {
-	queues, err := a.named(ctx, queues)
-	if err != nil {
+	if err := a.checkNamed(queues); err != nil {
 		return nil, err
 	}
-	slices.Sort(queues)
-	all := make([]monitor.QueueSize, len(queues))
-	for i, queue := range queues {
-		s, err := a.store.Sizes(ctx, queue)
-		if err != nil {
-			return nil, err
-		}
-		all[i] = monitor.QueueSize{Queue: queue, Waiting: s.Tasks[refcache.Waiting], Pending: s.Tasks[refcache.Pending],
+	found, err := store.InQueues(ctx, a.store, queues, a.store.Sizes)
+	all := make([]monitor.QueueSize, len(found))
+	for i, queue := range found {
+		s := queue.Told
+		all[i] = monitor.QueueSize{Queue: queue.Queue, Waiting: s.Tasks[refcache.Waiting], Pending: s.Tasks[refcache.Pending],
 			Processing: s.Tasks[refcache.Processing], Retrying: s.Tasks[refcache.Retrying], Failed: s.Tasks[refcache.Failed], Cancelled: s.Tasks[refcache.Cancelled],
 			Workers: s.Workers, OldestPending: s.OldestPending}
 	}
-	return all, nil
+	return all, err
 }
 
-// named are the queues that are meant: those named, or all.
-func (a *Admin) named(ctx context.Context, queues []string) ([]string, error) {
+// checkNamed refuses what can be no queue.
+func (a *Admin) checkNamed(queues []string) error {
 	if err := a.checkMade(); err != nil {
-		return nil, err
+		return err
 	}
 	for _, queue := range queues {
 		if err := refcache.CheckQueue(queue); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	if len(queues) == 0 {
-		return a.store.Queues(ctx)
-	}
-	return slices.Clone(queues), nil
+	return nil
 }

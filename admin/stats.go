@@ -10,10 +10,10 @@ import (
 const statsMinutes = 60
 
 // Stats returns what happened in the last hour in the queues named, of all namespaces; in all queues that were ever
-// used when none is named. It is approximate, see [monitor.Stats], and some seconds behind.
+// used when none is named. It is approximate, see [monitor.Stats], and some seconds behind. With a
+// *monitor.PartialError it is that of the other queues.
 func (a *Admin) Stats(ctx context.Context, queues ...string) (monitor.Stats, error) {
-	queues, err := a.named(ctx, queues)
-	if err != nil {
+	if err := a.checkNamed(queues); err != nil {
 		return monitor.Stats{}, err
 	}
 	return a.store.Minutes(ctx, queues, statsMinutes)

@@ -40,6 +40,7 @@ var (
 	workerUp   = describe("worker_up", "1 while the worker takes calls and Redis hears of it.")
 	queueUp    = describe("worker_queue_up", "1 while the worker takes calls of the queue and Redis hears of it there.", "queue")
 	redisFault = describe("redis_errors_total", "Errors of Redis, or on the way to it, by what was done.", "operation")
+	nodeUp     = describe("redis_node_up", "1 while a Redis answers that holds calls, for each master of a Cluster; each process shows the same.", "node")
 	tasks      = describe("queue_tasks", "Tasks in a queue of Redis by status; each process shows the same, at most 10 s old.", "queue", "status")
 	oldest     = describe("queue_oldest_pending_seconds", "How long the oldest pending task has waited; each process shows the same.", "queue")
 	aside      = describe("queue_aside", "Doorbells that are set aside for a worker that knows their function; each process shows the same.", "queue", "func")
@@ -53,7 +54,7 @@ var (
 )
 
 var descriptions = []*prometheus.Desc{submitted, refreshes, unrefresh, saved, waiters, finished, attempts, inFlight, redeliver, took, callTook, queueWait, backoff,
-	lateness, repairs, workerUp, queueUp, redisFault, tasks, oldest, aside, workers, paused, gateRuns, gateLimit, gateWaits, gateOldest, buildInfo}
+	lateness, repairs, workerUp, queueUp, redisFault, nodeUp, tasks, oldest, aside, workers, paused, gateRuns, gateLimit, gateWaits, gateOldest, buildInfo}
 
 type collector struct {
 	Config
@@ -76,7 +77,11 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 	if c.Worker != nil {
 		c.collectWorker(s)
 	}
-	for queue, size := range c.queues.read() {
+	read := c.queues.read()
+	for node, up := range read.nodes {
+		s.gauge(nodeUp, map[bool]float64{true: 1}[up], node)
+	}
+	for queue, size := range read.queues {
 		for status, n := range size.Tasks {
 			s.gauge(tasks, float64(n), queue, string(status))
 		}

@@ -25,7 +25,13 @@ type queues struct {
 
 	mu    sync.Mutex // also of reading: once for all who ask meanwhile
 	at    time.Time
-	found map[string]found
+	found reading
+}
+
+// reading is what was read.
+type reading struct {
+	nodes  map[string]bool // whether they answer
+	queues map[string]found
 }
 
 // found is what was read of a queue.
@@ -36,7 +42,7 @@ type found struct {
 }
 
 // read returns what there is of the first 100 queues by name; of those that Redis does not tell there are none.
-func (q *queues) read() map[string]found {
+func (q *queues) read() reading {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if !q.at.IsZero() && time.Since(q.at) < queuesFresh {
@@ -44,34 +50,55 @@ func (q *queues) read() map[string]found {
 	}
 	ctx, cancel := withTimeout(context.Background()) // for all who ask, not only for the first
 	defer cancel()
+	var r reading
+	var all sync.WaitGroup
+	all.Go(func() { r.nodes = q.store.Nodes(ctx) })
+	all.Go(func() { r.queues = q.readQueues(ctx) })
+	all.Wait()
+	q.at, q.found = time.Now(), r
+	return r
+}
+
+func (q *queues) readQueues(ctx context.Context) map[string]found {
+	names, missing := q.names(ctx)
+	told, _, _ := store.ByNode(ctx, q.store.Skipping(missing), names, func(ctx context.Context, queue string) (*found, error) {
+		return q.readQueue(ctx, queue)
+	})
 	all := map[string]found{}
-	for _, queue := range q.names(ctx) {
-		size, err := q.store.Sizes(ctx, queue)
-		if err != nil {
-			continue // counted among the errors of Redis
+	for queue, f := range told {
+		if f != nil {
+			all[queue] = *f
 		}
-		pauses, err := q.store.Pauses(ctx, queue)
-		if err != nil {
-			continue
-		}
-		gates, _ := q.store.Gates(ctx, queue) // so is this one
-		all[queue] = found{size, pauses, gates}
 	}
-	q.at, q.found = time.Now(), all
 	return all
 }
 
-func (q *queues) names(ctx context.Context) []string {
+// readQueue returns nothing where Redis does not tell. Errors are counted among those of Redis, and no other queue is the worse for
+// them.
+func (q *queues) readQueue(ctx context.Context, queue string) (*found, error) {
+	var f found
+	var err error
+	if f.Sizes, err = q.store.Sizes(ctx, queue); err == nil {
+		f.pauses, err = q.store.Pauses(ctx, queue)
+	}
+	if err != nil {
+		return nil, nil
+	}
+	f.gates, _ = q.store.Gates(ctx, queue) // so is this one
+	return &f, nil
+}
+
+func (q *queues) names(ctx context.Context) ([]string, []monitor.Missing) {
 	if q.worker != nil {
 		names := q.worker.Queues()
-		return names[:min(len(names), maxQueues)]
+		return names[:min(len(names), maxQueues)], nil
 	}
-	names, err := q.store.Queues(ctx)
+	names, missing, err := q.store.QueueNames(ctx)
 	if err != nil {
-		return nil // counted, too
+		return nil, nil // counted, too
 	}
 	slices.Sort(names)
-	return names[:min(len(names), maxQueues)]
+	return names[:min(len(names), maxQueues)], missing
 }
 
 func withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {

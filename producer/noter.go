@@ -66,6 +66,7 @@ func (n *noter) begin(queue string, begins bool) <-chan struct{} {
 		return nil
 	}
 	n.queues[queue] = begins
+	n.store.Knows(queue)
 	if !begins {
 		return nil
 	}

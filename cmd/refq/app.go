@@ -18,6 +18,7 @@ import (
 	"github.com/refq/refq/internal/remedy"
 	"github.com/refq/refq/internal/term"
 	"github.com/refq/refq/internal/tracing/otlp"
+	"github.com/refq/refq/monitor"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 )
@@ -164,7 +165,24 @@ func (a *app) complain(err error) {
 		}
 		err = fmt.Errorf("%w: it never existed, has expired or was deleted in %s", err, where)
 	}
+	if partial, ok := partly(err); ok {
+		for _, m := range partial.Missing {
+			a.notice("%v", m)
+		}
+		return
+	}
 	a.notice("%v", withRemedy(err))
+}
+
+// partly is the error of an answer that is good but for what it says; such an answer is printed, too.
+func partly(err error) (*monitor.PartialError, bool) {
+	return errors.AsType[*monitor.PartialError](err)
+}
+
+// failed is whether there is no answer at all.
+func failed(err error) bool {
+	_, partial := partly(err)
+	return err != nil && !partial
 }
 
 // withRemedy adds what to do about an answer of Redis, unless the error has that.

@@ -41,13 +41,16 @@ declared; attempts that no worker takes over.`,
 			}
 			defer end()
 			h, err := operator.Health(cmd.Context())
-			if err != nil {
+			if failed(err) {
 				return err
 			}
 			if h.Blind == "" {
 				h.Other = a.strangeArgs(cmd.Context(), operator)
 			}
 			if err := a.printHealth(h); err != nil {
+				return err
+			}
+			if err != nil {
 				return err
 			}
 			if h.Wrong() {

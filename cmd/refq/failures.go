@@ -20,6 +20,8 @@ type failures struct {
 
 	total, left, exhausted, unreadable int
 
+	missing error // nodes that did not answer, which was said; nil: all did
+
 	errpattern.Groups
 }
 
@@ -29,6 +31,11 @@ func (b bulk) count(ctx context.Context) (*failures, error) {
 	filter := b.filter
 	filter.Status = refcache.Failed
 	for info, err := range b.admin.List(ctx, filter) {
+		if _, partial := partly(err); partial {
+			b.complain(err)
+			f.missing = exitStatus(exitOther)
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -29,7 +30,7 @@ func (a *app) functionStats(ctx context.Context) error {
 	}
 	defer end()
 	stats, err := operator.Stats(ctx)
-	if err != nil {
+	if failed(err) {
 		return err
 	}
 	if a.asJSON {
@@ -39,9 +40,9 @@ func (a *app) functionStats(ctx context.Context) error {
 				return err
 			}
 		}
-		return nil
+		return err
 	}
-	return a.printFunctionStats(stats.Functions)
+	return cmp.Or(a.printFunctionStats(stats.Functions), err)
 }
 
 func (a *app) printFunctionStats(functions []monitor.FunctionStats) error {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -71,7 +72,7 @@ func (l *gateLook) all(ctx context.Context) error {
 	}
 	defer end()
 	gates, err := operator.Gates(ctx, l.queues()...)
-	if err != nil {
+	if failed(err) {
 		return err
 	}
 	if l.asJSON {
@@ -80,9 +81,12 @@ func (l *gateLook) all(ctx context.Context) error {
 				return err
 			}
 		}
-		return nil
+		return err
 	}
-	return l.printGates(gates)
+	if len(gates) == 0 && err != nil {
+		return err
+	}
+	return cmp.Or(l.printGates(gates), err)
 }
 
 func (l *gateLook) printGates(gates []monitor.GateState) error {

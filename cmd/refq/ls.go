@@ -61,6 +61,11 @@ func (a *app) ls(ctx context.Context, filter admin.Filter, limit int) error {
 	l := lister{app: a, filter: filter}
 	l.rows.Header("STATUS", "REF", "FUNCTION", "WHEN", "DETAIL")
 	for info, err := range operator.List(ctx, filter) {
+		if _, partial := partly(err); partial {
+			l.complain(err)
+			l.partial = true
+			continue
+		}
 		if err != nil {
 			return errors.Join(l.print(), err) // what was found is shown all the same
 		}
@@ -84,6 +89,7 @@ type lister struct {
 	rows          term.Table
 	n, unreadable int
 	more          bool
+	partial       bool // queues are missing, which was said
 }
 
 func (l *lister) add(info refcache.TaskInfo) error {
@@ -110,7 +116,7 @@ func (l *lister) print() error {
 
 func (l *lister) conclude() error {
 	switch {
-	case l.asJSON:
+	case l.asJSON, l.n == 0 && l.partial:
 	case l.n == 0 && l.filter == (admin.Filter{}):
 		l.notice("no calls yet; make one: refq call FUNC [JSON]")
 	case l.n == 0:
@@ -120,6 +126,8 @@ func (l *lister) conclude() error {
 	}
 	if l.unreadable > 0 {
 		l.notice("%s cannot be read", term.Plural(l.unreadable, "call", "calls"))
+	}
+	if l.unreadable > 0 || l.partial {
 		return exitStatus(exitOther)
 	}
 	return nil

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -229,7 +230,7 @@ func (a *app) pauses(ctx context.Context) error {
 	}
 	defer end()
 	all, err := operator.Pauses(ctx)
-	if err != nil {
+	if failed(err) {
 		return err
 	}
 	if a.asJSON {
@@ -238,13 +239,15 @@ func (a *app) pauses(ctx context.Context) error {
 				return err
 			}
 		}
-		return nil
+		return err
+	}
+	if len(all) == 0 && err == nil {
+		a.notice("nothing is paused")
 	}
 	if len(all) == 0 {
-		a.notice("nothing is paused")
-		return nil
+		return err
 	}
-	return a.pausesTable(all)
+	return cmp.Or(a.pausesTable(all), err)
 }
 
 func (a *app) pausesTable(all []refcache.Pause) error {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/refq/refq"
 	"github.com/refq/refq/internal/remedy"
+	"github.com/refq/refq/internal/script"
 )
 
 const (
@@ -59,8 +60,12 @@ func (a *app) ping(ctx context.Context, rdb redis.UniversalClient) error {
 	return a.unreachable(err, progress(ctx, probe, err), rdb)
 }
 
-// pingOnce asks once. Its error is that of the last step, which may hide what Redis has said before.
+// pingOnce asks once; of a Cluster all nodes, of which one is enough. Its error is that of the last step, which may hide what Redis
+// has said before.
 func pingOnce(ctx context.Context, rdb redis.UniversalClient) error {
+	if _, cluster := rdb.(*redis.ClusterClient); cluster {
+		return script.Reach(ctx, rdb)
+	}
 	return rdb.Process(ctx, sentOnce{redis.NewCmd(ctx, "ping")})
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -74,12 +75,12 @@ func (b bulk) run(ctx context.Context) error {
 		return err
 	}
 	if b.dryRun {
-		return b.printFailures(found)
+		return cmp.Or(b.printFailures(found), found.missing)
 	}
 	b.notice("%s", found.sentence())
 	switch {
 	case found.total == 0:
-		return nil
+		return found.missing
 	case found.retriable() == 0:
 		return exitStatus(exitOther)
 	}
@@ -144,6 +145,9 @@ func (b bulk) retry(ctx context.Context, expected int, options []admin.RetryOpti
 func (b bulk) concludeAll(ctx context.Context, done retriedCount, ended error) error {
 	switch {
 	case ended == nil:
+		b.notice("%s", done.sentence())
+	case !failed(ended):
+		b.complain(ended)
 		b.notice("%s", done.sentence())
 	case ctx.Err() != nil:
 		b.notice("interrupted: %s; the rest is untouched", done.sentence())

@@ -24,7 +24,8 @@ var followed sync.Map
 // when a node tells it that a slot has moved: one that is gone tells nothing.
 func followNodes(cluster *redis.ClusterClient) *follower {
 	key := weak.Make(cluster)
-	known, isKnown := followed.LoadOrStore(key, &follower{reload: func() { reload(key) }, nodes: map[string]weak.Pointer[redis.Client]{}})
+	known, isKnown := followed.LoadOrStore(key, &follower{reload: func() { reload(key) }, seeds: len(cluster.Options().Addrs),
+		nodes: map[string]weak.Pointer[redis.Client]{}})
 	f := known.(*follower)
 	if !isKnown {
 		runtime.AddCleanup(cluster, func(key weak.Pointer[redis.ClusterClient]) { followed.Delete(key) }, key)
@@ -44,6 +45,8 @@ func reload(key weak.Pointer[redis.ClusterClient]) {
 type follower struct {
 	reload func()
 	last   atomic.Int64 // when it was last called, in Unix ns
+	seeds  int          // addresses that the client was given
+	slow   atomic.Bool  // the last node that was asked about all others did not answer in time
 
 	mu    sync.Mutex
 	nodes map[string]weak.Pointer[redis.Client] // by address, those that go-redis has made
@@ -82,6 +85,11 @@ func (f *follower) heard(err error) {
 	}
 }
 
+// NodeFails is whether an error says that a node cannot answer now: it cannot be reached, is not what it was, or begins to be.
+func NodeFails(err error) bool {
+	return nodeFails(err) || redis.HasErrorPrefix(err, "LOADING") || redis.HasErrorPrefix(err, "TRYAGAIN")
+}
+
 // nodeFails is whether an error says that a node cannot be reached, or is not what it was.
 func nodeFails(err error) bool {
 	if err == nil || errors.Is(err, context.Canceled) {
@@ -105,10 +113,28 @@ func (f *follower) DialHook(next redis.DialHook) redis.DialHook {
 
 func (f *follower) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
-		err := next(ctx, cmd)
+		limited, cancel := f.limit(ctx, cmd)
+		defer cancel()
+		err := next(limited, cmd)
+		if limited != ctx {
+			f.slow.Store(limited.Err() != nil)
+		}
 		f.heard(err)
 		return err
 	}
+}
+
+// whereWithin is how long a node has to say where slots are, or which commands there are, when another can tell as well. It is
+// the next one's turn then, which has as long as it needs: all may be far away.
+const whereWithin = 500 * time.Millisecond
+
+// limit bounds what go-redis asks one node after the other before it sends the first command.
+func (f *follower) limit(ctx context.Context, cmd redis.Cmder) (context.Context, context.CancelFunc) {
+	about := cmd.Name() == "command" || cmd.Name() == "cluster" && len(cmd.Args()) == 2 && cmd.Args()[1] == "slots"
+	if !about || f.slow.Swap(false) || max(f.seeds, len(f.known())) < 2 {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, whereWithin)
 }
 
 func (f *follower) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {

@@ -3,6 +3,9 @@ package script
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
+	"strconv"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -30,25 +33,55 @@ func NodeOf(ctx context.Context, rdb redis.UniversalClient, key string) string {
 
 // Reach returns nil as soon as Redis answers; of a Cluster, as soon as any node does that the client knows.
 func Reach(ctx context.Context, rdb redis.UniversalClient) error {
+	if _, ok := rdb.(*redis.ClusterClient); !ok {
+		return rdb.Ping(ctx).Err()
+	}
+	_, err := Anywhere(ctx, rdb)
+	return err
+}
+
+// Anywhere returns a client for what any node may answer: that of the first node of a Cluster that answers now. A client of one server is returned as it is.
+func Anywhere(ctx context.Context, rdb redis.UniversalClient) (redis.UniversalClient, error) {
 	cluster, ok := rdb.(*redis.ClusterClient)
 	if !ok {
-		return rdb.Ping(ctx).Err()
+		return rdb, nil
 	}
-	nodes := followNodes(cluster).known()
-	if len(nodes) == 0 { // it was never used, or not by us
-		return rdb.Ping(ctx).Err()
+	nodes := someNodes(ctx, cluster)
+	if len(nodes) == 0 {
+		return rdb, rdb.Ping(ctx).Err() // which says why
 	}
-	answers := make(chan error, len(nodes))
+	type answer struct {
+		node *redis.Client
+		err  error
+	}
+	answers := make(chan answer, len(nodes))
 	for _, node := range nodes {
-		go func() { answers <- node.Ping(ctx).Err() }()
+		go func() { answers <- answer{node, node.Ping(ctx).Err()} }()
 	}
 	var failed []error
 	for range nodes {
-		err := <-answers
-		if err == nil {
-			return nil
+		a := <-answers
+		if a.err == nil {
+			return a.node, nil
 		}
-		failed = append(failed, err)
+		failed = append(failed, a.err)
 	}
-	return errors.Join(failed...)
+	return nil, errors.Join(failed...)
+}
+
+// someNodes are the nodes of a Cluster that its client knows, or most of them.
+func someNodes(ctx context.Context, cluster *redis.ClusterClient) []*redis.Client {
+	nodes := map[string]*redis.Client{}
+	for _, node := range followNodes(cluster).known() {
+		nodes[node.Options().Addr] = node
+	}
+	const samples = 256 // slots; of nodes that were there before we were, nothing else tells
+	for n := range samples {
+		node, err := cluster.MasterForKey(ctx, strconv.Itoa(n))
+		if err != nil {
+			break
+		}
+		nodes[node.Options().Addr] = node
+	}
+	return slices.Collect(maps.Values(nodes))
 }

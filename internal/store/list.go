@@ -9,6 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/refq/refq/internal/script"
 	"github.com/refq/refq/refcache"
 )
 
@@ -35,11 +36,11 @@ type Entry struct {
 // complete, or again, may still have the entry: [Store.ReadAll] leaves it out. There is no such order for processing: see
 // [Store.Running].
 func (s *Store) Page(ctx context.Context, queue string, status refcache.Status, from Position, n int) ([]Entry, Position, error) {
-	script, args := pageScript(), []any{string(status), n, from.score, from.member}
+	pages, args := pageScript(), []any{string(status), n, from.score, from.member}
 	if status == refcache.Complete {
-		script, args = completionsScript(), args[1:]
+		pages, args = completionsScript(), args[1:]
 	}
-	found, err := s.onQueue(ctx, script, queue, args...).StringSlice()
+	found, err := s.onQueue(ctx, pages, queue, args...).StringSlice()
 	if err != nil {
 		return nil, from, fmt.Errorf("list %s tasks of queue %s: %w", status, queue, foreign(err, queue))
 	}
@@ -96,9 +97,13 @@ func (s *Store) listed(ctx context.Context, queue string, status refcache.Status
 	return s.rdb.ZCount(ctx, statusKey(queue, status), strconv.FormatInt(from, 10), "+inf").Result()
 }
 
-// Now is Redis's time.
+// Now is Redis's time; of a Cluster, that of a node that answers.
 func (s *Store) Now(ctx context.Context) (time.Time, error) {
-	now, err := s.rdb.Time(ctx).Result()
+	rdb, err := script.Anywhere(ctx, s.rdb)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("ask Redis for the time: %w", err)
+	}
+	now, err := rdb.Time(ctx).Result()
 	if err != nil {
 		return time.Time{}, fmt.Errorf("ask Redis for the time: %w", err)
 	}
@@ -124,7 +129,7 @@ func (s *Store) ReadAll(ctx context.Context, entries []Entry) ([]Found, error) {
 		return nil, nil
 	}
 	pipe := s.rdb.Pipeline()
-	clock := pipe.Time(ctx)
+	clock := s.timeIn(ctx, pipe, entries[0].Ref.Queue())
 	replies := make([]*redis.SliceCmd, len(entries))
 	for i, e := range entries {
 		replies[i] = pipe.HMGet(ctx, recordKey(e.Ref), listedFields...)
@@ -155,6 +160,16 @@ func (s *Store) ReadAll(ctx context.Context, entries []Entry) ([]Found, error) {
 	}
 	s.tellHeldUp(ctx, entries[0].Ref.Queue(), all)
 	return all, nil
+}
+
+// timeIn asks the node of a queue for its time. A Cluster's client sends what has no key to any node.
+func (s *Store) timeIn(ctx context.Context, pipe redis.Pipeliner, queue string) *redis.TimeCmd {
+	if _, cluster := s.rdb.(*redis.ClusterClient); !cluster {
+		return pipe.Time(ctx)
+	}
+	clock := redis.NewTimeCmd(ctx, "eval", "return redis.call('TIME')", 1, NobodysKey(queue))
+	_ = pipe.Process(ctx, clock) // it is sent with the rest
+	return clock
 }
 
 // isOver reports whether the task has been complete again since the entry was made: it stays in the list of completions.

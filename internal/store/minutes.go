@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -85,28 +86,43 @@ func (s *Store) CountMinute(ctx context.Context, queue string, functions []monit
 	return nil
 }
 
-// Minutes returns what has happened in some queues in the last n minutes, the one that runs among them.
+// Minutes returns what has happened in some queues, all if none is named, in the last n minutes, the one that runs among them. Of a
+// Cluster it returns what there is: see [InQueues].
 func (s *Store) Minutes(ctx context.Context, queues []string, n int) (monitor.Stats, error) {
-	now, err := s.rdb.Time(ctx).Result()
+	now, err := s.Now(ctx)
 	if err != nil {
 		return monitor.Stats{}, fmt.Errorf("read statistics: %w", err)
 	}
 	first := now.Unix()/60 - int64(n) + 1
-	stats := monitor.Stats{Minutes: make([]monitor.MinuteStats, n)}
-	for i := range stats.Minutes {
-		stats.Minutes[i].Start = time.Unix((first+int64(i))*60, 0)
+	found, err := InQueues(ctx, s, queues, func(ctx context.Context, queue string) (monitor.Stats, error) {
+		here := newStats(first, n)
+		var err error
+		here.Functions, err = s.minutes(ctx, queue, first, here.Minutes)
+		return here, err
+	})
+	if _, partial := errors.AsType[*monitor.PartialError](err); err != nil && !partial {
+		return monitor.Stats{}, err
 	}
-	for _, queue := range queues {
-		functions, err := s.minutes(ctx, queue, first, stats.Minutes)
-		if err != nil {
-			return monitor.Stats{}, err
+	stats := newStats(first, n)
+	for _, queue := range found {
+		for i, m := range queue.Told.Minutes {
+			stats.Minutes[i].Add(m.CallCounts)
 		}
-		stats.Functions = append(stats.Functions, functions...)
+		stats.Functions = append(stats.Functions, queue.Told.Functions...)
 	}
 	slices.SortFunc(stats.Functions, func(a, b monitor.FunctionStats) int {
 		return strings.Compare(a.Queue+" "+a.Func, b.Queue+" "+b.Func)
 	})
-	return stats, nil
+	return stats, err
+}
+
+// newStats has n minutes without anything, from the first one since 1970 on.
+func newStats(first int64, n int) monitor.Stats {
+	stats := monitor.Stats{Minutes: make([]monitor.MinuteStats, n)}
+	for i := range stats.Minutes {
+		stats.Minutes[i].Start = time.Unix((first+int64(i))*60, 0)
+	}
+	return stats
 }
 
 // minutes adds what has happened in a queue to the minutes, and returns it by function.

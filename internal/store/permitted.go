@@ -58,30 +58,48 @@ func United(needs []Need) (united []Need) {
 	return united
 }
 
-// Refused tries what refq does in Redis, and returns what Redis refuses. Nothing of what it tries stays.
+// Refused tries what refq does in Redis, and returns what Redis refuses. Nothing of what it tries stays. Of a Cluster, what the nodes
+// refuse that answer.
 func (s *Store) Refused(ctx context.Context, needs []Need) ([]monitor.Refusal, error) {
-	scripts, err := s.refusedScripts(ctx)
+	rdb, err := script.Anywhere(ctx, s.rdb)
+	if err != nil {
+		return nil, fmt.Errorf("try what is permitted: %w", err)
+	}
+	refused, err := refusedScripts(ctx, rdb)
 	if err != nil {
 		return nil, err
 	}
-	refused := scripts
-	for _, n := range needs {
-		if len(scripts) > 0 {
-			break // all else is tried by a script
-		}
-		r, err := s.refusedKeys(ctx, n)
-		if err != nil {
+	if len(refused) == 0 { // all keys are tried by a script
+		if refused, err = s.refusedNeeds(ctx, needs); err != nil {
 			return nil, err
 		}
-		refused = append(refused, r...)
 	}
-	channels, err := s.refusedChannels(ctx)
+	channels, err := refusedChannels(ctx, rdb)
 	return compact(append(refused, channels...)), err
+}
+
+// refusedNeeds tries each where its key is.
+func (s *Store) refusedNeeds(ctx context.Context, needs []Need) (all []monitor.Refusal, err error) {
+	keys, of := make([]string, len(needs)), map[string]Need{}
+	for i, n := range needs {
+		keys[i], of[n.Key] = n.Key, n
+	}
+	refused, _, err := byNode(ctx, s, keys, func(key string) string { return key }, func(ctx context.Context, key string) ([]monitor.Refusal, error) {
+		return s.refusedKeys(ctx, of[key])
+	})
+	for _, key := range keys {
+		all = append(all, refused[key]...)
+	}
+	return all, err
 }
 
 // User is whom Redis takes us for; empty if nobody tells.
 func (s *Store) User(ctx context.Context) (string, error) {
-	user, err := s.rdb.Do(ctx, "ACL", "WHOAMI").Text()
+	rdb, err := script.Anywhere(ctx, s.rdb)
+	if err != nil {
+		return "", fmt.Errorf("ask Redis who we are: %w", err)
+	}
+	user, err := rdb.Do(ctx, "ACL", "WHOAMI").Text()
 	if err != nil && !Refuses(err) {
 		return "", fmt.Errorf("ask Redis who we are: %w", err)
 	}
@@ -91,13 +109,13 @@ func (s *Store) User(ctx context.Context) (string, error) {
 	return user, nil
 }
 
-func (s *Store) refusedScripts(ctx context.Context) ([]monitor.Refusal, error) {
+func refusedScripts(ctx context.Context, rdb redis.UniversalClient) ([]monitor.Refusal, error) {
 	var refused []monitor.Refusal
 	empty := redis.NewScript("return 1")
 	for _, try := range []struct {
 		command string
 		err     error
-	}{{"EVAL", empty.Eval(ctx, s.rdb, nil).Err()}, {"EVALSHA", empty.EvalSha(ctx, s.rdb, nil).Err()}} {
+	}{{"EVAL", empty.Eval(ctx, rdb, nil).Err()}, {"EVALSHA", empty.EvalSha(ctx, rdb, nil).Err()}} {
 		switch {
 		case try.err == nil, redis.HasErrorPrefix(try.err, "NOSCRIPT"):
 		case Refuses(try.err):
@@ -147,7 +165,7 @@ func (s *Store) refusedKeys(ctx context.Context, n Need) ([]monitor.Refusal, err
 // channelTimeout bounds the look at channels: for a confirmation the client itself would wait for ever.
 const channelTimeout = 10 * time.Second
 
-func (s *Store) refusedChannels(ctx context.Context) ([]monitor.Refusal, error) {
+func refusedChannels(ctx context.Context, rdb redis.UniversalClient) ([]monitor.Refusal, error) {
 	ctx, cancel := context.WithTimeout(ctx, channelTimeout)
 	defer cancel()
 	var refused []monitor.Refusal
@@ -155,13 +173,13 @@ func (s *Store) refusedChannels(ctx context.Context) ([]monitor.Refusal, error) 
 		{InboxChannel("probe"), InboxChannel("*")}, {WorkerChannel("probe"), WorkerChannel("*")},
 		{DropsChannel("probe"), DropsChannel("*")},
 	} {
-		sub := s.rdb.Subscribe(ctx, channel.name)
+		sub := rdb.Subscribe(ctx, channel.name)
 		_, subscribed := sub.Receive(ctx)
 		_ = sub.Close() // nothing is lost with it
 		for _, try := range []struct {
 			command string
 			err     error
-		}{{"SUBSCRIBE", subscribed}, {"PUBLISH", s.rdb.Publish(ctx, channel.name, "").Err()}} {
+		}{{"SUBSCRIBE", subscribed}, {"PUBLISH", rdb.Publish(ctx, channel.name, "").Err()}} {
 			switch {
 			case try.err == nil:
 			case Refuses(try.err):

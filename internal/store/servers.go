@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,6 +14,8 @@ import (
 	"github.com/refq/refq/monitor"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/refq/refq/internal/script"
 )
 
 // Refuses reports whether an error is an answer of Redis: it could be reached, but does not do what was asked.
@@ -21,33 +24,69 @@ func Refuses(err error) bool {
 	return errors.As(err, &refusal) && !isNil(err)
 }
 
-// Servers looks at the servers that hold tasks. What a server refuses to tell is unknown, and no error.
-func (s *Store) Servers(ctx context.Context) ([]monitor.ServerHealth, error) {
-	var mu sync.Mutex
-	var found []monitor.ServerHealth
-	look := func(ctx context.Context, rdb *redis.Client) error { // called concurrently
+var errUntold = errors.New("what it tells of itself is missing")
+
+// Servers looks at the servers that hold tasks. What a server refuses to tell is unknown, and no error. Those of a Cluster that do
+// not answer within 3 s are missing.
+func (s *Store) Servers(ctx context.Context) ([]monitor.ServerHealth, []monitor.Missing, error) {
+	found, silent, err := onNodes(ctx, s.rdb, func(ctx context.Context, addr string, rdb redis.Cmdable) (monitor.ServerHealth, error) {
 		h, err := lookAtServer(ctx, rdb)
-		h.Addr = rdb.Options().Addr
+		h.Addr = addr
+		return h, err
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("look at Redis: %w", err)
+	}
+	for i, m := range silent {
+		silent[i] = monitor.Missing{Node: m.Node, Err: fmt.Errorf("%w: %w", errUntold, m.Err)}
+	}
+	all := slices.SortedFunc(maps.Values(found), func(a, b monitor.ServerHealth) int { return strings.Compare(a.Addr, b.Addr) })
+	return all, silent, nil
+}
+
+// Nodes tells of the nodes that hold tasks, by host:port, whether they answer: within 3 s on a Cluster. What has no address of its own
+// is not told of.
+func (s *Store) Nodes(ctx context.Context) map[string]bool {
+	up, silent, err := onNodes(ctx, s.rdb, func(ctx context.Context, _ string, rdb redis.Cmdable) (bool, error) {
+		err := rdb.Ping(ctx).Err()
+		return err == nil || Refuses(err), nil
+	})
+	if err != nil {
+		return nil
+	}
+	for _, m := range silent {
+		up[m.Node] = false
+	}
+	delete(up, "")
+	return up
+}
+
+// tableWithin is how long the newest table of a Cluster's slots is waited for.
+const tableWithin = time.Second
+
+// onNodes asks the one server, or all masters of a Cluster side by side.
+func onNodes[T any](ctx context.Context, rdb redis.UniversalClient, ask func(ctx context.Context, addr string, rdb redis.Cmdable) (T, error)) (map[string]T, []monitor.Missing, error) {
+	cluster, ok := rdb.(*redis.ClusterClient)
+	if !ok {
+		addr := script.NodeOf(ctx, rdb, "")
+		told, err := ask(ctx, addr, rdb)
+		return map[string]T{addr: told}, nil, err
+	}
+	var mu sync.Mutex
+	masters, nodes := map[string]*redis.Client{}, map[string][]string{}
+	reading, cancel := context.WithTimeout(ctx, tableWithin)
+	defer cancel()
+	err := cluster.ForEachMaster(reading, func(_ context.Context, master *redis.Client) error { // called concurrently
 		mu.Lock()
 		defer mu.Unlock()
-		found = append(found, h)
-		return err
-	}
-	var err error
-	switch rdb := s.rdb.(type) {
-	case *redis.ClusterClient:
-		err = rdb.ForEachMaster(ctx, look)
-	case *redis.Client:
-		err = look(ctx, rdb)
-	default:
-		found = make([]monitor.ServerHealth, 1)
-		found[0], err = lookAtServer(ctx, rdb)
-	}
+		addr := master.Options().Addr
+		masters[addr], nodes[addr] = master, []string{addr}
+		return nil
+	})
 	if err != nil {
-		return nil, fmt.Errorf("look at Redis: %w", err)
+		return nil, nil, err
 	}
-	slices.SortFunc(found, func(a, b monitor.ServerHealth) int { return strings.Compare(a.Addr, b.Addr) })
-	return found, nil
+	return sideBySide(ctx, nodes, func(ctx context.Context, addr string) (T, error) { return ask(ctx, addr, masters[addr]) })
 }
 
 func lookAtServer(ctx context.Context, rdb redis.Cmdable) (h monitor.ServerHealth, err error) {

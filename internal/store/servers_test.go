@@ -22,7 +22,7 @@ import (
 // lookAt is what is found out about the one server at a URL.
 func lookAt(t *testing.T, url string) monitor.ServerHealth {
 	t.Helper()
-	servers, err := store.New(dial(t, url)).Servers(t.Context())
+	servers, _, err := store.New(dial(t, url)).Servers(t.Context())
 	require.NoError(t, err)
 	require.Len(t, servers, 1)
 	return servers[0]
@@ -103,13 +103,13 @@ func TestInMemoryServerIsKnown(t *testing.T) {
 			}
 			return memredis.Pass
 		})
-		servers, err := q.Servers(t.Context())
+		servers, _, err := q.Servers(t.Context())
 		require.NoError(t, err)
 		require.Equal(t, []monitor.ServerHealth{{Addr: servers[0].Addr, InMemory: true, EvictionPolicy: "noeviction", AppendOnly: new(false),
 			Latency: new(30 * time.Millisecond), ClockSkew: new(-15 * time.Millisecond)}}, servers)
 
 		server.SetFaults(func([]string) memredis.Fault { return memredis.DropRequest })
-		_, err = q.Servers(t.Context())
+		_, _, err = q.Servers(t.Context())
 		require.ErrorContains(t, err, "look at Redis: ")
 	})
 }

@@ -18,13 +18,15 @@ type Store struct {
 	rdb    redis.UniversalClient
 	zip    compressor
 	errors *errorCounts
+	names  *names                    // of queues
+	silent map[string]error          // see Skipping
 	flagBy func(queue string) string // see FlagBy
 	ring   func(ctx context.Context, tasks []Record)
 }
 
 // New returns a Store that uses rdb, which the caller closes.
 func New(rdb redis.UniversalClient) *Store {
-	return &Store{rdb: rdb, zip: newCompressor(), errors: &errorCounts{counts: map[string]int64{}}}
+	return &Store{rdb: rdb, names: namesOf(rdb), zip: newCompressor(), errors: &errorCounts{counts: map[string]int64{}}}
 }
 
 // Rings names who enqueues doorbells for tasks that a script has let in, because their turn has come. Without one it is left to
@@ -119,22 +121,4 @@ func outcomeAndRecord(cmd *redis.Cmd, operation string, ref refcache.Ref) (reply
 	}
 	record, err := parseRecord(ref, reply(answer).at(1))
 	return answer, record, err
-}
-
-// Queues returns the names of all queues that were ever used, in no order.
-func (s *Store) Queues(ctx context.Context) ([]string, error) {
-	queues, err := s.rdb.SMembers(ctx, queuesKey).Result()
-	if err != nil {
-		return nil, fmt.Errorf("list queues: %w", err)
-	}
-	return queues, nil
-}
-
-// AddQueue notes that a queue is used.
-func (s *Store) AddQueue(ctx context.Context, queue string) error {
-	if err := s.rdb.SAdd(ctx, queuesKey, queue).Err(); err != nil {
-		s.CountError("note_queue", err)
-		return fmt.Errorf("note queue %s: %w", queue, err)
-	}
-	return nil
 }

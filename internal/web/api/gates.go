@@ -13,7 +13,8 @@ import (
 
 // gateList is all gates, as clients get them.
 type gateList struct {
-	Gates []monitor.GateState `json:"gates"`
+	Gates   []monitor.GateState `json:"gates"`
+	Missing missing             `json:"missing,omitempty"`
 }
 
 // gatePage is a gate with a part of its keys.
@@ -47,10 +48,10 @@ func (a *API) gates(w http.ResponseWriter, r *http.Request) error {
 		queues = []string{queue}
 	}
 	gates, err := a.admin.Gates(r.Context(), queues...)
-	if err != nil {
+	out := gateList{Gates: []monitor.GateState{}}
+	if out.Missing, err = a.missing(err); err != nil {
 		return err
 	}
-	out := gateList{Gates: []monitor.GateState{}}
 	for _, g := range gates {
 		out.Gates = append(out.Gates, a.cfg.Redact.Gate(g))
 	}

@@ -22,6 +22,7 @@ type page struct {
 	Calls    []refcache.TaskInfo `json:"calls"`
 	Searched int                 `json:"searched"` // how many calls were looked at
 	Next     *admin.Cursor       `json:"next"`     // null: there is no more
+	Missing  missing             `json:"missing,omitempty"`
 }
 
 // list answers GET /calls.
@@ -39,10 +40,10 @@ func (a *API) list(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	found, err := a.admin.Page(r.Context(), filter, admin.Cursor(values.Get("cursor")), limit)
-	if err != nil {
+	out := page{Calls: []refcache.TaskInfo{}, Searched: found.Searched}
+	if out.Missing, err = a.missing(err); err != nil {
 		return err
 	}
-	out := page{Calls: []refcache.TaskInfo{}, Searched: found.Searched}
 	for _, info := range found.Tasks {
 		info = a.cfg.Redact.TaskInfo(info)
 		if info.Unreadable != "" || strings.Contains(info.LastError, filter.Error) { // who guesses at what is hidden is not told
@@ -52,12 +53,7 @@ func (a *API) list(w http.ResponseWriter, r *http.Request) error {
 	if found.Next != "" {
 		out.Next = &found.Next
 	}
-	text, err := encode(out)
-	if err != nil {
-		return err
-	}
-	write(w, http.StatusOK, "application/json", text)
-	return nil
+	return writeJSON(w, out)
 }
 
 func filter(values url.Values) (admin.Filter, error) {

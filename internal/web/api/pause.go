@@ -100,12 +100,13 @@ func (a *API) pauses(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	all, err := a.admin.Pauses(r.Context())
-	if err != nil {
+	answer := struct {
+		Pauses  []refcache.Pause `json:"pauses"`
+		Missing missing          `json:"missing,omitempty"`
+	}{Pauses: []refcache.Pause{}}
+	if answer.Missing, err = a.missing(err); err != nil {
 		return err
 	}
-	answer := struct {
-		Pauses []refcache.Pause `json:"pauses"`
-	}{[]refcache.Pause{}}
 	for _, p := range all {
 		answer.Pauses = append(answer.Pauses, a.cfg.Redact.Pause(p))
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/refq/refq/admin"
 	"github.com/refq/refq/internal/errpattern"
+	"github.com/refq/refq/monitor"
 	"github.com/refq/refq/refcache"
 )
 
@@ -44,6 +45,17 @@ type bulkData struct {
 	Fresh  bool
 	Cursor admin.Cursor // where to go on; empty: that were all
 	Broken string       // why it ended early; empty: it did not
+
+	missing []monitor.Missing // nodes whose calls are not among them
+}
+
+// lacks notes what a page of the calls lacks. What is left of the error is why there is no page.
+func (b *bulkData) lacks(err error) error {
+	missing, err := partly(err)
+	if len(missing) > 0 {
+		b.missing = missing
+	}
+	return err
 }
 
 // because is for how many calls nothing was done, and why.
@@ -73,7 +85,7 @@ func (u *UI) ask(w http.ResponseWriter, r *http.Request, do string, v url.Values
 	if err := u.countAll(r, &data); err != nil {
 		return err
 	}
-	return u.render(w, r, http.StatusOK, "bulk.html", page{Title: data.Title(), Data: data})
+	return u.render(w, r, http.StatusOK, "bulk.html", page{Missing: data.missing, Title: data.Title(), Data: data})
 }
 
 func newBulkData(do string, v url.Values) (bulkData, error) {
@@ -101,7 +113,7 @@ func (u *UI) countAll(r *http.Request, b *bulkData) error {
 	enough := time.Now().Add(countingTime)
 	for from := admin.Cursor(""); ; {
 		found, err := u.search(r, b.Filter, from, bulkPage)
-		if err != nil {
+		if err := b.lacks(err); err != nil {
 			return err
 		}
 		for _, info := range found.Tasks {
@@ -168,7 +180,7 @@ func (u *UI) doAll(w http.ResponseWriter, r *http.Request, do string, change fun
 	var outcomes outcomeCount
 	for enough := time.Now().Add(bulkTime); ; {
 		found, err := u.search(r, data.Filter, data.Cursor, bulkPage)
-		if err == nil {
+		if err = data.lacks(err); err == nil {
 			err = u.changeEach(r, found.Tasks, &outcomes, change)
 		}
 		if err != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/refq/refq/admin"
 	"github.com/refq/refq/internal/errpattern"
 	"github.com/refq/refq/internal/redact"
+	"github.com/refq/refq/monitor"
 	"github.com/refq/refq/refcache"
 )
 
@@ -33,6 +34,8 @@ type callsData struct {
 	Searched  searched
 	Retry     string // where all of them can be retried, or cancelled; empty: they cannot
 	Cancel    string
+
+	missing []monitor.Missing
 }
 
 // tab leads to another view of a list.
@@ -75,7 +78,7 @@ func (u *UI) calls(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	p := page{Title: "Calls", Notice: said(r, refcache.TaskInfo{}), Data: data}
+	p := page{Missing: data.missing, Title: "Calls", Notice: said(r, refcache.TaskInfo{}), Data: data}
 	if data.Searched.First == "" && !f.Narrow() && !data.Grouped { // else it is too much work to do at every change
 		p.Live = liveQueues
 	}
@@ -102,7 +105,7 @@ func (u *UI) newCallsData(f filter) callsData {
 // list fills in the calls themselves.
 func (u *UI) list(r *http.Request, v url.Values, f filter, data *callsData) error {
 	found, err := u.search(r, f, admin.Cursor(v.Get("cursor")), listPage)
-	if err != nil {
+	if data.missing, err = partly(err); err != nil {
 		return err
 	}
 	for _, info := range found.Tasks {
@@ -158,7 +161,7 @@ func newCallRow(i refcache.TaskInfo) callRow {
 // group fills in how often which error is there.
 func (u *UI) group(r *http.Request, v url.Values, f filter, data *callsData) error {
 	found, err := u.search(r, f, admin.Cursor(v.Get("cursor")), groupPage)
-	if err != nil {
+	if data.missing, err = partly(err); err != nil {
 		return err
 	}
 	var groups errpattern.Groups

@@ -137,11 +137,11 @@ func (f filter) sinces() []option {
 }
 
 // search reads a page of what passes the filter, without what nobody should read: whoever guesses at what is hidden does
-// not find it either.
+// not find it either. A *monitor.PartialError comes with a page.
 func (u *UI) search(r *http.Request, f filter, from admin.Cursor, n int) (admin.Page, error) {
 	found, err := u.admin.Page(r.Context(), f.Filter, from, n)
-	if err != nil {
-		return found, err
+	if _, failed := partly(err); failed != nil {
+		return found, failed
 	}
 	shown := found.Tasks[:0]
 	for _, info := range found.Tasks {
@@ -151,7 +151,7 @@ func (u *UI) search(r *http.Request, f filter, from admin.Cursor, n int) (admin.
 		}
 	}
 	found.Tasks = shown
-	return found, nil
+	return found, err
 }
 
 // searched is how far one who reads page after page has come.

@@ -12,6 +12,7 @@ type fresh[T any] struct {
 	turn chan struct{} // holds one token: whoever has it owns what follows
 
 	value T
+	err   error // a *monitor.PartialError about the value, or nil
 	at    time.Time
 }
 
@@ -22,7 +23,7 @@ func newFresh[T any](keep time.Duration, read func(context.Context) (T, error)) 
 }
 
 // get returns what is at most as old as it is kept, and reads it if need be, one viewer at a time. It waits for others
-// until ctx ends.
+// until ctx ends. A *monitor.PartialError comes with a value.
 func (f *fresh[T]) get(ctx context.Context) (T, error) {
 	select {
 	case <-f.turn:
@@ -32,11 +33,11 @@ func (f *fresh[T]) get(ctx context.Context) (T, error) {
 		return none, context.Cause(ctx)
 	}
 	if !f.at.IsZero() && time.Since(f.at) < f.keep {
-		return f.value, nil
+		return f.value, f.err
 	}
 	value, err := f.read(ctx)
-	if err == nil {
-		f.value, f.at = value, time.Now()
+	if _, failed := partly(err); failed == nil {
+		f.value, f.err, f.at = value, err, time.Now()
 	}
 	return value, err
 }

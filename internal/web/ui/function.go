@@ -48,7 +48,7 @@ func (u *UI) function(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (u *UI) functionPage(w http.ResponseWriter, r *http.Request, status int, form callForm) error {
-	f, health, err := u.look(r)
+	f, health, missing, err := u.look(r)
 	if err != nil {
 		return err
 	}
@@ -71,7 +71,7 @@ func (u *UI) functionPage(w http.ResponseWriter, r *http.Request, status int, fo
 	}
 	data.Calls, data.Failed = callsPath("func", name), callsPath("func", name, "status", string(refcache.Failed))
 	data.Pause = u.pausePart(r, admin.Target{Func: name}, f.pauses)
-	return u.render(w, r, status, "function.html", page{Title: name, Live: liveQueues, Notice: said(r, refcache.TaskInfo{}), Data: data})
+	return u.render(w, r, status, "function.html", page{Missing: missing, Title: name, Live: liveQueues, Notice: said(r, refcache.TaskInfo{}), Data: data})
 }
 
 // makeCall answers POST /functions/{name}: it makes a call, and goes to its page.

@@ -33,7 +33,7 @@ type functionSummary struct {
 
 // functions answers GET /functions.
 func (u *UI) functions(w http.ResponseWriter, r *http.Request) error {
-	f, health, err := u.look(r)
+	f, health, missing, err := u.look(r)
 	if err != nil {
 		return err
 	}
@@ -41,15 +41,16 @@ func (u *UI) functions(w http.ResponseWriter, r *http.Request) error {
 	for _, fn := range u.cfg.Functions {
 		data.Declared = append(data.Declared, u.declared(fn, f, health))
 	}
-	return u.render(w, r, http.StatusOK, "functions.html", page{Title: "Functions", Live: liveQueues, Data: data})
+	return u.render(w, r, http.StatusOK, "functions.html", page{Missing: missing, Title: "Functions", Live: liveQueues, Data: data})
 }
 
 // look reads what is known of functions besides their declarations.
-func (u *UI) look(r *http.Request) (f facts, health monitor.Health, err error) {
-	if f, err = u.facts.get(r.Context()); err == nil {
-		health, err = u.health.get(r.Context())
-	}
-	return f, health, err
+func (u *UI) look(r *http.Request) (f facts, health monitor.Health, missing []monitor.Missing, err error) {
+	partial := together(
+		func() (err error) { f, err = u.facts.get(r.Context()); return err },
+		func() (err error) { health, err = u.health.get(r.Context()); return err })
+	missing, err = partly(partial)
+	return f, health, missing, err
 }
 
 func (u *UI) declared(fn config.Function, f facts, health monitor.Health) functionSummary {

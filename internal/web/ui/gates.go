@@ -45,6 +45,7 @@ func (u *UI) readGates(ctx context.Context) ([]monitor.GateState, error) { retur
 // gatesPage answers GET /gates.
 func (u *UI) gatesPage(w http.ResponseWriter, r *http.Request) error {
 	gates, err := u.gates.get(r.Context())
+	missing, err := partly(err)
 	if err != nil {
 		return err
 	}
@@ -52,7 +53,7 @@ func (u *UI) gatesPage(w http.ResponseWriter, r *http.Request) error {
 	for _, g := range gates {
 		data.Gates = append(data.Gates, u.cfg.Redact.Gate(g))
 	}
-	return u.render(w, r, http.StatusOK, "gates.html", page{Title: "Gates", Live: liveGates, Data: data})
+	return u.render(w, r, http.StatusOK, "gates.html", page{Missing: missing, Title: "Gates", Live: liveGates, Data: data})
 }
 
 // gate answers GET /gates/{queue}/{gate}. The parameter cursor is where the keys go on.

@@ -91,10 +91,11 @@ func (u *UI) followQueues(ctx context.Context, topic string, _ <-chan struct{}, 
 // flight, since pages show how old they are.
 func (u *UI) fingerprint(ctx context.Context, topic string) string {
 	f, err := u.facts.get(ctx)
+	missing, err := partly(err)
 	if err != nil {
 		return "Redis does not answer"
 	}
-	var text []byte
+	text := fmt.Appendf(nil, "%v", missing)
 	inFlight := int64(0)
 	for _, s := range f.sizes {
 		inFlight += s.Waiting + s.Pending + s.Processing + s.Retrying

@@ -5,6 +5,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/refq/refq/monitor"
@@ -24,22 +25,39 @@ type facts struct {
 }
 
 func (u *UI) readFacts(ctx context.Context) (f facts, err error) {
-	if f.sizes, err = u.admin.Sizes(ctx); err == nil {
-		f.stats, err = u.admin.Stats(ctx)
-	}
-	if err == nil {
-		f.pauses, err = u.admin.Pauses(ctx)
-	}
+	err = together(
+		func() (err error) { f.sizes, err = u.admin.Sizes(ctx); return err },
+		func() (err error) { f.stats, err = u.admin.Stats(ctx); return err },
+		func() (err error) { f.pauses, err = u.admin.Pauses(ctx); return err })
 	return f, err
+}
+
+// together reads several things at the same time: a node that does not answer is waited for once. The error is the first of all that
+// is no *monitor.PartialError, else the last of these: they are about the same nodes.
+func together(reads ...func() error) (partial error) {
+	errs := make([]error, len(reads))
+	var all sync.WaitGroup
+	for i, read := range reads {
+		all.Go(func() { errs[i] = read() })
+	}
+	all.Wait()
+	for _, err := range errs {
+		if missing, failed := partly(err); failed != nil {
+			return failed
+		} else if missing != nil {
+			partial = err
+		}
+	}
+	return partial
 }
 
 // overview answers GET /.
 func (u *UI) overview(w http.ResponseWriter, r *http.Request) error {
-	f, health, err := u.look(r)
+	f, health, missing, err := u.look(r)
 	if err != nil {
 		return err
 	}
-	return u.render(w, r, http.StatusOK, "overview.html", page{Title: "Overview", Live: liveQueues, Notice: said(r, refcache.TaskInfo{}),
+	return u.render(w, r, http.StatusOK, "overview.html", page{Missing: missing, Title: "Overview", Live: liveQueues, Notice: said(r, refcache.TaskInfo{}),
 		Data: u.newOverview(r, f, health)})
 }
 

@@ -3,6 +3,7 @@ package ui
 import (
 	"bytes"
 	"embed"
+	"errors"
 	"fmt"
 	"html/template"
 	"io/fs"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/refq/refq/internal/web/access"
+	"github.com/refq/refq/monitor"
 )
 
 // page is what a handler says of the page that it makes.
@@ -20,6 +22,8 @@ type page struct {
 	Live   string // what the page follows: a ref_id, liveQueues or liveGates; empty: nothing
 	Notice string // a sentence on top of the page about what was just done, or why not; empty: none
 	Data   any    // what the template shows
+
+	Missing []monitor.Missing // nodes that do not answer: a band on top says what the page lacks for that
 }
 
 // frame is what templates get: the page, and what stands around it.
@@ -63,6 +67,14 @@ func (u *UI) render(w http.ResponseWriter, r *http.Request, status int, name str
 	w.WriteHeader(status)
 	_, _ = w.Write(text.Bytes()) // who is not there to read it cannot be told
 	return nil
+}
+
+// partly takes from an error what a page lacks that is good for all else. What is left is why there is no page.
+func partly(err error) ([]monitor.Missing, error) {
+	if partial, ok := errors.AsType[*monitor.PartialError](err); ok {
+		return partial.Missing, nil
+	}
+	return nil, err
 }
 
 // mayChange reports whether the guard would let this viewer change anything.
