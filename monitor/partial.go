@@ -1,9 +1,6 @@
 package monitor
 
-import (
-	"slices"
-	"strings"
-)
+import "strings"
 
 // Missing is a node of Redis that did not answer when several were asked.
 type Missing struct {
@@ -47,9 +44,4 @@ func (e *PartialError) Unwrap() []error {
 		errs[i] = m.Err
 	}
 	return errs
-}
-
-// Lacks reports whether a queue is missing.
-func (e *PartialError) Lacks(queue string) bool {
-	return slices.ContainsFunc(e.Missing, func(m Missing) bool { return slices.Contains(m.Queues, queue) })
 }
