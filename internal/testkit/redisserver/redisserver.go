@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -21,6 +22,7 @@ type Server struct {
 	args []string
 	cmd  *exec.Cmd      // nil: it is down
 	life io.WriteCloser // while it is open, the server runs; see keeper
+	sent *os.File       // has a byte for each signal that was sent
 }
 
 // Start starts a redis-server on a free port, with these arguments, and returns when it is ready. With --tls-cert-file
@@ -42,7 +44,7 @@ func Start(args ...string) (*Server, error) {
 // keeper runs redis-server and sends it each signal that it reads. The end of its input, which is also that of the
 // process that started it, ends the server, also one that stands still. It closes its own output so that the server's
 // death ends the log.
-const keeper = `redis-server "$@" & exec >&-; while read -r signal; do kill -"$signal" $!; done; kill $! 2>/dev/null; kill -CONT $! 2>/dev/null; wait`
+const keeper = `redis-server "$@" 3>&- & exec >&-; while read -r signal; do kill -"$signal" $!; echo >&3; done; kill $! 2>/dev/null; kill -CONT $! 2>/dev/null; wait`
 
 // Restart starts the server again after Stop or Kill, with what it kept, and returns when it is ready.
 func (s *Server) Restart() error {
@@ -64,10 +66,17 @@ func (s *Server) Restart() error {
 		return err
 	}
 	defer log.Close() // redis-server does not mind
-	if err := cmd.Start(); err != nil {
+	sent, sends, err := os.Pipe()
+	if err != nil {
 		return err
 	}
-	s.cmd, s.life = cmd, life
+	defer sends.Close()
+	cmd.ExtraFiles = []*os.File{sends} // file 3 there
+	if err := cmd.Start(); err != nil {
+		_ = sent.Close()
+		return err
+	}
+	s.cmd, s.life, s.sent = cmd, life, sent
 	if err := awaitReady(log); err != nil {
 		return errors.Join(fmt.Errorf("redis-server on %s: %w", s.Addr, err), s.Stop())
 	}
@@ -81,6 +90,7 @@ func (s *Server) Stop() error {
 	}
 	cmd := s.cmd
 	s.cmd = nil
+	defer s.sent.Close()
 	return errors.Join(s.life.Close(), cmd.Wait())
 }
 
@@ -92,9 +102,12 @@ func (s *Server) Kill() error {
 	return errors.Join(s.Signal("KILL"), s.Stop())
 }
 
-// Signal sends the server a signal by its name, such as STOP or CONT.
+// Signal sends the server a signal by its name, such as STOP or CONT, and returns when it was sent.
 func (s *Server) Signal(name string) error {
-	_, err := io.WriteString(s.life, name+"\n")
+	if _, err := io.WriteString(s.life, name+"\n"); err != nil {
+		return err
+	}
+	_, err := s.sent.Read(make([]byte, 1))
 	return err
 }
 
