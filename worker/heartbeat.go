@@ -113,7 +113,7 @@ func (h *heartbeats) begin(ctx context.Context) {
 			q.excuse()
 		}
 	}
-	for node, queues := range h.byNode(ctx, h.take()) {
+	for node, queues := range h.store.NodesOf(ctx, h.take()) {
 		h.sending.Go(func() {
 			defer h.release(queues)
 			h.report(ctx, node, queues, h.send(ctx, node, queues))

@@ -1,13 +1,11 @@
 package worker
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"sync"
 	"time"
 
-	"github.com/refq/refq/internal/script"
 	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/monitor"
 )
@@ -123,14 +121,4 @@ func (w *Worker) isStopping() bool {
 	default:
 		return false
 	}
-}
-
-// byNode groups queues by the node of Redis where they are.
-func (w *Worker) byNode(ctx context.Context, queues []string) map[string][]string {
-	nodes := map[string][]string{}
-	for _, queue := range queues {
-		node := script.NodeOf(ctx, w.rdb, store.NobodysKey(queue))
-		nodes[node] = append(nodes[node], queue)
-	}
-	return nodes
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,18 +16,16 @@ import (
 // a look that succeeded.
 const reloadEvery = 200 * time.Millisecond
 
-// followed has the clients of Clusters that look for the nodes anew: weak.Pointer[redis.ClusterClient] → *follower.
-var followed sync.Map
+// followed has the clients of Clusters that look for the nodes anew.
+var followed Beside[redis.ClusterClient, *follower]
 
 // followNodes has a Cluster's client look for the nodes of the slots anew when a node fails. go-redis does so each minute, and
 // when a node tells it that a slot has moved: one that is gone tells nothing.
 func followNodes(cluster *redis.ClusterClient) *follower {
 	key := weak.Make(cluster)
-	known, isKnown := followed.LoadOrStore(key, &follower{reload: func() { reload(key) }, seeds: len(cluster.Options().Addrs),
+	f, isNew := followed.Of(cluster, &follower{reload: func() { reload(key) }, seeds: len(cluster.Options().Addrs),
 		nodes: map[string]weak.Pointer[redis.Client]{}})
-	f := known.(*follower)
-	if !isKnown {
-		runtime.AddCleanup(cluster, func(key weak.Pointer[redis.ClusterClient]) { followed.Delete(key) }, key)
+	if isNew {
 		cluster.OnNewNode(f.meet)
 		cluster.AddHook(f) // for nodes that are known already: it hears only of what has failed for good
 	}

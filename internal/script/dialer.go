@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"net"
-	"runtime"
 	"sync"
 	"syscall"
 	"time"
-	"weak"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -36,21 +34,12 @@ func NewDialer(dial func(ctx context.Context, network, addr string) (net.Conn, e
 func (d *Dialer) NewClient(o *redis.Options) *redis.Client {
 	o.Dialer = d.Dial
 	rdb := redis.NewClient(o)
-	key := weak.Make(rdb)
-	dialers.Store(key, d)
-	runtime.AddCleanup(rdb, func(key weak.Pointer[redis.Client]) { dialers.Delete(key) }, key)
+	dialers.Of(rdb, d)
 	return rdb
 }
 
-// dialers has the Dialer of each client that NewClient made: weak.Pointer[redis.Client] → *Dialer.
-var dialers sync.Map
-
-// dialerOf returns the Dialer of a client; nil if it dials in another way.
-func dialerOf(rdb *redis.Client) *Dialer {
-	d, _ := dialers.Load(weak.Make(rdb))
-	dialer, _ := d.(*Dialer)
-	return dialer
-}
+// dialers has the Dialer of each client that NewClient made. Others dial in another way.
+var dialers Beside[redis.Client, *Dialer]
 
 // Dial connects to an address.
 func (d *Dialer) Dial(ctx context.Context, network, addr string) (net.Conn, error) {

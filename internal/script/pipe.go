@@ -63,7 +63,7 @@ func New(rdb redis.UniversalClient) redis.UniversalClient {
 	if err != nil {
 		return rdb // its options are not ours, and it says so to whoever uses them
 	}
-	s := &shared{crowd: &crowd{engine: engine}, dialer: dialerOf(plain)}
+	s := &shared{crowd: &crowd{engine: engine}, dialer: dialers.Find(plain)}
 	s.checked.Store(time.Now().UnixNano())
 	return client{plain, s}
 }

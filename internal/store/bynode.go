@@ -65,6 +65,21 @@ func (s *Store) NodeOf(ctx context.Context, queue string) string {
 	return script.NodeOf(ctx, s.rdb, NobodysKey(queue))
 }
 
+// NodesOf groups queues by the node that NodeOf tells of each.
+func (s *Store) NodesOf(ctx context.Context, queues []string) map[string][]string {
+	return s.grouped(ctx, queues, NobodysKey)
+}
+
+// grouped groups names by the node that holds the key of each.
+func (s *Store) grouped(ctx context.Context, names []string, key func(name string) string) map[string][]string {
+	nodes := map[string][]string{}
+	for _, name := range names {
+		node := script.NodeOf(ctx, s.rdb, key(name))
+		nodes[node] = append(nodes[node], name)
+	}
+	return nodes
+}
+
 // byNode is ByNode for whatever lives where a key does.
 func byNode[T any](ctx context.Context, s *Store, names []string, key func(name string) string,
 	ask func(ctx context.Context, name string) (T, error)) (map[string]T, []monitor.Missing, error) {
@@ -79,11 +94,7 @@ func byNode[T any](ctx context.Context, s *Store, names []string, key func(name 
 		}
 		return found, nil, nil
 	}
-	nodes := map[string][]string{}
-	for _, name := range names {
-		node := script.NodeOf(ctx, s.rdb, key(name))
-		nodes[node] = append(nodes[node], name)
-	}
+	nodes := s.grouped(ctx, names, key)
 	var skipped []monitor.Missing
 	for node, names := range nodes {
 		if err := s.silent[node]; err != nil {

@@ -5,13 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"runtime"
 	"slices"
 	"sync"
-	"weak"
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/refq/refq/internal/script"
 	"github.com/refq/refq/monitor"
 )
 
@@ -68,8 +67,8 @@ type names struct {
 	heard map[string]bool
 }
 
-// heardOf has the names of the queues of each Cluster: weak.Pointer[redis.ClusterClient] → *names.
-var heardOf sync.Map
+// heardOf has the names of the queues of each Cluster.
+var heardOf script.Beside[redis.ClusterClient, *names]
 
 // namesOf is the same for all who use the client of a Cluster; nil for that of one server, where the list is with the rest.
 func namesOf(rdb redis.UniversalClient) *names {
@@ -77,12 +76,8 @@ func namesOf(rdb redis.UniversalClient) *names {
 	if !ok {
 		return nil
 	}
-	key := weak.Make(cluster)
-	n, isKnown := heardOf.LoadOrStore(key, &names{heard: map[string]bool{}})
-	if !isKnown {
-		runtime.AddCleanup(cluster, func(key weak.Pointer[redis.ClusterClient]) { heardOf.Delete(key) }, key)
-	}
-	return n.(*names)
+	n, _ := heardOf.Of(cluster, &names{heard: map[string]bool{}})
+	return n
 }
 
 func (n *names) add(queues []string) {

@@ -5,10 +5,7 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -35,24 +32,16 @@ type demotion struct {
 }
 
 func newDemotionStage(dir string, t terms, p policy) (*stage, error) {
-	d := &demotion{}
-	for i := range d.servers {
-		home := filepath.Join(dir, fmt.Sprint("redis-", i))
-		if err := os.Mkdir(home, 0o700); err != nil {
-			return nil, errors.Join(err, d.end())
+	servers, err := startPair(dir)
+	d := &demotion{servers: servers}
+	for i, server := range servers {
+		if server != nil {
+			d.clients[i] = redis.NewClient(&redis.Options{Addr: server.Addr})
 		}
-		args := []string{"--appendonly", "yes", "--save", "", "--dir", home, "--repl-diskless-sync-delay", "0"}
-		if i > 0 {
-			host, port, _ := net.SplitHostPort(d.servers[0].Addr)
-			args = append(args, "--replicaof", host+" "+port)
-		}
-		var err error
-		if d.servers[i], err = redisserver.Start(args...); err != nil {
-			return nil, errors.Join(err, d.end())
-		}
-		d.clients[i] = redis.NewClient(&redis.Options{Addr: d.servers[i].Addr})
 	}
-	var err error
+	if err != nil {
+		return nil, errors.Join(err, d.end())
+	}
 	if d.proxy, err = netproxy.Listen(d.servers[0].Addr); err != nil {
 		return nil, errors.Join(err, d.end())
 	}

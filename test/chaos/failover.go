@@ -48,22 +48,30 @@ func newReplicatedStage(dir string, t terms, p policy) (*stage, error) {
 	return s, nil
 }
 
-func startReplicas(dir string) (*replicas, error) {
-	group := &replicas{}
-	for i := range group.servers {
+// startPair starts a master and its replica, which keep what they have below dir. After an error the pair has those that were started.
+func startPair(dir string) (pair [2]*redisserver.Server, err error) {
+	for i := range pair {
 		home := filepath.Join(dir, fmt.Sprint("redis-", i))
 		if err := os.Mkdir(home, 0o700); err != nil {
-			return group, err
+			return pair, err
 		}
 		args := []string{"--appendonly", "yes", "--save", "", "--dir", home, "--repl-diskless-sync-delay", "0"}
 		if i > 0 {
-			host, port, _ := net.SplitHostPort(group.servers[0].Addr)
+			host, port, _ := net.SplitHostPort(pair[0].Addr)
 			args = append(args, "--replicaof", host+" "+port)
 		}
-		var err error
-		if group.servers[i], err = redisserver.Start(args...); err != nil {
-			return group, err
+		if pair[i], err = redisserver.Start(args...); err != nil {
+			return pair, err
 		}
+	}
+	return pair, nil
+}
+
+func startReplicas(dir string) (*replicas, error) {
+	group := &replicas{}
+	var err error
+	if group.servers, err = startPair(dir); err != nil {
+		return group, err
 	}
 	host, port, _ := net.SplitHostPort(group.servers[0].Addr)
 	file := filepath.Join(dir, "sentinel.conf") // which the Sentinel writes, too
@@ -72,7 +80,6 @@ func startReplicas(dir string) (*replicas, error) {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return group, err
 	}
-	var err error
 	if group.sentinel, err = redisserver.Start(file, "--sentinel", "--dir", dir); err != nil {
 		return group, err
 	}
