@@ -334,7 +334,9 @@ func (o *modelOracle) remove(seen store.Record) string {
 	case !t.Status.IsFinal():
 		return "in flight"
 	default:
-		o.forget(seen.Ref)
+		if t.Status == refcache.Complete { // after a step of the clock, this millisecond may have an earlier task's end
+			o.forget(seen.Ref)
+		}
 		delete(o.tasks, seen.Ref)
 	}
 	return "gone"
