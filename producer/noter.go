@@ -24,8 +24,8 @@ const (
 	longestNoteRest = 5 * time.Second
 )
 
-// noter lists the queues that calls were made in, for those who look: refq's list and asynq's. Of a Cluster these live on whatever
-// nodes, so no call waits for them. Workers list their queues, too, from time to time.
+// noter lists the queues that calls were made in, for those who look: refq's list and asynq's. Of a Cluster these live
+// on whatever nodes, so no call waits for them. Workers list their queues, too, from time to time.
 type noter struct {
 	store *store.Store
 	queue *queue.Client

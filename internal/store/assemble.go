@@ -72,7 +72,7 @@ const noPiggyback = "local piggyback\n"
 type assembled struct{ name, foreign string }
 
 // assembledScripts are kept for the life of the program: their number is that of asynq's scripts.
-var assembledScripts sync.Map // assembled -> *redis.Script
+var assembledScripts sync.Map // assembled -> func() *redis.Script
 
 // withPiggyback returns the script of that name with a piggyback behind its fast path, and what to run it with. Without
 // a piggyback these are plain and own.
@@ -97,13 +97,15 @@ func taking(known []string, from Doorbells, own script.Use) string {
 		function("set_aside", from.SetAside, own, "id", "list") + fast + inFunction(withConstants(name, used(library(), full)+full))
 }
 
+// assembleOnce keeps a script from its first use on. Who needs it meanwhile waits: a process that begins with a thousand calls at
+// once would otherwise assemble it for each.
 func assembleOnce(kept *sync.Map, name, foreign string, text func() string) *redis.Script {
 	made := assembled{name, foreign}
-	if found, ok := kept.Load(made); ok {
-		return found.(*redis.Script)
+	once, ok := kept.Load(made)
+	if !ok {
+		once, _ = kept.LoadOrStore(made, sync.OnceValue(func() *redis.Script { return named(name, text()) }))
 	}
-	found, _ := kept.LoadOrStore(made, named(name, text()))
-	return found.(*redis.Script)
+	return once.(func() *redis.Script)()
 }
 
 // function is a Lua function that runs a script whose keys and arguments stand behind own. What it is called with has the names

@@ -3,7 +3,10 @@ package store
 import (
 	"bytes"
 	"encoding/json"
+	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -94,4 +97,25 @@ func TestUnpackingIsBounded(t *testing.T) {
 	largest, err := zip.unpack(zip.enc.EncodeAll(make([]byte, maxResult), nil), zstdEncoding)
 	require.NoError(t, err)
 	require.Len(t, largest, maxResult)
+}
+
+func TestAProcessThatBeginsWithManyCallsAtOnceAssemblesAScriptOnce(t *testing.T) {
+	t.Parallel()
+	var kept sync.Map
+	var assembled atomic.Int64
+	var all sync.WaitGroup
+	begin := make(chan struct{})
+	for range 100 {
+		all.Go(func() {
+			<-begin
+			assembleOnce(&kept, "submit", "", func() string {
+				assembled.Add(1)
+				runtime.Gosched() // others come while the text is made
+				return "return 1"
+			})
+		})
+	}
+	close(begin)
+	all.Wait()
+	require.EqualValues(t, 1, assembled.Load())
 }

@@ -16,7 +16,7 @@ import (
 // for what does not change while a worker runs.
 type Known struct {
 	names   []string
-	scripts sync.Map // assembled -> *redis.Script
+	scripts sync.Map // assembled -> func() *redis.Script
 }
 
 // NewKnown is for a worker of these functions, each as name@version.
