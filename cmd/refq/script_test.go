@@ -198,6 +198,7 @@ var variable = []struct {
 	{regexp.MustCompile(`took [\d.]+m?s`), `took D`},
 	{regexp.MustCompile(`in \d+d|in \d+h\d+m`), `in D`},
 	{regexp.MustCompile(`just now|([\d.]+[hms])+ ago`), `AGO`},
+	{regexp.MustCompile(`"message":"no living worker serves queue [^"]+","unserved":"queue"`), `"message":"waits for a worker","unserved":null`},
 	{regexp.MustCompile(`(?m) +no living worker serves queue \S+$`), ``}, // said of a call that has waited for a second
 	{regexp.MustCompile(`(WHEN|AGO) +`), `$1  `},
 	{regexp.MustCompile(`\d{4}-\d\d-\d\d`), `DAY`},
