@@ -16,7 +16,7 @@ import (
 
 // sharded tells whether Redis has sharded channels.
 func (q *queue) sharded() bool {
-	err := q.rdb.SPublish(q.Context(), store.DropsChannel(q.name), "").Err()
+	err := q.rdb.SPublish(q.Context(), store.WakeChannel(q.name, "nobody"), "").Err()
 	if redis.HasErrorPrefix(err, "unknown command") {
 		return false
 	}
