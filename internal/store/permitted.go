@@ -175,7 +175,7 @@ func refusedChannels(ctx context.Context, rdb redis.UniversalClient) ([]monitor.
 	} {
 		for _, try := range messaging(ctx, rdb, channel.name) {
 			switch {
-			case try.err == nil:
+			case try.err == nil, redis.HasErrorPrefix(try.err, "MOVED"): // a node looks at rights first
 			case Refuses(try.err):
 				refused = append(refused, refusal(try.err, monitor.Refusal{Channels: channel.pattern}, try.command))
 			default:
