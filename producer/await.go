@@ -45,7 +45,7 @@ func (p *Producer) read(ctx context.Context, ref refcache.Ref, inbox string) (an
 func (p *Producer) poll(ctx context.Context, ref refcache.Ref) (answer.Snapshot, error) {
 	ctx, cancel := context.WithTimeout(ctx, pollTimeout)
 	defer cancel()
-	return p.read(ctx, ref, p.inbox.channel)
+	return p.read(ctx, ref, store.Inbox(p.inbox.id))
 }
 
 // readNamed is read for a ref_id that came from outside, and may be none.

@@ -99,7 +99,7 @@ func (p *Producer) callOnce(ctx context.Context, c call, waitLimit time.Duration
 	if waitLimit > 0 {
 		w = p.inbox.wait(ctx, c.ref)
 		defer w.stop()
-		c.submission.Inbox = p.inbox.channel
+		c.submission.Inbox = store.Inbox(p.inbox.id)
 	}
 	mark := p.local.beginRead(ctx, c.ref, c.submission.Stamps)
 	made := p.submit(ctx, c)

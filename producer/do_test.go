@@ -355,7 +355,7 @@ func second[A any](_ A, err error) error { return err }
 func aboutCalls(commands []string) (kept []string) {
 	for _, c := range commands {
 		name := strings.ToLower(strings.Fields(c)[0])
-		if !strings.Contains("hello client subscribe unsubscribe ping del", name) {
+		if !strings.Contains("hello client subscribe ssubscribe unsubscribe ping del", name) {
 			kept = append(kept, c[:min(48, len(c))])
 		}
 	}

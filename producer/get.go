@@ -67,7 +67,7 @@ func wait[Out any](ctx context.Context, p *Producer, ref refcache.Ref) (refcache
 	}
 	w := p.inbox.wait(ctx, ref)
 	defer w.stop()
-	now, err := p.read(ctx, ref, p.inbox.channel)
+	now, err := p.read(ctx, ref, store.Inbox(p.inbox.id))
 	if err != nil {
 		return refcache.Response[Out]{}, err
 	}

@@ -13,26 +13,33 @@ import (
 )
 
 const (
-	// subscribeTimeout bounds how long the first waiter waits for the subscription. Without it, it polls.
+	// subscribeTimeout bounds how long waiters wait for the subscription to a queue. Without it, they poll.
 	subscribeTimeout = time.Second
 	// maxSilence is how long a subscription may hear nothing before it is tried.
 	maxSilence = 3 * time.Second
 )
 
-// inbox hears of the ends of tasks, over one subscription for all waiters of the process. It is opened by the first.
+// inbox hears of the ends of tasks, over one subscription for all waiters of the process. The first waiter opens it, and
+// the first in a queue adds that queue.
 type inbox struct {
-	rdb     redis.UniversalClient
-	store   *store.Store
-	channel string
+	rdb   redis.UniversalClient
+	store *store.Store
+	id    string
 
-	open       sync.Once
 	delivering sync.WaitGroup
 
 	mu      sync.Mutex
 	sub     *script.Subscription // nil before the first waiter
 	closed  bool
+	queues  map[string]*opening      // by channel
 	waiters map[refcache.Ref]*waiter // the first of those who wait for a task
 	n       int                      // how many there are in all
+}
+
+// opening is the subscription to a queue as it begins.
+type opening struct {
+	over  chan struct{} // closed when the subscription is confirmed, or has taken too long
+	limit *time.Timer
 }
 
 // waiter is somebody who waits for the end of a task. There may be thousands.
@@ -44,12 +51,12 @@ type waiter struct {
 }
 
 func newInbox(rdb redis.UniversalClient, s *store.Store, id string) *inbox {
-	return &inbox{rdb: rdb, store: s, channel: store.InboxChannel(id), waiters: map[refcache.Ref]*waiter{}}
+	return &inbox{rdb: rdb, store: s, id: id, queues: map[string]*opening{}, waiters: map[refcache.Ref]*waiter{}}
 }
 
 // wait registers a waiter, before anything is submitted or read, so that no end is missed from then on.
 func (b *inbox) wait(ctx context.Context, ref refcache.Ref) *waiter {
-	b.open.Do(func() { b.subscribe(ctx) })
+	b.listenTo(ctx, ref.Queue())
 	w := &waiter{box: b, ref: ref, ends: make(chan *store.End, 1)}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -92,31 +99,37 @@ func (w *waiter) stop() {
 	}
 }
 
-// subscribe waits for the confirmation. Without it waiters poll until the subscription has mended itself.
-func (b *inbox) subscribe(ctx context.Context) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.closed {
+// listenTo waits until the ends of a queue's tasks are heard, if that is new. Without it waiters poll until the
+// subscription has mended itself.
+func (b *inbox) listenTo(ctx context.Context, queue string) {
+	o := b.open(store.InboxChannel(queue, b.id))
+	if o == nil {
 		return
 	}
-	b.sub = script.Subscribe(b.rdb, maxSilence, b.channel)
-	confirmed, given := make(chan struct{}), make(chan struct{})
-	b.delivering.Go(func() {
-		b.sub.Receive(func(what any) {
-			select {
-			case confirmed <- struct{}{}: // nobody waits yet: there is nothing that was not heard
-			case <-given:
-				b.deliver(what)
-			}
-		})
-	})
-	ctx, cancel := context.WithTimeout(ctx, subscribeTimeout)
-	defer cancel()
 	select {
-	case <-confirmed:
+	case <-o.over:
 	case <-ctx.Done():
 	}
-	close(given)
+}
+
+// open subscribes to a channel, once. It returns nil when the inbox is closed.
+func (b *inbox) open(channel string) *opening {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	o := b.queues[channel]
+	if o != nil || b.closed {
+		return o
+	}
+	if b.sub == nil {
+		sub := script.Subscribe(b.rdb, maxSilence)
+		b.sub = sub
+		b.delivering.Go(func() { sub.Receive(b.deliver) })
+	}
+	o = &opening{over: make(chan struct{})}
+	o.limit = time.AfterFunc(subscribeTimeout, func() { close(o.over) })
+	b.queues[channel] = o
+	b.sub.Add(channel)
+	return o
 }
 
 // deliver tells waiters what the subscription hears.
@@ -127,7 +140,26 @@ func (b *inbox) deliver(what any) {
 			b.tell(&end)
 		}
 	case *redis.Subscription:
-		b.haveAllLook() // the connection may have broken: what was published meanwhile was not heard
+		b.confirmed(what.Channel)
+	}
+}
+
+// confirmed ends the opening of a channel. After that the connection has broken, and what was published meanwhile was not
+// heard: all who wait there have to look.
+func (b *inbox) confirmed(channel string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if o := b.queues[channel]; o != nil && o.limit.Stop() {
+		close(o.over) // nobody waits yet: there is nothing that was not heard
+		return
+	}
+	for ref, first := range b.waiters {
+		if store.InboxChannel(ref.Queue(), b.id) != channel {
+			continue
+		}
+		for w := first; w != nil; w = w.next {
+			w.tell(&store.End{Ref: ref})
+		}
 	}
 }
 
@@ -136,17 +168,6 @@ func (b *inbox) tell(end *store.End) {
 	defer b.mu.Unlock()
 	for w := b.waiters[end.Ref]; w != nil; w = w.next {
 		w.tell(end)
-	}
-}
-
-// haveAllLook tells every waiter of an end that it has to look for itself.
-func (b *inbox) haveAllLook() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for ref, first := range b.waiters {
-		for w := first; w != nil; w = w.next {
-			w.tell(&store.End{Ref: ref})
-		}
 	}
 }
 
@@ -164,6 +185,11 @@ func (b *inbox) close() error {
 	b.mu.Lock()
 	sub := b.sub
 	b.sub, b.closed = nil, true
+	for _, o := range b.queues {
+		if o.limit.Stop() {
+			close(o.over)
+		}
+	}
 	b.mu.Unlock()
 	if sub == nil {
 		return nil

@@ -180,7 +180,7 @@ func (m *many) submitBatch(ctx context.Context, batch []numbered) {
 	if m.waitLimit > 0 {
 		for i := range batch {
 			waiters[i] = m.inbox.wait(ctx, batch[i].ref)
-			batch[i].submission.Inbox = m.inbox.channel
+			batch[i].submission.Inbox = store.Inbox(m.inbox.id)
 		}
 	}
 	for i, made := range m.submitMany(ctx, batch) {

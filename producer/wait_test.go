@@ -82,7 +82,7 @@ func TestWaiterIsToldAsSoonAsItsProducerCanHearAgain(t *testing.T) {
 			switch at := time.Since(began); {
 			case strings.EqualFold(cmd[0], "PING") && at.Truncate(100*time.Millisecond) == 9*time.Second:
 				return memredis.DropRequest // of the subscriptions: each 3 s they ask whether their connection lives
-			case strings.EqualFold(cmd[0], "SUBSCRIBE") && strings.HasPrefix(cmd[1], "refq:inbox:") && at > time.Second:
+			case strings.EqualFold(cmd[0], "SUBSCRIBE") && strings.Contains(cmd[1], "}:in:") && at > time.Second:
 				time.Sleep(500 * time.Millisecond)
 				back.Store(true)
 			}
@@ -103,7 +103,7 @@ func TestWaiterIsToldAsSoonAsItsProducerCanHearAgain(t *testing.T) {
 func TestWaiterWhoseMessagesAreLostLooksItself(t *testing.T) {
 	inOffice(t, func(w *office) {
 		w.Server.SetFaults(func(cmd []string) memredis.Fault {
-			if strings.EqualFold(cmd[0], "SUBSCRIBE") && strings.HasPrefix(cmd[1], "refq:inbox:") {
+			if strings.HasSuffix(strings.ToUpper(cmd[0]), "SUBSCRIBE") && strings.Contains(cmd[1], "}:in:") {
 				return "NOPERM no channels for you"
 			}
 			return memredis.Pass

@@ -88,7 +88,7 @@ func TestCancelledAttemptIsToldAtOnce(t *testing.T) {
 
 func TestCancellationWhoseMessageIsLostIsFoundByTheNextBeat(t *testing.T) {
 	inHouse(t, func(w *house) {
-		w.faults(deafTo("refq:worker:"))
+		w.faults(deafTo("}:cancel:"))
 		held, ends := noting()
 		w.Start(worker.Config{}, world.Handles(work, held))
 		ref := w.submit(work, "in")

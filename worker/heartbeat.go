@@ -317,7 +317,10 @@ func (w *Worker) leave(ctx context.Context) {
 
 // receiveCancellations ends attempts as soon as their task is cancelled. Messages may get lost; the beat finds out too.
 func (w *Worker) receiveCancellations(ctx context.Context) {
-	sub := script.Subscribe(w.rdb, maxSilence, store.WorkerChannel(w.id))
+	sub := script.Subscribe(w.rdb, maxSilence)
+	for _, queue := range w.Queues() {
+		sub.Add(store.CancelChannel(queue, w.id))
+	}
 	stop := context.AfterFunc(ctx, func() { _ = sub.Close() })
 	defer stop()
 	sub.Receive(func(what any) {

@@ -160,7 +160,7 @@ func TestLongProgressMessageIsCut(t *testing.T) {
 // With its message lost, a cancellation is found by whatever the worker says next: here a report.
 func TestReportOfAVoidAttemptEndsIt(t *testing.T) {
 	inHouse(t, func(w *house) {
-		lost, lateBeat := deafTo("refq:worker:"), delaying("heartbeat", 10*time.Second)
+		lost, lateBeat := deafTo("}:cancel:"), delaying("heartbeat", 10*time.Second)
 		w.faults(func(script string, cmd []string) memredis.Fault {
 			lateBeat(script, cmd)
 			return lost(script, cmd)

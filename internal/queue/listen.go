@@ -121,8 +121,9 @@ type line struct {
 // closes after Shutdown.
 func Listen(rdb redis.UniversalClient, c Config, h Handler) (*Listener, error) {
 	c.pausedIn = &pausedIn{}
-	l := &Listener{lines: map[string]*line{}, due: c.Due, wakeups: script.Subscribe(rdb, maxSilence, wakeChannel(c.Worker))}
+	l := &Listener{lines: map[string]*line{}, due: c.Due, wakeups: script.Subscribe(rdb, maxSilence)}
 	for _, queue := range c.Queues {
+		l.wakeups.Add(store.WakeChannel(queue, c.Worker))
 		line, err := connect(rdb, c, queue, h)
 		if err != nil {
 			l.Shutdown()

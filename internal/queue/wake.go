@@ -13,8 +13,9 @@ import (
 	"github.com/refq/refq/internal/store"
 )
 
-// A wake-up tells a worker that a list of doorbells has something for it. Wake-ups may get lost: idle workers look by themselves,
-// too, each maxIdle.
+// A wake-up tells a worker that a list of doorbells has something for it. The message names the queue. A space and a name
+// behind that say that the doorbell is set aside under the name; "due" and a number, in how many ms time frees a key of a
+// gate. Wake-ups may get lost: idle workers look by themselves, too, each maxIdle.
 
 //go:embed wake.lua
 var wakeText string
@@ -26,10 +27,6 @@ var (
 	wakeScript = redis.NewScript(wakeText)
 	idleScript = redis.NewScript(idleText)
 )
-
-// wakeChannel is where a worker learns that a queue, named by the message, has a doorbell for it. A space and a name behind the
-// queue say that the doorbell is set aside under that name; "due" and a number, in how many ms time frees a key of a gate.
-func wakeChannel(worker string) string { return store.WorkerChannel(worker) + ":wake" }
 
 // wake wakes up to n idle workers of a queue.
 func wake(ctx context.Context, rdb redis.Scripter, queue string, n int) error {

@@ -73,7 +73,14 @@ func (f *follower) known() (nodes []*redis.Client) {
 
 // heard has the nodes looked for if an error says that one of them fails. A nil follower does nothing.
 func (f *follower) heard(err error) {
-	if f == nil || !nodeFails(err) {
+	if f != nil && nodeFails(err) {
+		f.look()
+	}
+}
+
+// look has the nodes looked for, at most each reloadEvery. A nil follower does nothing.
+func (f *follower) look() {
+	if f == nil {
 		return
 	}
 	last, now := f.last.Load(), time.Now().UnixNano()

@@ -2,8 +2,8 @@ package script
 
 import (
 	"context"
-	"errors"
-	"net"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,27 +14,37 @@ const (
 	// A subscription whose connection broke is made anew after firstRest, and up to longestRest if that fails.
 	firstRest   = 50 * time.Millisecond
 	longestRest = time.Second
+	// regroupEvery is how often a Subscription looks whether its channels are still heard where they are published.
+	regroupEvery = time.Second
 )
 
-// Subscription hears the messages of channels, over one connection. It mends itself, and what was published meanwhile is
-// lost: the next confirmation says so. Its methods may be called from several goroutines, but Receive from one.
+// Subscription hears the messages of channels: over one connection, of a Cluster over one to each node that has some of
+// them. Its connections mend themselves, and what was published meanwhile is lost: the next confirmation says so. Its
+// methods may be called from several goroutines, but Receive from one.
+//
+// Channels are sharded where Redis knows such ones, since version 7: a message goes to the nodes of its channel's slot
+// alone. Elsewhere they are plain. Which they are is tried with each new connection, as scripts do with each message, so
+// both agree while Redis is upgraded.
 type Subscription struct {
 	rdb      redis.UniversalClient
 	silence  time.Duration
 	follower *follower       // nil without a Cluster
 	ctx      context.Context // ends with Close, so that no attempt to connect holds that up
 	end      context.CancelFunc
+	heard    chan any // from the links to Receive
+	running  sync.WaitGroup
 
-	mu       sync.Mutex
-	sub      *redis.PubSub // nil when it is closed
-	channels []string
-	begun    bool // Receive was called
+	mu     sync.Mutex
+	early  []string         // channels that were added before Receive
+	begun  bool             // Receive was called
+	closed bool             // nothing runs any more, or is to
+	links  map[string]*link // by the address of the node, empty without a Cluster
 }
 
-// Subscribe returns a Subscription to channels, which may be none yet. It sends nothing: Receive does. After so long a silence
-// the connection is tried, and after as long once more it is made anew.
-func Subscribe(rdb redis.UniversalClient, silence time.Duration, channels ...string) *Subscription {
-	s := &Subscription{rdb: rdb, silence: silence, sub: rdb.Subscribe(context.Background()), channels: channels}
+// Subscribe returns a Subscription to no channel yet. It sends nothing: Receive does. After so long a silence a
+// connection is tried, and after as long once more it is made anew.
+func Subscribe(rdb redis.UniversalClient, silence time.Duration) *Subscription {
+	s := &Subscription{rdb: rdb, silence: silence, heard: make(chan any), links: map[string]*link{}}
 	s.ctx, s.end = context.WithCancel(context.Background())
 	if cluster, ok := rdb.(*redis.ClusterClient); ok {
 		s.follower = followNodes(cluster)
@@ -42,66 +52,139 @@ func Subscribe(rdb redis.UniversalClient, silence time.Duration, channels ...str
 	return s
 }
 
-// Add subscribes to another channel. If Redis cannot be reached, Receive does so later.
-func (s *Subscription) Add(channel string) {
+// Add subscribes to more channels, in the background.
+func (s *Subscription) Add(channels ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.channels = append(s.channels, channel)
-	if s.sub != nil && s.begun {
-		_ = s.sub.Subscribe(s.ctx, channel) // it keeps the channel, whatever comes of it
+	if !s.begun {
+		s.early = append(s.early, channels...)
+		return
 	}
+	s.startLocked(func() { s.place(channels, firstRest) })
 }
 
 // Receive hands each message and each confirmation to hear, until Close: [redis.Message] and [redis.Subscription], by
 // pointer. A confirmation after the first of a channel means that messages may have been missed.
 func (s *Subscription) Receive(hear func(any)) {
-	rest, silent := firstRest, false
-	for sub := s.begin(); sub != nil; sub = s.current() {
-		what, err := sub.ReceiveTimeout(s.ctx, s.silence)
-		timeout, _ := errors.AsType[net.Error](err)
-		switch {
-		case err == nil:
-			rest, silent = firstRest, false
+	s.mu.Lock()
+	s.begun = true
+	if len(s.early) > 0 {
+		channels := s.early
+		s.startLocked(func() { s.place(channels, firstRest) })
+	}
+	if s.follower != nil {
+		s.startLocked(s.regroup)
+	}
+	s.mu.Unlock()
+	for {
+		select {
+		case what := <-s.heard:
 			hear(what)
-		case timeout == nil || !timeout.Timeout():
-			s.follower.heard(err)
-			s.sleep(rest)
-			rest, silent = min(2*rest, longestRest), false
-		case silent:
-			s.follower.heard(err)
-			silent = false
-			s.renew()
-		default:
-			silent = true
-			_ = sub.Ping(s.ctx) // if it fails, the connection is made anew
+		case <-s.ctx.Done():
+			s.running.Wait()
+			return
 		}
 	}
 }
 
-// begin subscribes to the first channels.
-func (s *Subscription) begin() *redis.PubSub {
+// start runs a goroutine of the Subscription, unless that is closed.
+func (s *Subscription) start(run func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.begun = true
-	if s.sub != nil && len(s.channels) > 0 {
-		_ = s.sub.Subscribe(s.ctx, s.channels...)
+	s.startLocked(run)
+}
+
+// startLocked is start for who holds mu.
+func (s *Subscription) startLocked(run func()) {
+	if !s.closed {
+		s.running.Go(run)
 	}
-	return s.sub
 }
 
-func (s *Subscription) current() *redis.PubSub {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.sub
+// place has channels heard at the nodes that have them. It tries until the nodes are known; a link that has to be made
+// begins with a rest that its predecessor has grown.
+func (s *Subscription) place(channels []string, rest time.Duration) {
+	for len(channels) > 0 && s.ctx.Err() == nil {
+		var lost []string
+		for _, channel := range channels {
+			addr, node, err := s.nodeOf(channel)
+			s.follower.heard(err)
+			if err != nil || !s.linkTo(addr, node, rest).add(channel) {
+				lost = append(lost, channel)
+			}
+		}
+		if channels = lost; len(lost) > 0 {
+			s.sleep(rest)
+			rest = min(2*rest, longestRest)
+		}
+	}
 }
 
-// renew makes the subscription over a new connection: the old one is silent, and may be so for long.
-func (s *Subscription) renew() {
+// pubSub makes subscriptions of one node.
+type pubSub interface {
+	Subscribe(ctx context.Context, channels ...string) *redis.PubSub
+}
+
+// nodeOf is the node that a channel's messages are published at.
+func (s *Subscription) nodeOf(channel string) (string, pubSub, error) {
+	cluster, ok := s.rdb.(*redis.ClusterClient)
+	if !ok {
+		return "", s.rdb, nil
+	}
+	node, err := cluster.MasterForKey(s.ctx, channel)
+	if err != nil {
+		return "", nil, err
+	}
+	return node.Options().Addr, node, nil
+}
+
+// linkTo is the link to a node. It is made if there is none.
+func (s *Subscription) linkTo(addr string, node pubSub, rest time.Duration) *link {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.sub != nil {
-		_ = s.sub.Close()
-		s.sub = s.rdb.Subscribe(s.ctx, s.channels...)
+	l := s.links[addr]
+	if l == nil {
+		l = &link{of: s, addr: addr, node: node, rest: rest, channels: map[string]bool{}}
+		s.links[addr] = l
+		s.startLocked(func() { s.follow(l) })
+	}
+	return l
+}
+
+// follow hears a link until its connection fails. Its channels are placed anew then: their node may be another one.
+func (s *Subscription) follow(l *link) {
+	err := l.receive()
+	s.mu.Lock()
+	delete(s.links, l.addr)
+	s.mu.Unlock()
+	channels := l.close()
+	if s.ctx.Err() != nil {
+		return
+	}
+	if err != nil {
+		s.follower.heard(err)
+		if redis.HasErrorPrefix(err, "MOVED") {
+			s.follower.look()
+		}
+		s.sleep(l.rest)
+	}
+	s.place(channels, min(2*l.rest, longestRest))
+}
+
+// regroup ends the links that have channels of another node: slots move, and a master becomes a replica.
+func (s *Subscription) regroup() {
+	for s.sleep(regroupEvery); s.ctx.Err() == nil; s.sleep(regroupEvery) {
+		s.mu.Lock()
+		links := slices.Collect(maps.Values(s.links))
+		s.mu.Unlock()
+		for _, l := range links {
+			if slices.ContainsFunc(l.names(), func(channel string) bool {
+				addr, _, err := s.nodeOf(channel)
+				return err == nil && addr != l.addr
+			}) {
+				l.end()
+			}
+		}
 	}
 }
 
@@ -113,15 +196,16 @@ func (s *Subscription) sleep(d time.Duration) {
 	}
 }
 
-// Close ends the subscription, once, and has Receive return.
+// Close ends the subscription, once, and has Receive return. It may be called more than once.
 func (s *Subscription) Close() error {
-	s.end()
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.sub == nil {
-		return nil
+	s.closed = true
+	links := slices.Collect(maps.Values(s.links))
+	s.mu.Unlock()
+	s.end()
+	for _, l := range links {
+		l.end()
 	}
-	sub := s.sub
-	s.sub = nil
-	return sub.Close()
+	s.running.Wait()
+	return nil
 }

@@ -263,6 +263,7 @@ func constants(script string, read []string) map[string]string {
 	define("DEFAULT_VERSION", refcache.Defaults.Version)
 	define("MAX_ASIDE", maxAside)
 	define("WAKE_ASIDE", wakeAside)
+	define("MAX_UNHEARD", maxUnheard)
 	define("LOOKED_AT", lookedAt)
 	define("NAMED", namedOfThese)
 	define("LISTS_NAMED", listsNamed)

@@ -220,7 +220,7 @@ redis.call('LPUSH', KEYS[1] .. 'completions', string.sub(KEYS[2], -32))
 redis.call('HDEL', KEYS[1] .. 'claims:worker', string.sub(KEYS[2], -32))
 redis.call('HSET', KEYS[2], 'state', ARGV[1], 'result', ARGV[2])
 redis.call('PEXPIRE', KEYS[2], '86400000')
-redis.call('PUBLISH', 'refq:inbox:b', ARGV[2])
+redis.pcall('SPUBLISH', KEYS[1] .. 'in:b', ARGV[2])
 return {1, 'complete', 0, false}`, s.claimed("complete"), s.text), func(n int) { s.submit(n) }, s.claim)
 }
 

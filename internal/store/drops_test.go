@@ -64,7 +64,7 @@ func TestNothingIsToldAsLongAsThereWasNoResult(t *testing.T) {
 // Half of a transition would be worse than a result that is served a moment too long.
 func TestWhoMayNotTellDropsAllTheSame(t *testing.T) {
 	t.Parallel()
-	g := newGuarded(t, "~refq:*", "&refq:inbox:*", "+@all")
+	g := newGuarded(t, "~refq:*", "&refq:{*}:in:*", "+@all")
 	q := newQueue(t, dial(t, "redis://app:any@"+g.addr))
 	k := q.complete()
 	again := q.submission()

@@ -247,6 +247,7 @@ type paths struct {
 	*queue      // what is compared; its scripts are not touched
 	whole, full *rewritten
 	messages    *redis.PubSub
+	end         string        // the channel of a message that is the last
 	accuracy    time.Duration // of expiry
 	taken       string        // key of how often each fast path has answered
 }
@@ -264,10 +265,9 @@ func newPaths(q *queue, options *redis.Options, accuracy time.Duration) *paths {
 	}
 	require.Len(q, texts[0], 3)
 	p.whole, p.full = newRewritten(q, redis.NewClient(options), texts[0]), newRewritten(q, redis.NewClient(options), texts[1])
-	p.messages = q.rdb.PSubscribe(q.Context(), "refq:*")
-	q.Cleanup(func() { _ = p.messages.Close() })
-	_, err := p.messages.Receive(q.Context())
-	require.NoError(q, err)
+	p.end = store.InboxChannel(q.name, "end")
+	p.messages = q.hear(p.end, store.InboxChannel(q.name, "a"), store.InboxChannel(q.name, "b"), store.InboxChannel(q.name, "r4"),
+		store.DropsChannel(q.name), store.CancelChannel(q.name, "w1"), store.CancelChannel(q.name, "w2"))
 	return p
 }
 
@@ -421,12 +421,12 @@ func (p *paths) restore(s snapshot) {
 
 // told are the messages since it was last asked.
 func (p *paths) told() []string {
-	require.NoError(p, p.rdb.Publish(p.Context(), "refq:end", "").Err())
+	p.say(p.end, "")
 	var all []string
 	for {
 		m, err := p.messages.ReceiveMessage(p.Context())
 		require.NoError(p, err)
-		if m.Channel == "refq:end" {
+		if m.Channel == p.end {
 			return all
 		}
 		all = append(all, m.Channel+": "+m.Payload)

@@ -28,19 +28,33 @@ func NobodysKey(queue string) string { return prefix(queue) + "-" }
 // IdleKey is the set of a queue's workers that wait to be woken.
 func IdleKey(queue string) string { return prefix(queue) + "idle" }
 
-// WorkerChannel is where a worker hears the tokens of its attempts that were cancelled.
-func WorkerChannel(worker string) string { return "refq:worker:" + worker }
+// Channels carry their queue's tag, as its keys do: a sharded message can be sent only where the sender's keys live.
 
-// InboxChannel is where a producer hears of the ends of the tasks that it waits for.
-func InboxChannel(producer string) string { return "refq:inbox:" + producer }
+// WakeChannel is where a worker learns what a queue has for it.
+func WakeChannel(queue, worker string) string { return prefix(queue) + "wake:" + worker }
+
+// CancelChannel is where a worker hears the tokens of its attempts that were cancelled.
+func CancelChannel(queue, worker string) string { return prefix(queue) + "cancel:" + worker }
+
+// InboxChannel is where a producer hears of the ends of the tasks of a queue that it waits for.
+func InboxChannel(queue, producer string) string { return prefix(queue) + "in:" + producer }
+
+// Inbox is a producer among the waiters of a task.
+func Inbox(producer string) string { return "refq:inbox:" + producer }
+
+// queueOfChannel is the queue whose tag a channel carries.
+func queueOfChannel(channel string) string {
+	_, tagged, _ := strings.Cut(channel, "{")
+	queue, _, _ := strings.Cut(tagged, "}")
+	return queue
+}
 
 // DropsChannel is where those who keep results of a queue in memory hear which are no longer the answer: their hashes.
 func DropsChannel(queue string) string { return prefix(queue) + "dropped" }
 
 // Dropped is the task that a message on a [DropsChannel] is about.
 func Dropped(channel, message string) refcache.Ref {
-	queue := strings.TrimSuffix(strings.TrimPrefix(channel, "refq:{"), "}:dropped")
-	return refOf(queue, message)
+	return refOf(queueOfChannel(channel), message)
 }
 
 func refOf(queue, hash string) refcache.Ref { return refcache.Ref(queue + ":" + hash) }

@@ -41,19 +41,18 @@ type modelCompletion struct {
 }
 
 const (
-	modelDeadAfter     = 6_000
-	modelSweepGap      = 3_000
-	modelSweepEvery    = 900
-	modelPendingLong   = 5_000
-	modelOverdueLong   = 2_000
-	modelHandOnFor     = 600_000
-	modelStampsKept    = 3_600_000
-	modelNoRecord      = "no record"
-	modelNothing       = "nothing"
-	modelConflict      = "conflict"
-	modelNotYours      = "void"
-	modelAcknowledge   = "nothing to do"
-	modelWorkerChannel = "refq:worker:"
+	modelDeadAfter   = 6_000
+	modelSweepGap    = 3_000
+	modelSweepEvery  = 900
+	modelPendingLong = 5_000
+	modelOverdueLong = 2_000
+	modelHandOnFor   = 600_000
+	modelStampsKept  = 3_600_000
+	modelNoRecord    = "no record"
+	modelNothing     = "nothing"
+	modelConflict    = "conflict"
+	modelNotYours    = "void"
+	modelAcknowledge = "nothing to do"
 )
 
 // modelAhead is how far Redis's clock is ahead of the bubble's. One world runs at a time.
@@ -479,7 +478,7 @@ func (o *modelOracle) end(ref refcache.Ref, status refcache.Status) {
 	t := o.tasks[ref]
 	t.AsOf, t.ResultEnds, t.Refresh = 0, 0, ""
 	for inbox := range strings.FieldsSeq(t.Waiters) {
-		o.told = append(o.told, inbox+" "+string(ref))
+		o.told = append(o.told, modelInboxChannel+strings.TrimPrefix(inbox, modelInbox)+" "+string(ref))
 	}
 	t.Status, t.Ended, t.Since, t.Due, t.Waiters = status, modelNow(), 0, 0, ""
 	ttl := t.FailureTTL

@@ -20,6 +20,9 @@ const (
 	modelQueue  = "q"
 	modelPrefix = "refq:{q}:"
 	modelInbox  = "refq:inbox:"
+
+	modelInboxChannel  = modelPrefix + "in:"
+	modelWorkerChannel = modelPrefix + "cancel:"
 )
 
 // modelRef makes the ref of the task that is called a, b, c in sentences.
@@ -126,7 +129,7 @@ func newModelWorld(t *rapid.T, server *memredis.Server, rdb redis.UniversalClien
 
 // listen gathers the messages to waiters and workers.
 func (w *modelWorld) listen() {
-	sub := w.rdb.PSubscribe(w.ctx, modelInbox+"*", modelWorkerChannel+"*")
+	sub := w.rdb.PSubscribe(w.ctx, modelInboxChannel+"*", modelWorkerChannel+"*")
 	_, err := sub.Receive(w.ctx)
 	w.must(err)
 	done := make(chan struct{})

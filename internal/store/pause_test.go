@@ -110,18 +110,13 @@ func TestASweepEndsPausesOnTime(t *testing.T) {
 		q.over("queue")
 		q.over("f:f")
 		require.Len(q, q.pauses(), 1, "what is over is not told")
-		told := q.rdb.Subscribe(q.Context(), store.WorkerChannel("w1")+":wake")
-		defer told.Close()
-		_, err := told.Receive(q.Context())
-		require.NoError(q, err)
+		told := q.hear(store.WakeChannel(q.name, "w1"))
 		q.sweep(10)
 		require.Zero(q, q.rdb.Exists(q.Context(), flag).Val())
 		require.Equal(q, []string{"f:g@2"}, q.rdb.HKeys(q.Context(), q.key("paused")).Val())
-		for heard := ""; heard != q.name+" paused"; { // other queues have workers of this name, too
-			message, err := told.ReceiveTimeout(q.Context(), time.Minute)
-			require.NoError(q, err)
-			heard = message.(*redis.Message).Payload
-		}
+		message, err := told.ReceiveTimeout(q.Context(), time.Minute)
+		require.NoError(q, err)
+		require.Equal(q, q.name+" paused", message.(*redis.Message).Payload)
 	})
 }
 

@@ -170,18 +170,12 @@ func refusedChannels(ctx context.Context, rdb redis.UniversalClient) ([]monitor.
 	defer cancel()
 	var refused []monitor.Refusal
 	for _, channel := range []struct{ name, pattern string }{
-		{InboxChannel("probe"), InboxChannel("*")}, {WorkerChannel("probe"), WorkerChannel("*")},
-		{DropsChannel("probe"), DropsChannel("*")},
+		{WakeChannel("probe", "probe"), WakeChannel("*", "*")}, {CancelChannel("probe", "probe"), CancelChannel("*", "*")},
+		{InboxChannel("probe", "probe"), InboxChannel("*", "*")}, {DropsChannel("probe"), DropsChannel("*")},
 	} {
-		sub := rdb.Subscribe(ctx, channel.name)
-		_, subscribed := sub.Receive(ctx)
-		_ = sub.Close() // nothing is lost with it
-		for _, try := range []struct {
-			command string
-			err     error
-		}{{"SUBSCRIBE", subscribed}, {"PUBLISH", rdb.Publish(ctx, channel.name, "").Err()}} {
+		for _, try := range messaging(ctx, rdb, channel.name) {
 			switch {
-			case try.err == nil:
+			case try.err == nil, redis.HasErrorPrefix(try.err, "MOVED"): // a node looks at rights first
 			case Refuses(try.err):
 				refused = append(refused, refusal(try.err, monitor.Refusal{Channels: channel.pattern}, try.command))
 			default:
@@ -190,6 +184,33 @@ func refusedChannels(ctx context.Context, rdb redis.UniversalClient) ([]monitor.
 		}
 	}
 	return refused, nil
+}
+
+// tried is a command and what came of it.
+type tried struct {
+	command string
+	err     error
+}
+
+// messaging tries to subscribe to a channel and to publish there, as the messages of scripts do: sharded where Redis knows
+// that, else plain.
+func messaging(ctx context.Context, rdb redis.UniversalClient, channel string) []tried {
+	sharded := []tried{
+		{"SSUBSCRIBE", confirmed(ctx, rdb.SSubscribe(ctx, channel))}, {"SPUBLISH", rdb.SPublish(ctx, channel, "").Err()},
+	}
+	if !redis.HasErrorPrefix(sharded[0].err, "unknown command") {
+		return sharded
+	}
+	return []tried{
+		{"SUBSCRIBE", confirmed(ctx, rdb.Subscribe(ctx, channel))}, {"PUBLISH", rdb.Publish(ctx, channel, "").Err()},
+	}
+}
+
+// confirmed returns why a subscription is not confirmed, and ends it.
+func confirmed(ctx context.Context, sub *redis.PubSub) error {
+	_, err := sub.Receive(ctx)
+	_ = sub.Close() // nothing is lost with it
+	return err
 }
 
 // compact takes out what is said twice.

@@ -88,12 +88,12 @@ func TestRefusedCommandsKeysAndChannelsAreNamed(t *testing.T) {
 		g.permit("resetkeys", "~refq:{a}:*")
 		require.Equal(t, refused{{Keys: "refq:queues"}}, g.refused())
 
-		g.permit("~refq:*", "resetchannels", "&refq:inbox:*")
-		require.Equal(t, refused{{Channels: "refq:worker:*"}, {Channels: "refq:{*}:dropped"}}, g.refused())
-		g.permit("&refq:*", "-subscribe", "-publish")
-		require.Equal(t, refused{{Commands: []string{"SUBSCRIBE"}}, {Commands: []string{"PUBLISH"}}}, g.refused())
+		g.permit("~refq:*", "resetchannels", "&refq:{*}:in:*")
+		require.Equal(t, refused{{Channels: "refq:{*}:wake:*"}, {Channels: "refq:{*}:cancel:*"}, {Channels: "refq:{*}:dropped"}}, g.refused())
+		g.permit("&refq:*", "-ssubscribe", "-spublish")
+		require.Equal(t, refused{{Commands: []string{"SSUBSCRIBE"}}, {Commands: []string{"SPUBLISH"}}}, g.refused())
 
-		g.permit("+subscribe", "+publish", "-evalsha")
+		g.permit("+ssubscribe", "+spublish", "-evalsha")
 		require.Equal(t, refused{{Commands: []string{"EVALSHA"}}}, g.refused())
 		g.permit("-eval")
 		require.Equal(t, refused{{Commands: []string{"EVAL"}}, {Commands: []string{"EVALSHA"}}}, g.refused())
@@ -139,7 +139,7 @@ func TestTryingTouchesNoKeyThatIsInUse(t *testing.T) {
 
 func TestEveryCommandOfTheScriptsIsTried(t *testing.T) {
 	t.Parallel()
-	tried := map[string]bool{"DEL": true, "PUBLISH": true} // which are tried on their own
+	tried := map[string]bool{"DEL": true, "PUBLISH": true, "SPUBLISH": true} // which are tried on their own
 	for _, need := range store.Needs("a") {
 		for _, command := range need.Commands {
 			tried[strings.Fields(command)[0]] = true

@@ -35,6 +35,7 @@ const (
 	dropStamps     = 5000             // stamps that are dropped at a time, at most
 	maxAside       = 64               // doorbells that one take sets aside
 	wakeAside      = 16               // names that a sweep wakes a worker for
+	maxUnheard     = 3                // workers that do not hear, for a message that any of them may have
 	unservedAfter  = time.Second      // that a task has waited before it is asked who could run it
 	lookedAt       = 100              // living workers that are asked what they know
 	namedOfThese   = 5                // functions that are named of those that they know

@@ -14,20 +14,45 @@ import (
 	"github.com/refq/refq/refcache"
 )
 
-// hear subscribes to a channel.
-func (q *queue) hear(channel string) *redis.PubSub {
-	q.Helper()
-	sub := q.rdb.Subscribe(q.Context(), channel)
-	q.Cleanup(func() { require.NoError(q, sub.Close()) })
-	_, err := sub.Receive(q.Context())
+// sharded tells whether Redis has sharded channels.
+func (q *queue) sharded() bool {
+	err := q.rdb.SPublish(q.Context(), store.WakeChannel(q.name, "nobody"), "").Err()
+	if redis.HasErrorPrefix(err, "unknown command") {
+		return false
+	}
 	require.NoError(q, err)
+	return true
+}
+
+// hear subscribes to channels.
+func (q *queue) hear(channels ...string) *redis.PubSub {
+	q.Helper()
+	subscribe := q.rdb.Subscribe
+	if q.sharded() {
+		subscribe = q.rdb.SSubscribe
+	}
+	sub := subscribe(q.Context(), channels...)
+	q.Cleanup(func() { require.NoError(q, sub.Close()) })
+	for range channels {
+		_, err := sub.Receive(q.Context())
+		require.NoError(q, err)
+	}
 	return sub
+}
+
+// say publishes a message as scripts do.
+func (q *queue) say(channel, message string) {
+	publish := q.rdb.Publish
+	if q.sharded() {
+		publish = q.rdb.SPublish
+	}
+	require.NoError(q, publish(q.Context(), channel, message).Err())
 }
 
 // heard returns the first lines of the messages that have come on a channel.
 func (q *queue) heard(sub *redis.PubSub, channel string) []string {
 	q.Helper()
-	require.NoError(q, q.rdb.Publish(q.Context(), channel, "the last").Err())
+	q.say(channel, "the last")
 	var messages []string
 	for {
 		m, err := sub.ReceiveMessage(q.Context())
@@ -49,8 +74,8 @@ func (q *queue) wait(k task, inbox string) {
 // Whichever script makes a task final tells those who wait, once each.
 func TestEveryEndIsToldToThoseWhoWait(t *testing.T) {
 	onBoth(t, func(q *queue) {
-		inbox := store.InboxChannel(q.name)
-		sub := q.hear(inbox)
+		inbox, channel := store.Inbox("p"), store.InboxChannel(q.name, "p")
+		sub := q.hear(channel)
 		for name, c := range map[string]struct {
 			end    func(k task)
 			status refcache.Status
@@ -64,9 +89,9 @@ func TestEveryEndIsToldToThoseWhoWait(t *testing.T) {
 			q.wait(k, inbox)
 			q.wait(k, inbox)
 			q.wait(k, "refq:inbox:other")
-			require.Empty(q, q.heard(sub, inbox))
+			require.Empty(q, q.heard(sub, channel))
 			c.end(k)
-			require.Equal(q, []string{fmt.Sprintf("%s 1 %s", k.ref, c.status)}, q.heard(sub, inbox), name)
+			require.Equal(q, []string{fmt.Sprintf("%s 1 %s", k.ref, c.status)}, q.heard(sub, channel), name)
 			require.NotContains(q, q.hash(k.ref), "waiters")
 		}
 	})
@@ -74,8 +99,8 @@ func TestEveryEndIsToldToThoseWhoWait(t *testing.T) {
 
 func TestMessageNamesTheCycleThatEnded(t *testing.T) {
 	onBoth(t, func(q *queue) {
-		inbox := store.InboxChannel(q.name)
-		sub := q.hear(inbox)
+		inbox, channel := store.Inbox("p"), store.InboxChannel(q.name, "p")
+		sub := q.hear(channel)
 		k := q.failed()
 		q.wait(k, inbox) // too late for this cycle
 		q.retry(k.seen, "r1", true)
@@ -83,16 +108,16 @@ func TestMessageNamesTheCycleThatEnded(t *testing.T) {
 		c.Inbox = inbox
 		require.False(q, q.submit(k.ref, c).Starts)
 		k = q.end(q.start(k), store.Errored(failure()))
-		require.Empty(q, q.heard(sub, inbox), "a retry is no end")
+		require.Empty(q, q.heard(sub, channel), "a retry is no end")
 		q.end(q.start(k), q.Completed(nil))
-		require.Equal(q, []string{string(k.ref) + " 2 complete"}, q.heard(sub, inbox))
+		require.Equal(q, []string{string(k.ref) + " 2 complete"}, q.heard(sub, channel))
 	})
 }
 
 func TestWhoSubmitsIsTold(t *testing.T) {
 	onBoth(t, func(q *queue) {
-		inbox := store.InboxChannel(q.name)
-		sub := q.hear(inbox)
+		inbox, channel := store.Inbox("p"), store.InboxChannel(q.name, "p")
+		sub := q.hear(channel)
 		c, ref := q.submission(), q.ref()
 		c.Inbox = inbox
 		q.submit(ref, c)
@@ -101,7 +126,7 @@ func TestWhoSubmitsIsTold(t *testing.T) {
 		k := q.end(q.start(task{ref: ref, worker: "w1"}), store.Errored(permanent()))
 		q.submit(ref, c)
 		q.end(q.start(k), q.Completed(nil))
-		require.Equal(q, []string{string(ref) + " 1 failed", string(ref) + " 2 complete"}, q.heard(sub, inbox))
+		require.Equal(q, []string{string(ref) + " 1 failed", string(ref) + " 2 complete"}, q.heard(sub, channel))
 	})
 }
 
@@ -161,19 +186,20 @@ func TestWaitingMovesNothingElse(t *testing.T) {
 func TestWorkerIsToldWhichAttemptWasCancelled(t *testing.T) {
 	onBoth(t, func(q *queue) {
 		worker := "w" + q.name
-		sub := q.hear(store.WorkerChannel(worker))
+		channel := store.CancelChannel(q.name, worker)
+		sub := q.hear(channel)
 		k := q.start(task{ref: q.pending().ref, worker: worker})
 		q.cancel(k)
 		q.cancel(q.pending())
-		require.Equal(q, []string{k.token}, q.heard(sub, store.WorkerChannel(worker)))
+		require.Equal(q, []string{k.token}, q.heard(sub, channel))
 	})
 }
 
 // A waiter that was told needs no second look.
 func TestTheEndIsToldWithItsRecordAndResult(t *testing.T) {
 	onBoth(t, func(q *queue) {
-		inbox := store.InboxChannel(q.name)
-		sub := q.hear(inbox)
+		inbox := store.Inbox("p")
+		sub := q.hear(store.InboxChannel(q.name, "p"))
 		end := func(o store.Outcome) (store.End, store.Record, []byte) {
 			k := q.processing()
 			q.wait(k, inbox)

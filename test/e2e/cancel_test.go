@@ -83,7 +83,7 @@ func TestACancelledFunctionWhoseMessageIsLostIsToldByTheNextBeat(t *testing.T) {
 			l, fn := newLab(t), newHeld()
 			way := l.way()
 			way.SetFaults(func(cmd []string) netproxy.Fault {
-				if cmd[0] == "SUBSCRIBE" && strings.HasPrefix(cmd[1], "refq:worker:") {
+				if cmd[0] == "SSUBSCRIBE" && strings.Contains(cmd[1], "}:cancel:") {
 					return fault
 				}
 				return netproxy.Pass

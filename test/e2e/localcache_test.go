@@ -80,7 +80,7 @@ func TestWithoutMessagesNoResultIsServedForMoreThanASecond(t *testing.T) {
 	l.worker(nil, fn.run)
 	way := l.way()
 	way.SetFaults(func(cmd []string) netproxy.Fault {
-		if cmd[0] == "SUBSCRIBE" && strings.HasSuffix(cmd[1], ":dropped") {
+		if cmd[0] == "SSUBSCRIBE" && strings.HasSuffix(cmd[1], ":dropped") {
 			return netproxy.Stall
 		}
 		return netproxy.Pass
@@ -112,7 +112,7 @@ func TestACutSubscriptionCostsWhatWasKept(t *testing.T) {
 	var refuse atomic.Bool
 	way := l.way()
 	way.SetFaults(func(cmd []string) netproxy.Fault {
-		if cmd[0] == "SUBSCRIBE" && refuse.Load() {
+		if cmd[0] == "SSUBSCRIBE" && refuse.Load() {
 			return netproxy.DropRequest
 		}
 		return netproxy.Pass

@@ -28,6 +28,6 @@ if turn then end_turn(turn) end
 event('cancel', ARGV[3])
 end_without_result('cancelled', 'cancelled', ARGV[3])
 if worker ~= '' then
-  redis.call('PUBLISH', 'refq:worker:' .. worker, token)
+  publish('cancel:' .. worker, token)
 end
 return {1, public(), turn and the_gates().written()}

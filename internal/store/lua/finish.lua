@@ -60,11 +60,11 @@ local function fast(KEYS, ARGV, piggyback)
       message = message .. FORMAT .. #state .. ':' .. state .. #policy .. ':' .. policy
         .. (last_error and #last_error .. ':' .. last_error or '-') .. '--' .. #now .. ':' .. now .. #result .. ':' .. result .. '-'
     end
-    if not string.find(waiters, ',', 1, true) then -- as a rule there is one
-      call('PUBLISH', waiters, message)
-    else
-      for inbox in string.gmatch(waiters, '[^,]+') do
-        call('PUBLISH', inbox, message)
+    for inbox in string.gmatch(waiters, '[^,]+') do
+      local channel = KEYS[1] .. string.gsub(inbox, '^refq:inbox:', 'in:')
+      local heard = redis.pcall('SPUBLISH', channel, message)
+      if type(heard) == 'table' and string.find(heard.err, 'nknown') then -- before Redis 7
+        redis.pcall('PUBLISH', channel, message)
       end
     end
   end

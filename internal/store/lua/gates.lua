@@ -169,8 +169,8 @@ local function place(gate, key)
   end
   local changed = redis.call('ZADD', prefix .. 'due', 'CH', at, due) == 1
   local by = changed and at - now <= TELL_DUE and redis.call('HGET', prefix .. 'sweep', 'by')
-  if by then -- pcall: who may not publish leaves it to the sweep
-    redis.pcall('PUBLISH', 'refq:worker:' .. by .. ':wake', string.match(prefix, '{(.*)}') .. ' due ' .. whole_text(at - now))
+  if by then -- if it does not hear, the sweep finds out
+    wake(by, 'due ' .. whole_text(at - now))
   end
 end
 

@@ -304,13 +304,24 @@ local function new_delivery()
   put(DELIVERY, number(DELIVERY, 1) + 1)
 end
 
+-- publish sends a message on a channel of the queue, and answers how many heard it, as far as this node says so. What Redis
+-- may know or permit is no reason to refuse what is on record, so nothing is an error: something else is behind each
+-- message.
+local function publish(channel, message)
+  local heard = redis.pcall('SPUBLISH', prefix .. channel, message)
+  if type(heard) == 'table' and string.find(heard.err, 'nknown') then -- before Redis 7
+    heard = redis.pcall('PUBLISH', prefix .. channel, message)
+  end
+  return type(heard) == 'number' and heard or 0
+end
+
 -- tell publishes the end of the task to inboxes: "<ref_id> <cycle> <status>" and a line feed. What may follow the waiters
 -- need not read.
 local function tell(inboxes, what_follows)
   local message = string.match(prefix, '{(.*)}') .. ':' .. hash .. ' ' .. number(CYCLE, 1) .. ' ' .. task[STATUS] .. '\n'
     .. (what_follows or '')
   for inbox in string.gmatch(inboxes, '[^,]+') do
-    redis.call('PUBLISH', inbox, message)
+    publish(string.gsub(inbox, '^refq:inbox:', 'in:'), message)
   end
 end
 
@@ -379,10 +390,9 @@ local function end_without_result(status, kind, by)
 end
 
 -- drop tells the local caches what is no longer an answer: the result of a task by its hash, or by '#' and the name of a
--- stamp those that it counts for. A user of Redis who may not publish goes on all the same: what a cache keeps soon
--- expires by itself.
+-- stamp those that it counts for. What a cache keeps soon expires by itself.
 local function drop(what)
-  redis.pcall('PUBLISH', prefix .. 'dropped', what)
+  publish('dropped', what)
 end
 
 -- newest_stamp is the newest of some stamps of the queue, joined by commas; -1 if there is none. The stamp named floor is
@@ -493,24 +503,32 @@ local function knowing(name)
   return found
 end
 
+-- wake tells a worker about the queue, and answers whether it heard.
+local function wake(worker, what)
+  return publish('wake:' .. worker, string.match(prefix, '{(.*)}') .. ' ' .. what) > 0
+end
+
 -- wake_for wakes idle workers that know a name, for the doorbells that are set aside under it: so many, or as many as there
 -- are. If none is idle it tells one that knows the name all the same if busy is true: that one looks when it has a slot.
--- It returns how many it told, as far as Redis says so. One that does not listen, because it is gone, gives its turn to the next.
+-- It returns how many it told. One that does not listen, because it is gone, gives its turn to the next.
 local function wake_for(name, most, busy)
   local idle = prefix .. 'idle'
-  local told, tries = 0, 2 * most + 8 -- in a Cluster PUBLISH counts only who listens at this node
+  local told, unheard = 0, 0
   local function publish_to(worker)
     redis.call('SREM', idle, worker)
-    told = told + redis.call('PUBLISH', 'refq:worker:' .. worker .. ':wake', string.match(prefix, '{(.*)}') .. ' ' .. name)
-    tries = tries - 1
+    if wake(worker, name) then
+      told = told + 1
+    else
+      unheard = unheard + 1
+    end
   end
   for _, worker in ipairs(redis.call('SINTER', idle, prefix .. 'knows:' .. name)) do
-    if told < most and tries > 0 then
+    if told < most and unheard < MAX_UNHEARD then
       publish_to(worker)
     end
   end
   for _, worker in ipairs(told == 0 and busy and knowing(name) or {}) do
-    if told == 0 and tries > 0 then
+    if told == 0 and unheard < MAX_UNHEARD then
       publish_to(worker)
     end
   end
@@ -578,10 +596,10 @@ local function is_among(fields, name)
 end
 
 -- tell_of_pauses has all living workers of the queue look at what is paused. Older ones take the message for a name that they do
--- not know. A user of Redis who may not publish goes on all the same: heartbeats tell, too.
+-- not know. Heartbeats tell, too.
 local function tell_of_pauses()
   for _, worker in ipairs(redis.call('ZRANGEBYSCORE', prefix .. 'workers', now - DEAD_AFTER, '+inf')) do
-    redis.pcall('PUBLISH', 'refq:worker:' .. worker .. ':wake', string.match(prefix, '{(.*)}') .. ' paused')
+    wake(worker, 'paused')
   end
 end
 
