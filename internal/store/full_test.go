@@ -24,7 +24,8 @@ import (
 // brimful is a queue on a Redis whose memory is full for each script that is sent first. Then the queue is brought back, and the script
 // runs with room.
 type brimful struct {
-	*queue                     // its Store goes through the hook
+	*queue  // its Store goes through the hook
+	addr    string
 	watches bool               // scripts that prepare a situation have room
 	met     map[string]outcome // by script
 }
@@ -33,14 +34,15 @@ type brimful struct {
 type outcome struct{ all, nothing, reads int }
 
 func newBrimful(t *testing.T) *brimful {
-	options := testkit.Options(testkit.New(t, "--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction").Addr)
+	addr := testkit.New(t, "--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction").Addr
+	options := testkit.Options(addr)
 	open := func() *redis.Client {
 		rdb := redis.NewClient(options)
 		t.Cleanup(func() { _ = rdb.Close() })
 		return rdb
 	}
 	hooked := open()
-	b := &brimful{queue: newQueue(t, open()), met: map[string]outcome{}}
+	b := &brimful{queue: newQueue(t, open()), addr: addr, met: map[string]outcome{}}
 	b.queue.Store = store.New(hooked)
 	hooked.AddHook(b)
 	return b
