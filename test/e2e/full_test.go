@@ -36,6 +36,7 @@ func (s *site) beatAfter(at time.Time) {
 		}
 		require.NoError(s.t, json.Unmarshal([]byte(p.stdout.String()), &c), "%s", &p.stderr)
 		require.Len(s.t, c.Workers, 1)
+		require.True(s.t, c.Workers[0].Alive)
 		if c.Workers[0].LastBeat.After(at) {
 			return
 		}
