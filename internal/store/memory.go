@@ -11,22 +11,6 @@ import (
 	"github.com/refq/refq/refcache"
 )
 
-// Memory is how much memory a server uses and may use.
-type Memory struct {
-	Used    int64 // bytes that count against Max: all but the buffers of replicas and of the append-only file
-	Max     int64 // bytes; 0: no limit is set, or none is known
-	Evicted int64 // keys that it has evicted since it started
-}
-
-// Memory tells of the one server, or of each master of a Cluster, by host:port. Those that do not answer within 3 s are missing, and what
-// a server refuses to tell is zero.
-func (s *Store) Memory(ctx context.Context) (map[string]Memory, []monitor.Missing, error) {
-	return onNodes(ctx, s.rdb, func(ctx context.Context, _ string, rdb redis.Cmdable) (Memory, error) {
-		info, err := readInfo(ctx, rdb)
-		return memoryIn(info), err
-	})
-}
-
 // readInfo reads what a server tells of itself, by name; nothing if it refuses to.
 func readInfo(ctx context.Context, rdb redis.Cmdable) (map[string]string, error) {
 	text, err := rdb.Info(ctx).Result() // all sections: before Redis 7, only one could be named
@@ -42,12 +26,14 @@ func readInfo(ctx context.Context, rdb redis.Cmdable) (map[string]string, error)
 	return info, nil
 }
 
-func memoryIn(info map[string]string) Memory {
+// memoryIn reads how many bytes a server uses that count against its maxmemory, all but the buffers of replicas and of the append-only
+// file, and that limit; 0 if there is none, or it does not tell.
+func memoryIn(info map[string]string) (used, limit int64) {
 	number := func(name string) int64 {
 		n, _ := strconv.ParseInt(info[name], 10, 64)
 		return n
 	}
-	return Memory{Used: number("used_memory") - number("mem_not_counted_for_evict"), Max: number("maxmemory"), Evicted: number("evicted_keys")}
+	return number("used_memory") - number("mem_not_counted_for_evict"), number("maxmemory")
 }
 
 // sampledKeys is how many keys of a server are looked at to tell what takes its memory.

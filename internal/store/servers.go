@@ -99,8 +99,7 @@ func lookAtServer(ctx context.Context, rdb redis.Cmdable) (h monitor.ServerHealt
 	h.Version = info["redis_version"]
 	h.InMemory = info["server_name"] == "refq-memredis" // as internal/memredis has it
 	h.EvictionPolicy = info["maxmemory_policy"]
-	memory := memoryIn(info)
-	h.UsedMemory, h.MaxMemory = memory.Used, memory.Max
+	h.UsedMemory, h.MaxMemory = memoryIn(info)
 	if aof, ok := info["aof_enabled"]; ok {
 		h.AppendOnly = new(aof == "1")
 	}
