@@ -29,11 +29,12 @@ type ServerHealth struct {
 	Version        string // of Redis, or of the Redis that it is compatible with
 	InMemory       bool   // it is the one of refq dev, or of a test
 	EvictionPolicy string
-	UsedMemory     int64  // bytes
-	MaxMemory      int64  // bytes; 0: no limit is set, or none is known
-	AppendOnly     *bool  // it keeps an append-only file
-	Snapshots      *bool  // it takes snapshots by itself
-	SaveError      string // what of this went wrong last time
+	UsedMemory     int64       // bytes that count against MaxMemory
+	MaxMemory      int64       // bytes; 0: no limit is set, or none is known
+	MemoryUses     []MemoryUse // what takes the memory, when at least 90 % of it is used; nil: it is not, or Redis does not tell
+	AppendOnly     *bool       // it keeps an append-only file
+	Snapshots      *bool       // it takes snapshots by itself
+	SaveError      string      // what of this went wrong last time
 	Latency        *time.Duration
 	ClockSkew      *time.Duration // how far this host's clock is ahead of Redis's; negative: behind
 }
@@ -108,7 +109,7 @@ var levels = []Level{LevelOK, LevelUnknown, LevelWarning, LevelWrong}
 
 // Finding is the judgement of one thing that was looked at.
 type Finding struct {
-	ID     string // never changes: one of redis_version eviction persistence latency clock permissions workers unserved paused oldest_pending overdue leftovers gates
+	ID     string // never changes: one of redis_version eviction memory persistence latency clock permissions workers unserved paused oldest_pending overdue leftovers gates
 	Level  Level
 	Fact   string // one sentence
 	Remedy string // what to do about it; empty when there is nothing to do
@@ -119,17 +120,18 @@ func (h Health) Findings() []Finding {
 	return append([]Finding{
 		h.worst("redis_version", judgeVersion),
 		h.worst("eviction", judgeEviction),
+		h.memory(),
 		h.worst("persistence", judgePersistence),
 		h.worst("latency", judgeLatency),
 		h.worst("clock", judgeClock),
 		h.permissions().named("permissions"),
-		h.seen(h.workers).named("workers"),
-		h.seen(h.unserved).named("unserved"),
+		h.seen(h.unlessFull(h.workers)).named("workers"),
+		h.seen(h.unlessFull(h.unserved)).named("unserved"),
 		h.seen(h.paused).named("paused"),
-		h.seen(h.oldestPending).named("oldest_pending"),
-		h.seen(h.overdue).named("overdue"),
-		h.seen(h.leftovers).named("leftovers"),
-		h.seen(h.gates).named("gates"),
+		h.seen(h.unlessFull(h.oldestPending)).named("oldest_pending"),
+		h.seen(h.unlessFull(h.overdue)).named("overdue"),
+		h.seen(h.unlessFull(h.leftovers)).named("leftovers"),
+		h.seen(h.unlessFull(h.gates)).named("gates"),
 	}, h.Other...)
 }
 

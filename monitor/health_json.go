@@ -30,17 +30,23 @@ type findingJSON struct {
 }
 
 type serverJSON struct {
-	Addr           string   `json:"addr"`
-	Version        *string  `json:"version"`
-	InMemory       bool     `json:"in_memory"`
-	EvictionPolicy *string  `json:"eviction_policy"`
-	UsedMemory     int64    `json:"used_memory"`
-	MaxMemory      *int64   `json:"max_memory"`
-	AppendOnly     *bool    `json:"append_only"`
-	Snapshots      *bool    `json:"snapshots"`
-	SaveError      *string  `json:"save_error"`
-	Latency        *float64 `json:"latency_seconds"`
-	ClockSkew      *float64 `json:"clock_skew_seconds"`
+	Addr           string          `json:"addr"`
+	Version        *string         `json:"version"`
+	InMemory       bool            `json:"in_memory"`
+	EvictionPolicy *string         `json:"eviction_policy"`
+	UsedMemory     int64           `json:"used_memory"`
+	MaxMemory      *int64          `json:"max_memory"`
+	MemoryUses     []memoryUseJSON `json:"memory_uses"`
+	AppendOnly     *bool           `json:"append_only"`
+	Snapshots      *bool           `json:"snapshots"`
+	SaveError      *string         `json:"save_error"`
+	Latency        *float64        `json:"latency_seconds"`
+	ClockSkew      *float64        `json:"clock_skew_seconds"`
+}
+
+type memoryUseJSON struct {
+	What  string `json:"what"`
+	Bytes int64  `json:"bytes"`
 }
 
 type refusalJSON struct {
@@ -98,7 +104,7 @@ func (h Health) MarshalJSON() ([]byte, error) {
 	}
 	for _, s := range h.Servers {
 		out.Servers = append(out.Servers, serverJSON{s.Addr, stringPtr(s.Version), s.InMemory, stringPtr(s.EvictionPolicy),
-			s.UsedMemory, positive(s.MaxMemory), s.AppendOnly, s.Snapshots, stringPtr(s.SaveError), seconds(s.Latency), seconds(s.ClockSkew)})
+			s.UsedMemory, positive(s.MaxMemory), s.memoryUsesJSON(), s.AppendOnly, s.Snapshots, stringPtr(s.SaveError), seconds(s.Latency), seconds(s.ClockSkew)})
 	}
 	for _, r := range h.Refused {
 		out.Refused = append(out.Refused, refusalJSON{stringPtr(r.Keys), stringPtr(r.Channels), append([]string{}, r.Commands...), stringPtr(r.Reason)})
@@ -111,6 +117,14 @@ func (h Health) MarshalJSON() ([]byte, error) {
 			timePtr(&w.LastBeat), w.Silent.Seconds(), w.Alive, w.Running, append([]string{}, w.NotAsking...)})
 	}
 	return marshal(out)
+}
+
+func (s ServerHealth) memoryUsesJSON() []memoryUseJSON {
+	uses := []memoryUseJSON{}
+	for _, u := range s.MemoryUses {
+		uses = append(uses, memoryUseJSON(u))
+	}
+	return uses
 }
 
 func (h Health) queueJSON(q QueueHealth) queueJSON {

@@ -45,7 +45,7 @@ func TestHealthyRedisAndWorkersAreFoundSo(t *testing.T) {
 		require.NotEmpty(t, f.Fact, f.ID)
 		require.Empty(t, f.Remedy, f.ID)
 	}
-	require.Equal(t, []string{"redis_version", "eviction", "persistence", "latency", "clock", "permissions", "workers", "unserved",
+	require.Equal(t, []string{"redis_version", "eviction", "memory", "persistence", "latency", "clock", "permissions", "workers", "unserved",
 		"paused", "oldest_pending", "overdue", "leftovers", "gates"}, ids)
 	require.False(t, healthy().Wrong())
 }
@@ -55,6 +55,7 @@ const (
 	appendOnly                  = "CONFIG SET appendonly yes, and the same in redis.conf"
 	noEviction                  = "CONFIG SET maxmemory-policy noeviction, and the same in redis.conf"
 	busy                        = "start more workers, or raise their concurrency; if they are idle, look into their logs"
+	room                        = "raise maxmemory, shorten ttl and failure_ttl, or delete what is not needed"
 	startOne                    = "start one: refq worker, or a program of yours that calls worker.Run"
 )
 
@@ -79,13 +80,23 @@ func TestFactsAboutRedisAreJudged(t *testing.T) {
 			"maxmemory-policy is volatile-lru: when memory is full, calls and results vanish", noEviction},
 		{"eviction", func(s *server) { s.EvictionPolicy = "allkeys-lru" }, warning,
 			"maxmemory-policy is allkeys-lru: once a maxmemory is set, calls may vanish", noEviction},
-		{"eviction", func(s *server) { s.MaxMemory = 100 }, ok, "noeviction, 50 % of maxmemory is used", ""},
-		{"eviction", func(s *server) { s.MaxMemory, s.UsedMemory = 1000, 899 }, ok, "noeviction, 89 % of maxmemory is used", ""},
-		{"eviction", func(s *server) { s.MaxMemory, s.UsedMemory = 1000, 900 }, warning,
-			"noeviction, and 90 % of maxmemory is used: a full Redis refuses calls", "raise maxmemory, or shorten ttl and failure_ttl"},
+		{"eviction", func(s *server) { s.MaxMemory, s.UsedMemory = 1000, 950 }, ok, "noeviction", ""},
 		{"eviction", func(s *server) { s.EvictionPolicy = "" }, unknown, "Redis does not tell its maxmemory-policy",
 			"make sure that maxmemory-policy is noeviction, and permit INFO"},
 		{"eviction", func(s *server) { *s = server{InMemory: true} }, ok, "it never evicts", ""},
+
+		{"memory", func(s *server) { s.UsedMemory = 1_500_000_000 }, ok, "1.5 GB used, and no maxmemory", ""},
+		{"memory", func(s *server) { s.MaxMemory, s.UsedMemory = 1000, 899 }, ok, "899 B of 1.0 kB used", ""},
+		{"memory", func(s *server) {
+			s.MaxMemory, s.UsedMemory = 2_000_000, 1_800_000
+			s.MemoryUses = []monitor.MemoryUse{{What: "failures", Bytes: 100_000}, {What: "results", Bytes: 1_650_000}, {What: "keys of others", Bytes: 17_999}}
+		}, warning, "90 % full, 1.8 MB of 2.0 MB used; about: results 1.6 MB, failures 100 kB", room},
+		{"memory", func(s *server) { s.MaxMemory, s.UsedMemory = 1000, 1000 }, wrong,
+			"full, 1.0 kB of 1.0 kB used: new calls are refused, none starts, and outcomes wait in their workers", room},
+		{"memory", func(s *server) { s.MaxMemory, s.UsedMemory, s.EvictionPolicy = 1000, 1000, "" }, wrong,
+			"full, 1.0 kB of 1.0 kB used: new calls are refused, none starts, and outcomes wait in their workers", room},
+		{"memory", func(s *server) { s.UsedMemory = 0 }, unknown, "Redis does not tell how much it uses", "look whether it is full, and permit INFO"},
+		{"memory", func(s *server) { *s = server{InMemory: true} }, ok, "it has no limit of its own", ""},
 
 		{"persistence", func(s *server) { s.AppendOnly = new(false) }, warning, "snapshots only: a crash loses the calls since the last one", appendOnly},
 		{"persistence", func(s *server) { s.AppendOnly, s.Snapshots = new(false), new(false) }, warning,
@@ -153,8 +164,6 @@ func TestRefusalsNameWhatToPermit(t *testing.T) {
 			"not permitted: A on a; A on b; A, B on c; A on d; A on e; and 2 more", "ACL SETUSER app +a +b"},
 		{refused{{Commands: []string{"EVALSHA"}}, {Commands: []string{"SUBSCRIBE"}}},
 			"not permitted: EVALSHA, SUBSCRIBE (look again then: without scripts no more could be tried)", "ACL SETUSER app +evalsha +subscribe"},
-		{refused{{Keys: "refq:{a}:*", Reason: "OOM command not allowed"}},
-			"Redis refuses to work: OOM command not allowed", "raise maxmemory, or delete what is not needed"},
 		{refused{{Reason: "READONLY You can't write against a read only replica."}},
 			"Redis refuses to work: READONLY You can't write against a read only replica.", "use the master's address, or that of Sentinels that know it"},
 		{refused{{Reason: "MISCONF Errors writing to the AOF file"}},
@@ -165,6 +174,55 @@ func TestRefusalsNameWhatToPermit(t *testing.T) {
 		require.Equal(t, monitor.Finding{ID: "permissions", Level: wrong, Fact: c.fact, Remedy: c.remedy}, finding(t, h, "permissions"))
 		require.True(t, h.Wrong())
 	}
+}
+
+const oom = "OOM command not allowed when used memory > 'maxmemory'."
+
+func TestServerThatIsFullIsNamed(t *testing.T) {
+	t.Parallel()
+	h := healthy()
+	for _, addr := range []string{"b:6379", "c:6379"} {
+		s := h.Servers[0]
+		s.Addr, s.MaxMemory = addr, map[string]int64{"b:6379": 50, "c:6379": 5000}[addr]
+		h.Servers = append(h.Servers, s)
+	}
+	require.Equal(t, "b:6379: full, 50 B of 50 B used: new calls are refused, none starts, and outcomes wait in their workers", finding(t, h, "memory").Fact)
+}
+
+// A server may not tell that it is full, or count in another way: what it refuses shows it.
+func TestWhatAFullRedisRefusesIsNoLackOfRights(t *testing.T) {
+	t.Parallel()
+	h := healthy()
+	h.Refused = []monitor.Refusal{{Keys: "refq:{media}:*", Reason: oom}}
+	require.Equal(t, monitor.Finding{ID: "memory", Level: wrong, Remedy: room, Fact: "Redis is full, as it says of keys refq:{media}:*: " +
+		"new calls are refused, none starts, and outcomes wait in their workers"}, finding(t, h, "memory"))
+	require.Equal(t, ok, finding(t, h, "permissions").Level)
+	require.True(t, h.Wrong())
+
+	h.Refused = append(h.Refused, monitor.Refusal{Keys: "refq:{media}:*", Commands: []string{"ZADD"}})
+	require.Equal(t, "not permitted: ZADD on refq:{media}:*", finding(t, h, "permissions").Fact)
+}
+
+func TestWhatFollowsFromAFullRedisIsNotToldAsItsOwn(t *testing.T) {
+	t.Parallel()
+	h := healthy()
+	h.Workers[0].Alive = false
+	h.Queues[0] = monitor.QueueHealth{Name: "media", Pending: 2, OldestPending: time.Hour, Retrying: 1, Overdue: 1, OldestOverdue: time.Hour, Lost: 1,
+		Waiting: []monitor.WaitingFunction{{Func: "thumb", Version: 2, Calls: 2}}}
+	h.Gates = []monitor.GateState{{Queue: "media", Name: "g", Waiting: 1}}
+	follow := []string{"workers", "unserved", "oldest_pending", "overdue", "leftovers", "gates"}
+	facts := map[string]string{}
+	for _, id := range follow {
+		f := finding(t, h, id)
+		require.Contains(t, []monitor.Level{warning, wrong}, f.Level, id)
+		facts[id] = f.Fact
+	}
+	h.Servers[0].MaxMemory = h.Servers[0].UsedMemory
+	for _, id := range follow {
+		require.Equal(t, monitor.Finding{ID: id, Level: unknown, Fact: facts[id] + "; Redis is full, see memory"}, finding(t, h, id))
+	}
+	h.Pauses = []refcache.Pause{{Queue: "media"}}
+	require.Equal(t, warning, finding(t, h, "paused").Level, "that has another cause")
 }
 
 func TestWhatCouldNotBeReadIsUnknown(t *testing.T) {
@@ -267,12 +325,12 @@ func TestHealthJSONTellsFindingsAndFacts(t *testing.T) {
 	require.NoError(t, json.Unmarshal(text, &parts))
 	var findings []map[string]any
 	require.NoError(t, json.Unmarshal(parts["findings"], &findings))
-	require.Len(t, findings, 13)
+	require.Len(t, findings, 14)
 	require.Equal(t, map[string]any{"id": "redis_version", "level": "ok", "fact": "Redis 7.0.15", "remedy": nil}, findings[0])
 	delete(parts, "findings")
 	for name, want := range map[string]string{
 		"wrong": `true`, "user": `"app"`, "blind": `null`, "namespace": `null`,
-		"servers": `[{"addr":"a:6379","version":"7.0.15","in_memory":false,"eviction_policy":"noeviction","used_memory":50,"max_memory":null,` +
+		"servers": `[{"addr":"a:6379","version":"7.0.15","in_memory":false,"eviction_policy":"noeviction","used_memory":50,"max_memory":null,"memory_uses":[],` +
 			`"append_only":true,"snapshots":true,"save_error":null,"latency_seconds":0.00015,"clock_skew_seconds":-0.002}]`,
 		"gates":   `[]`,
 		"refused": `[{"keys":"refq:queues","channels":null,"commands":["SADD"],"reason":null}]`,

@@ -3,7 +3,6 @@ package monitor
 import (
 	"cmp"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -12,7 +11,6 @@ import (
 )
 
 const (
-	nearlyFull = 0.9 // of maxmemory: the time to act is before Redis refuses to write
 	// slowTrip: a call is about six trips to Redis, one after another; beyond this people feel them.
 	slowTrip = 50 * time.Millisecond
 	// hangingTrip: a beat is given 3 s, which it shares with a new connection, and a worker that has not beaten for 6 s
@@ -38,10 +36,6 @@ func judgeVersion(s ServerHealth) Finding {
 
 func judgeEviction(s ServerHealth) Finding {
 	const remedy = "CONFIG SET maxmemory-policy noeviction, and the same in redis.conf"
-	full := 0.0
-	if s.MaxMemory > 0 {
-		full = float64(s.UsedMemory) / float64(s.MaxMemory)
-	}
 	switch {
 	case s.InMemory:
 		return fine("it never evicts")
@@ -51,11 +45,6 @@ func judgeEviction(s ServerHealth) Finding {
 		return LevelWrong.of(remedy, "maxmemory-policy is %s: when memory is full, calls and results vanish", s.EvictionPolicy)
 	case s.EvictionPolicy != "noeviction":
 		return LevelWarning.of(remedy, "maxmemory-policy is %s: once a maxmemory is set, calls may vanish", s.EvictionPolicy)
-	case full >= nearlyFull:
-		return LevelWarning.of("raise maxmemory, or shorten ttl and failure_ttl",
-			"noeviction, and %.0f %% of maxmemory is used: a full Redis refuses calls", math.Floor(100*full))
-	case s.MaxMemory > 0:
-		return fine("noeviction, %.0f %% of maxmemory is used", math.Floor(100*full))
 	}
 	return fine("noeviction")
 }
@@ -128,11 +117,12 @@ func roughly(d time.Duration) string {
 
 // permissions judges what Redis refuses.
 func (h Health) permissions() Finding {
-	if len(h.Refused) == 0 {
+	refused := slices.DeleteFunc(slices.Clone(h.Refused), func(r Refusal) bool { return strings.Contains(r.Reason, saysFull) }) // see memory
+	if len(refused) == 0 {
 		return fine("scripts, commands, keys and channels are permitted")
 	}
 	var bare, keys, channels, partly []string
-	for _, r := range h.Refused {
+	for _, r := range refused {
 		switch {
 		case r.Reason != "":
 			return LevelWrong.of(cmp.Or(remedy.OfAnswer(r.Reason), "look into Redis's log"), "Redis refuses to work: %s", r.Reason)

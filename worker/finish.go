@@ -8,6 +8,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/refq/refq/internal/script"
 	"github.com/refq/refq/internal/store"
 )
 
@@ -47,9 +48,9 @@ func (w *Worker) finish(a *attempt) store.Finished {
 	}
 }
 
-// isRefusal reports whether Redis answered, and will answer the same again.
+// isRefusal reports whether Redis answered, and will answer the same again. One that is full will not for ever.
 func isRefusal(err error) bool {
 	var answered redis.Error
-	return errors.As(err, &answered) && !errors.Is(err, context.Canceled) && !redis.IsMaxClientsError(err) &&
+	return errors.As(err, &answered) && !errors.Is(err, context.Canceled) && !redis.IsMaxClientsError(err) && !script.Full(err) &&
 		(strings.HasPrefix(answered.Error(), "ERR ") || strings.HasPrefix(answered.Error(), "WRONGTYPE "))
 }

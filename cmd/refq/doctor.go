@@ -30,9 +30,9 @@ newest waiting calls of each queue.
   ok
 
 Wrong is: a Redis older than 6.2; maxmemory with a policy that evicts; a Redis
-that cannot save, refuses commands, or answers after a second; calls that wait
-for a function that no living worker has, or for a gate that no worker has
-declared; attempts that no worker takes over.`,
+that is full, cannot save, refuses commands, or answers after a second; calls
+that wait for a function that no living worker has, or for a gate that no
+worker has declared; attempts that no worker takes over.`,
 		Args: takes(0, 0, "no argument"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			operator, end, err := a.newAdmin(cmd.Context())

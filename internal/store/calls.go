@@ -56,8 +56,18 @@ type Submitted struct {
 	Err      error     // for those who pass it on: why the call could not be made, or not be queued
 }
 
-// Submit makes a call or finds the one that was made before.
+// Submit makes a call or finds the one that was made before. On a full Redis it finds one in flight without adding c.Inbox to
+// those who are told of its end.
 func (s *Store) Submit(ctx context.Context, ref refcache.Ref, c Submission) (Submitted, error) {
+	made, err := s.submit(ctx, ref, c)
+	if c.Inbox != "" && script.Full(err) {
+		c.Inbox = ""
+		return s.submit(ctx, ref, c)
+	}
+	return made, err
+}
+
+func (s *Store) submit(ctx context.Context, ref refcache.Ref, c Submission) (Submitted, error) {
 	transition, use := withPiggyback("submit", submitScript, c.Enqueue, c.use(ref))
 	return s.submitted(ref, c, s.counted(transition, transition.Run(ctx, s.rdb, use.Keys, use.Args...)))
 }
@@ -154,8 +164,16 @@ func (s *Store) recordAndResult(ref refcache.Ref, answer reply) (Record, []byte,
 }
 
 // Result reads a task with its result, nil when there is none, and adds inbox, unless empty, to those who are told of
-// the end of a task in flight.
+// the end of a task in flight. On a full Redis it only reads.
 func (s *Store) Result(ctx context.Context, ref refcache.Ref, inbox string) (Record, []byte, error) {
+	record, result, err := s.result(ctx, ref, inbox)
+	if inbox != "" && script.Full(err) {
+		return s.result(ctx, ref, "")
+	}
+	return record, result, err
+}
+
+func (s *Store) result(ctx context.Context, ref refcache.Ref, inbox string) (Record, []byte, error) {
 	answer, err := s.onTask(ctx, readScript(), ref, inbox, "result", s.flag(ref.Queue())).Slice()
 	if err != nil {
 		return Record{}, nil, wrap(err, "read", ref)

@@ -330,22 +330,22 @@ type kept struct {
 
 type snapshot map[string]kept
 
-func (p *paths) snapshot() snapshot {
-	ctx := p.Context()
-	keys, err := p.rdb.Keys(ctx, p.key("*")).Result()
-	require.NoError(p, err)
-	pipe := p.rdb.Pipeline()
+func (q *queue) snapshot() snapshot {
+	ctx := q.Context()
+	keys, err := q.rdb.Keys(ctx, q.key("*")).Result()
+	require.NoError(q, err)
+	pipe := q.rdb.Pipeline()
 	kinds, expiries, values := map[string]*redis.StatusCmd{}, map[string]*redis.DurationCmd{}, map[string]func() []string{}
 	for _, key := range keys {
 		kinds[key], expiries[key] = pipe.Type(ctx, key), pipe.PTTL(ctx, key)
 	}
 	_, err = pipe.Exec(ctx)
-	require.NoError(p, err)
+	require.NoError(q, err)
 	for _, key := range keys {
 		values[key] = reading(ctx, pipe, kinds[key].Val(), key)
 	}
 	_, err = pipe.Exec(ctx)
-	require.NoError(p, err)
+	require.NoError(q, err)
 	all := snapshot{}
 	for _, key := range keys {
 		all[key] = kept{kinds[key].Val(), values[key](), max(0, expiries[key].Val())}
@@ -384,11 +384,11 @@ func reading(ctx context.Context, pipe redis.Pipeliner, kind, key string) func()
 }
 
 // restore brings the queue back to a state.
-func (p *paths) restore(s snapshot) {
-	ctx := p.Context()
-	keys, err := p.rdb.Keys(ctx, p.key("*")).Result()
-	require.NoError(p, err)
-	pipe := p.rdb.Pipeline()
+func (q *queue) restore(s snapshot) {
+	ctx := q.Context()
+	keys, err := q.rdb.Keys(ctx, q.key("*")).Result()
+	require.NoError(q, err)
+	pipe := q.rdb.Pipeline()
 	pipe.Del(ctx, append(keys, "none")...)
 	for key, k := range s {
 		switch k.kind {
@@ -416,7 +416,7 @@ func (p *paths) restore(s snapshot) {
 		}
 	}
 	_, err = pipe.Exec(ctx)
-	require.NoError(p, err)
+	require.NoError(q, err)
 }
 
 // told are the messages since it was last asked.

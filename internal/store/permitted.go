@@ -153,13 +153,14 @@ func (s *Store) refusedKeys(ctx context.Context, n Need) ([]monitor.Refusal, err
 	if err != nil {
 		return nil, fmt.Errorf("try what is permitted on %s: %w", n.Keys, err)
 	}
+	var refused []monitor.Refusal
 	if commands := reply(answer).texts(0); len(commands) > 0 {
-		return []monitor.Refusal{{Keys: n.Keys, Commands: commands}}, nil
+		refused = append(refused, monitor.Refusal{Keys: n.Keys, Commands: commands})
 	}
 	if reason := reply(answer).text(1); reason != "" {
-		return []monitor.Refusal{{Keys: n.Keys, Reason: reason}}, nil
+		refused = append(refused, monitor.Refusal{Keys: n.Keys, Reason: reason})
 	}
-	return nil, nil
+	return refused, nil
 }
 
 // channelTimeout bounds the look at channels: for a confirmation the client itself would wait for ever.

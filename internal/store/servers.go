@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -93,21 +92,14 @@ func lookAtServer(ctx context.Context, rdb redis.Cmdable) (h monitor.ServerHealt
 	if h.Latency, h.ClockSkew, err = clock(ctx, rdb); err != nil {
 		return h, err
 	}
-	text, err := rdb.Info(ctx).Result() // all sections: before Redis 7, only one could be named
-	if err != nil && !Refuses(err) {
+	info, err := readInfo(ctx, rdb)
+	if err != nil {
 		return h, err
-	}
-	info := map[string]string{}
-	for line := range strings.Lines(text) {
-		if name, value, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
-			info[name] = value
-		}
 	}
 	h.Version = info["redis_version"]
 	h.InMemory = info["server_name"] == "refq-memredis" // as internal/memredis has it
 	h.EvictionPolicy = info["maxmemory_policy"]
-	h.UsedMemory, _ = strconv.ParseInt(info["used_memory"], 10, 64)
-	h.MaxMemory, _ = strconv.ParseInt(info["maxmemory"], 10, 64)
+	h.UsedMemory, h.MaxMemory = memoryIn(info)
 	if aof, ok := info["aof_enabled"]; ok {
 		h.AppendOnly = new(aof == "1")
 	}
@@ -124,7 +116,11 @@ func lookAtServer(ctx context.Context, rdb redis.Cmdable) (h monitor.ServerHealt
 	if err != nil && !Refuses(err) {
 		return h, err
 	}
-	return h, nil
+	if !h.NearlyFull() {
+		return h, nil
+	}
+	h.MemoryUses, err = memoryUses(ctx, rdb)
+	return h, err
 }
 
 // clock measures the round trip, as the median of a few, and how far our clock is ahead of Redis's, by the quickest.

@@ -2,6 +2,8 @@ package store_test
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/base64"
 	"net"
 	"os"
 	"runtime"
@@ -112,4 +114,33 @@ func TestInMemoryServerIsKnown(t *testing.T) {
 		_, _, err = q.Servers(t.Context())
 		require.ErrorContains(t, err, "look at Redis: ")
 	})
+}
+
+func TestServerThatIsNearlyFullTellsWhatTakesItsMemory(t *testing.T) {
+	t.Parallel()
+	b := newBrimful(t)
+	require.Nil(t, lookAt(t, "redis://"+b.addr).MemoryUses, "nobody needs it")
+	noise := make([]byte, 37_500)
+	_, _ = rand.Read(noise)                         // never fails
+	big := base64.StdEncoding.EncodeToString(noise) // it cannot be packed
+	for range 20 {
+		b.end(b.processing(), b.Completed([]byte(rand.Text()+big)))
+		require.NoError(t, b.rdb.HSet(t.Context(), "asynq:{q}:t:"+rand.Text(), "state", "archived", "msg", big[:5000]).Err())
+	}
+	f := failure()
+	f.Error, f.Permanent = big[:20_000], true
+	for range 10 {
+		b.end(b.processing(), store.Errored(f))
+	}
+	require.NoError(t, b.rdb.Set(t.Context(), "other", big, 0).Err())
+	b.fill(true)
+	defer b.fill(false)
+	uses := map[string]int64{}
+	for _, u := range lookAt(t, "redis://"+b.addr).MemoryUses {
+		uses[u.What] = u.Bytes
+	}
+	require.Greater(t, uses["results"], uses["failures"])
+	require.Greater(t, uses["failures"], uses["asynq's archive"])
+	require.Positive(t, uses["asynq's archive"])
+	require.Less(t, max(uses["calls in flight"], uses["asynq's other keys"]), int64(1), "there are none")
 }

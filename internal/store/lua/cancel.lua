@@ -3,6 +3,7 @@
 -- Returns {1, record, who was let in} when the task is cancelled, now or by an earlier copy of this command, or complete because a
 -- refresh was cancelled; {0, record} when it had ended or is another life; false when there is no record.
 -- It writes no request id: a resend of the submit that it cancelled must still find its own.
+-- A full Redis takes it: what it writes first cannot grow.
 
 local damaged = damage()
 if damaged then
@@ -20,6 +21,7 @@ if not same_life or not FROM[status] then
   return {0, public()}
 end
 
+redis.call('ZREM', prefix .. 'cancelled', hash) -- it is not there; a full Redis refuses only what may grow, and only as a script's first write
 if status == 'processing' then
   attempt_ended('cancelled', 'cancelled by ' .. ARGV[3], nil)
 end

@@ -27,10 +27,11 @@ local function refused(command)
   return type(reply) == 'table' and reply.err ~= nil and not string.find(reply.err, 'no such key', 1, true) -- LSET makes none
 end
 
--- Whether Redis takes writes shows only in the first one of a script.
+-- Whether Redis takes writes shows only in the first one of a script. One that is full takes what follows the DEL below.
 local write = scratch and redis.pcall('SET', KEYS[1], '', 'PX', 1) or {}
 local state = string.match(write.err or '', '^%-?(%u+) ')
-if state and state ~= 'ERR' and state ~= 'NOPERM' then
+local full = state == 'OOM' and write.err or ''
+if state and state ~= 'ERR' and state ~= 'NOPERM' and full == '' then
   return {{}, write.err}
 end
 
@@ -38,7 +39,7 @@ local found = {}
 if scratch and refused('DEL $') then
   found[1] = 'DEL'
   if not redis.acl_check_cmd then
-    return {found, ''} -- what is tried would stay
+    return {found, full} -- what is tried would stay
   end
 end
 for i = 2, #ARGV do
@@ -49,4 +50,4 @@ end
 if scratch then
   redis.pcall('DEL', KEYS[1])
 end
-return {found, ''}
+return {found, full}
