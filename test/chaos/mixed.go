@@ -31,8 +31,8 @@ func mix(ctx context.Context, s *stage) (r report, err error) {
 	if err != nil {
 		return r, err
 	}
-	way := load{Calls: 100, Callers: 50, PerSecond: 40, Least: 50, Most: 500, Failing: 0.2}
-	s.program, s.brief.ShutdownTimeout = base, 100*time.Millisecond
+	way := load{Calls: 100, Callers: 50, PerSecond: 40, Least: 50, Most: 4000, Failing: 0.2}
+	s.program, s.brief.ShutdownTimeout = base, 3*time.Second
 	old, err := s.startWorker(ctx)
 	if err != nil {
 		return r, err
@@ -47,7 +47,7 @@ func mix(ctx context.Context, s *stage) (r report, err error) {
 	way.First = way.Calls
 	s.program = base
 	if err := s.playWay(way, func() error {
-		s.pause(ctx, time.Second, time.Second)
+		s.pause(ctx, 2*time.Second, 3*time.Second)
 		return old.stop(waitLimit)
 	}); err != nil {
 		return r, err
