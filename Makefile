@@ -74,6 +74,9 @@ bench: ## figures of refq and of bare asynq, some 7 minutes on a Redis of its ow
 bench-quick: ## 25 s: fails when a call costs more commands, round trips, bytes or allocations than it may
 	go run ./test/withredis go run ./cmd/refq bench --quick
 
+capacity: ## what each call, worker and queue takes of Redis, a minute, into docs/operations.md; needs redis-server
+	go run ./test/withredis go run ./cmd/refq bench --only capacity -o json | go run ./test/capacity docs/operations.md
+
 lint: gofmt vet staticcheck tidy ## gofmt, vet on three systems, staticcheck, go mod tidy
 
 gofmt:
