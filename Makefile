@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-race test-long test-short test-stress needs race browser screenshots web-load chaos chaos-full bench bench-quick lint gofmt vet staticcheck tidy cover fuzz build
+.PHONY: help demo test test-race test-long test-short test-stress needs race browser screenshots web-load chaos chaos-full bench bench-quick capacity kubernetes test-valkey lint gofmt vet staticcheck tidy cover fuzz build
 
 # The race detector needs cgo and a C compiler.
 CC_FOUND := $(shell command -v $$(go env CC) 2>/dev/null)
@@ -36,6 +36,10 @@ test-long: needs race ## all tests with all repetitions, with the race detector,
 test-short: ## what needs memory alone and no other process; of unchanged packages, results that Go has kept
 	REFQ_TEST_ROUNDS=1 go test -short $$(go list ./... | grep -v -E '$(PROCESSES)')
 
+test-valkey: ## the record and the program from outside on a valkey-server; without one on PATH nothing
+	@command -v valkey-server >/dev/null || { echo "without valkey-server: nothing is tested"; exit 0; }; \
+	REFQ_TEST_SERVER=valkey-server REFQ_REQUIRE_REDIS=1 REFQ_TEST_ROUNDS=$(ROUNDS) $(GOTEST) ./internal/store ./test/e2e
+
 test-stress: needs ## make test 5 times beside two busy loops on each core
 	REFQ_TEST_ROUNDS=$(ROUNDS) go run ./test/stress $(GOTEST) $(PACKAGES)
 
@@ -47,6 +51,9 @@ race:
 
 browser: ## looks at the pages with a real browser; needs chromium
 	cd test/browser && go vet ./... && REFQ_REQUIRE_BROWSER=1 go test -count=1 ./...
+
+kubernetes: ## what deploy/kubernetes says, against the types of Kubernetes and what Prometheus answers KEDA
+	cd deploy/kubernetes/check && go test -count=1 ./...
 
 screenshots: ## the same, with pictures of pages in screenshots/, and in screenshots/docs/ those that documents show
 	cd test/browser && REFQ_REQUIRE_BROWSER=1 REFQ_SCREENSHOTS=$(CURDIR)/screenshots/docs go test -count=1 -run AsTheDocumentsShowThem ./...
@@ -67,6 +74,9 @@ bench: ## figures of refq and of bare asynq, some 7 minutes on a Redis of its ow
 bench-quick: ## 25 s: fails when a call costs more commands, round trips, bytes or allocations than it may
 	go run ./test/withredis go run ./cmd/refq bench --quick
 
+capacity: ## what each call, worker and queue takes of Redis, a minute, into docs/operations.md; needs redis-server
+	go run ./test/withredis go run ./cmd/refq bench --only capacity -o json | go run ./test/capacity docs/operations.md
+
 lint: gofmt vet staticcheck tidy ## gofmt, vet on three systems, staticcheck, go mod tidy
 
 gofmt:
@@ -84,6 +94,7 @@ tidy:
 	go mod tidy -diff
 	cd tools && go mod tidy -diff
 	cd test/browser && go mod tidy -diff
+	cd deploy/kubernetes/check && go mod tidy -diff
 
 cover: ## test coverage of all packages by all tests, as cover.html
 	go test -coverpkg=./... -coverprofile=cover.out ./...

@@ -48,7 +48,7 @@ internal/demo: refcache producer worker admin internal/memredis internal/term
 internal/cmd/demo: internal/demo internal/term
 internal/testkit: internal/memredis internal/testkit/redisserver
 internal/testkit/world: internal/memredis internal/netproxy internal/testkit PUBLIC CORE
-test/chaos test/webload test/withredis test/stress: internal/netproxy internal/testkit/redisserver PUBLIC
+test/chaos test/capacity test/webload test/withredis test/stress: internal/netproxy internal/testkit/redisserver PUBLIC
 cmd/refq: internal/codec internal/config internal/execfunc internal/memredis internal/netproxy internal/bench internal/demo PUBLIC WEB
 cmd/refq: internal/web/asynqmon internal/tracing/otlp internal/errpattern internal/term internal/redact internal/remedy internal/script
 PUBLIC: . refcache producer worker admin monitor metrics refqtest

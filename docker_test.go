@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"net"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -24,6 +26,7 @@ type composed struct {
 		Init        bool
 		Environment map[string]string
 		Volumes     []string
+		MemLimit    string `yaml:"mem_limit"`
 		Ports       []string
 		Healthcheck struct {
 			Test              []string
@@ -49,12 +52,14 @@ func TestComposeFileGivesWorkersTheRedisTheyNeed(t *testing.T) {
 	compose := readCompose(t)
 	redis, wrk := compose.Services["redis"], compose.Services["worker"]
 	require.Contains(t, strings.Join(redis.Command, " "), "--appendonly yes --appendfsync everysec --maxmemory-policy noeviction")
+	require.Less(t, bytesOf(t, after(t, redis.Command, "--maxmemory")), bytesOf(t, redis.MemLimit)*3/4, "it needs more while it rewrites its file")
 	require.NotEmpty(t, redis.Healthcheck.Test)
 	require.Contains(t, compose.Volumes, strings.Split(redis.Volumes[0], ":")[0])
 
 	require.Equal(t, ".", wrk.Build)
 	require.Equal(t, []string{"worker"}, wrk.Command)
 	require.Equal(t, "redis://redis:6379/0", wrk.Environment["REFQ_REDIS"])
+	require.Contains(t, wrk.Healthcheck.Test, "http://127.0.0.1"+wrk.Environment["REFQ_METRICS"]+"/readyz")
 	require.Equal(t, map[string]any{"redis": map[string]any{"condition": "service_healthy"}}, wrk.DependsOn)
 	require.True(t, wrk.Init)
 	require.Empty(t, wrk.Name, "a named container cannot be scaled")
@@ -62,6 +67,49 @@ func TestComposeFileGivesWorkersTheRedisTheyNeed(t *testing.T) {
 	require.NoError(t, err)
 	require.Greater(t, grace, 8*time.Second, "the default shutdown_timeout")
 	require.DirExists(t, strings.TrimSuffix(strings.TrimPrefix(wrk.Volumes[0], "${REFQ_APP:-"), "}:/app:ro"))
+}
+
+// after is the word that follows another.
+func after(t *testing.T, words []string, word string) string {
+	i := slices.Index(words, word)
+	require.True(t, i >= 0 && i+1 < len(words), "%q has no %s", words, word)
+	return words[i+1]
+}
+
+// bytesOf reads 512mb, 1g or the default of ${NAME:-1g}.
+func bytesOf(t *testing.T, text string) (n int) {
+	if _, otherwise, is := strings.Cut(text, ":-"); is {
+		text = strings.TrimSuffix(otherwise, "}")
+	}
+	number := strings.TrimRight(text, "bgkm")
+	n, err := strconv.Atoi(number)
+	require.NoError(t, err, text)
+	shift, known := map[string]int{"m": 20, "g": 30}[strings.TrimSuffix(text[len(number):], "b")]
+	require.True(t, known, text)
+	return n << shift
+}
+
+// What runs wild must not bring down the machine, and with it Redis.
+func TestComposeFileLimitsMemory(t *testing.T) {
+	for name, service := range readCompose(t).Services {
+		if service.Profiles == nil {
+			require.Positive(t, bytesOf(t, service.MemLimit), name)
+		}
+	}
+}
+
+// A password that stands in a file which everybody has is none.
+func TestComposeFileHasNoDefaultPassword(t *testing.T) {
+	for name, service := range readCompose(t).Services {
+		for variable, value := range service.Environment {
+			if strings.Contains(variable, "PASSWORD") || strings.Contains(variable, "CREDENTIALS") {
+				require.Regexp(t, `^\$\{\w+:-\}$`, value, "%s of %s", variable, name)
+			}
+		}
+	}
+	grafana := readCompose(t).Services["grafana"].Environment
+	require.Equal(t, []string{"true", "true", "false"}, []string{grafana["GF_SECURITY_DISABLE_INITIAL_ADMIN_CREATION"],
+		grafana["GF_AUTH_DISABLE_LOGIN_FORM"], grafana["GF_AUTH_BASIC_ENABLED"]}, "its own default is admin, admin")
 }
 
 func TestComposeFileShowsPagesToThisMachineOnly(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 var benchHeads = map[bench.Measure]string{
 	bench.Commands: "cmds", bench.InScripts: "lua", bench.RoundTrips: "trips", bench.Bytes: "bytes", bench.Allocs: "allocs",
 	bench.Early: "early", bench.Subscriptions: "subs", bench.HeapPerWaiter: "heap B", bench.StackPerWaiter: "stack B",
-	bench.CommandsASecond: "cmds/s", bench.BytesASecond: "bytes/s", bench.RedisCPU: "redis",
+	bench.RedisBytes: "held B", bench.Connections: "conns", bench.CommandsASecond: "cmds/s", bench.BytesASecond: "bytes/s", bench.RedisCPU: "redis",
 	bench.RedisCPUASecond: "redis/s", bench.ClientCPU: "go", bench.Rate: "calls/s", bench.Nanoseconds: "ns",
 	bench.P50: "p50 ms", bench.P95: "p95", bench.P99: "p99",
 }

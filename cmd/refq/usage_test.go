@@ -76,7 +76,7 @@ func TestWrongUsageExits2WithOneSentence(t *testing.T) {
 		{"bench --payload 10", `--payload is 10, must be at least 64`},
 		{"bench --delay x", `--delay: "x" is not a duration`},
 		{"bench --baseline bullmq", `--baseline is "bullmq", must be asynq`},
-		{"bench --only closd", `--only: "closd" is not one of idle, closed, open, many, hits, answers, local, retries, growth, idle-cost, two-queues, mixed, gates, waiters (did you mean closed?)`},
+		{"bench --only closd", `--only: "closd" is not one of idle, closed, open, many, hits, answers, local, retries, growth, idle-cost, two-queues, mixed, gates, waiters, capacity (did you mean closed?)`},
 		{"bench --quick --rounds 2", `--quick has sizes of its own: leave out --rounds`},
 		{"doctor x", `doctor takes no argument`},
 		{"gates a b", `gates takes a GATE at most, not also "b"`},

@@ -95,7 +95,8 @@ func TestEachScenarioHasItsFiguresAndLeavesNothingBehind(t *testing.T) {
 		"gates": {[]string{"4 callers, all pass/each of its own key", "4 callers, all pass/no gate", "4 callers, in turn/all: slots",
 			"4 callers, in turn/no gate", "4 callers, half wait/half at a time", "4 callers, half wait/no gate", "4 callers, others wait/20 wait",
 			"4 callers, others wait/none waits"}, perCall},
-		"waiters": {[]string{"30/refq"}, append(idle, bench.Subscriptions, bench.HeapPerWaiter, bench.StackPerWaiter)},
+		"capacity": {[]string{"a result/refq", "a pending call/refq", "a producer/refq", "an idle worker/refq", "a further queue of it/refq"}, nil},
+		"waiters":  {[]string{"30/refq"}, append(idle, bench.Subscriptions, bench.HeapPerWaiter, bench.StackPerWaiter)},
 	}
 	for _, name := range bench.Names() {
 		require.Contains(t, want, name)
@@ -118,6 +119,23 @@ func TestEachScenarioHasItsFiguresAndLeavesNothingBehind(t *testing.T) {
 			require.Empty(t, l.keys())
 		})
 	}
+}
+
+func TestCapacityIsToldOfEachThing(t *testing.T) {
+	l := newLab(t)
+	o := tiny("capacity")
+	o.Calls = 1000 // little else of Redis's memory counts then
+	rows := l.run(o)
+	for _, name := range []string{"a result", "a pending call"} {
+		f := find(t, rows, name, "refq").Figures
+		require.Greater(t, f[bench.RedisBytes].Median, float64(o.Payload), "%s: its arguments are kept", name)
+		require.Contains(t, f, bench.RedisCPU, name)
+	}
+	require.GreaterOrEqual(t, find(t, rows, "a producer", "refq").Figures[bench.Connections].Median, 2.0, "for commands, and for messages")
+	idle := find(t, rows, "an idle worker", "refq").Figures
+	require.GreaterOrEqual(t, idle[bench.Connections].Median, 2.0)
+	require.Contains(t, idle, bench.CommandsASecond)
+	require.Contains(t, find(t, rows, "a further queue of it", "refq").Figures, bench.CommandsASecond)
 }
 
 func TestWhatIsCountedIsExact(t *testing.T) {

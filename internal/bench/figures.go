@@ -20,6 +20,8 @@ const (
 	Subscriptions   Measure = "subscriptions"            // channels that the producer hears
 	HeapPerWaiter   Measure = "heap_bytes_per_waiter"    // of Go, without stacks
 	StackPerWaiter  Measure = "stack_bytes_per_waiter"   // of its goroutine
+	RedisBytes      Measure = "redis_bytes_per_call"     // that Redis holds more, once it is there
+	Connections     Measure = "connections"              // to Redis
 	CommandsASecond Measure = "commands_per_second"      // sent by clients
 	BytesASecond    Measure = "bytes_per_second"         // both ways
 	RedisCPU        Measure = "redis_cpu_us_per_call"    // microseconds
@@ -34,7 +36,7 @@ const (
 
 // Measures lists every Measure in the order in which they are shown.
 var Measures = []Measure{Commands, InScripts, RoundTrips, Bytes, Allocs, Early, Subscriptions, HeapPerWaiter, StackPerWaiter,
-	CommandsASecond, BytesASecond, RedisCPU, RedisCPUASecond, ClientCPU, Rate, Nanoseconds, P50, P95, P99}
+	RedisBytes, Connections, CommandsASecond, BytesASecond, RedisCPU, RedisCPUASecond, ClientCPU, Rate, Nanoseconds, P50, P95, P99}
 
 // reading is what one round showed.
 type reading map[Measure]float64

@@ -31,7 +31,7 @@ const (
 )
 
 // scenarios in the order in which they run.
-var scenarios = []scenario{idle, closed, open, many, hits, answers, local, retries, growth, idleCost, twoQueues, mixed, gates, waiters}
+var scenarios = []scenario{idle, closed, open, many, hits, answers, local, retries, growth, idleCost, twoQueues, mixed, gates, waiters, capacity}
 
 // Names lists the scenarios.
 func Names() []string {

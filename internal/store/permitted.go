@@ -132,7 +132,8 @@ func refusal(err error, about monitor.Refusal, command string) monitor.Refusal {
 	switch text := err.Error(); {
 	case !strings.HasPrefix(text, "NOPERM") && !strings.HasPrefix(text, "ERR unknown command"):
 		return monitor.Refusal{Reason: text}
-	case strings.Contains(text, "access one of the"): // "keys" or "channels used as arguments"
+	// "one of the keys" or "channels used as arguments"; since Redis 7.2, and of Valkey, "a key" or "a channel".
+	case strings.Contains(text, "access one of the"), strings.Contains(text, "to access a "):
 		return about
 	}
 	return monitor.Refusal{Commands: []string{command}}

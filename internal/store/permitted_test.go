@@ -169,6 +169,9 @@ func TestUserIsTheOneThatRedisKnows(t *testing.T) {
 	})
 }
 
+// mayNot is what Redis says of a command in a script, before 7.2 and since, and Valkey.
+const mayNot = "can't run this command|no permissions to run the"
+
 // Else people would be told to delete it, and a worker would give up its outcome.
 func TestRecordThatMayNotBeReadIsNotDamaged(t *testing.T) {
 	g := newGuarded(t, enough...)
@@ -178,13 +181,13 @@ func TestRecordThatMayNotBeReadIsNotDamaged(t *testing.T) {
 
 	g.permit("-hmget", "-hget")
 	for command, err := range app.send(k) {
-		require.ErrorContains(t, err, "can't run this command", command)
+		require.Regexp(t, mayNot, err, command)
 		require.NotErrorIs(t, err, refcache.ErrUnreadable, command)
 	}
 	_, err := app.DeleteDamaged(ctx, k.ref)
-	require.ErrorContains(t, err, "can't run this command")
+	require.Regexp(t, mayNot, err)
 	_, err = app.Heartbeat(ctx, app.name, store.Beat{Worker: "w1", Runs: []store.Claim{{Ref: k.ref, Token: k.token}}})
-	require.ErrorContains(t, err, "can't run this command", "and not that its token is void")
+	require.Regexp(t, mayNot, err, "and not that its token is void")
 	require.Equal(t, before, g.admin.HGetAll(ctx, app.record(k.ref)).Val())
 
 	g.permit("+hmget", "+hget")

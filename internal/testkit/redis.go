@@ -72,9 +72,9 @@ func requireServer(tb testing.TB) {
 	if testing.Short() {
 		tb.Skip("skipped, it needs a real Redis, and the tests are short")
 	}
-	if _, err := exec.LookPath("redis-server"); err != nil {
+	if _, err := exec.LookPath(redisserver.Program()); err != nil {
 		if os.Getenv("REFQ_REQUIRE_REDIS") == "1" {
-			tb.Fatalf("REFQ_REQUIRE_REDIS is 1, but there is no redis-server: %v", err)
+			tb.Fatalf("REFQ_REQUIRE_REDIS is 1, but there is no server: %v", err)
 		}
 		tb.Skipf("skipped, it needs a real Redis: %v", err)
 	}

@@ -11,6 +11,8 @@ import (
 	"runtime"
 	"strings"
 	"time"
+
+	"github.com/refq/refq/internal/testkit/redisserver"
 )
 
 // Marks of the place in the document that the table fills.
@@ -30,7 +32,7 @@ func document(ctx context.Context, file string, o options, played []performance)
 	if !begins || !ends {
 		return fmt.Errorf("%s has no place for the table: %s%s", file, documentBegin, documentEnd)
 	}
-	redis, err := exec.CommandContext(ctx, "redis-server", "--version").Output()
+	redis, err := exec.CommandContext(ctx, redisserver.Program(), "--version").Output()
 	if err != nil {
 		return fmt.Errorf("ask for the version of Redis: %w", err)
 	}

@@ -22,7 +22,7 @@ type scenario struct {
 // scenarios in the order of the table.
 var scenarios = []scenario{
 	killing, poisoning, freezing, outages, failovers, cuts, cancelling, failures, identical, rolling, turns, rates, ratesRestarted, tenants,
-	clusterKilling, clusterFreezing, clusterFailovers, clusterResharding, demotions, fullMemory, soaking,
+	clusterKilling, clusterFreezing, clusterFailovers, clusterResharding, demotions, fullMemory, mixing, soaking,
 }
 
 // play plays the scenario in a folder of its own, which is kept when it goes wrong.

@@ -31,6 +31,7 @@ type stage struct {
 	dir      string
 	random   *rand.Rand
 	brief    brief
+	program  string              // that processes run; empty: this one
 	redis    *redisserver.Server // nil: it is one of the following
 	replicas *replicas
 	cluster  *cluster
@@ -112,9 +113,13 @@ func (s *stage) pause(ctx context.Context, least, most time.Duration) {
 
 // start starts a process, whose log goes to a file.
 func (s *stage) start(role string, b brief) (*process, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
+	program := s.program
+	if program == "" {
+		self, err := os.Executable()
+		if err != nil {
+			return nil, err
+		}
+		program = self
 	}
 	text, err := json.Marshal(b)
 	if err != nil {
@@ -125,7 +130,7 @@ func (s *stage) start(role string, b brief) (*process, error) {
 		return nil, err
 	}
 	defer log.Close()
-	p := &process{role: role, cmd: exec.Command(self), exited: make(chan struct{})}
+	p := &process{role: role, cmd: exec.Command(program), exited: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), roleVariable+"="+role, briefVariable+"="+string(text))
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	if p.life, err = p.cmd.StdinPipe(); err != nil {

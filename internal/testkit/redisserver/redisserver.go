@@ -3,6 +3,7 @@ package redisserver
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -41,15 +42,18 @@ func Start(args ...string) (*Server, error) {
 	return nil, err
 }
 
-// keeper runs redis-server and sends it each signal that it reads. The end of its input, which is also that of the
+// Program is what runs as the server: redis-server, or what REFQ_TEST_SERVER names, such as valkey-server.
+func Program() string { return cmp.Or(os.Getenv("REFQ_TEST_SERVER"), "redis-server") }
+
+// keeper runs the server and sends it each signal that it reads. The end of its input, which is also that of the
 // process that started it, ends the server, also one that stands still. It closes its own output so that the server's
 // death ends the log.
-const keeper = `redis-server "$@" 3>&- & exec >&-; while read -r signal; do kill -"$signal" $!; echo >&3; done; kill $! 2>/dev/null; kill -CONT $! 2>/dev/null; wait`
+const keeper = `"$0" "$@" 3>&- & exec >&-; while read -r signal; do kill -"$signal" $!; echo >&3; done; kill $! 2>/dev/null; kill -CONT $! 2>/dev/null; wait`
 
 // Restart starts the server again after Stop or Kill, with what it kept, and returns when it is ready.
 func (s *Server) Restart() error {
 	_, port, _ := net.SplitHostPort(s.Addr)
-	args := append([]string{"-c", keeper, "sh"}, s.args...)
+	args := append([]string{"-c", keeper, Program()}, s.args...)
 	args = append(args, "--bind", "127.0.0.1")
 	if slices.Contains(args, "--tls-cert-file") {
 		args = append(args, "--port", "0", "--tls-port", port)
@@ -78,7 +82,7 @@ func (s *Server) Restart() error {
 	}
 	s.cmd, s.life, s.sent = cmd, life, sent
 	if err := awaitReady(log); err != nil {
-		return errors.Join(fmt.Errorf("redis-server on %s: %w", s.Addr, err), s.Stop())
+		return errors.Join(fmt.Errorf("%s on %s: %w", Program(), s.Addr, err), s.Stop())
 	}
 	return nil
 }
