@@ -74,7 +74,7 @@ func TestUserWithTheRightsThatDoctorAsksForMakesAndRunsCalls(t *testing.T) {
 		grant("ACL SETUSER app on nopass +ping +hello")
 		s := newSiteAt(t, "redis://app:any@"+addr, nil, nil)
 		if least { // all that the queue of f will need, command by command
-			grant("ACL SETUSER app ~refq:* ~asynq:* &refq:* +eval +evalsha +publish +subscribe " + strings.Join(commands, " "))
+			grant("ACL SETUSER app ~refq:* ~asynq:* &refq:* +eval +evalsha +spublish +ssubscribe " + strings.Join(commands, " "))
 		}
 		rounds := 0
 		for c := s.doctor(); c.level("permissions") != "ok"; c = s.doctor() {

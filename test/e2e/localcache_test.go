@@ -46,7 +46,7 @@ func (k keeper) has(ref refcache.Ref) bool {
 func (l *lab) listens(n int64) {
 	l.Helper()
 	channel := "refq:{" + l.work.Queue + "}:dropped"
-	l.until("the keepers listen", func() bool { return l.rdb.PubSubNumSub(l.Context(), channel).Val()[channel] == n })
+	l.until("the keepers listen", func() bool { return l.rdb.PubSubShardNumSub(l.Context(), channel).Val()[channel] == n })
 }
 
 func TestDeletedResultIsForgottenElsewhereByMessage(t *testing.T) {
