@@ -85,7 +85,18 @@ func producerCost(ctx context.Context, g *ground) (reading, error) {
 }
 
 // workerCost is what a worker of one queue takes that has nothing to do.
-func workerCost(ctx context.Context, g *ground) (reading, error) { return g.idlers(ctx, 1) }
+// What Redis takes on its own is not the worker's.
+func workerCost(ctx context.Context, g *ground) (reading, error) {
+	alone, err := g.measure(ctx, func() error { return pause(ctx, g.options.Watch) })
+	if err != nil {
+		return nil, err
+	}
+	r, err := g.idlers(ctx, 1)
+	if cpu, known := alone.perSecond()[RedisCPUASecond]; known && err == nil {
+		r[RedisCPUASecond] -= cpu
+	}
+	return r, err
+}
 
 // further is how many queues the other worker of queueCost serves besides. What one of them takes is little.
 const further = 10

@@ -22,11 +22,17 @@ type Server struct {
 // starts more than this one server calls [Reserve] first.
 func New(tb testing.TB, args ...string) *Server {
 	tb.Helper()
+	return NewIn(tb, tb.TempDir(), args...)
+}
+
+// NewIn is [New] in this folder.
+func NewIn(tb testing.TB, dir string, args ...string) *Server {
+	tb.Helper()
 	requireServer(tb)
 	if !hasReserved(tb) {
 		Reserve(tb, 1)
 	}
-	runs, err := redisserver.Start(append(args, "--dir", tb.TempDir())...)
+	runs, err := redisserver.Start(append(args, "--dir", dir)...)
 	if err != nil {
 		tb.Fatalf("start redis-server: %v", err)
 	}
