@@ -28,6 +28,6 @@ if turn then end_turn(turn) end
 event('cancel', ARGV[3])
 end_without_result('cancelled', 'cancelled', ARGV[3])
 if worker ~= '' then
-  redis.call('PUBLISH', 'refq:worker:' .. worker, token)
+  redis.pcall('PUBLISH', 'refq:worker:' .. worker, token) -- if that is not permitted, the worker's next beat tells it
 end
 return {1, public(), turn and the_gates().written()}

@@ -61,10 +61,10 @@ local function fast(KEYS, ARGV, piggyback)
         .. (last_error and #last_error .. ':' .. last_error or '-') .. '--' .. #now .. ':' .. now .. #result .. ':' .. result .. '-'
     end
     if not string.find(waiters, ',', 1, true) then -- as a rule there is one
-      call('PUBLISH', waiters, message)
+      redis.pcall('PUBLISH', waiters, message) -- who may not publish is not refused what is on record: waiters look, too
     else
       for inbox in string.gmatch(waiters, '[^,]+') do
-        call('PUBLISH', inbox, message)
+        redis.pcall('PUBLISH', inbox, message)
       end
     end
   end

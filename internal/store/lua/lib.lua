@@ -305,12 +305,12 @@ local function new_delivery()
 end
 
 -- tell publishes the end of the task to inboxes: "<ref_id> <cycle> <status>" and a line feed. What may follow the waiters
--- need not read.
+-- need not read. A user of Redis who may not publish goes on all the same: waiters look, too.
 local function tell(inboxes, what_follows)
   local message = string.match(prefix, '{(.*)}') .. ':' .. hash .. ' ' .. number(CYCLE, 1) .. ' ' .. task[STATUS] .. '\n'
     .. (what_follows or '')
   for inbox in string.gmatch(inboxes, '[^,]+') do
-    redis.call('PUBLISH', inbox, message)
+    redis.pcall('PUBLISH', inbox, message)
   end
 end
 
@@ -501,8 +501,11 @@ local function wake_for(name, most, busy)
   local told, tries = 0, 2 * most + 8 -- in a Cluster PUBLISH counts only who listens at this node
   local function publish_to(worker)
     redis.call('SREM', idle, worker)
-    told = told + redis.call('PUBLISH', 'refq:worker:' .. worker .. ':wake', string.match(prefix, '{(.*)}') .. ' ' .. name)
-    tries = tries - 1
+    local heard = redis.pcall('PUBLISH', 'refq:worker:' .. worker .. ':wake', string.match(prefix, '{(.*)}') .. ' ' .. name)
+    if type(heard) == 'table' then -- a user of Redis who may not publish: nobody else hears, either
+      heard, tries = 0, 0
+    end
+    told, tries = told + heard, tries - 1
   end
   for _, worker in ipairs(redis.call('SINTER', idle, prefix .. 'knows:' .. name)) do
     if told < most and tries > 0 then
