@@ -89,3 +89,6 @@ func PathsOf(name, time, counting string) (whole, full string) {
 
 // Assembled is the text of a script as Redis gets it.
 var Assembled = assemble
+
+// OpenSlots reads what CLUSTER NODES tells.
+var OpenSlots = openSlots
