@@ -3,6 +3,7 @@ package admin
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -33,7 +34,11 @@ func (a *Admin) Health(ctx context.Context) (monitor.Health, error) {
 	case err != nil:
 		return monitor.Health{}, fmt.Errorf("look at the health of Redis and workers: %w", err)
 	}
-	return h, store.Partial(missing, len(h.Servers) > 0)
+	err = store.Partial(missing, len(h.Servers) > 0)
+	if partial, some := errors.AsType[*monitor.PartialError](err); some {
+		h.Missing = partial.Missing
+	}
+	return h, err
 }
 
 // survey looks at the servers first: those that do not answer are not asked for anything else.
@@ -50,7 +55,7 @@ func (a *Admin) survey(ctx context.Context, h *monitor.Health) (missing []monito
 		return nil, unlisted
 	}
 	missing = append(missing, silent...)
-	if h.Refused, err = s.Refused(ctx, needs(queues)); err != nil || unlisted != nil {
+	if err = refusals(ctx, s, needs(queues), h); err != nil || unlisted != nil {
 		return missing, cmp.Or(err, unlisted)
 	}
 	found, silent, err := store.ByNode(ctx, s, queues, a.surveyQueue)
@@ -58,7 +63,31 @@ func (a *Admin) survey(ctx context.Context, h *monitor.Health) (missing []monito
 	return append(missing, silent...), err
 }
 
-// needs are what is needed in the queues, each once.
+// refusals finds out what Redis refuses. A user who may touch none of the keys that only workers need is no worker's: it lacks nothing
+// of what they need.
+func refusals(ctx context.Context, s *store.Store, needs []store.Need, h *monitor.Health) (err error) {
+	if h.Refused, err = s.Refused(ctx, needs); err != nil {
+		return err
+	}
+	ofWorkers := 0
+	for _, n := range store.United(needs) {
+		if n.By != store.Worker {
+			continue
+		}
+		if !slices.ContainsFunc(h.Refused, func(r monitor.Refusal) bool { return r.Keys == n.Keys && len(r.Commands) == 0 && r.Reason == "" }) {
+			return nil
+		}
+		ofWorkers++
+	}
+	if ofWorkers == 0 {
+		return nil
+	}
+	h.NoWorker = true
+	h.Refused, err = s.Refused(ctx, slices.DeleteFunc(slices.Clone(needs), func(n store.Need) bool { return n.By == store.Worker }))
+	return err
+}
+
+// needs are what is needed in the queues, by keys.
 func needs(queues []string) (all []store.Need) {
 	if len(queues) == 0 {
 		queues = []string{refcache.Defaults.Queue}
@@ -67,7 +96,7 @@ func needs(queues []string) (all []store.Need) {
 		all = append(all, slices.Concat(store.Needs(name), queue.Needs(name))...)
 	}
 	slices.SortStableFunc(all, func(a, b store.Need) int { return strings.Compare(a.Keys, b.Keys) })
-	return store.United(all)
+	return all
 }
 
 // queueSurvey is what is found out in a queue.
@@ -118,6 +147,8 @@ func merge(a, b monitor.WorkerHealth) monitor.WorkerHealth {
 		latest = a
 	}
 	latest.Queues, latest.Running = slices.Concat(a.Queues, b.Queues), a.Running+b.Running
+	latest.Oldest = slices.Concat(a.Oldest, b.Oldest)
+	slices.SortStableFunc(latest.Oldest, func(a, b monitor.RunningAttempt) int { return cmp.Compare(b.For, a.For) })
 	latest.NotAsking = slices.Concat(a.NotAsking, b.NotAsking)
 	return latest
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/monitor"
 	"github.com/refq/refq/refcache"
 )
@@ -41,8 +42,13 @@ var (
 	queueUp    = describe("worker_queue_up", "1 while the worker takes calls of the queue and Redis hears of it there.", "queue")
 	redisFault = describe("redis_errors_total", "Errors of Redis, or on the way to it, by what was done.", "operation")
 	nodeUp     = describe("redis_node_up", "1 while a Redis answers that holds calls, for each master of a Cluster; each process shows the same.", "node")
+	usedMemory = describe("redis_used_memory_bytes", "Memory that a Redis uses, for each master of a Cluster; each process shows the same.", "node")
+	maxMemory  = describe("redis_max_memory_bytes", "Its maxmemory, where one is set; each process shows the same.", "node")
+	evicted    = describe("redis_evicted_keys_total", "Keys that it has evicted since it started; each process shows the same.", "node")
+	findings   = describe("findings", "1 for each finding of refq doctor, with its level now; where Config.Doctor is set.", "finding", "level")
 	tasks      = describe("queue_tasks", "Tasks in a queue of Redis by status; each process shows the same, at most 10 s old.", "queue", "status")
 	oldest     = describe("queue_oldest_pending_seconds", "How long the oldest pending task has waited; each process shows the same.", "queue")
+	processing = describe("queue_oldest_processing_seconds", "How long the attempt has run that runs longest, as workers told last; each process shows the same.", "queue")
 	aside      = describe("queue_aside", "Doorbells that are set aside for a worker that knows their function; each process shows the same.", "queue", "func")
 	workers    = describe("queue_workers", "Living workers that serve a queue; each process shows the same.", "queue")
 	paused     = describe("paused", "1, for a queue that is paused, without func, for a function, by its name or name@version, and for a gate or a key of it; each process shows the same.", "queue", "func", "gate", "key")
@@ -54,11 +60,12 @@ var (
 )
 
 var descriptions = []*prometheus.Desc{submitted, refreshes, unrefresh, saved, waiters, finished, attempts, inFlight, redeliver, took, callTook, queueWait, backoff,
-	lateness, repairs, workerUp, queueUp, redisFault, nodeUp, tasks, oldest, aside, workers, paused, gateRuns, gateLimit, gateWaits, gateOldest, buildInfo}
+	lateness, repairs, workerUp, queueUp, redisFault, nodeUp, usedMemory, maxMemory, evicted, findings, tasks, oldest, processing, aside, workers, paused, gateRuns, gateLimit, gateWaits, gateOldest, buildInfo}
 
 type collector struct {
 	Config
 	queues *queues
+	doctor *doctor
 }
 
 func (c *collector) Describe(to chan<- *prometheus.Desc) {
@@ -78,14 +85,18 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 		c.collectWorker(s)
 	}
 	read := c.queues.read()
-	for node, up := range read.nodes {
-		s.gauge(nodeUp, map[bool]float64{true: 1}[up], node)
+	for node, state := range read.nodes {
+		s.node(node, state)
+	}
+	for _, f := range c.doctor.read() {
+		s.gauge(findings, 1, f.ID, string(f.Level))
 	}
 	for queue, size := range read.queues {
 		for status, n := range size.Tasks {
 			s.gauge(tasks, float64(n), queue, string(status))
 		}
 		s.gauge(oldest, size.OldestPending.Seconds(), queue)
+		s.gauge(processing, size.OldestProcessing.Seconds(), queue)
 		for name, n := range size.Aside {
 			s.gauge(aside, float64(n), queue, name)
 		}
@@ -210,6 +221,18 @@ type sink chan<- prometheus.Metric
 
 func (s sink) gauge(d *prometheus.Desc, v float64, labels ...string) {
 	s <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+}
+
+func (s sink) node(node string, state store.NodeState) {
+	s.gauge(nodeUp, map[bool]float64{true: 1}[state.Up], node)
+	if !state.Told {
+		return
+	}
+	s.gauge(usedMemory, float64(state.Memory), node)
+	if state.MaxMemory > 0 {
+		s.gauge(maxMemory, float64(state.MaxMemory), node)
+	}
+	s.counter(evicted, state.Evicted, node)
 }
 
 func (s sink) gates(gates []monitor.GateState) {

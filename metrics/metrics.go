@@ -27,6 +27,9 @@ type Config struct {
 	Producer *producer.Producer
 	Admin    *admin.Admin
 	Worker   *worker.Worker
+	// Doctor has the Admin look at the health of Redis, calls and workers for refq_findings, at most once a minute, when metrics
+	// are asked for. It costs Redis more than all other metrics, and one process is enough. It counts only with an Admin.
+	Doctor bool
 	// Version is the version of the program, for refq_build_info. Default: that of refq in it.
 	Version string
 }
@@ -64,5 +67,5 @@ func Handler(c Config) http.Handler {
 func NewCollector(c Config) prometheus.Collector {
 	s := store.New(c.Redis)
 	s.FlagBy(queue.PausedKey)
-	return &collector{Config: c, queues: &queues{store: s, worker: c.Worker}}
+	return &collector{Config: c, queues: &queues{store: s, worker: c.Worker}, doctor: newDoctor(c)}
 }

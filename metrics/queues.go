@@ -30,7 +30,7 @@ type queues struct {
 
 // reading is what was read.
 type reading struct {
-	nodes  map[string]bool // whether they answer
+	nodes  map[string]store.NodeState
 	queues map[string]found
 }
 

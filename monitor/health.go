@@ -12,8 +12,10 @@ import (
 // facts; [Health.Findings] judges them. Pointers are nil, and texts empty, for what could not be found out.
 type Health struct {
 	Servers   []ServerHealth   // the one server, or each master of a Cluster
+	Missing   []Missing        // nodes that did not answer, with what is not told for that
 	User      string           // that Redis knows us as
 	Refused   []Refusal        // what Redis does not let us do
+	NoWorker  bool             // the user has no rights to what only workers need, so Refused does not name that
 	Blind     string           // why Queues, Workers, Pauses and Gates could not be read; empty: they were
 	Namespace string           // whose calls Waiting and OldestPending of Queues tell of; empty: all. Numbers are of all namespaces
 	Queues    []QueueHealth    // all that were ever used, by name
@@ -27,7 +29,11 @@ type Health struct {
 type ServerHealth struct {
 	Addr           string
 	Version        string // of Redis, or of the Redis that it is compatible with
-	InMemory       bool   // it is the one of refq dev, or of a test
+	Valkey         string // the version of Valkey; empty if it is none
+	Role           string // master or slave, as INFO has it
+	Replicas       *int   // that are connected
+	Cluster        *ClusterHealth
+	InMemory       bool // it is the one of refq dev, or of a test
 	EvictionPolicy string
 	UsedMemory     int64       // bytes that count against MaxMemory
 	MaxMemory      int64       // bytes; 0: no limit is set, or none is known
@@ -39,30 +45,40 @@ type ServerHealth struct {
 	ClockSkew      *time.Duration // how far this host's clock is ahead of Redis's; negative: behind
 }
 
+// ClusterHealth is what a master of a Cluster says of it.
+type ClusterHealth struct {
+	Down           bool     // it takes itself for unable to serve
+	Unserved       int      // slots that no node holds, or whose node has failed
+	OpenSlots      []string // slots on their way to or from this node, or that stayed behind when a move was broken off
+	SilentReplicas []string // host:port of this node's replicas that it does not reach
+}
+
 // Refusal is something refq needs that Redis does not let it do.
 type Refusal struct {
 	Keys     string   // the pattern of the keys that it is about: all of them, unless there are Commands
 	Channels string   // the same of channels
 	Commands []string // that may not be used at all, or not on Keys
 	Reason   string   // Redis's words, when it is not for want of permission: it refuses writes
+	Node     string   // host:port of the node of a Cluster that refuses it; empty: all do, or there is one
 }
 
 // QueueHealth is what waits and runs in a queue. What is said of single calls is true of those looked at: the oldest
 // and newest 1,000 that are pending, and as many that wait for a retry.
 type QueueHealth struct {
-	Name          string
-	InLine        int // calls in status waiting: the gate of each lets no more in
-	Pending       int
-	Retrying      int
-	Processing    int
-	Partial       bool              // there are more calls than were looked at
-	Waiting       []WaitingFunction // pending and retrying calls, by function
-	OldestPending time.Duration     // how long the oldest has been waiting; 0 when none is
-	Overdue       int               // retries that should have started more than [OverdueAfter] ago
-	OldestOverdue time.Duration     // how late the latest of them is
-	Gone          int               // calls that are listed as waiting, but have no record
-	Lost          int               // attempts that dead workers hold
-	Archived      int               // what asynq keeps in its archive of the queue, at most 9,999
+	Name             string
+	InLine           int // calls in status waiting: the gate of each lets no more in
+	Pending          int
+	Retrying         int
+	Processing       int
+	Partial          bool              // there are more calls than were looked at
+	Waiting          []WaitingFunction // pending and retrying calls, by function
+	OldestPending    time.Duration     // how long the oldest has been waiting; 0 when none is
+	OldestProcessing time.Duration     // how long the attempt has run that runs longest, as its worker told last; 0 when none is told of
+	Overdue          int               // retries that should have started more than [OverdueAfter] ago
+	OldestOverdue    time.Duration     // how late the latest of them is
+	Gone             int               // calls that are listed as waiting, but have no record
+	Lost             int               // attempts that dead workers hold
+	Archived         int               // what asynq keeps in its archive of the queue, at most 9,999
 }
 
 // WaitingFunction is how many calls of a function wait in a queue.
@@ -89,6 +105,15 @@ type WorkerHealth struct {
 	Running   int // attempts that it holds
 	// NotAsking are the queues in which it beats, but has not asked for work for more than 15 s, though a slot was free.
 	NotAsking []string
+	// Oldest are up to 5 attempts in each queue that run longest, the longest first. A worker of an earlier refq tells of none.
+	Oldest []RunningAttempt
+}
+
+// RunningAttempt is an attempt that a worker has told of.
+type RunningAttempt struct {
+	Ref  refcache.Ref  // empty: its call is of another namespace
+	Func string        // as name@version
+	For  time.Duration // how long it has run by now
 }
 
 // OverdueAfter is how late a retry is when something holds it up: asynq rings at most about 2 s late, and a worker's
@@ -109,7 +134,7 @@ var levels = []Level{LevelOK, LevelUnknown, LevelWarning, LevelWrong}
 
 // Finding is the judgement of one thing that was looked at.
 type Finding struct {
-	ID     string // never changes: one of redis_version eviction memory persistence latency clock permissions workers unserved paused oldest_pending overdue leftovers gates
+	ID     string // never changes: one of redis_version nodes eviction memory persistence latency clock permissions workers unserved paused oldest_pending oldest_running overdue leftovers gates
 	Level  Level
 	Fact   string // one sentence
 	Remedy string // what to do about it; empty when there is nothing to do
@@ -119,6 +144,7 @@ type Finding struct {
 func (h Health) Findings() []Finding {
 	return append([]Finding{
 		h.worst("redis_version", judgeVersion),
+		h.nodes().named("nodes"),
 		h.worst("eviction", judgeEviction),
 		h.memory(),
 		h.worst("persistence", judgePersistence),
@@ -129,6 +155,7 @@ func (h Health) Findings() []Finding {
 		h.seen(h.unlessFull(h.unserved)).named("unserved"),
 		h.seen(h.paused).named("paused"),
 		h.seen(h.unlessFull(h.oldestPending)).named("oldest_pending"),
+		h.seen(h.oldestRunning).named("oldest_running"),
 		h.seen(h.unlessFull(h.overdue)).named("overdue"),
 		h.seen(h.unlessFull(h.leftovers)).named("leftovers"),
 		h.seen(h.unlessFull(h.gates)).named("gates"),

@@ -45,8 +45,8 @@ func TestHealthyRedisAndWorkersAreFoundSo(t *testing.T) {
 		require.NotEmpty(t, f.Fact, f.ID)
 		require.Empty(t, f.Remedy, f.ID)
 	}
-	require.Equal(t, []string{"redis_version", "eviction", "memory", "persistence", "latency", "clock", "permissions", "workers", "unserved",
-		"paused", "oldest_pending", "overdue", "leftovers", "gates"}, ids)
+	require.Equal(t, []string{"redis_version", "nodes", "eviction", "memory", "persistence", "latency", "clock", "permissions", "workers", "unserved",
+		"paused", "oldest_pending", "oldest_running", "overdue", "leftovers", "gates"}, ids)
 	require.False(t, healthy().Wrong())
 }
 
@@ -325,19 +325,19 @@ func TestHealthJSONTellsFindingsAndFacts(t *testing.T) {
 	require.NoError(t, json.Unmarshal(text, &parts))
 	var findings []map[string]any
 	require.NoError(t, json.Unmarshal(parts["findings"], &findings))
-	require.Len(t, findings, 14)
+	require.Len(t, findings, 16)
 	require.Equal(t, map[string]any{"id": "redis_version", "level": "ok", "fact": "Redis 7.0.15", "remedy": nil}, findings[0])
 	delete(parts, "findings")
 	for name, want := range map[string]string{
 		"wrong": `true`, "user": `"app"`, "blind": `null`, "namespace": `null`,
-		"servers": `[{"addr":"a:6379","version":"7.0.15","in_memory":false,"eviction_policy":"noeviction","used_memory":50,"max_memory":null,"memory_uses":[],` +
+		"servers": `[{"addr":"a:6379","version":"7.0.15","valkey":null,"role":null,"replicas":null,"cluster":null,"in_memory":false,"eviction_policy":"noeviction","used_memory":50,"max_memory":null,"memory_uses":[],` +
 			`"append_only":true,"snapshots":true,"save_error":null,"latency_seconds":0.00015,"clock_skew_seconds":-0.002}]`,
 		"gates":   `[]`,
-		"refused": `[{"keys":"refq:queues","channels":null,"commands":["SADD"],"reason":null}]`,
+		"refused": `[{"keys":"refq:queues","channels":null,"commands":["SADD"],"reason":null,"node":null}]`, "missing": `[]`, "no_worker": `false`,
 		"queues": `[{"name":"media","in_line":0,"pending":2,"retrying":0,"processing":0,"partial":false,"waiting":[{"func":"thumb","version":1,"calls":2,"served":false}],` +
-			`"oldest_pending_seconds":1.5,"overdue":0,"oldest_overdue_seconds":null,"gone":0,"lost":0,"archived":0}]`,
+			`"oldest_pending_seconds":1.5,"oldest_processing_seconds":null,"overdue":0,"oldest_overdue_seconds":null,"gone":0,"lost":0,"archived":0}]`,
 		"workers": `[{"id":"h-1-abc","host":"h","pid":1,"queues":["media"],"functions":["echo@1","thumb@2"],"since":"2025-11-24T16:00:00.000Z",` +
-			`"last_beat":"2025-11-24T16:01:00.000Z","silent_seconds":1,"alive":true,"running":3,"not_asking":[]}]`,
+			`"last_beat":"2025-11-24T16:01:00.000Z","silent_seconds":1,"alive":true,"running":3,"not_asking":[],"oldest":[]}]`,
 		"pauses": `[{"queue":"media","func":null,"gate":null,"key":null,"by":null,"at":null,"until":null,"reason":null}]`,
 	} {
 		require.Equal(t, want, string(parts[name]), name)

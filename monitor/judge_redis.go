@@ -31,6 +31,9 @@ func judgeVersion(s ServerHealth) Finding {
 	if major < 6 || major == 6 && minor < 2 {
 		return LevelWrong.of("update Redis, best to 7 or newer", "Redis %s is too old: asynq needs 6.2 or newer", s.Version)
 	}
+	if s.Valkey != "" {
+		return fine("Valkey %s, as Redis %s", s.Valkey, s.Version)
+	}
 	return fine("Redis %s", s.Version)
 }
 
@@ -119,26 +122,31 @@ func roughly(d time.Duration) string {
 func (h Health) permissions() Finding {
 	refused := slices.DeleteFunc(slices.Clone(h.Refused), func(r Refusal) bool { return strings.Contains(r.Reason, saysFull) }) // see memory
 	if len(refused) == 0 {
+		if h.NoWorker {
+			return fine("all is permitted but what only workers need")
+		}
 		return fine("scripts, commands, keys and channels are permitted")
 	}
 	var bare, keys, channels, partly []string
+	bareAt := ""
 	for _, r := range refused {
 		switch {
 		case r.Reason != "":
-			return LevelWrong.of(cmp.Or(remedy.OfAnswer(r.Reason), "look into Redis's log"), "Redis refuses to work: %s", r.Reason)
+			return LevelWrong.of(cmp.Or(remedy.OfAnswer(r.Reason), "look into Redis's log"), "%s refuses to work: %s", cmp.Or(r.Node, "Redis"), r.Reason)
 		case len(r.Commands) == 0 && r.Channels != "":
-			channels = append(channels, r.Channels)
+			channels = append(channels, r.Channels+r.at())
 		case len(r.Commands) == 0:
-			keys = append(keys, r.Keys)
+			keys = append(keys, r.Keys+r.at())
 		case r.Keys == "":
 			bare = append(bare, r.Commands...)
+			bareAt = cmp.Or(bareAt, r.at())
 		default:
-			partly = append(partly, named(r.Commands)+" on "+r.Keys)
+			partly = append(partly, named(r.Commands)+" on "+r.Keys+r.at())
 		}
 	}
 	var facts []string
 	if len(bare) > 0 {
-		facts = append(facts, strings.Join(bare, ", "))
+		facts = append(facts, strings.Join(bare, ", ")+bareAt)
 	}
 	if len(keys) > 0 {
 		facts = append(facts, "keys "+named(keys))
@@ -155,6 +163,14 @@ func (h Health) permissions() Finding {
 		untried = " (look again then: without scripts no more could be tried)"
 	}
 	return LevelWrong.of(h.aclLine(), "not permitted: %s%s", strings.Join(facts, "; "), untried)
+}
+
+// at names the node that refuses it, if not all do.
+func (r Refusal) at() string {
+	if r.Node == "" {
+		return ""
+	}
+	return " at " + r.Node
 }
 
 // aclLine is a command for Redis's administrator. It permits all keys of a family, since queues come and go.

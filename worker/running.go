@@ -1,11 +1,15 @@
 package worker
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/refq/refq/internal/store"
+	"github.com/refq/refq/monitor"
+	"github.com/refq/refq/refcache"
 )
 
 // running holds the attempts of this process: exactly those whose token somebody here still claims, runs or finishes. A token is
@@ -65,6 +69,28 @@ func (r *running) claims(queue string) []store.Claim {
 		}
 	}
 	return claims
+}
+
+// oldestTold is how many attempts of a queue a beat tells of.
+const oldestTold = 5
+
+// oldest are the attempts in a queue that have run longest, the longest first.
+func (r *running) oldest(queue string, now time.Time) (all []store.Runs) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, a := range r.attempts {
+		if a.claimed.Run && a.ref.Queue() == queue {
+			policy := a.claimed.Record.Policy
+			runs := store.Runs{Ref: a.ref, Func: monitor.WaitingFunction{Func: policy.Name, Version: policy.Version}.String(),
+				MS: now.Sub(a.claimedAt).Milliseconds()}
+			if ns := a.claimed.Record.Namespace; ns != refcache.DefaultNamespace {
+				runs.Namespace = ns
+			}
+			all = append(all, runs)
+		}
+	}
+	slices.SortFunc(all, func(a, b store.Runs) int { return cmp.Or(cmp.Compare(b.MS, a.MS), cmp.Compare(a.Ref, b.Ref)) })
+	return all[:min(len(all), oldestTold)]
 }
 
 // claimed is how many attempts there are whose claim was answered: those besides may come to nothing, as most that an idle worker asks

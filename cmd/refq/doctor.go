@@ -17,7 +17,8 @@ import (
 )
 
 func newDoctor(a *app) *cobra.Command {
-	return &cobra.Command{
+	var acl aclOptions
+	doctor := &cobra.Command{
 		Use:   "doctor",
 		Short: "Check Redis, the workers and the waiting calls; say what to do",
 		Long: `Check Redis, the workers and the calls that wait in all queues, and say what to
@@ -32,9 +33,21 @@ newest waiting calls of each queue.
 Wrong is: a Redis older than 6.2; maxmemory with a policy that evicts; a Redis
 that is full, cannot save, refuses commands, or answers after a second; calls
 that wait for a function that no living worker has, or for a gate that no
-worker has declared; attempts that no worker takes over.`,
+worker has declared; attempts that no worker takes over; a node that does not
+answer.
+
+--print-acl prints the command that gives a user of Redis the least rights that
+refq needs, and asks no Redis. --for worker, producer or operator narrows it:
+operator is for refq web and all commands but refq worker. The line sets no
+password: add one with ACL SETUSER NAME '>PASSWORD', on every node.`,
 		Args: takes(0, 0, "no argument"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if acl.print {
+				return a.printACL(acl)
+			}
+			if acl.isSet(cmd) {
+				return usagef("--for and --user go with --print-acl")
+			}
 			operator, end, err := a.newAdmin(cmd.Context())
 			if err != nil {
 				return err
@@ -59,6 +72,8 @@ worker has declared; attempts that no worker takes over.`,
 			return nil
 		},
 	}
+	acl.flags(doctor)
+	return doctor
 }
 
 // strangeArgs are findings about members that args: adds and no living worker knows.

@@ -164,7 +164,7 @@ func (a *app) serveWeb(ctx context.Context, rdb redis.UniversalClient, s *site) 
 
 // handler is all that is served: p makes calls, reader and operator know those of all namespaces. Only probes pass the guard: they have no credentials, and hear nothing of calls.
 func (a *app) handler(p, reader *producer.Producer, operator *admin.Admin, rdb redis.UniversalClient, s *site) http.Handler {
-	own := metrics.Handler(metrics.Config{Redis: rdb, Producer: p, Admin: operator, Version: thisVersion().Version})
+	own := metrics.Handler(metrics.Config{Redis: rdb, Producer: p, Admin: operator, Doctor: true, Version: thisVersion().Version})
 	calls := live.NewCalls(reader)
 	guarded := http.NewServeMux()
 	guarded.Handle("/", ui.New(p, reader, operator, calls, a.cfg, a.log))

@@ -17,3 +17,6 @@ func Recognise(queue string, keys []string, args []any) string {
 	s, _ := recognise(queue, keys, args)
 	return string(s.operation)
 }
+
+// Wake is how idle workers are woken.
+var Wake = wake

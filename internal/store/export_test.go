@@ -86,3 +86,9 @@ func PathsOf(name, time, counting string) (whole, full string) {
 	counted := strings.Replace(tryFast, "  return answer\n", "  "+counting+"\n  return answer\n", 1)
 	return stopped(noPiggyback + fast + counted + inFunction(full)), stopped(noPiggyback + full)
 }
+
+// Assembled is the text of a script as Redis gets it.
+var Assembled = assemble
+
+// OpenSlots reads what CLUSTER NODES tells.
+var OpenSlots = openSlots

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -27,6 +28,15 @@ type About struct {
 	Slots     int      `json:"slots,omitempty"`    // how many functions it runs at a time
 	Asked     int64    `json:"asked,omitempty"`    // when Redis last answered its question for work, in Unix ms of its own clock
 	Now       int64    `json:"now,omitempty"`      // that clock at the beat
+	Oldest    []Runs   `json:"oldest,omitempty"`   // attempts of the queue that run longest, the longest first
+}
+
+// Runs is an attempt that a worker tells of.
+type Runs struct {
+	Ref       refcache.Ref `json:"ref"`
+	Func      string       `json:"func"`         // as name@version
+	MS        int64        `json:"ms"`           // how long it has run, up to the beat
+	Namespace string       `json:"ns,omitempty"` // empty: the default one
 }
 
 // AskWithin is how long a worker that has a free slot may go without an answer to its question for work. An idle one asks each 2 to
@@ -54,8 +64,11 @@ func (s *Store) Overview(ctx context.Context, queue, namespace string) (monitor.
 	if err := s.lookAtWaiting(ctx, &q, namespace, now, answer.texts(2), answer.texts(4)); err != nil {
 		return q, nil, err
 	}
-	workers := workersFrom(queue, now, answer.texts(7))
+	workers := workersFrom(queue, namespace, now, answer.texts(7))
 	for _, w := range workers {
+		if w.Alive && len(w.Oldest) > 0 {
+			q.OldestProcessing = max(q.OldestProcessing, w.Oldest[0].For)
+		}
 		if q.Processing += w.Running; !w.Alive {
 			q.Lost += w.Running
 		}
@@ -114,7 +127,7 @@ func (s *Store) lookAtWaiting(ctx context.Context, q *monitor.QueueHealth, names
 }
 
 // workersFrom reads workers as the script tells them: id, beat, what it is, claims.
-func workersFrom(queue string, now int64, texts []string) []monitor.WorkerHealth {
+func workersFrom(queue, namespace string, now int64, texts []string) []monitor.WorkerHealth {
 	var workers []monitor.WorkerHealth
 	for i := 0; i+3 < len(texts); i += 4 {
 		w := monitor.WorkerHealth{ID: texts[i], Queues: []string{queue}, Silent: since(now, texts[i+1])}
@@ -130,8 +143,20 @@ func workersFrom(queue string, now int64, texts []string) []monitor.WorkerHealth
 			if w.Alive && about.Asked > 0 && time.Duration(about.Now-about.Asked)*time.Millisecond > AskWithin {
 				w.NotAsking = []string{queue}
 			}
+			for _, runs := range about.Oldest {
+				w.Oldest = append(w.Oldest, runs.told(namespace, w.Silent))
+			}
 		}
 		workers = append(workers, w)
 	}
 	return workers
+}
+
+// told is the attempt for somebody who may see the calls of a namespace, so long after the beat.
+func (r Runs) told(namespace string, since time.Duration) monitor.RunningAttempt {
+	told := monitor.RunningAttempt{Ref: r.Ref, Func: r.Func, For: time.Duration(r.MS)*time.Millisecond + since}
+	if CheckNamespace(namespace, r.Ref, cmp.Or(r.Namespace, refcache.DefaultNamespace)) != nil {
+		told.Ref = ""
+	}
+	return told
 }

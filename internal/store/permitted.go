@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -15,67 +16,56 @@ import (
 	"github.com/refq/refq/internal/script"
 )
 
-// Need is what producers and workers must be let do with some keys.
-type Need struct {
-	Keys     string   // their pattern
-	Key      string   // the one to try it with
-	Shared   bool     // the key is in use: it must not be touched
-	Commands []string // with arguments that Redis takes; $ stands for the key
-}
-
-// Needs are what this package does with the keys of a queue, and with the one key outside.
-func Needs(queue string) []Need {
-	return []Need{
-		{Keys: queuesKey, Key: queuesKey, Shared: true, Commands: []string{"SADD $ x", "SMEMBERS $"}},
-		{Keys: prefix(queue) + "*", Key: prefix(queue) + "t:probe", Commands: []string{
-			"TIME", "EXISTS $", "GET $", "SET $ x", "PERSIST $", "PEXPIRE $ 1000",
-			"HDEL $ f", "HEXISTS $ f", "HGET $ f", "HGETALL $", "HINCRBY $ f 1", "HKEYS $", "HLEN $", "HMGET $ f", "HSET $ f x",
-			"LINDEX $ 0", "LLEN $", "LPOS $ x", "LPUSH $ x", "LRANGE $ 0 1", "LREM $ 1 x", "LSET $ 0 x", "LTRIM $ 0 1",
-			"SADD $ x", "SCARD $", "SINTER $", "SISMEMBER $ x", "SMEMBERS $", "SMISMEMBER $ x", "SRANDMEMBER $", "SREM $ x",
-			"ZADD $ 1 x", "ZCARD $", "ZCOUNT $ 0 1", "ZMSCORE $ x", "ZRANGE $ 0 1", "ZRANGEBYSCORE $ 0 1", "ZRANK $ x", "ZREM $ x",
-			"ZREMRANGEBYRANK $ 0 0", "ZREVRANGE $ 0 1", "ZSCORE $ x",
-		}},
-	}
-}
-
-// United puts together the needs of the same keys, which come from several packages: each command once.
-func United(needs []Need) (united []Need) {
-	places := map[string]int{}
-	for _, n := range needs {
-		place, known := places[n.Keys]
-		if !known {
-			places[n.Keys] = len(united)
-			n.Commands = slices.Clone(n.Commands)
-			united = append(united, n)
-			continue
-		}
-		for _, command := range n.Commands {
-			if !slices.Contains(united[place].Commands, command) {
-				united[place].Commands = append(united[place].Commands, command)
-			}
-		}
-	}
-	return united
-}
-
-// Refused tries what refq does in Redis, and returns what Redis refuses. Nothing of what it tries stays. Of a Cluster, what the nodes
-// refuse that answer.
+// Refused tries what refq does in Redis, and returns what Redis refuses. Nothing of what it tries stays. Of a Cluster it tells what
+// the nodes refuse that answer, each by its address, or without one what all of them refuse.
 func (s *Store) Refused(ctx context.Context, needs []Need) ([]monitor.Refusal, error) {
-	rdb, err := script.Anywhere(ctx, s.rdb)
-	if err != nil {
-		return nil, fmt.Errorf("try what is permitted: %w", err)
-	}
-	refused, err := refusedScripts(ctx, rdb)
+	found, _, err := onNodes(ctx, s.rdb, func(ctx context.Context, addr string, rdb redis.UniversalClient) (anywhere, error) {
+		if s.silent[addr] != nil {
+			return anywhere{}, nil
+		}
+		refused, err := refusedScripts(ctx, rdb)
+		if err != nil {
+			return anywhere{}, err
+		}
+		channels, err := refusedChannels(ctx, rdb)
+		return anywhere{refused, channels}, err
+	})
 	if err != nil {
 		return nil, err
 	}
+	scripts, channels := map[string][]monitor.Refusal{}, map[string][]monitor.Refusal{}
+	for addr, refused := range found {
+		if s.silent[addr] == nil {
+			scripts[addr], channels[addr] = refused.scripts, refused.channels
+		}
+	}
+	refused := byNodes(scripts)
 	if len(refused) == 0 { // all keys are tried by a script
-		if refused, err = s.refusedNeeds(ctx, needs); err != nil {
+		if refused, err = s.refusedNeeds(ctx, United(needs)); err != nil {
 			return nil, err
 		}
 	}
-	channels, err := refusedChannels(ctx, rdb)
-	return compact(append(refused, channels...)), err
+	return compact(append(refused, byNodes(channels)...)), nil
+}
+
+// anywhere is what a node refuses of what is not about keys.
+type anywhere struct{ scripts, channels []monitor.Refusal }
+
+// byNodes says what nodes refuse, and which ones, unless all of them do.
+func byNodes(found map[string][]monitor.Refusal) (all []monitor.Refusal) {
+	for _, addr := range slices.Sorted(maps.Keys(found)) {
+		for _, r := range found[addr] {
+			everywhere := true
+			for _, others := range found {
+				everywhere = everywhere && slices.ContainsFunc(others, func(o monitor.Refusal) bool { return reflect.DeepEqual(o, r) })
+			}
+			if !everywhere {
+				r.Node = addr
+			}
+			all = append(all, r)
+		}
+	}
+	return all
 }
 
 // refusedNeeds tries each where its key is.
@@ -85,7 +75,13 @@ func (s *Store) refusedNeeds(ctx context.Context, needs []Need) (all []monitor.R
 		keys[i], of[n.Key] = n.Key, n
 	}
 	refused, _, err := byNode(ctx, s, keys, func(key string) string { return key }, func(ctx context.Context, key string) ([]monitor.Refusal, error) {
-		return s.refusedKeys(ctx, of[key])
+		refused, err := s.refusedKeys(ctx, of[key])
+		if _, cluster := s.rdb.(*redis.ClusterClient); cluster {
+			for i := range refused {
+				refused[i].Node = script.NodeOf(ctx, s.rdb, key)
+			}
+		}
+		return refused, err
 	})
 	for _, key := range keys {
 		all = append(all, refused[key]...)
@@ -171,17 +167,15 @@ func refusedChannels(ctx context.Context, rdb redis.UniversalClient) ([]monitor.
 	ctx, cancel := context.WithTimeout(ctx, channelTimeout)
 	defer cancel()
 	var refused []monitor.Refusal
-	for _, channel := range []struct{ name, pattern string }{
-		{WakeChannel("probe", "probe"), WakeChannel("*", "*")}, {CancelChannel("probe", "probe"), CancelChannel("*", "*")},
-		{InboxChannel("probe", "probe"), InboxChannel("*", "*")}, {DropsChannel("probe"), DropsChannel("*")},
-	} {
-		for _, try := range messaging(ctx, rdb, channel.name) {
+	for _, pattern := range Channels() {
+		name := strings.ReplaceAll(pattern, "*", "probe")
+		for _, try := range messaging(ctx, rdb, name) {
 			switch {
 			case try.err == nil, redis.HasErrorPrefix(try.err, "MOVED"): // a node looks at rights first
 			case Refuses(try.err):
-				refused = append(refused, refusal(try.err, monitor.Refusal{Channels: channel.pattern}, try.command))
+				refused = append(refused, refusal(try.err, monitor.Refusal{Channels: pattern}, try.command))
 			default:
-				return nil, fmt.Errorf("try to use channel %s: %w", channel.name, try.err)
+				return nil, fmt.Errorf("try to use channel %s: %w", name, try.err)
 			}
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -28,7 +29,7 @@ var errUntold = errors.New("what it tells of itself is missing")
 // Servers looks at the servers that hold tasks. What a server refuses to tell is unknown, and no error. Those of a Cluster that do
 // not answer within 3 s are missing.
 func (s *Store) Servers(ctx context.Context) ([]monitor.ServerHealth, []monitor.Missing, error) {
-	found, silent, err := onNodes(ctx, s.rdb, func(ctx context.Context, addr string, rdb redis.Cmdable) (monitor.ServerHealth, error) {
+	found, silent, err := onNodes(ctx, s.rdb, func(ctx context.Context, addr string, rdb redis.UniversalClient) (monitor.ServerHealth, error) {
 		h, err := lookAtServer(ctx, rdb)
 		h.Addr = addr
 		return h, err
@@ -43,28 +44,56 @@ func (s *Store) Servers(ctx context.Context) ([]monitor.ServerHealth, []monitor.
 	return all, silent, nil
 }
 
-// Nodes tells of the nodes that hold tasks, by host:port, whether they answer: within 3 s on a Cluster. What has no address of its own
-// is not told of.
-func (s *Store) Nodes(ctx context.Context) map[string]bool {
-	up, silent, err := onNodes(ctx, s.rdb, func(ctx context.Context, _ string, rdb redis.Cmdable) (bool, error) {
-		err := rdb.Ping(ctx).Err()
-		return err == nil || Refuses(err), nil
+// NodeState is what a node that holds tasks tells of itself at little cost.
+type NodeState struct {
+	Up                         bool
+	Told                       bool  // what follows
+	Memory, MaxMemory, Evicted int64 // bytes in use and at most, 0 if there is no limit; keys that were evicted since it started
+}
+
+// Nodes tells of the nodes that hold tasks, by host:port: those that do not answer, within 3 s on a Cluster, are not up. What has no
+// address of its own is not told of.
+func (s *Store) Nodes(ctx context.Context) map[string]NodeState {
+	states, silent, err := onNodes(ctx, s.rdb, func(ctx context.Context, _ string, rdb redis.UniversalClient) (NodeState, error) {
+		pipe := rdb.Pipeline()
+		memory, stats := pipe.Info(ctx, "memory"), pipe.Info(ctx, "stats") // before Redis 7, only one could be named
+		_, err := pipe.Exec(ctx)
+		if err != nil {
+			return NodeState{Up: Refuses(err)}, nil
+		}
+		info := infoOf(memory.Val() + stats.Val())
+		state := NodeState{Up: true, Told: true}
+		state.Memory, _ = strconv.ParseInt(info["used_memory"], 10, 64)
+		state.MaxMemory, _ = strconv.ParseInt(info["maxmemory"], 10, 64)
+		state.Evicted, _ = strconv.ParseInt(info["evicted_keys"], 10, 64)
+		return state, nil
 	})
 	if err != nil {
 		return nil
 	}
 	for _, m := range silent {
-		up[m.Node] = false
+		states[m.Node] = NodeState{}
 	}
-	delete(up, "")
-	return up
+	delete(states, "")
+	return states
+}
+
+// infoOf are the lines of INFO.
+func infoOf(text string) map[string]string {
+	info := map[string]string{}
+	for line := range strings.Lines(text) {
+		if name, value, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
+			info[name] = value
+		}
+	}
+	return info
 }
 
 // tableWithin is how long the newest table of a Cluster's slots is waited for.
 const tableWithin = time.Second
 
 // onNodes asks the one server, or all masters of a Cluster side by side.
-func onNodes[T any](ctx context.Context, rdb redis.UniversalClient, ask func(ctx context.Context, addr string, rdb redis.Cmdable) (T, error)) (map[string]T, []monitor.Missing, error) {
+func onNodes[T any](ctx context.Context, rdb redis.UniversalClient, ask func(ctx context.Context, addr string, rdb redis.UniversalClient) (T, error)) (map[string]T, []monitor.Missing, error) {
 	cluster, ok := rdb.(*redis.ClusterClient)
 	if !ok {
 		addr := script.NodeOf(ctx, rdb, "")
@@ -97,6 +126,13 @@ func lookAtServer(ctx context.Context, rdb redis.Cmdable) (h monitor.ServerHealt
 		return h, err
 	}
 	h.Version = info["redis_version"]
+	if info["server_name"] == "valkey" {
+		h.Valkey = info["valkey_version"]
+	}
+	h.Role = info["role"]
+	if n, err := strconv.Atoi(info["connected_slaves"]); err == nil {
+		h.Replicas = &n
+	}
 	h.InMemory = info["server_name"] == "refq-memredis" // as internal/memredis has it
 	h.EvictionPolicy = info["maxmemory_policy"]
 	h.UsedMemory, h.MaxMemory = memoryIn(info)
@@ -107,6 +143,11 @@ func lookAtServer(ctx context.Context, rdb redis.Cmdable) (h monitor.ServerHealt
 		if status := info[name]; status != "" && status != "ok" {
 			h.SaveError = name + " is " + status
 			break
+		}
+	}
+	if info["cluster_enabled"] == "1" {
+		if h.Cluster, err = lookAtCluster(ctx, rdb); err != nil {
+			return h, err
 		}
 	}
 	save, err := rdb.ConfigGet(ctx, "save").Result()

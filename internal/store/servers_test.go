@@ -49,7 +49,7 @@ func TestServerTellsVersionMemoryAndPersistence(t *testing.T) {
 		require.Less(t, *s.Latency, soon)
 		require.InDelta(t, 0, *s.ClockSkew, float64(*s.Latency+50*time.Millisecond), "it is the same clock")
 		s.Version, s.UsedMemory, s.Latency, s.ClockSkew = "", 0, nil, nil
-		require.Equal(t, monitor.ServerHealth{Addr: addr, EvictionPolicy: c.policy, MaxMemory: c.most,
+		require.Equal(t, monitor.ServerHealth{Addr: addr, Role: "master", Replicas: new(0), EvictionPolicy: c.policy, MaxMemory: c.most,
 			AppendOnly: new(c.appendOnly), Snapshots: new(c.snapshots)}, s)
 	}
 }

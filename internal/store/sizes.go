@@ -21,6 +21,8 @@ type Sizes struct {
 	Tasks         map[refcache.Status]int64
 	Workers       int64         // that live
 	OldestPending time.Duration // how long the one of the first created pending tasks has waited that waits longest; 0: none waits
+	// OldestProcessing is how long the attempt has run that runs longest, as living workers told last; 0: none is told of.
+	OldestProcessing time.Duration
 	// Aside is how many doorbells of calls that their takers did not know are set aside, by function and version; of up to 100.
 	Aside map[string]int64
 }
@@ -28,7 +30,7 @@ type Sizes struct {
 // Sizes counts what is in a queue, at a cost that does not grow with it.
 func (s *Store) Sizes(ctx context.Context, queue string) (Sizes, error) {
 	answer, err := s.onQueue(ctx, sizesScript(), queue, sizesWorkers, sizesPending, sizesAside).Slice()
-	if err == nil && len(answer) < 8 {
+	if err == nil && len(answer) < 9 {
 		err = fmt.Errorf("unexpected reply of %d values", len(answer))
 	}
 	if err != nil {
@@ -40,11 +42,12 @@ func (s *Store) Sizes(ctx context.Context, queue string) (Sizes, error) {
 			refcache.Processing: values.int(2), refcache.Retrying: values.int(3), refcache.Failed: values.int(4),
 			refcache.Cancelled: values.int(5)},
 		Workers: values.int(6), OldestPending: time.Duration(values.int(7)) * time.Millisecond,
+		OldestProcessing: time.Duration(values.int(8)) * time.Millisecond,
 	}
-	if len(values) > 8 {
+	if len(values) > 9 {
 		sizes.Aside = map[string]int64{}
 	}
-	for i := 8; i+1 < len(values); i += 2 {
+	for i := 9; i+1 < len(values); i += 2 {
 		sizes.Aside[values.text(i)] = values.int(i + 1)
 	}
 	return sizes, nil

@@ -55,7 +55,7 @@ func (c check) remedy(id string) string {
 var commands = strings.Fields(`+time +del +exists +expire +expireat +get +incr +persist +pexpire +set +setex
 	+hdel +hexists +hget +hgetall +hincrby +hkeys +hlen +hmget +hset +lindex +llen +lpos +lpush +lrange +lrem +lset +ltrim +rpop +rpoplpush +rpush
 	+sadd +scard +sinter +sismember +smembers +smismember +spop +srandmember +srem
-	+zadd +zcard +zcount +zmscore +zrange +zrangebyscore +zrank +zrem +zremrangebyrank +zrevrange +zscore`)
+	+zadd +zcard +zcount +zmscore +zrange +zrangebyscore +zrank +zrem +zremrangebyrank +zremrangebyscore +zrevrange +zscore`)
 
 // A user who may do nothing is given exactly what refq doctor asks for, until it asks for no more: then calls run.
 func TestUserWithTheRightsThatDoctorAsksForMakesAndRunsCalls(t *testing.T) {

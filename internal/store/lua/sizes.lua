@@ -1,16 +1,22 @@
 -- sizes counts what is in a queue, at a cost that does not grow with it.
 -- ARGV[1] most workers, and ARGV[2] most pending tasks, the first created ones, to look at   ARGV[3] most names under which
 -- doorbells are set aside
--- Returns {waiting, pending, processing, retrying, failed, cancelled, living workers, ms that the oldest pending task has waited,
--- name, how many doorbells are set aside under it, ...}.
+-- Returns {waiting, pending, processing, retrying, failed, cancelled, living workers, ms that the oldest pending task has waited, and
+-- that the oldest attempt has run as living workers told, name, how many doorbells are set aside under it, ...}.
 
 local function card(status)
   return redis.call('ZCARD', prefix .. status)
 end
 
-local processing = 0
-for _, worker in ipairs(redis.call('ZREVRANGE', prefix .. 'workers', 0, ARGV[1] - 1)) do
-  processing = processing + redis.call('HLEN', prefix .. 'claims:' .. worker)
+local processing, longest = 0, 0
+local beats = redis.call('ZREVRANGE', prefix .. 'workers', 0, ARGV[1] - 1, 'WITHSCORES')
+for i = 1, #beats, 2 do
+  local running, silent = redis.call('HLEN', prefix .. 'claims:' .. beats[i]), now - tonumber(beats[i + 1])
+  processing = processing + running
+  if running > 0 and silent <= DEAD_AFTER then
+    local ran = string.match(redis.call('GET', prefix .. 'worker:' .. beats[i]) or '', '"oldest":%[{.-"ms":(%d+)')
+    longest = ran and math.max(longest, tonumber(ran) + silent) or longest
+  end
 end
 
 local oldest = 0
@@ -23,7 +29,7 @@ for _, id in ipairs(redis.call('ZRANGE', prefix .. 'pending', 0, ARGV[2] - 1)) d
 end
 
 local sizes = {card('waiting'), card('pending'), processing, card('retrying'), card('failed'), card('cancelled'),
-  redis.call('ZCOUNT', prefix .. 'workers', now - DEAD_AFTER, '+inf'), oldest}
+  redis.call('ZCOUNT', prefix .. 'workers', now - DEAD_AFTER, '+inf'), oldest, longest}
 for _, name in ipairs(redis.call('SRANDMEMBER', prefix .. 'aside', ARGV[3])) do
   sizes[#sizes + 1] = name
   sizes[#sizes + 1] = redis.call('LLEN', prefix .. 'aside:' .. name)
