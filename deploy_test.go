@@ -32,7 +32,7 @@ func units(t *testing.T) map[string]string {
 
 // setting is what a unit sets name to.
 func setting(t *testing.T, unit, name string) string {
-	found := regexp.MustCompile(`(?m)^` + name + `=(.*)$`).FindAllStringSubmatch(unit, -1)
+	found := regexp.MustCompile(`(?m)^`+name+`=(.*)$`).FindAllStringSubmatch(unit, -1)
 	require.Len(t, found, 1, name)
 	return found[0][1]
 }

@@ -17,7 +17,7 @@ type aclOptions struct {
 func (o *aclOptions) flags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.BoolVar(&o.print, "print-acl", false, "print the ACL SETUSER command with the rights that refq needs")
-	flags.StringVar(&o.who, "for", "all", "whose rights --print-acl prints: all, worker, producer or operator")
+	flags.StringVar(&o.who, "for", "all", "`role`: all, worker, producer or operator (with --print-acl)")
 	flags.StringVar(&o.user, "user", "refq", "the user of Redis that --print-acl names")
 }
 
