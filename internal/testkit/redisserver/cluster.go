@@ -164,7 +164,7 @@ func (c *Cluster) agrees(ctx context.Context, node *redis.Client) error {
 	}
 	return poll(ctx, func() (bool, error) {
 		info, err := node.ClusterInfo(ctx).Result()
-		if err != nil || !strings.Contains(info, "cluster_state:ok") {
+		if err != nil || !strings.Contains(info, "cluster_state:ok") || !strings.Contains(info, "cluster_slots_ok:16384") {
 			return false, err
 		}
 		role, err := node.Info(ctx, "replication").Result()
