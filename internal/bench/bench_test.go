@@ -274,10 +274,24 @@ func TestOptionsThatCannotBeAreNamed(t *testing.T) {
 	}
 }
 
-func TestAClusterIsNotMeasured(t *testing.T) {
+func TestAClusterIsMeasuredAsAWhole(t *testing.T) {
 	t.Parallel()
-	err := bench.Run(t.Context(), "127.0.0.1:1,", bench.Defaults, bench.Watch{})
-	require.ErrorContains(t, err, "not a Cluster")
+	testkit.Long(t)
+	cluster := testkit.Cluster(t, 3, 0)
+	url := "redis-cluster://" + cluster.Masters[0].Addr + testkit.Patience
+	rdb, err := refq.Connect(url)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, rdb.Close()) })
+	l := lab{t, url, rdb}
+	o := tiny("closed", "hits", "growth", "capacity", "waiters")
+	for _, row := range l.run(o) {
+		require.NotEmpty(t, row.Figures, row.Case)
+	}
+	rows := l.run(tiny("closed"))
+	one := find(t, rows, "4 callers", "refq")
+	require.Positive(t, one.Figures[bench.Commands].Median)
+	require.Positive(t, one.Figures[bench.InScripts].Median, "on whichever node its queue is")
+	require.Zero(t, rdb.DBSize(t.Context()).Val())
 }
 
 func TestCountedFiguresAboveTheirLimitsAreTold(t *testing.T) {

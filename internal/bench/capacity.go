@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/refq/refq/worker"
 )
 
@@ -169,14 +171,17 @@ type held struct{ bytes, connections float64 }
 
 // holds asks Redis. What it does not tell is 0.
 func (s *site) holds(ctx context.Context) (h held, err error) {
-	memory, err := section(ctx, s.observer, "memory")
-	if err != nil {
-		return h, err
-	}
-	clients, err := section(ctx, s.observer, "clients")
-	used, _ := number(memory["used_memory"])
-	buffers, _ := number(memory["mem_clients_normal"]) // which come and go
-	h.bytes = used - buffers
-	h.connections, _ = number(clients["connected_clients"])
+	err = s.onNodes(ctx, func(ctx context.Context, node *redis.Client) error {
+		memory, err := section(ctx, node, "memory")
+		if err != nil {
+			return err
+		}
+		clients, err := section(ctx, node, "clients")
+		used, _ := number(memory["used_memory"])
+		buffers, _ := number(memory["mem_clients_normal"]) // which come and go
+		connections, _ := number(clients["connected_clients"])
+		h.bytes, h.connections = h.bytes+used-buffers, h.connections+connections
+		return err
+	})
 	return h, err
 }

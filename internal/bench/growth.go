@@ -86,7 +86,7 @@ func (g *ground) copies(ctx context.Context, ref refcache.Ref, n int) error {
 	for from := 0; from < n; from += batch {
 		_, err := g.observer.Pipelined(ctx, func(p redis.Pipeliner) error {
 			for i := from; i < min(n, from+batch); i++ {
-				p.Copy(ctx, key, fmt.Sprintf("%s%032x", stem, i), g.observer.Options().DB, false)
+				p.Copy(ctx, key, fmt.Sprintf("%s%032x", stem, i), g.target.db(), false)
 			}
 			return nil
 		})
@@ -99,12 +99,16 @@ func (g *ground) copies(ctx context.Context, ref refcache.Ref, n int) error {
 
 // keyOf finds the key of a record.
 func (g *ground) keyOf(ctx context.Context, ref refcache.Ref) (string, error) {
-	keys := g.observer.Scan(ctx, 0, "refq:{"+g.queue+"}:*"+ref.Hash(), scanned).Iterator()
-	if keys.Next(ctx) {
-		return keys.Val(), nil
+	found := ""
+	err := g.onNodes(ctx, func(ctx context.Context, node *redis.Client) error {
+		keys := node.Scan(ctx, 0, "refq:{"+g.queue+"}:*"+ref.Hash(), scanned).Iterator()
+		if keys.Next(ctx) {
+			found = keys.Val()
+		}
+		return keys.Err()
+	})
+	if err == nil && found == "" {
+		err = fmt.Errorf("no record of %s", ref)
 	}
-	if err := keys.Err(); err != nil {
-		return "", err
-	}
-	return "", fmt.Errorf("no record of %s", ref)
+	return found, err
 }

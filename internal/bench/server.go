@@ -9,7 +9,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// server is what Redis says of itself. A Redis that does not say something has ok false.
+// server is what Redis says of itself, all masters of a Cluster together. A Redis that does not say something has ok false.
 type server struct {
 	cpu      float64 // seconds, of all its threads
 	cpuOK    bool
@@ -17,7 +17,19 @@ type server struct {
 	statsOK  bool
 }
 
-// readServer asks Redis. Each answer stands in a section of INFO; others than Redis itself lack some.
+// readServers asks all masters, and adds up what they say.
+func (s *site) readServers(ctx context.Context) (sum server, err error) {
+	sum.cpuOK, sum.statsOK = true, true
+	err = s.onNodes(ctx, func(ctx context.Context, node *redis.Client) error {
+		one, err := readServer(ctx, node)
+		sum.cpu, sum.cpuOK = sum.cpu+one.cpu, sum.cpuOK && one.cpuOK
+		sum.commands, sum.statsOK = sum.commands+one.commands, sum.statsOK && one.statsOK
+		return err
+	})
+	return sum, err
+}
+
+// readServer asks one server. Each answer stands in a section of INFO; others than Redis itself lack some.
 func readServer(ctx context.Context, rdb redis.UniversalClient) (server, error) {
 	var s server
 	cpu, err := section(ctx, rdb, "cpu")

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/refq/refq"
-
 	"github.com/redis/go-redis/v9"
 
 	"github.com/refq/refq/internal/netproxy"
@@ -19,29 +17,22 @@ import (
 type site struct {
 	options  Options
 	name     string
-	version  string          // of Redis
-	target   redis.Options   // for clients that are measured
-	proxy    *netproxy.Proxy // nil: there is no delay
-	observer *redis.Client   // reads figures and removes what was made; not delayed
-	asked    wire            // what the observer sends
+	version  string                // of Redis
+	target   target                // for clients that are measured
+	proxy    *netproxy.Proxy       // nil: there is no delay
+	observer redis.UniversalClient // reads figures and removes what was made; not delayed
+	asked    wire                  // what the observer sends
 	grounds  int
 }
 
 // openSite connects to a Redis that may be measured.
 func openSite(ctx context.Context, url string, o Options) (*site, error) {
-	client, err := refq.Connect(url)
+	t, err := targetAt(url)
 	if err != nil {
 		return nil, err
 	}
-	defer client.Close()
-	plain, ok := client.(*redis.Client)
-	if !ok {
-		return nil, errors.New("one server is measured, not a Cluster")
-	}
-	s := &site{options: o, name: "bench-" + strings.ToLower(rand.Text()[:10]), target: *plain.Options()}
-	watched := s.target
-	s.asked.tap(&watched)
-	s.observer = redis.NewClient(&watched)
+	s := &site{options: o, name: "bench-" + strings.ToLower(rand.Text()[:10]), target: t}
+	s.observer = t.connect(&s.asked)
 	if err := s.prepare(ctx); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
@@ -83,15 +74,18 @@ func (s *site) delay() error {
 	if s.options.Delay == 0 {
 		return nil
 	}
-	if s.target.Network != "tcp" || s.target.TLSConfig != nil || s.target.Addr == "FailoverClient" {
+	server := s.target.server
+	if server == nil || server.Network != "tcp" || server.TLSConfig != nil || server.Addr == "FailoverClient" {
 		return errors.New("a delay needs a Redis behind a plain host:port")
 	}
-	proxy, err := netproxy.Listen(s.target.Addr)
+	proxy, err := netproxy.Listen(server.Addr)
 	if err != nil {
 		return err
 	}
 	proxy.SetDelay(s.options.Delay)
-	s.proxy, s.target.Addr = proxy, proxy.Addr()
+	delayed := *server
+	delayed.Addr = proxy.Addr()
+	s.proxy, s.target.server = proxy, &delayed
 	return nil
 }
 
@@ -107,7 +101,7 @@ type ground struct {
 	*site
 	queue   string
 	wire    wire
-	clients []*redis.Client
+	clients []redis.UniversalClient
 	queues  []string // all that were used
 }
 
@@ -118,10 +112,8 @@ func (s *site) newGround() *ground {
 }
 
 // connect returns a client as refq.Connect makes it. Callers and workers have one each, as in processes of their own.
-func (g *ground) connect() *redis.Client {
-	options := g.target
-	g.wire.tap(&options)
-	rdb := redis.NewClient(&options)
+func (g *ground) connect() redis.UniversalClient {
+	rdb := g.target.connect(&g.wire)
 	g.clients = append(g.clients, rdb)
 	return rdb
 }
@@ -154,23 +146,8 @@ func (g *ground) close(ctx context.Context) error {
 // which is long for 200,000 tasks.
 func (g *ground) forget(ctx context.Context) error {
 	for _, pattern := range []string{"refq:{" + g.queue + "*", "asynq:{" + g.queue + "*"} {
-		keys := g.observer.Scan(ctx, 0, pattern, scanned).Iterator()
-		var batch []string
-		for keys.Next(ctx) {
-			if batch = append(batch, keys.Val()); len(batch) == scanned {
-				if err := g.observer.Unlink(ctx, batch...).Err(); err != nil {
-					return err
-				}
-				batch = batch[:0]
-			}
-		}
-		if err := keys.Err(); err != nil {
+		if err := g.onNodes(ctx, func(ctx context.Context, node *redis.Client) error { return unlinkAll(ctx, node, pattern) }); err != nil {
 			return err
-		}
-		if len(batch) > 0 {
-			if err := g.observer.Unlink(ctx, batch...).Err(); err != nil {
-				return err
-			}
 		}
 	}
 	for _, queues := range []string{"refq:queues", "asynq:queues"} {
@@ -182,6 +159,27 @@ func (g *ground) forget(ctx context.Context) error {
 }
 
 const scanned = 1000
+
+// unlinkAll removes the keys of a node that have a pattern. They are named one by one: those of several queues may be in several
+// slots.
+func unlinkAll(ctx context.Context, node *redis.Client, pattern string) error {
+	keys := node.Scan(ctx, 0, pattern, scanned).Iterator()
+	batch := node.Pipeline()
+	for keys.Next(ctx) {
+		batch.Unlink(ctx, keys.Val())
+		if batch.Len() < scanned {
+			continue
+		}
+		if _, err := batch.Exec(ctx); err != nil {
+			return err
+		}
+	}
+	if err := keys.Err(); err != nil || batch.Len() == 0 {
+		return err
+	}
+	_, err := batch.Exec(ctx)
+	return err
+}
 
 func anys(texts []string) []any {
 	all := make([]any, len(texts))

@@ -51,7 +51,7 @@ type sight struct {
 }
 
 func (g *ground) look(ctx context.Context) (s sight, err error) {
-	if s.server, err = readServer(ctx, g.observer); err != nil {
+	if s.server, err = g.readServers(ctx); err != nil {
 		return s, err
 	}
 	s.traffic, s.observer = g.wire.traffic(), g.asked.traffic()

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
 )
@@ -91,10 +93,14 @@ func memory() (m runtime.MemStats) {
 }
 
 // channels counts the channels that anybody hears.
-func (g *ground) channels(ctx context.Context) (int, error) {
-	names, err := g.observer.PubSubShardChannels(ctx, "*").Result()
-	if err != nil { // before Redis 7 all channels are plain
-		names, err = g.observer.PubSubChannels(ctx, "*").Result()
-	}
-	return len(names), err
+func (g *ground) channels(ctx context.Context) (n int, err error) {
+	err = g.onNodes(ctx, func(ctx context.Context, node *redis.Client) error {
+		names, err := node.PubSubShardChannels(ctx, "*").Result()
+		if err != nil { // before Redis 7 all channels are plain
+			names, err = node.PubSubChannels(ctx, "*").Result()
+		}
+		n += len(names)
+		return err
+	})
+	return n, err
 }

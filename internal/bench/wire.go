@@ -6,8 +6,6 @@ import (
 	"net"
 	"strconv"
 	"sync/atomic"
-
-	"github.com/redis/go-redis/v9"
 )
 
 // wire counts what passes on the connections of some clients, whatever the clients do above them: pools, pipelines,
@@ -31,10 +29,12 @@ func (t traffic) since(earlier traffic) traffic {
 	return traffic{t.commands - earlier.commands, t.sends - earlier.sends, t.bytes - earlier.bytes}
 }
 
-// tap has the connections of a client that is made with these options counted.
-func (w *wire) tap(o *redis.Options) {
-	dial := o.Dialer
-	o.Dialer = func(ctx context.Context, network, addr string) (net.Conn, error) {
+// dialer makes connections, as go-redis has it.
+type dialer = func(ctx context.Context, network, addr string) (net.Conn, error)
+
+// tap has the connections that a dialer makes counted.
+func (w *wire) tap(dial dialer) dialer {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := dial(ctx, network, addr)
 		if err != nil {
 			return nil, err
