@@ -162,6 +162,13 @@ func TestThePrintedRightsAreEnoughForEachRole(t *testing.T) {
 		g := newGuarded(t)
 		g.trip(g.user("worker"), g.user("producer"), g.user("operator"))
 		require.Empty(t, g.refused())
+		for _, role := range []string{"worker", "producer", "operator"} {
+			h, err := admin.New(g.user(role), admin.Config{}).HealthFor(t.Context(), role)
+			require.NoError(t, err)
+			require.Empty(t, h.Refused, role)
+		}
+		_, err := admin.New(g.user("worker"), admin.Config{}).HealthFor(t.Context(), "boss")
+		require.ErrorContains(t, err, `there is no role "boss"`)
 	})
 	t.Run("all", func(t *testing.T) {
 		t.Parallel()

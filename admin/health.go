@@ -19,11 +19,18 @@ import (
 // namespace; numbers are of all. It changes nothing, and what it reads of a queue is bounded. What Redis refuses to tell
 // is unknown in the answer; an error means that Redis could not be reached. With a *monitor.PartialError the answer is about
 // the other nodes and their queues.
-func (a *Admin) Health(ctx context.Context) (monitor.Health, error) {
+func (a *Admin) Health(ctx context.Context) (monitor.Health, error) { return a.HealthFor(ctx, "") }
+
+// HealthFor is Health as a Redis user sees it who is to do what role says, as for [ACL]: what only others need may be refused.
+// Without a role the user is to do all, but for what workers alone need if it may touch none of the keys of that.
+func (a *Admin) HealthFor(ctx context.Context, role string) (monitor.Health, error) {
 	if err := a.checkMade(); err != nil {
 		return monitor.Health{}, err
 	}
-	var h monitor.Health
+	if _, err := roleOf(role); role != "" && err != nil {
+		return monitor.Health{}, err
+	}
+	h := monitor.Health{Role: role}
 	if a.change.Namespace != refcache.AllNamespaces {
 		h.Namespace = a.change.Namespace
 	}
@@ -63,10 +70,15 @@ func (a *Admin) survey(ctx context.Context, h *monitor.Health) (missing []monito
 	return append(missing, silent...), err
 }
 
-// refusals finds out what Redis refuses. A user who may touch none of the keys that only workers need is no worker's: it lacks nothing
-// of what they need.
+// refusals finds out what Redis refuses. A user who may touch none of the keys that only workers need is no worker's: it lacks
+// nothing of what they need.
 func refusals(ctx context.Context, s *store.Store, needs []store.Need, h *monitor.Health) (err error) {
-	if h.Refused, err = s.Refused(ctx, needs); err != nil {
+	who := store.Everybody
+	if h.Role != "" {
+		who = roles[h.Role]
+	}
+	needs = slices.DeleteFunc(needs, func(n store.Need) bool { return n.By&who == 0 })
+	if h.Refused, err = s.Refused(ctx, needs); err != nil || h.Role != "" {
 		return err
 	}
 	ofWorkers := 0

@@ -55,7 +55,7 @@ func (d *doctor) read() []monitor.Finding {
 func (d *doctor) look() {
 	ctx, cancel := context.WithTimeout(context.Background(), lookWithin)
 	defer cancel()
-	h, err := d.admin.Health(ctx)
+	h, err := d.admin.HealthFor(ctx, "operator")
 	if len(h.Servers) == 0 && err != nil { // of which refq_redis_node_up tells
 		return
 	}

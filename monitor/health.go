@@ -15,6 +15,7 @@ type Health struct {
 	Missing   []Missing        // nodes that did not answer, with what is not told for that
 	User      string           // that Redis knows us as
 	Refused   []Refusal        // what Redis does not let us do
+	Role      string           // what the user is to do, as admin.ACL has it; empty: all
 	NoWorker  bool             // the user has no rights to what only workers need, so Refused does not name that
 	Blind     string           // why Queues, Workers, Pauses and Gates could not be read; empty: they were
 	Namespace string           // whose calls Waiting and OldestPending of Queues tell of; empty: all. Numbers are of all namespaces

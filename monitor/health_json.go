@@ -15,6 +15,7 @@ type healthJSON struct {
 	Missing   []missingJSON    `json:"missing"`
 	User      *string          `json:"user"`
 	Refused   []refusalJSON    `json:"refused"`
+	Role      *string          `json:"role"`
 	NoWorker  bool             `json:"no_worker"`
 	Blind     *string          `json:"blind"`
 	Namespace *string          `json:"namespace"`
@@ -124,7 +125,7 @@ type workerJSON struct {
 // MarshalJSON writes the findings and all facts, null when not known; times are RFC 3339 in UTC with milliseconds,
 // durations numbers of seconds, memory bytes. A max_memory of null means no limit.
 func (h Health) MarshalJSON() ([]byte, error) {
-	out := healthJSON{Wrong: h.Wrong(), NoWorker: h.NoWorker, User: stringPtr(h.User), Blind: stringPtr(h.Blind), Namespace: stringPtr(h.Namespace), Findings: []findingJSON{},
+	out := healthJSON{Wrong: h.Wrong(), Role: stringPtr(h.Role), NoWorker: h.NoWorker, User: stringPtr(h.User), Blind: stringPtr(h.Blind), Namespace: stringPtr(h.Namespace), Findings: []findingJSON{},
 		Servers: []serverJSON{}, Missing: []missingJSON{}, Refused: []refusalJSON{}, Queues: []queueJSON{}, Workers: []workerJSON{},
 		Pauses: append([]refcache.Pause{}, h.Pauses...), Gates: append([]GateState{}, h.Gates...)}
 	for _, f := range h.Findings() {

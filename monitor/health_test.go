@@ -333,7 +333,7 @@ func TestHealthJSONTellsFindingsAndFacts(t *testing.T) {
 		"servers": `[{"addr":"a:6379","version":"7.0.15","valkey":null,"role":null,"replicas":null,"cluster":null,"in_memory":false,"eviction_policy":"noeviction","used_memory":50,"max_memory":null,"memory_uses":[],` +
 			`"append_only":true,"snapshots":true,"save_error":null,"latency_seconds":0.00015,"clock_skew_seconds":-0.002}]`,
 		"gates":   `[]`,
-		"refused": `[{"keys":"refq:queues","channels":null,"commands":["SADD"],"reason":null,"node":null}]`, "missing": `[]`, "no_worker": `false`,
+		"refused": `[{"keys":"refq:queues","channels":null,"commands":["SADD"],"reason":null,"node":null}]`, "missing": `[]`, "no_worker": `false`, "role": `null`,
 		"queues": `[{"name":"media","in_line":0,"pending":2,"retrying":0,"processing":0,"partial":false,"waiting":[{"func":"thumb","version":1,"calls":2,"served":false}],` +
 			`"oldest_pending_seconds":1.5,"oldest_processing_seconds":null,"overdue":0,"oldest_overdue_seconds":null,"gone":0,"lost":0,"archived":0}]`,
 		"workers": `[{"id":"h-1-abc","host":"h","pid":1,"queues":["media"],"functions":["echo@1","thumb@2"],"since":"2025-11-24T16:00:00.000Z",` +

@@ -122,8 +122,11 @@ func roughly(d time.Duration) string {
 func (h Health) permissions() Finding {
 	refused := slices.DeleteFunc(slices.Clone(h.Refused), func(r Refusal) bool { return strings.Contains(r.Reason, saysFull) }) // see memory
 	if len(refused) == 0 {
-		if h.NoWorker {
+		switch {
+		case h.NoWorker:
 			return fine("all is permitted but what only workers need")
+		case h.Role != "" && h.Role != "all":
+			return fine("what the role %s needs is permitted", h.Role)
 		}
 		return fine("scripts, commands, keys and channels are permitted")
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -17,16 +18,12 @@ type aclOptions struct {
 func (o *aclOptions) flags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.BoolVar(&o.print, "print-acl", false, "print the ACL SETUSER command with the rights that refq needs")
-	flags.StringVar(&o.who, "for", "all", "`role`: all, worker, producer or operator (with --print-acl)")
+	flags.StringVar(&o.who, "for", "", "what the user is to do: all, worker, producer, operator")
 	flags.StringVar(&o.user, "user", "refq", "the user of Redis that --print-acl names")
 }
 
-func (o *aclOptions) isSet(cmd *cobra.Command) bool {
-	return cmd.Flags().Changed("for") || cmd.Flags().Changed("user")
-}
-
 func (a *app) printACL(o aclOptions) error {
-	line, err := admin.ACL(o.who, o.user)
+	line, err := admin.ACL(cmp.Or(o.who, "all"), o.user)
 	if err != nil {
 		return usagef("%v", err)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -39,21 +40,25 @@ answer.
 --print-acl prints the command that gives a user of Redis the least rights that
 refq needs, and asks no Redis. --for worker, producer or operator narrows it:
 operator is for refq web and all commands but refq worker. The line sets no
-password: add one with ACL SETUSER NAME '>PASSWORD', on every node.`,
+password: add one with ACL SETUSER NAME '>PASSWORD', on every node. Without
+--print-acl, --for asks whether this user has the rights of that role.`,
 		Args: takes(0, 0, "no argument"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if acl.print {
 				return a.printACL(acl)
 			}
-			if acl.isSet(cmd) {
-				return usagef("--for and --user go with --print-acl")
+			if _, err := oneOf("for", cmp.Or(acl.who, "all"), "all", "worker", "producer", "operator"); err != nil {
+				return err
+			}
+			if cmd.Flags().Changed("user") {
+				return usagef("--user goes with --print-acl")
 			}
 			operator, end, err := a.newAdmin(cmd.Context())
 			if err != nil {
 				return err
 			}
 			defer end()
-			h, err := operator.Health(cmd.Context())
+			h, err := operator.HealthFor(cmd.Context(), acl.who)
 			if failed(err) {
 				return err
 			}

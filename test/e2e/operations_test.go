@@ -40,8 +40,10 @@ func types(t *testing.T, dir, name string, replaced ...string) {
 		require.Contains(t, piece(t, name), replaced[i])
 	}
 	script := strings.NewReplacer(replaced...).Replace(piece(t, name))
-	shell := exec.Command("sh", "-euc", script)
-	shell.Dir = dir
+	ctx, cancel := context.WithTimeout(t.Context(), soon) // what waits for something may wait in vain
+	defer cancel()
+	shell := exec.CommandContext(ctx, "sh", "-euc", script)
+	shell.Dir, shell.WaitDelay = dir, time.Second
 	said, err := shell.CombinedOutput()
 	require.NoError(t, err, "%s\n%s", script, said)
 	require.NotContains(t, string(said), "ERR", script) // redis-cli ends well all the same
