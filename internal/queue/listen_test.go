@@ -3,6 +3,7 @@ package queue_test
 import (
 	"context"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hibiken/asynq"
@@ -59,6 +60,7 @@ func TestDoorbellAskedForAgainIsNeverEarly(t *testing.T) {
 				}
 				return queue.Answer{}
 			})
+			synctest.Wait()                                      // it hears
 			time.Sleep(time.Duration(n) * 73 * time.Millisecond) // asked at any point of a second
 			h.enqueue(h.submit(3), queue.AtOnce)
 			time.Sleep(delay + 4*time.Second)

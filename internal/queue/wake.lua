@@ -13,7 +13,9 @@ while woken < tonumber(ARGV[1]) and unheard < 3 do
   if type(heard) == 'table' and string.find(heard.err, 'nknown') then -- before Redis 7
     heard = redis.pcall('PUBLISH', channel, ARGV[2])
   end
-  if heard == 1 then
+  if type(heard) == 'table' then -- a user of Redis who may not publish: nobody else hears, either
+    break
+  elseif heard > 0 then
     woken = woken + 1
   else
     unheard = unheard + 1
