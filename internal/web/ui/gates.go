@@ -24,10 +24,17 @@ type gatesData struct {
 // gateData is what the page of a gate shows.
 type gateData struct {
 	Gate  monitor.GateState
-	Keys  []monitor.GateKey
+	Pause pausePart
+	Keys  []keyRow
 	First string // the path to the first page of keys; empty: it is this one
 	Next  string // to the next one; empty: there is none
 	Form  gateForm
+}
+
+// keyRow is a key of a gate. One that is not shown as it is cannot be paused here.
+type keyRow struct {
+	monitor.GateKey
+	Pause pausePart
 }
 
 // gateForm is a setting of a gate as somebody types it: an empty field is as declared.
@@ -73,9 +80,14 @@ func (u *UI) gatePage(w http.ResponseWriter, r *http.Request, status int, form *
 	if err != nil {
 		return err
 	}
-	data := gateData{Gate: u.cfg.Redact.Gate(found.Gate), Form: formOf(found.Gate.Set)}
-	for _, k := range found.Keys {
-		data.Keys = append(data.Keys, u.cfg.Redact.GateKey(k))
+	data := gateData{Gate: u.cfg.Redact.Gate(found.Gate), Form: formOf(found.Gate.Set),
+		Pause: u.gatePause(r, "pause", admin.Target{Queue: queue, Gate: gate}, found.Gate.Paused)}
+	for i, k := range found.Keys {
+		row := keyRow{GateKey: u.cfg.Redact.GateKey(k)}
+		if row.Key == k.Key {
+			row.Pause = u.gatePause(r, fmt.Sprintf("pause-%d", i), admin.Target{Queue: queue, Gate: gate, Key: &k.Key}, k.Paused)
+		}
+		data.Keys = append(data.Keys, row)
 	}
 	if form != nil {
 		data.Form = *form
@@ -87,6 +99,7 @@ func (u *UI) gatePage(w http.ResponseWriter, r *http.Request, status int, form *
 		data.Next = gatePath(queue, gate) + "?" + url.Values{"cursor": {string(found.Next)}}.Encode()
 	}
 	notice := map[string]string{"set": "The limits were set.", "reset": "The limits are as declared again."}[r.URL.Query().Get("said")]
+	notice = cmp.Or(notice, said(r, refcache.TaskInfo{}))
 	return u.render(w, r, status, "gate.html", page{Title: gate, Live: liveGates, Notice: notice, Data: data})
 }
 

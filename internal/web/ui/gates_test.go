@@ -144,3 +144,32 @@ func TestAPageThatFollowsGatesHearsOfSettings(t *testing.T) {
 		require.Empty(w, queues.heard())
 	})
 }
+
+func TestAGateAndAKeyArePausedAndResumedOnTheGatesPage(t *testing.T) {
+	for name, form := range map[string]url.Values{"gate": {}, "key": {"key": {"host-1"}}} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, setup{}, func(w *world) {
+				w.fetching("host-1", "host-1x")
+				form.Set("queue", "media")
+				form.Set("gate", "hosts")
+				form.Set("reason", "release")
+				a := w.post("/pause", form)
+				require.Equal(w, "/gates/media/hosts?said=paused", a.header.Get("Location"), a.body)
+				body := w.get(a.header.Get("Location")).body
+				require.Contains(w, body, "It is paused: workers start none of its calls.")
+				require.Regexp(w, name+` host.* is paused by anybody@192\.0\.2\.7 since .*: release`, body)
+				a = w.post("/resume", form)
+				require.Equal(w, "/gates/media/hosts?said=resumed", a.header.Get("Location"), a.body)
+				require.NotContains(w, w.get("/gates/media/hosts").body, "is paused by")
+			})
+		})
+	}
+}
+
+func TestWhoMayOnlyLookPausesNoGate(t *testing.T) {
+	inWorld(t, setup{guard: access.Config{ReadOnly: true}}, func(w *world) {
+		w.fetching("host-1", "host-1x")
+		require.NotContains(w, w.get("/gates/media/hosts").body, "Pause…")
+		require.Equal(w, http.StatusForbidden, w.post("/pause", url.Values{"queue": {"media"}, "gate": {"hosts"}}).code)
+	})
+}

@@ -13,7 +13,7 @@ import (
 	"github.com/refq/refq/refcache"
 )
 
-// pausePart is what a page shows of the pauses of a queue or a function, with what changes them.
+// pausePart is what a page shows of the pauses of a queue, a function, a gate or a key, with what changes them.
 type pausePart struct {
 	ID        string // of its elements
 	Target    admin.Target
@@ -40,6 +40,15 @@ func (u *UI) pausePart(r *http.Request, t admin.Target, all []refcache.Pause) pa
 		if p.Func == t.Func {
 			part.MayPause = false
 		}
+	}
+	return part
+}
+
+// gatePause shows whether a gate, or a key of it, is paused.
+func (u *UI) gatePause(r *http.Request, id string, t admin.Target, p *refcache.Pause) pausePart {
+	part := pausePart{ID: id, Target: t, MayPause: u.mayChange(r) && p == nil, MayResume: u.mayChange(r)}
+	if p != nil {
+		part.Pauses = []pauseRow{{t, u.cfg.Redact.Pause(*p).String()}}
 	}
 	return part
 }
@@ -95,7 +104,10 @@ func (u *UI) changePause(w http.ResponseWriter, r *http.Request, do func(admin.T
 	if err := r.ParseForm(); err != nil {
 		return unreadableForm(err)
 	}
-	t := admin.Target{Queue: r.PostForm.Get("queue"), Func: r.PostForm.Get("func")}
+	t := admin.Target{Queue: r.PostForm.Get("queue"), Func: r.PostForm.Get("func"), Gate: r.PostForm.Get("gate")}
+	if r.PostForm.Has("key") {
+		t.Key = new(r.PostForm.Get("key"))
+	}
 	if err := t.Check(); err != nil {
 		return &refusal{http.StatusUnprocessableEntity, "Nothing to pause or resume", err}
 	}
@@ -111,6 +123,9 @@ func (u *UI) changePause(w http.ResponseWriter, r *http.Request, do func(admin.T
 	to := "/"
 	if name, _, _ := strings.Cut(t.Func, "@"); name != "" {
 		to = functionPath(name)
+	}
+	if t.Gate != "" {
+		to = gatePath(t.Queue, t.Gate)
 	}
 	http.Redirect(w, r, to+"?"+url.Values{"said": {done}}.Encode(), http.StatusSeeOther)
 	return nil
