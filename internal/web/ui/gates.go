@@ -81,11 +81,11 @@ func (u *UI) gatePage(w http.ResponseWriter, r *http.Request, status int, form *
 		return err
 	}
 	data := gateData{Gate: u.cfg.Redact.Gate(found.Gate), Form: formOf(found.Gate.Set),
-		Pause: u.gatePause(r, "pause", admin.Target{Queue: queue, Gate: gate}, found.Gate.Paused)}
+		Pause: u.gatePause(r, "pause", admin.Target{Queue: queue, Gate: gate}, found.Gate.Paused != nil)}
 	for i, k := range found.Keys {
 		row := keyRow{GateKey: u.cfg.Redact.GateKey(k)}
 		if row.Key == k.Key {
-			row.Pause = u.gatePause(r, fmt.Sprintf("pause-%d", i), admin.Target{Queue: queue, Gate: gate, Key: &k.Key}, k.Paused)
+			row.Pause = u.gatePause(r, fmt.Sprintf("pause-%d", i), admin.Target{Queue: queue, Gate: gate, Key: &k.Key}, k.Paused != nil)
 		}
 		data.Keys = append(data.Keys, row)
 	}

@@ -22,7 +22,7 @@ type pausePart struct {
 	MayResume bool
 }
 
-// pauseRow is a pause, in words that show nothing they should not.
+// pauseRow is a pause, in words that show nothing they should not; without words if the page has told of it.
 type pauseRow struct {
 	Target admin.Target
 	Text   string
@@ -44,13 +44,15 @@ func (u *UI) pausePart(r *http.Request, t admin.Target, all []refcache.Pause) pa
 	return part
 }
 
-// gatePause shows whether a gate, or a key of it, is paused.
-func (u *UI) gatePause(r *http.Request, id string, t admin.Target, p *refcache.Pause) pausePart {
-	part := pausePart{ID: id, Target: t, MayPause: u.mayChange(r) && p == nil, MayResume: u.mayChange(r)}
-	if p != nil {
-		part.Pauses = []pauseRow{{t, u.cfg.Redact.Pause(*p).String()}}
+// gatePause has what pauses or resumes a gate, or a key of it. The page tells of the pause itself.
+func (u *UI) gatePause(r *http.Request, id string, t admin.Target, paused bool) pausePart {
+	if !u.mayChange(r) {
+		return pausePart{}
 	}
-	return part
+	if paused {
+		return pausePart{MayResume: true, Pauses: []pauseRow{{Target: t}}}
+	}
+	return pausePart{ID: id, Target: t, MayPause: true}
 }
 
 // queueRow is a queue on the overview.
