@@ -29,7 +29,7 @@ var limits = []limit{
 	{"open", "drain", RoundTrips, 2},
 	{"open", "drain", InScripts, 30},
 	{"open", "drain", Bytes, 1980},
-	{"open", "drain", Allocs, 205},
+	{"open", "drain", Allocs, 215},
 	// submit, in pipelines of up to 128, and a wake-up for each of those. Machines differ in how full they are.
 	{"many", "SubmitMany", Commands, 1.1},
 	{"many", "SubmitMany", RoundTrips, 0.1},
