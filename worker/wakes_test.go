@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"regexp"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,17 +21,18 @@ import (
 )
 
 // published is how many messages the nodes of a Cluster were given.
-func published(t *testing.T, rdb *redis.ClusterClient) (n int) {
+func published(t *testing.T, rdb *redis.ClusterClient) int {
+	var n atomic.Int64 // all are asked at once
 	err := rdb.ForEachMaster(t.Context(), func(ctx context.Context, node *redis.Client) error {
 		stats, err := node.Info(ctx, "commandstats").Result()
 		for _, found := range regexp.MustCompile(`cmdstat_s?publish:calls=(\d+)`).FindAllStringSubmatch(stats, -1) {
 			calls, _ := strconv.Atoi(found[1])
-			n += calls
+			n.Add(int64(calls))
 		}
 		return err
 	})
 	require.NoError(t, err)
-	return n
+	return int(n.Load())
 }
 
 // A message that is not heard where it is sent would be sent to the next worker.
