@@ -17,7 +17,7 @@ const module = "github.com/refq/refq"
 // arrows says which packages of ours a package may import, besides its test files: each line names packages, and what
 // these may import of the lines above. A package that is not named here has no place in the house.
 const arrows = `
-refcache internal/remedy internal/netproxy internal/script internal/web/server internal/tracing/otlp internal/testkit/redisserver test/e2e:
+refcache internal/remedy internal/netproxy internal/script internal/web/server internal/tracing/otlp internal/testkit/redisserver test/document test/e2e:
 .: internal/script
 monitor internal/codec internal/tracing internal/redact internal/term internal/errpattern: refcache
 internal/redact: monitor
@@ -48,7 +48,7 @@ internal/demo: refcache producer worker admin internal/memredis internal/term
 internal/cmd/demo: internal/demo internal/term
 internal/testkit: internal/memredis internal/testkit/redisserver
 internal/testkit/world: internal/memredis internal/netproxy internal/testkit PUBLIC CORE
-test/chaos test/capacity test/webload test/withredis test/stress: internal/netproxy internal/testkit/redisserver PUBLIC
+test/chaos test/capacity test/webload test/withredis test/stress: internal/netproxy internal/testkit/redisserver test/document PUBLIC
 cmd/refq: internal/codec internal/config internal/execfunc internal/memredis internal/netproxy internal/bench internal/demo PUBLIC WEB
 cmd/refq: internal/web/asynqmon internal/tracing/otlp internal/errpattern internal/term internal/redact internal/remedy internal/script
 PUBLIC: . refcache producer worker admin monitor metrics refqtest

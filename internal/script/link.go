@@ -16,7 +16,7 @@ import (
 type link struct {
 	of   *Subscription
 	addr string
-	node pubSub
+	node redis.UniversalClient
 	rest time.Duration // how long to wait after this link has failed; only its own goroutine uses it
 
 	mu       sync.Mutex
@@ -36,33 +36,29 @@ func (l *link) add(channel string) bool {
 		return !l.ended
 	}
 	l.channels[channel] = true
-	if l.sub != nil {
-		l.sendLate([]string{channel})
-	}
+	l.late = append(l.late, channel)
+	l.sendLate()
 	return true
 }
 
-// sendLate has sub get more channels, in the background: the node may not answer, and others do. One goroutine does it, since
-// go-redis has a lock around each command. The caller holds mu.
-func (l *link) sendLate(channels []string) {
-	l.late = append(l.late, channels...)
-	if l.sending || len(l.late) == 0 {
+// sendLate has the connection, if there is one, get the channels that are late. It does so in the background: the node may
+// not answer, and others do. One goroutine does it, since go-redis has a lock around each command. The caller holds mu.
+func (l *link) sendLate() {
+	if l.sending || l.sub == nil || len(l.late) == 0 {
 		return
 	}
 	l.sending = true
 	l.of.start(func() {
-		for {
-			l.mu.Lock()
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		for l.sub != nil && len(l.late) > 0 {
 			sub, plain, late := l.sub, l.plain, l.late
 			l.late = nil
-			l.sending = len(late) > 0 && sub != nil
-			more := l.sending
 			l.mu.Unlock()
-			if !more {
-				return
-			}
 			l.subscribe(sub, plain, late)
+			l.mu.Lock()
 		}
+		l.sending = false
 	})
 }
 
@@ -117,13 +113,7 @@ func (l *link) connect(plain bool) *redis.PubSub {
 		return nil
 	}
 	l.sub, l.plain = sub, plain
-	var late []string
-	for channel := range l.channels {
-		if !slices.Contains(channels, channel) {
-			late = append(late, channel)
-		}
-	}
-	l.sendLate(late)
+	l.sendLate()
 	return sub
 }
 

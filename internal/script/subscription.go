@@ -120,13 +120,8 @@ func (s *Subscription) place(channels []string, rest time.Duration) {
 	}
 }
 
-// pubSub makes subscriptions of one node.
-type pubSub interface {
-	Subscribe(ctx context.Context, channels ...string) *redis.PubSub
-}
-
 // nodeOf is the node that a channel's messages are published at.
-func (s *Subscription) nodeOf(channel string) (string, pubSub, error) {
+func (s *Subscription) nodeOf(channel string) (string, redis.UniversalClient, error) {
 	cluster, ok := s.rdb.(*redis.ClusterClient)
 	if !ok {
 		return "", s.rdb, nil
@@ -139,7 +134,7 @@ func (s *Subscription) nodeOf(channel string) (string, pubSub, error) {
 }
 
 // linkTo is the link to a node. It is made if there is none.
-func (s *Subscription) linkTo(addr string, node pubSub, rest time.Duration) *link {
+func (s *Subscription) linkTo(addr string, node redis.UniversalClient, rest time.Duration) *link {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l := s.links[addr]

@@ -17,13 +17,18 @@ func readInfo(ctx context.Context, rdb redis.Cmdable) (map[string]string, error)
 	if err != nil && !Refuses(err) {
 		return nil, err
 	}
+	return infoOf(text), nil
+}
+
+// infoOf are the lines of INFO, and of what is written like it.
+func infoOf(text string) map[string]string {
 	info := map[string]string{}
 	for line := range strings.Lines(text) {
 		if name, value, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
 			info[name] = value
 		}
 	}
-	return info, nil
+	return info
 }
 
 // memoryIn reads how many bytes a server uses that count against its maxmemory, all but the buffers of replicas and of the append-only

@@ -78,17 +78,6 @@ func (s *Store) Nodes(ctx context.Context) map[string]NodeState {
 	return states
 }
 
-// infoOf are the lines of INFO.
-func infoOf(text string) map[string]string {
-	info := map[string]string{}
-	for line := range strings.Lines(text) {
-		if name, value, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
-			info[name] = value
-		}
-	}
-	return info
-}
-
 // tableWithin is how long the newest table of a Cluster's slots is waited for.
 const tableWithin = time.Second
 

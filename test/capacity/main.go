@@ -11,8 +11,9 @@ import (
 	"io"
 	"os"
 	"runtime"
-	"strings"
 	"time"
+
+	"github.com/refq/refq/test/document"
 )
 
 func main() {
@@ -26,27 +27,12 @@ func main() {
 	}
 }
 
-// Marks of the place in the document that the table fills.
-const (
-	begin = "<!-- capacity -->\n"
-	end   = "<!-- /capacity -->\n"
-)
-
 func run(rows io.Reader, file string, now time.Time) error {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return err
-	}
-	before, rest, begins := strings.Cut(string(text), begin)
-	_, after, ends := strings.Cut(rest, end)
-	if !begins || !ends {
-		return fmt.Errorf("%s has no place for the table: %s%s", file, begin, end)
-	}
 	table, err := tabulate(rows, now)
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(file, []byte(before+begin+table+end+after), 0o644)
+	return document.Fill(file, "capacity", table)
 }
 
 // row is a line of refq bench, as far as it counts here. A figure that the row has not is nil.

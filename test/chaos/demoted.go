@@ -88,16 +88,9 @@ func (d *demotion) switchedOver(ctx context.Context) (bool, error) {
 
 func demote(ctx context.Context, s *stage) (r report, err error) {
 	d := s.demotion
-	if _, err := s.startWorkers(ctx, 3); err != nil {
+	calls, err := s.underLoad(ctx, 300)
+	if err != nil {
 		return r, err
-	}
-	var calls []*process
-	for i := range 3 {
-		p, err := s.startProducer(load{First: i * 1_000_000, Callers: 25, PerSecond: 6, Least: 50, Most: 300})
-		if err != nil {
-			return r, err
-		}
-		calls = append(calls, p)
 	}
 	var back []time.Duration
 	for range either(s, 1, 5) {
@@ -111,19 +104,9 @@ func demote(ctx context.Context, s *stage) (r report, err error) {
 		}
 		back = append(back, took)
 	}
-	books, a, err := s.settle(ctx, calls...)
-	if err != nil {
+	if err := s.showThrough(ctx, &r, "", 0, calls); err != nil {
 		return r, err
 	}
-	r.showAccount(a)
-	dead, own := missed(a)
-	r.show(dead == 0 && a.retries == 0, "%d attempts lost because a worker was thought dead, %d because a claim's answer was; "+
-		"%d attempts took results across; %d retries spent", dead, own, outlivedOutage(books, a), a.retries)
-	n, said, err := s.refusals()
-	if err != nil {
-		return r, err
-	}
-	r.show(true, "%d calls refused meanwhile and made again%s", n, examples(said))
 	r.showTimes("address repointed until every process works again", back, s.within(3*time.Second), s.within(3*time.Second))
 	return r, nil
 }

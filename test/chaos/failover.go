@@ -128,7 +128,7 @@ func failOver(ctx context.Context, s *stage) (r report, err error) {
 	if err := s.until(ctx, "the replica follows", ready); err != nil {
 		return r, err
 	}
-	calls, err := s.underLoad(ctx)
+	calls, err := s.underLoad(ctx, 1500)
 	if err != nil {
 		return r, err
 	}

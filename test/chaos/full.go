@@ -25,7 +25,7 @@ var unknown = policy{Function: "unknown"}
 const directorsNumbers = 90_000_000
 
 func fillMemory(ctx context.Context, s *stage) (r report, err error) {
-	calls, err := s.underLoad(ctx)
+	calls, err := s.underLoad(ctx, 1500)
 	if err != nil {
 		return r, err
 	}
@@ -66,19 +66,9 @@ func fillMemory(ctx context.Context, s *stage) (r report, err error) {
 		}
 		back = append(back, took)
 	}
-	books, a, err := s.settle(ctx, calls...)
-	if err != nil {
+	if err := s.showThrough(ctx, &r, fmt.Sprintf("%d times full for %v; ", len(back), lasts), 1, calls); err != nil {
 		return r, err
 	}
-	r.showAccount(a)
-	dead, own := missed(a)
-	r.show(dead == 0 && a.retries == 0, "%d times full for %v; %d attempts lost because a worker was thought dead, %d because a claim's answer was; "+
-		"%d attempts took results across; %d retries spent", len(back), lasts, dead, own, outlivedOutage(books, a), a.retries)
-	n, said, err := s.refusals()
-	if err != nil {
-		return r, err
-	}
-	r.show(n > 0, "%d calls refused meanwhile and made again%s", n, examples(said))
 	r.show(true, "%d calls cancelled and %d hits answered meanwhile", cancelled, hits)
 	r.showTimes("room again until every process works again", back, s.within(10*time.Second), s.within(10*time.Second))
 	return r, nil

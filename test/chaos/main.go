@@ -119,7 +119,7 @@ func direct(ctx context.Context, args []string, out io.Writer) error {
 	all.Wait()
 	printTable(out, played)
 	if o.document != "" {
-		err = document(ctx, o.document, o, played)
+		err = writeInto(ctx, o.document, o, played)
 	}
 	for _, p := range played {
 		err = errors.Join(err, p.failure())

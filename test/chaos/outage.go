@@ -19,7 +19,7 @@ var outages = scenario{
 }
 
 func outage(ctx context.Context, s *stage) (r report, err error) {
-	calls, err := s.underLoad(ctx)
+	calls, err := s.underLoad(ctx, 1500)
 	if err != nil {
 		return r, err
 	}
@@ -59,14 +59,14 @@ func outage(ctx context.Context, s *stage) (r report, err error) {
 	return r, nil
 }
 
-// underLoad starts workers and producers. The callers are few, so that what they could not do meanwhile is done soon, and
-// new calls show whether all is well again.
-func (s *stage) underLoad(ctx context.Context) (producers []*process, err error) {
+// underLoad starts workers, and producers of calls of 50 to so many ms. The callers are few, so that what they could not do
+// meanwhile is done soon, and new calls show whether all is well again.
+func (s *stage) underLoad(ctx context.Context, most int) (producers []*process, err error) {
 	if _, err := s.startWorkers(ctx, 3); err != nil {
 		return nil, err
 	}
 	for i := range 3 {
-		p, err := s.startProducer(load{First: i * 1_000_000, Callers: 25, PerSecond: 6, Least: 50, Most: 1500})
+		p, err := s.startProducer(load{First: i * 1_000_000, Callers: 25, PerSecond: 6, Least: 50, Most: most})
 		if err != nil {
 			return nil, err
 		}
@@ -108,6 +108,25 @@ func (s *stage) flowing(ctx context.Context, since time.Time) (time.Duration, er
 		return true, err
 	})
 	return time.Since(since), err
+}
+
+// showThrough accounts for all calls of a scenario in which Redis took no writes for some time. It tells what became of
+// attempts, behind what is said first, and of the calls that were refused, of which there must be so many.
+func (s *stage) showThrough(ctx context.Context, r *report, first string, least int, calls []*process) error {
+	books, a, err := s.settle(ctx, calls...)
+	if err != nil {
+		return err
+	}
+	r.showAccount(a)
+	dead, own := missed(a)
+	r.show(dead == 0 && a.retries == 0, "%s%d attempts lost because a worker was thought dead, %d because a claim's answer was; "+
+		"%d attempts took results across; %d retries spent", first, dead, own, outlivedOutage(books, a), a.retries)
+	n, said, err := s.refusals()
+	if err != nil {
+		return err
+	}
+	r.show(n >= least, "%d calls refused meanwhile and made again%s", n, examples(said))
+	return nil
 }
 
 // missed counts the attempts that were lost, by why: their worker was thought dead, or it never saw its claim's answer.

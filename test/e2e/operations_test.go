@@ -207,6 +207,27 @@ func TestCertificatesAreReplacedUnderLoad(t *testing.T) {
 	require.Contains(t, stranger.stderr.String(), "certificate")
 }
 
+// endsOneAndLeavesOne makes a call that ends, and one that waits for a worker.
+func (s *site) endsOneAndLeavesOne() (kept, pending refcache.Ref) {
+	s.t.Helper()
+	w := s.worker()
+	call := s.call(`"kept"`)
+	s.next().succeed("1")
+	kept = call.answer(0).RefID
+	w.kill()
+	return kept, s.submit(`"pending"`)
+}
+
+// knowsAndGoesOn checks that the result of the first is there, and that a worker runs the second.
+func (s *site) knowsAndGoesOn(kept, pending refcache.Ref) {
+	s.t.Helper()
+	require.Equal(s.t, "1\n", s.refq("result", string(kept)).stdout.String())
+	waiter := s.wait(pending)
+	s.worker()
+	s.next().succeed("2")
+	require.Equal(s.t, "2", string(waiter.answer(0).Value))
+}
+
 func TestABackupIsMadeAndRestored(t *testing.T) {
 	t.Parallel()
 	has(t, "redis-cli")
@@ -215,12 +236,7 @@ func TestABackupIsMadeAndRestored(t *testing.T) {
 	server := testkit.NewIn(t, data, settings(t, "redis")...)
 	rdb := connect(t, "redis://"+server.Addr)
 	s := newSiteAt(t, "redis://"+server.Addr, nil, nil)
-	w := s.worker()
-	call := s.call(`"kept"`)
-	s.next().succeed("1")
-	kept := call.answer(0)
-	w.kill()
-	pending := s.submit(`"pending"`)
+	kept, pending := s.endsOneAndLeavesOne()
 
 	cli := "redis-cli -p " + port(server.Addr)
 	types(t, data, "backup", "redis-cli", cli, "/var/lib/redis", data, "/srv/backup", backup)
@@ -232,12 +248,8 @@ func TestABackupIsMadeAndRestored(t *testing.T) {
 	types(t, data, "restore", "systemctl stop redis-server", ":", "systemctl start redis-server", ":", "refq doctor", ":",
 		"/var/lib/redis", data, "/srv/backup", backup)
 	server.Start()
-	require.Equal(t, "1\n", s.refq("result", string(kept.RefID)).stdout.String())
 	require.Contains(t, s.refq("status", string(later)).stderr.String(), "not found")
-	waiter := s.wait(pending)
-	s.worker()
-	s.next().succeed("2")
-	require.Equal(t, "2", string(waiter.answer(0).Value))
+	s.knowsAndGoesOn(kept, pending)
 	require.False(t, s.doctor().Wrong)
 }
 
@@ -248,20 +260,11 @@ func TestCallsMoveToAnotherServer(t *testing.T) {
 	args := append(settings(t, "redis"), "--repl-diskless-sync-delay", "0")
 	old, next := testkit.New(t, args...), testkit.New(t, args...)
 	s := newSiteAt(t, "redis://"+old.Addr, nil, nil)
-	w := s.worker()
-	call := s.call(`"kept"`)
-	s.next().succeed("1")
-	kept := call.answer(0)
-	w.kill()
-	pending := s.submit(`"pending"`)
+	kept, pending := s.endsOneAndLeavesOne()
 
 	types(t, s.dir, "move", "-h 10.0.0.8", "-p "+port(next.Addr), "-h 10.0.0.7", "-p "+port(old.Addr),
 		"10.0.0.7 6379", "127.0.0.1 "+port(old.Addr), "10.0.0.8 6379", "127.0.0.1 "+port(next.Addr), "sleep 1", "sleep 0.1")
 	require.Contains(t, connect(t, "redis://"+old.Addr).Info(t.Context(), "replication").Val(), "role:slave")
 	s.redis = "redis://" + next.Addr
-	require.Equal(t, "1\n", s.refq("result", string(kept.RefID)).stdout.String())
-	waiter := s.wait(pending)
-	s.worker()
-	s.next().succeed("2")
-	require.Equal(t, "2", string(waiter.answer(0).Value))
+	s.knowsAndGoesOn(kept, pending)
 }
