@@ -8,7 +8,6 @@ import (
 
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
-	"github.com/redis/go-redis/v9/maintnotifications"
 	"github.com/stretchr/testify/require"
 
 	"github.com/refq/refq/internal/queue"
@@ -32,7 +31,6 @@ func (h *house) dumped() map[string]string {
 func TestOnAFullRedisNoDoorbellIsHalfMoved(t *testing.T) {
 	t.Parallel()
 	options := testkit.Options(testkit.New(t, "--save", "", "--maxmemory-policy", "noeviction").Addr)
-	options.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled} // go-redis leaves a goroutine of theirs
 	rdb := redis.NewClient(options)
 	defer rdb.Close()
 	s := store.New(rdb)

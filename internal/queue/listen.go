@@ -133,8 +133,13 @@ func Listen(rdb redis.UniversalClient, c Config, h Handler) (*Listener, error) {
 	}
 	l.received.Go(func() {
 		l.wakeups.Receive(func(what any) {
-			if m, ok := what.(*redis.Message); ok {
-				l.heard(m.Payload)
+			switch what := what.(type) {
+			case *redis.Message:
+				l.heard(what.Payload)
+			case *redis.Subscription: // wake-ups before it were not heard
+				if line := l.lines[store.QueueOfChannel(what.Channel)]; line != nil {
+					line.fetcher.woken()
+				}
 			}
 		})
 	})

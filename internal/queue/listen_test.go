@@ -2,13 +2,15 @@ package queue_test
 
 import (
 	"context"
+	"strings"
+	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/hibiken/asynq"
 	"github.com/stretchr/testify/require"
 
+	"github.com/refq/refq/internal/memredis"
 	"github.com/refq/refq/internal/queue"
 	"github.com/refq/refq/refcache"
 )
@@ -47,6 +49,32 @@ func TestIdleListenerAnswersAtOnce(t *testing.T) {
 	})
 }
 
+// An idle listener looks by itself after 2 s at the soonest. What it did not hear it looks for as soon as it hears again.
+func TestAListenerLooksWhenItHearsAgain(t *testing.T) {
+	inBubble(t, func(h *house) {
+		var deaf atomic.Bool
+		deaf.Store(true)
+		h.server.SetFaults(func(cmd []string) memredis.Fault {
+			if deaf.Load() && strings.HasSuffix(strings.ToUpper(cmd[0]), "SUBSCRIBE") {
+				return memredis.DropRequest
+			}
+			return memredis.Pass
+		})
+		heard := make(chan time.Time, 1)
+		stop := h.listen(func(context.Context, queue.Doorbell) queue.Answer {
+			heard <- time.Now()
+			return queue.Answer{}
+		})
+		defer stop()
+		time.Sleep(200 * time.Millisecond)
+		h.enqueue(h.submit(3), queue.AtOnce)
+		time.Sleep(100 * time.Millisecond)
+		deaf.Store(false)
+		hears := time.Now()
+		require.Less(h, (<-heard).Sub(hears), time.Second)
+	})
+}
+
 // asynq cuts due times to whole seconds, downwards: a plain delay would end up to a second too soon.
 func TestDoorbellAskedForAgainIsNeverEarly(t *testing.T) {
 	inBubble(t, func(h *house) {
@@ -60,7 +88,6 @@ func TestDoorbellAskedForAgainIsNeverEarly(t *testing.T) {
 				}
 				return queue.Answer{}
 			})
-			synctest.Wait()                                      // it hears
 			time.Sleep(time.Duration(n) * 73 * time.Millisecond) // asked at any point of a second
 			h.enqueue(h.submit(3), queue.AtOnce)
 			time.Sleep(delay + 4*time.Second)

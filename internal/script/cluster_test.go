@@ -17,7 +17,9 @@ import (
 func TestAUsersClusterClientFollowsAPromotion(t *testing.T) {
 	t.Parallel()
 	cluster := testkit.Cluster(t, 3, 1, "--cluster-node-timeout", "1000")
-	users := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{cluster.Masters[1].Addr}, ReadTimeout: time.Second})
+	options := testkit.ClusterOptions(cluster.Masters[1].Addr)
+	options.ReadTimeout = time.Second
+	users := redis.NewClusterClient(options)
 	t.Cleanup(func() { _ = users.Close() })
 	require.NoError(t, users.Set(t.Context(), "a", 1, 0).Err(), "it is used before")
 	rdb := script.New(users)

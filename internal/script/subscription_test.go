@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
-	"github.com/redis/go-redis/v9/maintnotifications"
 	"github.com/stretchr/testify/require"
 
 	"github.com/refq/refq/internal/script"
@@ -59,8 +58,9 @@ func hears(t *testing.T, rdb *redis.ClusterClient, channel string, heard <-chan 
 func TestASubscriptionHasOneConnectionToEachNodeAndFollowsSlots(t *testing.T) {
 	t.Parallel()
 	cluster := testkit.Cluster(t, 3, 0)
-	rdb := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{cluster.Masters[0].Addr}, ClientName: "subscriber",
-		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}})
+	options := testkit.ClusterOptions(cluster.Masters[0].Addr)
+	options.ClientName = "subscriber"
+	rdb := redis.NewClusterClient(options)
 	defer rdb.Close()
 	channels, heard := spread(t, rdb)
 	for _, channel := range channels {

@@ -12,7 +12,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/redis/go-redis/v9"
-	"github.com/redis/go-redis/v9/maintnotifications"
 	"github.com/stretchr/testify/require"
 
 	"github.com/refq/refq/internal/script"
@@ -37,7 +36,6 @@ type outcome struct{ all, nothing, reads int }
 func newBrimful(t *testing.T) *brimful {
 	addr := testkit.New(t, "--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction").Addr
 	options := testkit.Options(addr)
-	options.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled} // go-redis leaves a goroutine of theirs
 	open := func() *redis.Client {
 		rdb := redis.NewClient(options)
 		t.Cleanup(func() { _ = rdb.Close() })

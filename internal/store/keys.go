@@ -42,8 +42,8 @@ func InboxChannel(queue, producer string) string { return prefix(queue) + "in:" 
 // Inbox is a producer among the waiters of a task.
 func Inbox(producer string) string { return "refq:inbox:" + producer }
 
-// queueOfChannel is the queue whose tag a channel carries.
-func queueOfChannel(channel string) string {
+// QueueOfChannel is the queue whose tag a channel carries.
+func QueueOfChannel(channel string) string {
 	_, tagged, _ := strings.Cut(channel, "{")
 	queue, _, _ := strings.Cut(tagged, "}")
 	return queue
@@ -54,7 +54,7 @@ func DropsChannel(queue string) string { return prefix(queue) + "dropped" }
 
 // Dropped is the task that a message on a [DropsChannel] is about.
 func Dropped(channel, message string) refcache.Ref {
-	return refOf(queueOfChannel(channel), message)
+	return refOf(QueueOfChannel(channel), message)
 }
 
 func refOf(queue, hash string) refcache.Ref { return refcache.Ref(queue + ":" + hash) }

@@ -3,10 +3,8 @@ package store_test
 import (
 	"context"
 	"testing"
-	"time"
 
 	"github.com/redis/go-redis/v9"
-	"github.com/redis/go-redis/v9/maintnotifications"
 	"github.com/stretchr/testify/require"
 
 	"github.com/refq/refq/internal/store"
@@ -18,9 +16,9 @@ import (
 func TestNothingRunsOnAQueueWhoseSlotIsHalfMoved(t *testing.T) {
 	t.Parallel()
 	cluster := testkit.Cluster(t, 2, 0)
-	rdb := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{cluster.Masters[0].Addr}, MaxRedirects: 1,
-		ReadTimeout: time.Minute, DialTimeout: time.Minute,
-		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}}) // go-redis leaves a goroutine of theirs
+	options := testkit.ClusterOptions(cluster.Masters[0].Addr)
+	options.MaxRedirects = 1
+	rdb := redis.NewClusterClient(options)
 	defer rdb.Close()
 	q := newQueue(t, rdb)
 	attempts := func(ctx context.Context) map[string]error {

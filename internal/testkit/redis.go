@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
 	"github.com/stretchr/testify/require"
 
 	"github.com/refq/refq/internal/memredis"
@@ -50,7 +51,20 @@ const Patience = "?dial_timeout=1m&read_timeout=1m&write_timeout=1m"
 
 // Options are those of a plain client with that patience.
 func Options(addr string) *redis.Options {
-	return &redis.Options{Addr: addr, DialTimeout: time.Minute, ReadTimeout: time.Minute, WriteTimeout: time.Minute}
+	return &redis.Options{Addr: addr, DialTimeout: time.Minute, ReadTimeout: time.Minute, WriteTimeout: time.Minute,
+		MaintNotificationsConfig: unnotified()}
+}
+
+// ClusterOptions are those of a client of a Cluster with that patience.
+func ClusterOptions(addr string) *redis.ClusterOptions {
+	return &redis.ClusterOptions{Addrs: []string{addr}, DialTimeout: time.Minute, ReadTimeout: time.Minute,
+		WriteTimeout: time.Minute, MaintNotificationsConfig: unnotified()}
+}
+
+// unnotified takes no notifications of maintenance. For these go-redis starts goroutines, of which those of a Cluster's
+// client, and of clients that share their options, outlive it.
+func unnotified() *maintnotifications.Config {
+	return &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 }
 
 // CPU is the time that a Redis has worked since it started, in seconds.
