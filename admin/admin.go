@@ -39,6 +39,9 @@ type Config struct {
 	Namespace string
 	// By is who the events of calls name for what this Admin does to them. Default user@host.
 	By string
+	// Queues are looked at even while Redis cannot list those that were ever used: the node of a Cluster that has the list
+	// does not answer. Each is a name that refcache.CheckQueue takes. Nil: those that this process has met.
+	Queues []string
 }
 
 // Admin lists, changes and judges calls. Make one with New and end it with Close. It is safe for concurrent use; one
@@ -61,6 +64,7 @@ func New(rdb redis.UniversalClient, c Config) *Admin {
 	}
 	rdb = script.New(rdb)
 	s := store.New(rdb)
+	s.Knows(c.Queues...)
 	a := &Admin{store: s, queue: queue.New(rdb, s), counters: counters.New(s)}
 	a.change = change.Changer{Namespace: cmp.Or(c.Namespace, refcache.DefaultNamespace), Store: s, Queue: a.queue, Counters: a.counters, By: c.By,
 		Declared: declared.NewReader(s)}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -100,31 +101,36 @@ func (a *Admin) Pause(ctx context.Context, t Target, terms PauseTerms) (refcache
 	}
 	p := t.pause()
 	p.By, p.Reason = a.change.By, terms.Reason
-	var noted refcache.Pause
-	gates := 0
-	err := a.inQueuesOf(ctx, t, func(queue string) error {
+	type pause struct {
+		refcache.Pause
+		found bool
+	}
+	all, err := inQueuesOf(ctx, a, t, func(ctx context.Context, queue string) (here pause, err error) {
+		here.found = true
 		if t.Gate == "" {
-			here, err := a.store.Pause(ctx, queue, p, terms.For)
-			noted = here
-			return err
+			here.Pause, err = a.store.Pause(ctx, queue, p, terms.For)
+		} else {
+			here.Pause, here.found, err = a.store.PauseGate(ctx, queue, p, terms.For)
 		}
-		here, found, err := a.store.PauseGate(ctx, queue, p, terms.For)
-		if found {
-			noted = here
-			gates++
-		}
-		return err
+		return here, err
 	})
-	if err == nil && t.Gate != "" && gates == 0 {
+	var noted []refcache.Pause
+	for _, queue := range slices.Sorted(maps.Keys(all)) {
+		if here := all[queue]; here.found {
+			noted = append(noted, here.Pause)
+		}
+	}
+	if err == nil && len(noted) == 0 {
 		err = errNoGateHere
 	}
 	if err != nil {
 		return refcache.Pause{}, fmt.Errorf("pause %s: %w", t, err)
 	}
-	if gates > 1 {
-		noted.Queue = ""
+	last := noted[len(noted)-1]
+	if t.Gate != "" && len(noted) > 1 {
+		last.Queue = ""
 	}
-	return noted, nil
+	return last, nil
 }
 
 var errNoGateHere = fmt.Errorf("%w; refq gates lists those that there are", ErrNoGate)
@@ -137,18 +143,21 @@ func (a *Admin) Resume(ctx context.Context, t Target) (was bool, err error) {
 	if err := a.checkMade(); err != nil {
 		return false, err
 	}
-	known := t.Gate == ""
-	err = a.inQueuesOf(ctx, t, func(queue string) (err error) {
-		here, found := false, true
+	type resumed struct{ was, found bool }
+	all, err := inQueuesOf(ctx, a, t, func(ctx context.Context, queue string) (here resumed, err error) {
+		here.found = true
 		if t.Gate == "" {
-			here, err = a.store.Resume(ctx, queue, t.pause())
+			here.was, err = a.store.Resume(ctx, queue, t.pause())
 		} else {
-			here, found, err = a.store.ResumeGate(ctx, queue, t.pause())
+			here.was, here.found, err = a.store.ResumeGate(ctx, queue, t.pause())
 		}
-		was, known = was || here, known || found
-		return err
+		return here, err
 	})
-	if err == nil && !known {
+	found := false
+	for _, here := range all {
+		was, found = was || here.was, found || here.found
+	}
+	if err == nil && !found {
 		err = errNoGateHere
 	}
 	if err != nil {
@@ -157,35 +166,26 @@ func (a *Admin) Resume(ctx context.Context, t Target) (was bool, err error) {
 	return was, nil
 }
 
-// inQueuesOf does something in the queue that is named, or in all of them for a function.
-func (a *Admin) inQueuesOf(ctx context.Context, t Target, do func(queue string) error) error {
+// inQueuesOf changes the queue that is named, or all of them for a function. It returns what came of it by queue.
+func inQueuesOf[T any](ctx context.Context, a *Admin, t Target, change func(ctx context.Context, queue string) (T, error)) (map[string]T, error) {
 	if err := t.Check(); err != nil {
-		return err
+		return nil, err
 	}
-	queues, err := a.store.Queues(ctx)
-	if err != nil {
-		return err
+	queues, missing, err := a.store.QueueNames(ctx)
+	switch {
+	case err != nil:
+		return nil, err
+	case t.Queue == "" && len(queues) > 0:
+		return store.ChangeQueues(ctx, a.store, queues, missing, change)
+	case slices.Contains(queues, t.Queue):
+		here, err := change(ctx, t.Queue)
+		return map[string]T{t.Queue: here}, err
+	case len(missing) > 0:
+		return nil, store.Partial(missing, false)
+	case len(queues) == 0:
+		return nil, fmt.Errorf("%w: Redis knows of none yet; a worker or a first call makes one known", ErrUnknownQueue)
 	}
-	slices.Sort(queues)
-	if len(queues) == 0 {
-		return fmt.Errorf("%w: Redis knows of none yet; a worker or a first call makes one known", ErrUnknownQueue)
-	}
-	if t.Queue != "" {
-		if !slices.Contains(queues, t.Queue) {
-			return fmt.Errorf("%w; there are: %s", ErrUnknownQueue, strings.Join(queues, ", "))
-		}
-		return do(t.Queue)
-	}
-	var failed []error
-	for _, queue := range queues {
-		if err := do(queue); err != nil {
-			failed = append(failed, err)
-		}
-	}
-	if len(failed) > 0 {
-		return fmt.Errorf("%d of %d queues failed; repeat it: %w", len(failed), len(queues), errors.Join(failed...))
-	}
-	return nil
+	return nil, fmt.Errorf("%w; there are: %s", ErrUnknownQueue, strings.Join(slices.Sorted(slices.Values(queues)), ", "))
 }
 
 // Pauses returns what is paused: queues by name, then functions by name. A queue that was paused in asynq's web UI is among

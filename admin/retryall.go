@@ -7,10 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/refq/refq/internal/answer"
+	"github.com/refq/refq/internal/script"
 	"github.com/refq/refq/internal/store"
 	"github.com/refq/refq/monitor"
 	"github.com/refq/refq/refcache"
@@ -31,7 +33,8 @@ type Retried struct {
 	Task refcache.Response[json.RawMessage]
 	// Err is why the task was not retried: refcache.ErrRetriesExhausted, refcache.ErrNotFailed when somebody else was
 	// quicker, refcache.ErrTaskNotFound when it is gone, refcache.ErrUnreadable; after any other it is not known
-	// whether it was, and the walk ends. refcache.ErrNotQueued means that it was accepted, as for Retry. Nil: it was.
+	// whether it was. Then the walk ends, but for the tasks at other nodes of a Cluster. refcache.ErrNotQueued means
+	// that it was accepted, as for Retry. Nil: it was.
 	Err error
 }
 
@@ -45,8 +48,7 @@ func (r Retried) Accepted() bool {
 // not even one that fails again before the walk is over. f.Status is Failed or empty.
 //
 // An error beside the zero Retried ends the walk: it could not go on. If it is a *monitor.PartialError, the tasks of all other
-// queues have been dealt with. Starting again is safe, and goes on where this
-// one ended. The end of ctx ends the walk, with its cause, after the tasks at work, which takes 10 s at most: all that
+// queues have been dealt with. Starting again is safe, and goes on where this one ended. The end of ctx ends the walk, with its cause, after the tasks at work, which takes 10 s at most: all that
 // were retried have been yielded then. A caller that breaks off stops the walk at once, but up to 15 tasks that it was
 // not shown may have been retried. It holds a page of tasks in memory, however many there are.
 func (a *Admin) RetryAll(ctx context.Context, f Filter, options ...RetryOption) iter.Seq2[Retried, error] {
@@ -56,7 +58,7 @@ func (a *Admin) RetryAll(ctx context.Context, f Filter, options ...RetryOption) 
 			yield(Retried{}, fmt.Errorf("retry failed tasks: %w", err))
 			return
 		}
-		r := retryAll{Admin: a, fresh: isFresh(options), today: today, request: rand.Text()}
+		r := retryAll{Admin: a, fresh: isFresh(options), today: today, request: rand.Text(), silent: map[string]*monitor.Missing{}}
 		for batch, err := range r.batches(ctx, f) {
 			if ctx.Err() != nil {
 				err = fmt.Errorf("retry failed tasks: %w", context.Cause(ctx))
@@ -86,6 +88,7 @@ type retryAll struct {
 	fresh   bool
 	today   []refcache.Policy
 	request string
+	silent  map[string]*monitor.Missing // nodes of a Cluster that ceased to answer, by host:port, with queues that had tasks left
 }
 
 // batches parts the walk through the failed tasks. An error comes last, and alone.
@@ -117,39 +120,68 @@ func (r *retryAll) batches(ctx context.Context, f Filter) iter.Seq2[[]store.Foun
 		if len(batch) > 0 && !yield(batch, nil) {
 			return
 		}
+		for _, m := range r.silent {
+			missing = append(missing, *m)
+		}
 		if err := store.Partial(missing, true); err != nil {
 			yield(nil, err)
 		}
 	}
 }
 
-// retry works at all tasks of a batch at once, to the end even if ctx ends: else nobody would know which were retried.
-// Broken is an error that concerns more than its task.
+// retry works at all tasks of a batch at once, to the end even if ctx ends: else nobody would know which were retried. Those
+// of a silent node are left out. Broken is an error that concerns more than its task, and more than a node of a Cluster.
 func (r *retryAll) retry(ctx context.Context, batch []store.Found) (done []Retried, broken error) {
 	ctx, cancel := answer.Outliving(ctx, retriesTimeout)
 	defer cancel()
 	outcomes := make([]outcome, len(batch))
 	var all sync.WaitGroup
 	for i, task := range batch {
+		if silent := r.silent[r.store.NodeOf(ctx, task.Ref.Queue())]; silent != nil {
+			silent.Queues = withName(silent.Queues, task.Ref.Queue())
+			outcomes[i].untold = true
+			continue
+		}
 		all.Go(func() { outcomes[i] = r.retryOne(ctx, task) })
 	}
 	all.Wait()
-	for _, o := range outcomes {
-		if o.broken {
+	for i, o := range outcomes {
+		if o.broken && !r.fellSilent(ctx, batch[i].Ref.Queue(), o.Err) {
 			broken = o.Err
 		}
-		if !o.again {
+		if !o.untold {
 			done = append(done, o.Retried)
 		}
 	}
 	return done, broken
 }
 
+// fellSilent is whether an error says that a node of a Cluster does not answer, the one of this queue. It is left out from then on.
+func (r *retryAll) fellSilent(ctx context.Context, queue string, err error) bool {
+	node := r.store.NodeOf(ctx, queue)
+	if node == "" || !script.NodeFails(err) {
+		return false
+	}
+	if r.silent[node] == nil {
+		r.silent[node] = &monitor.Missing{Node: node, Err: err}
+	}
+	r.silent[node].Queues = withName(r.silent[node].Queues, queue)
+	return true
+}
+
+// withName adds a name to some if it is not among them.
+func withName(names []string, name string) []string {
+	if slices.Contains(names, name) {
+		return names
+	}
+	return append(names, name)
+}
+
 // outcome is what came of the attempt to retry a task.
 type outcome struct {
 	Retried
 	broken bool // Redis did not answer as it should
-	again  bool // this walk had retried it before
+	untold bool // this walk had retried it before, or does not come to it
 }
 
 func (r *retryAll) retryOne(ctx context.Context, seen store.Found) outcome {
@@ -170,6 +202,6 @@ func (r *retryAll) retryOne(ctx context.Context, seen store.Found) outcome {
 		about := errors.Is(err, refcache.ErrTaskNotFound) || errors.Is(err, refcache.ErrUnreadable)
 		return outcome{Retried: Retried{answer.WithoutResult(seen.Record), err}, broken: !about}
 	}
-	again := result == store.RetryAccepted && task.Delivery == seen.Delivery // R13: a retry gives it a new one
-	return outcome{Retried: Retried{answer.WithoutResult(task), r.change.RetryError(ctx, result, task)}, again: again}
+	before := result == store.RetryAccepted && task.Delivery == seen.Delivery // R13: a retry gives it a new one
+	return outcome{Retried: Retried{answer.WithoutResult(task), r.change.RetryError(ctx, result, task)}, untold: before}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -20,6 +21,7 @@ import (
 	"github.com/refq/refq/monitor"
 	"github.com/refq/refq/producer"
 	"github.com/refq/refq/refcache"
+	"github.com/refq/refq/worker"
 )
 
 // shards is a Cluster of three, with two queues in each that have a pending call.
@@ -221,4 +223,99 @@ func TestWithoutTheListOfQueuesThereIsNothing(t *testing.T) {
 	require.Len(t, h.Servers, 2)
 	require.ErrorContains(t, err, "the list of queues is missing")
 	require.ErrorAs(t, err, new(*monitor.PartialError))
+}
+
+// A node that falls silent in the middle of a walk holds up none of the tasks at others.
+func TestRetryAllGoesOnPastANodeThatFallsSilent(t *testing.T) {
+	t.Parallel()
+	s := inShards(t)
+	const master, calls = 0, 20
+	silent, other := s.queues[master][0], s.queues[1][0]
+	s.fail(calls, silent, other)
+	a := admin.New(s.rdb, admin.Config{})
+	t.Cleanup(func() { require.NoError(t, a.Close()) })
+	end := func() {}
+	defer func() { end() }()
+	accepted, unknown := map[string]int{}, map[string]int{}
+	var last error
+	for r, err := range a.RetryAll(t.Context(), admin.Filter{}, admin.FreshBudget()) {
+		switch {
+		case err != nil:
+			last = err
+		case r.Accepted():
+			if len(accepted) == 0 {
+				end = s.silence(master)
+			}
+			accepted[r.Task.Queue]++
+		default:
+			unknown[r.Task.Queue]++
+		}
+	}
+	var partial *monitor.PartialError
+	require.ErrorAs(t, last, &partial)
+	addr := s.cluster.Masters[master].Addr
+	require.Contains(t, last.Error(), fmt.Sprintf("node %s does not answer: queue %s is missing", addr, silent))
+	require.Equal(t, calls, accepted[other])
+	require.Less(t, accepted[silent]+unknown[silent], calls, "it was not asked about all of its tasks")
+	require.Zero(t, unknown[other])
+}
+
+// fail makes calls in each of the queues that fail for good.
+func (s *shards) fail(calls int, queues ...string) {
+	p := producer.New(s.rdb, producer.Config{})
+	w := worker.New(s.rdb, worker.Config{})
+	ctx, stop := context.WithCancel(s.Context())
+	var all sync.WaitGroup
+	for _, queue := range queues {
+		f := refcache.Func[int, int]{Name: "fails-" + queue, Queue: queue}
+		worker.Handle(w, f, func(context.Context, int) (int, error) { return 0, worker.Permanent(errors.New("no")) })
+		for n := range calls {
+			all.Go(func() {
+				_, err := producer.Do(s.Context(), p, f, n)
+				assert.ErrorContains(s, err, "no")
+			})
+		}
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- w.Run(ctx) }()
+	all.Wait()
+	stop()
+	require.NoError(s, <-ended)
+	require.NoError(s, p.Close())
+}
+
+// What is paused is paused in the queues of the nodes that answer, and the others are named.
+func TestAChangeOfAllQueuesGoesOnPastASilentNode(t *testing.T) {
+	t.Parallel()
+	s := inShards(t)
+	a := admin.New(s.rdb, admin.Config{})
+	t.Cleanup(func() { require.NoError(t, a.Close()) })
+	p := producer.New(s.rdb, producer.Config{})
+	t.Cleanup(func() { _ = p.Close() })
+	for master := range s.cluster.Masters {
+		end := s.silence(master)
+		names := slices.Sorted(slices.Values(s.queues[master]))
+		says := fmt.Sprintf("node %s does not answer: queues %s, %s are missing", s.cluster.Masters[master].Addr, names[0], names[1])
+		for name, change := range map[string]func() error{
+			"pause": func() error {
+				_, err := a.Pause(t.Context(), admin.Target{Func: "f"}, admin.PauseTerms{})
+				return err
+			},
+			"resume": func() error {
+				_, err := a.Resume(t.Context(), admin.Target{Func: "f"})
+				return err
+			},
+			"invalidate": func() error { return p.Invalidate(t.Context(), producer.Tag("x")) },
+		} {
+			began := time.Now()
+			err := change()
+			require.ErrorContains(t, err, says, name)
+			require.ErrorContains(t, err, "2 of 6 queues failed; repeat it", name)
+			require.Equal(t, master == s.lists, strings.Contains(err.Error(), "the list of queues is missing"), "%s: %v", name, err)
+			require.Less(t, time.Since(began), testkit.Within(8*time.Second), name)
+		}
+		end()
+	}
+	_, err := a.Pause(t.Context(), admin.Target{Func: "f"}, admin.PauseTerms{})
+	require.NoError(t, err)
 }

@@ -81,33 +81,18 @@ const maxScopes = 1000
 
 // invalidate sets stamps in all queues.
 func (p *Producer) invalidate(ctx context.Context, names []string) error {
-	queues, err := p.usedQueues(ctx)
+	queues, missing, err := p.store.QueueNames(ctx)
 	if err != nil {
 		return err
 	}
-	var failed []error
-	for _, queue := range queues {
-		if err := p.store.Invalidate(ctx, queue, names); err != nil {
-			failed = append(failed, err)
-		}
-	}
+	// After a flush, Redis learns of a queue that this Producer has used a moment later.
+	queues = append(queues, p.noter.names()...)
+	slices.Sort(queues)
+	_, err = store.ChangeQueues(ctx, p.store, slices.Compact(queues), missing, func(ctx context.Context, queue string) (struct{}, error) {
+		return struct{}{}, p.store.Invalidate(ctx, queue, names)
+	})
 	for _, name := range names {
 		p.local.forgetStamped(name) // without waiting for the message
 	}
-	if len(failed) > 0 {
-		return fmt.Errorf("%d of %d queues failed, what is in them may still answer; repeat it: %w", len(failed), len(queues), errors.Join(failed...))
-	}
-	return nil
-}
-
-// usedQueues are those that Redis knows of, and those that this Producer has used: after a flush, Redis learns of a queue
-// a moment later.
-func (p *Producer) usedQueues(ctx context.Context) ([]string, error) {
-	queues, err := p.store.Queues(ctx)
-	if err != nil {
-		return nil, err
-	}
-	queues = append(queues, p.noter.names()...)
-	slices.Sort(queues)
-	return slices.Compact(queues), nil
+	return err
 }

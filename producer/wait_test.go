@@ -103,7 +103,7 @@ func TestWaiterIsToldAsSoonAsItsProducerCanHearAgain(t *testing.T) {
 func TestWaiterWhoseMessagesAreLostLooksItself(t *testing.T) {
 	inOffice(t, func(w *office) {
 		w.Server.SetFaults(func(cmd []string) memredis.Fault {
-			if strings.HasSuffix(strings.ToUpper(cmd[0]), "SUBSCRIBE") && strings.Contains(cmd[1], "}:in:") {
+			if strings.HasSuffix(strings.ToUpper(cmd[0]), "SUBSCRIBE") && strings.Contains(strings.Join(cmd[1:], " "), "}:in:") {
 				return "NOPERM no channels for you"
 			}
 			return memredis.Pass

@@ -109,7 +109,7 @@ func delaying(script string, by time.Duration) fault {
 // deafTo cuts every subscription to channels of that prefix.
 func deafTo(channels string) fault {
 	return func(_ string, cmd []string) memredis.Fault {
-		if strings.HasSuffix(cmd[0], "SUBSCRIBE") && strings.Contains(cmd[1], channels) {
+		if strings.HasSuffix(cmd[0], "SUBSCRIBE") && strings.Contains(strings.Join(cmd[1:], " "), channels) {
 			return memredis.DropRequest
 		}
 		return memredis.Pass

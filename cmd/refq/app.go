@@ -113,7 +113,7 @@ func (a *app) newAdmin(ctx context.Context) (*admin.Admin, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	operator := admin.New(rdb, admin.Config{Namespace: a.cfg.Namespace})
+	operator := a.adminOf(rdb, a.cfg.Namespace)
 	return operator, func() {
 		_ = operator.Close()
 		leave(rdb)
@@ -126,7 +126,7 @@ func (a *app) newProducerAndAdmin(ctx context.Context) (*producer.Producer, *adm
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	p, operator := a.producerOf(rdb), admin.New(rdb, admin.Config{Namespace: a.cfg.Namespace})
+	p, operator := a.producerOf(rdb), a.adminOf(rdb, a.cfg.Namespace)
 	return p, operator, func() {
 		_, _ = p.Close(), operator.Close()
 		leave(rdb)
@@ -136,6 +136,16 @@ func (a *app) newProducerAndAdmin(ctx context.Context) (*producer.Producer, *adm
 // producerOf returns a producer with the settings of the configuration.
 func (a *app) producerOf(rdb redis.UniversalClient) *producer.Producer {
 	return producer.New(rdb, producer.Config{Namespace: a.cfg.Namespace, MaxArgs: a.cfg.MaxArgs, Traces: a.traces.Provider()})
+}
+
+// adminOf returns an admin of a namespace that knows the queues of the configuration.
+func (a *app) adminOf(rdb redis.UniversalClient, namespace string) *admin.Admin {
+	queues := make([]string, len(a.cfg.Functions))
+	for i, f := range a.cfg.Functions {
+		policy, _ := f.Func.Policy() // it has no error
+		queues[i] = policy.Queue
+	}
+	return admin.New(rdb, admin.Config{Namespace: namespace, Queues: queues})
 }
 
 // leave closes a client at the end of the program, which does not wait for answers that a silent Redis owes.

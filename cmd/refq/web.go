@@ -148,7 +148,7 @@ func (p *page) site(s *site) {
 func (a *app) serveWeb(ctx context.Context, rdb redis.UniversalClient, s *site) error {
 	everywhere := refcache.AllNamespaces
 	p, reader := a.producerOf(rdb), producer.New(rdb, producer.Config{Namespace: everywhere})
-	operator := admin.New(rdb, admin.Config{Namespace: everywhere})
+	operator := a.adminOf(rdb, everywhere)
 	defer p.Close()
 	defer reader.Close()
 	defer operator.Close()

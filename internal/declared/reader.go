@@ -3,6 +3,7 @@ package declared
 import (
 	"cmp"
 	"context"
+	"errors"
 	"log/slog"
 	"maps"
 	"reflect"
@@ -17,13 +18,15 @@ import (
 // readEvery is how long what was read of a queue is used.
 const readEvery = 5 * time.Second
 
-// Reader reads what living workers declare. It is safe for concurrent use. Each queue is read at most once in 5 s.
+// Reader reads what living workers declare. It is safe for concurrent use. Each queue is read at most once in 5 s, by one of
+// those who ask: no queue waits for another's.
 type Reader struct {
 	store *store.Store
 
 	mu      sync.Mutex
 	queues  map[string]declarations
-	differs map[string]bool // functions that were said to be declared differently
+	asked   map[string]chan struct{} // queues that are being read, each until its channel is closed
+	differs map[string]bool          // functions that were said to be declared differently
 }
 
 // declarations are the functions of a queue, by name@version, as they were read at a time.
@@ -38,7 +41,7 @@ type declarations struct {
 
 // NewReader returns a Reader that asks s.
 func NewReader(s *store.Store) *Reader {
-	return &Reader{store: s, queues: map[string]declarations{}, differs: map[string]bool{}}
+	return &Reader{store: s, queues: map[string]declarations{}, asked: map[string]chan struct{}{}, differs: map[string]bool{}}
 }
 
 // Functions returns what living workers of a queue declare, by name@version. Where two tell different things, the one that
@@ -60,24 +63,53 @@ func (r *Reader) All(ctx context.Context, queue, name string) ([]Function, error
 	return found.all[name], err
 }
 
+// read returns what is known of a queue if that is new enough, or if somebody is about to read it anew. Who is the first to ask
+// about it waits for that reading.
 func (r *Reader) read(ctx context.Context, queue string) (declarations, error) {
+	for {
+		r.mu.Lock()
+		known, asked := r.queues[queue], r.asked[queue]
+		if time.Since(known.at) < readEvery || asked != nil && !known.at.IsZero() {
+			r.mu.Unlock()
+			return known, nil
+		}
+		if asked == nil {
+			asked = make(chan struct{})
+			r.asked[queue] = asked
+			r.mu.Unlock()
+			return r.ask(ctx, queue, asked)
+		}
+		r.mu.Unlock()
+		select {
+		case <-asked:
+		case <-ctx.Done():
+			return declarations{}, context.Cause(ctx)
+		}
+	}
+}
+
+// ask reads a queue, and closes asked.
+func (r *Reader) ask(ctx context.Context, queue string, asked chan struct{}) (declarations, error) {
+	workers, err := r.store.Declared(ctx, queue)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if known, ok := r.queues[queue]; ok && time.Since(known.at) < readEvery {
-		return known, nil
-	}
-	workers, err := r.store.Declared(ctx, queue)
-	if err != nil {
+	defer close(asked)
+	delete(r.asked, queue)
+	switch {
+	case err == nil:
+		r.queues[queue] = r.merge(queue, workers)
+	case errors.Is(ctx.Err(), context.Canceled):
+		return declarations{}, err // that is about who asked
+	default:
 		known := r.queues[queue]
 		known.at = time.Now() // nobody else waits for a Redis that does not answer
 		r.queues[queue] = known
 		return declarations{}, err
 	}
-	r.queues[queue] = r.merge(queue, workers)
 	return r.queues[queue], nil
 }
 
-// merge is what the workers declare together. The last one of a function counts.
+// merge is what the workers declare together. The last one of a function counts. The caller holds r.mu.
 func (r *Reader) merge(queue string, workers []store.Declaring) declarations {
 	slices.SortFunc(workers, func(a, b store.Declaring) int {
 		return cmp.Or(cmp.Compare(a.Since, b.Since), cmp.Compare(a.Worker, b.Worker))

@@ -22,7 +22,7 @@ import (
 func TestWhoLooksIsToldWhichNodeIsSilent(t *testing.T) {
 	t.Parallel()
 	cluster := testkit.Cluster(t, 3, 0, "--cluster-node-timeout", "60000") // nobody is said to have failed
-	rdb := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{cluster.Masters[0].Addr}})
+	rdb := redis.NewClusterClient(testkit.ClusterOptions(cluster.Masters[0].Addr))
 	t.Cleanup(func() { _ = rdb.Close() })
 	nodeOf := func(key string) string {
 		node, err := rdb.MasterForKey(t.Context(), key)
@@ -58,11 +58,14 @@ func TestWhoLooksIsToldWhichNodeIsSilent(t *testing.T) {
 	_, body := get("/api/v1/calls")
 	require.NotContains(t, body, `"missing"`)
 
-	for _, master := range cluster.Masters {
-		if master.Addr == node {
-			require.NoError(t, master.Signal("STOP"))
+	signal := func(node, signal string) {
+		for _, master := range cluster.Masters {
+			if master.Addr == node {
+				require.NoError(t, master.Signal(signal))
+			}
 		}
 	}
+	signal(node, "STOP")
 	says := fmt.Sprintf("node %s does not answer: queue %s is missing", node, hidden)
 	for _, verb := range []string{"ls", "doctor", "gates", "pauses", "functions --stats", "retry --all --dry-run"} {
 		began := time.Now()
@@ -97,6 +100,13 @@ func TestWhoLooksIsToldWhichNodeIsSilent(t *testing.T) {
 	require.Contains(t, body, fmt.Sprintf("refq_redis_node_up{node=%q} 1", listed))
 	require.Contains(t, body, fmt.Sprintf(`refq_queue_tasks{queue=%q,status="pending"} 1`, shown))
 	require.NotContains(t, body, fmt.Sprintf(`refq_queue_tasks{queue=%q`, hidden))
+
+	signal(node, "CONT")
+	signal(listed, "STOP")
+	p := s.refq("ls")
+	require.Equal(t, 1, p.exitCode())
+	require.Contains(t, p.stderr.String(), "node "+listed+" does not answer: the list of queues is missing")
+	require.Contains(t, p.stdout.String(), hidden+":", "config.yaml names its queue")
 }
 
 // web starts refq web, and returns where it is.
