@@ -54,6 +54,7 @@ func reshard(ctx context.Context, s *stage) (r report, err error) {
 	}
 	s.pause(ctx, time.Second, 2*time.Second)
 	moves.till = time.Now()
+	s.pause(ctx, time.Second, time.Second) // what was asked for by then is over when the next move begins, or was slow
 
 	big := span{from: time.Now(), queues: []string{heavy}}
 	if err := s.moveQueue(ctx, heavy, c.Masters[1], c.Masters[2]); err != nil {
