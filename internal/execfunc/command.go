@@ -73,7 +73,8 @@ func (c Command) environment(r worker.Running) []string {
 	return list
 }
 
-// locate returns the absolute path of the program, and an error if the program or the working directory is missing.
+// locate returns the absolute path of the program, and an error if the program, what its first line names or the working directory
+// is missing.
 func (c Command) locate() (string, error) {
 	if len(c.Argv) == 0 || c.Argv[0] == "" {
 		return "", errors.New("exec is empty: name a program and its arguments")
@@ -88,35 +89,40 @@ func (c Command) locate() (string, error) {
 	case !info.IsDir():
 		return "", fmt.Errorf("working directory %s is a file; set dir", dir)
 	}
+	locate := c.lookFor
 	if strings.Contains(c.Argv[0], "/") {
-		return c.locateFile(dir)
+		locate = func(program string) (string, error) { return locateFile(program, dir) }
 	}
-	return c.locateInPath()
+	program, err := locate(c.Argv[0])
+	if err == nil {
+		err = c.checkFirstLine(program, dir)
+	}
+	return program, err
 }
 
-func (c Command) locateFile(dir string) (string, error) {
-	program := c.Argv[0]
+func locateFile(name, dir string) (string, error) {
+	program := name
 	if !filepath.IsAbs(program) {
 		program = filepath.Join(dir, program)
 	}
 	if _, err := exec.LookPath(program); err != nil {
-		return "", fmt.Errorf("program %q: %s is no executable file: %w", c.Argv[0], program, cmp.Or(errors.Unwrap(err), err))
+		return "", fmt.Errorf("program %q: %s is no executable file: %w", name, program, cmp.Or(errors.Unwrap(err), err))
 	}
 	return program, nil
 }
 
-// locateInPath is exec.LookPath on the command's PATH, which Env may have changed. Relative entries are passed over:
-// what they name would depend on where the worker was started.
-func (c Command) locateInPath() (string, error) {
+// lookFor is exec.LookPath on the command's PATH, which Env may have changed. Relative entries are passed over: what they name
+// would depend on where the worker was started.
+func (c Command) lookFor(name string) (string, error) {
 	path, set := c.Env["PATH"]
 	if !set {
 		path = os.Getenv("PATH")
 	}
 	for _, dir := range filepath.SplitList(path) {
-		program := filepath.Join(dir, c.Argv[0])
+		program := filepath.Join(dir, name)
 		if _, err := exec.LookPath(program); err == nil && filepath.IsAbs(dir) {
 			return program, nil
 		}
 	}
-	return "", fmt.Errorf("program %q is not in PATH (%s): install it or give its path", c.Argv[0], path)
+	return "", fmt.Errorf("program %q is not in PATH (%s): install it or give its path", name, path)
 }

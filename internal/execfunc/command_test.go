@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -86,6 +88,67 @@ func TestAProgramIsLookedForInThePathThatTheCommandGets(t *testing.T) {
 	require.NoError(t, c.Check())
 	_, err := c.Run(t.Context(), nil)
 	require.NoError(t, err)
+}
+
+func TestCheckReadsTheFirstLineOfAScript(t *testing.T) {
+	t.Parallel()
+	testkit.Reserve(t, 3)
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "interpreter"), []byte("#!/bin/sh\nexec /bin/sh \"$@\"\n"), 0o700))
+	long := "#!/bin/sh " + strings.Repeat("x", 1000)
+	for begin, want := range map[string]string{
+		"#!/bin/sh\necho 1\n":           "",
+		"#! \t/bin/sh":                  "",
+		"#!/bin/sh -e\necho 1\n":        "",
+		"#!/usr/bin/env sh\necho 1\n":   "",
+		"#!/usr/bin/env -S A=1 sh -e\n": "",
+		"#!./interpreter\n":             "",
+		"\x7fELF\x00":                   "",
+		"caf\xe9 is no UTF-8":           "",
+		long:                            "",
+		"":                              "is empty",
+		"#!":                            `the first line is "#!", but it names no interpreter`,
+		"#!/bin/sh\r\necho 1\r\n":       "the first line ends with a carriage return, so its interpreter is not found: save the file with Unix line ends",
+		"#!/usr/bin/env sh\r\n":         "carriage return",
+		"#!/opt/gone/bin/python3 -u\nimport sys\n":  `the first line is "#!/opt/gone/bin/python3 -u", but /opt/gone/bin/python3 is no executable file: install it`,
+		"#!/usr/bin/env no-such-python\n":           `but program "no-such-python" is not in PATH (`,
+		"#!/usr/bin/env -S A=1 no-such-python -u\n": `but program "no-such-python" is not in PATH (`,
+		"echo 1\n": `is a text without "#!" in its first line: name its interpreter there, or in exec`,
+		"import sys # caf" + strings.Repeat("é", 300): `is a text without "#!"`,
+		"\ufeff#!/bin/sh\necho 1\n":                   `a byte order mark stands before "#!"`,
+	} {
+		path := filepath.Join(dir, "script")
+		require.NoError(t, os.WriteFile(path, []byte(begin), 0o700))
+		err := Command{Argv: []string{"./script"}, Dir: dir}.Check()
+		if want == "" {
+			require.NoError(t, err, begin)
+			continue
+		}
+		require.ErrorContains(t, err, "program "+path, begin)
+		require.ErrorContains(t, err, want, begin)
+	}
+	if runtime.GOOS == "linux" {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "script"), []byte("#!/usr/bin/env sh -e\n"), 0o700))
+		require.ErrorContains(t, Command{Argv: []string{"./script"}, Dir: dir}.Check(), `env looks for a program named "sh -e": write "env -S sh -e"`)
+	}
+	require.NoError(t, os.Chmod(filepath.Join(dir, "script"), 0o100), "it can be run, and not read")
+	if os.Getuid() != 0 {
+		require.NoError(t, Command{Argv: []string{"./script"}, Dir: dir}.Check())
+	}
+}
+
+func TestTheInterpreterOfAScriptIsLookedForInThePathThatTheCommandGets(t *testing.T) {
+	t.Parallel()
+	testkit.Reserve(t, 3)
+	dir, bin := t.TempDir(), t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "script"), []byte("#!/usr/bin/env tool\n"), 0o700))
+	c := helper("args")
+	c.Argv = []string{"./script"}
+	c.Dir = dir
+	c.Env["PATH"] = bin
+	require.ErrorContains(t, c.Check(), `program "tool" is not in PATH (`+bin+`)`)
+	require.NoError(t, os.Symlink(os.Args[0], filepath.Join(bin, "tool")))
+	require.NoError(t, c.Check())
 }
 
 func TestCheckNamesWhatIsMissing(t *testing.T) {

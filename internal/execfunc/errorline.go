@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"strings"
+	"time"
 
 	"github.com/refq/refq/worker"
 )
@@ -20,9 +21,11 @@ func (t *tail) errorLine() (error, bool) {
 		return nil, false
 	}
 	var told struct {
-		Code    string
-		Message string
-		Details json.RawMessage
+		Code         string
+		Message      string
+		Details      json.RawMessage
+		Permanent    bool
+		RetryAfterMS *int64 `json:"retry_after_ms"`
 	}
 	if json.Unmarshal([]byte(text), &told) != nil || told.Code == "" && told.Message == "" {
 		return nil, false
@@ -31,5 +34,16 @@ func (t *tail) errorLine() (error, bool) {
 	if told.Details != nil && string(told.Details) != "null" {
 		details = told.Details
 	}
-	return worker.Fail(told.Code, cmp.Or(told.Message, told.Code), details), true
+	err := worker.Fail(told.Code, cmp.Or(told.Message, told.Code), details)
+	switch {
+	case told.Permanent:
+		err = worker.Permanent(err)
+	case told.RetryAfterMS != nil:
+		after := time.Duration(min(*told.RetryAfterMS, maxRetryAfter.Milliseconds())) * time.Millisecond
+		err = worker.RetryAfter(err, after)
+	}
+	return err, true
 }
+
+// maxRetryAfter is how long a program may put off a retry.
+const maxRetryAfter = 24 * time.Hour

@@ -67,14 +67,14 @@ func TestOutputThatIsNotOneJSONValueFailsPermanentlyAndIsShown(t *testing.T) {
 	} {
 		out, err := sh(script).Run(t.Context(), nil)
 		require.Nil(t, out)
-		require.True(t, isPermanent(err), script)
+		require.False(t, isPermanent(err), "%s: the program has not said so", script)
 		require.ErrorContains(t, err, "stdout is not one JSON value in UTF-8: ")
 		require.True(t, strings.HasSuffix(err.Error(), "it begins "+begin), err)
 	}
 }
 
 // Readers have limits, too: what none of them could read is not stored.
-func TestOutputNestedDeeperThanAnyReaderTakesFailsPermanently(t *testing.T) {
+func TestOutputNestedDeeperThanAnyReaderTakesFails(t *testing.T) {
 	t.Parallel()
 	testkit.Reserve(t, 3)
 	const nested = `head -c %[1]d /dev/zero | tr '\0' '['; head -c %[1]d /dev/zero | tr '\0' ']'`
@@ -83,7 +83,6 @@ func TestOutputNestedDeeperThanAnyReaderTakesFailsPermanently(t *testing.T) {
 	require.True(t, json.Valid(out))
 	_, err = sh(fmt.Sprintf(nested, 10_001)).Run(t.Context(), nil)
 	require.ErrorContains(t, err, "stdout is not one JSON value in UTF-8: exceeded max depth")
-	require.True(t, isPermanent(err))
 }
 
 // The whole of an endless flood would not fit anywhere: what is kept of it stays within the limits.
@@ -94,7 +93,8 @@ func TestOfAnEndlessFloodNoMoreThanTheLimitsIsKept(t *testing.T) {
 	c.MaxResult = 1 << 20
 	out, err := c.Run(t.Context(), nil)
 	require.Nil(t, out)
-	require.EqualError(t, err, "stdout is longer than max_result, 1048576 bytes")
+	require.ErrorContains(t, err, "stdout is longer than max_result, 1048576 bytes\n")
+	require.Less(t, len(err.Error()), 5<<10, "the end of stderr follows")
 	require.True(t, isPermanent(err))
 
 	kept := &stdout{limit: 1000, tooLong: func() {}}
@@ -102,6 +102,17 @@ func TestOfAnEndlessFloodNoMoreThanTheLimitsIsKept(t *testing.T) {
 		_, _ = kept.Write(make([]byte, 1<<20))
 	}
 	require.LessOrEqual(t, kept.buf.Cap(), 2000)
+}
+
+func TestWhatStderrSaysFollowsWhatIsWrongWithStdout(t *testing.T) {
+	t.Parallel()
+	testkit.Reserve(t, 3)
+	_, err := sh(`echo licence server refused >&2; echo Service unavailable`).Run(t.Context(), nil)
+	require.ErrorContains(t, err, `it begins "Service unavailable"`+"\nlicence server refused")
+	c := sh(`echo far too much >&2; echo '"0123456789"'`)
+	c.MaxResult = 5
+	_, err = c.Run(t.Context(), nil)
+	require.EqualError(t, err, "stdout is longer than max_result, 5 bytes\nfar too much")
 }
 
 func TestACommandNeedNotReadItsArguments(t *testing.T) {
@@ -146,6 +157,13 @@ func TestTheLastLineOfStderrMayBeAnErrorForPrograms(t *testing.T) {
 	_, err := sh(`echo 'refq-error: {"code":"bad_input","message":"no page 7"}' >&2; exit 65`).Run(t.Context(), nil)
 	require.True(t, isPermanent(err))
 	require.Equal(t, "bad_input", refcache.CodeOf(err))
+	_, err = sh(`echo 'refq-error: {"message":"gone","permanent":true,"retry_after_ms":5}' >&2; exit 1`).Run(t.Context(), nil)
+	require.True(t, isPermanent(err))
+	require.EqualError(t, err, "gone")
+	for ms, after := range map[string]time.Duration{"0": 0, "5000": 5 * time.Second, "1000000000000": 24 * time.Hour} {
+		_, err = sh(`echo 'refq-error: {"message":"later","retry_after_ms":`+ms+`}' >&2; exit 1`).Run(t.Context(), nil)
+		require.Equal(t, worker.RetryAfter(errors.Unwrap(err), after), err)
+	}
 	_, err = sh(`echo 'refq-error: {"code":"x"}' >&2; echo last >&2; exit 1`).Run(t.Context(), nil)
 	require.Empty(t, refcache.CodeOf(err), "it is not the last line")
 }
@@ -258,7 +276,7 @@ func TestTooLongAResultIsKilledAndPermanent(t *testing.T) {
 		c.MaxResult = 1000
 		out, err := c.Run(t.Context(), nil)
 		require.Nil(t, out)
-		require.EqualError(t, err, "stdout is longer than max_result, 1000 bytes")
+		require.ErrorContains(t, err, "stdout is longer than max_result, 1000 bytes")
 		require.True(t, isPermanent(err))
 		await(t, "all of the group is dead", l.ended)
 	}

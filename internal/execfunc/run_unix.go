@@ -29,11 +29,13 @@ func (c Command) Check() error {
 // the shape of a worker's handler.
 //
 // Exit code 0 is success: stdout holds one JSON value in UTF-8, which is returned as written, without outer white
-// space; none at all is null. Anything else on stdout, or more than MaxResult, is a permanent failure. Any other exit
-// code is a failure, permanent for PermanentExitCodes, whose error has the code and the last 4 KiB of stderr. If the last
-// line of that is "refq-error: {"code":…,"message":…,"details":…}" the error is that of [worker.Fail]. Lines
-// "refq-progress: 3/10 indexing" on stderr report progress instead; the total and the message may be missing. A line
-// "refq-unavailable: 20s" makes the failure one of [worker.Unavailable]; the last such line counts.
+// space; none at all is null. Anything else on stdout is a failure, and more than MaxResult a permanent one. Any other exit
+// code is a failure, permanent for PermanentExitCodes, whose error has the code. The last 4 KiB of stderr follow the text of
+// each failure. If an exit code is not 0, and the last line of stderr is "refq-error: {"code":…,"message":…,"details":…}", the
+// error is that of [worker.Fail] instead; "permanent":true in it makes it permanent, else "retry_after_ms":5000 sets the delay
+// of the retry, of at most 24 h. Lines "refq-progress: 3/10 indexing" on stderr report progress; the total and the
+// message may be missing. A line "refq-unavailable: 20s" makes the failure one of [worker.Unavailable]; the last such
+// line counts.
 //
 // When ctx ends, the process group gets SIGTERM, and SIGKILL in time for Run to return within [worker.Grace]. The
 // error then wraps the context's cause, whatever the command still does. Nothing is started for a ctx that has ended.
@@ -83,11 +85,16 @@ func (c Command) run(ctx context.Context, in json.RawMessage, a attempt) (json.R
 	case ended != nil && ended != errTooLong:
 		return nil, withText(ended, "\n", stderr.text.String())
 	case stdout.full:
-		return nil, worker.Permanent(fmt.Errorf("stdout is longer than max_result, %d bytes", stdout.limit))
+		err := fmt.Errorf("stdout is longer than max_result, %d bytes", stdout.limit)
+		return nil, worker.Permanent(withText(err, "\n", stderr.text.String()))
 	case err != nil:
 		return nil, c.failure(err, stderr)
 	}
-	return stdout.result()
+	result, err := stdout.result()
+	if err != nil {
+		return nil, withText(err, "\n", stderr.text.String())
+	}
+	return result, nil
 }
 
 func (c Command) failure(err error, written *stderr) error {

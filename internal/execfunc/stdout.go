@@ -8,7 +8,6 @@ import (
 	"fmt"
 
 	"github.com/refq/refq/internal/codec"
-	"github.com/refq/refq/worker"
 )
 
 var errTooLong = errors.New("stdout is too long")
@@ -31,7 +30,7 @@ func (s *stdout) Write(p []byte) (int, error) {
 	return s.buf.Write(p)
 }
 
-// result returns the one JSON value that was written, as it was written, or a permanent error.
+// result returns the one JSON value that was written, as it was written.
 func (s *stdout) result() (json.RawMessage, error) {
 	text := bytes.Trim(s.buf.Bytes(), " \t\r\n")
 	if len(text) == 0 {
@@ -40,7 +39,7 @@ func (s *stdout) result() (json.RawMessage, error) {
 	var value json.RawMessage
 	if err := codec.Decode(text, &value); err != nil {
 		reason := cmp.Or(errors.Unwrap(err), err) // without the Go type
-		return nil, worker.Permanent(fmt.Errorf("stdout is not one JSON value in UTF-8: %w; it begins %s", reason, begin(text)))
+		return nil, fmt.Errorf("stdout is not one JSON value in UTF-8: %w; it begins %s", reason, begin(text))
 	}
 	return value, nil
 }
