@@ -23,21 +23,25 @@ func asideList(queue, name string) string { return store.AsideKey(queue) + ":" +
 func HashPrefix(queue string) string { return keyPrefix(queue) + "t:" }
 
 // asides are the names under which doorbells are set aside for this worker, as far as it has heard, and those of its functions that
-// are paused. The lists of the others are taken from in turn with asynq's own, so that neither starves the other. It may be used
+// are paused, or that it cannot run now. The lists of the others are taken from in turn with asynq's own, so that neither starves the other. It may be used
 // concurrently.
 type asides struct {
 	mu     sync.Mutex
-	names  []string       // that have not turned out to be empty, the next one first; none is paused
+	names  []string       // that have not turned out to be empty, the next one first; none is held up
 	heard  map[string]int // how often each was heard of
 	asynqs bool           // the list chosen last was asynq's
-	paused []string       // what the worker takes for functions that it does not know
+
+	// What the worker takes for functions that it does not know.
+	paused  []string // by people
+	unready []string // for what the worker cannot have
+	heldUp  []string // both
 }
 
-// hear adds a name. False: it is paused, and was not added.
+// hear adds a name. False: it is held up, and was not added.
 func (a *asides) hear(name string) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if slices.Contains(a.paused, name) {
+	if slices.Contains(a.heldUp, name) {
 		return false
 	}
 	if a.heard == nil {
@@ -54,7 +58,7 @@ func (a *asides) hear(name string) bool {
 type choice struct {
 	name   string // empty: asynq's list
 	heard  int    // how often the name had been heard of
-	paused string // what was paused then, as [store.PausedNames]
+	heldUp string // what was held up then, as [store.PausedNames]
 }
 
 // choose returns the list whose turn it is.
@@ -63,11 +67,11 @@ func (a *asides) choose() choice {
 	defer a.mu.Unlock()
 	a.asynqs = !a.asynqs || len(a.names) == 0
 	if a.asynqs {
-		return choice{paused: store.PausedNames(a.paused)}
+		return choice{heldUp: store.PausedNames(a.heldUp)}
 	}
 	name := a.names[0]
 	a.names = append(a.names[1:], name)
-	return choice{name, a.heard[name], store.PausedNames(a.paused)}
+	return choice{name, a.heard[name], store.PausedNames(a.heldUp)}
 }
 
 // wasEmpty drops the name of a list, unless it was heard of since the list was chosen.
@@ -93,17 +97,32 @@ func (a *asides) all() []string {
 	return slices.Clone(a.names)
 }
 
-// pause says which functions are paused from now on.
-func (a *asides) pause(names []string) {
+// pause says which functions are paused from now on. It returns those that were before.
+func (a *asides) pause(names []string) (before []string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.paused = names
-	a.names = slices.DeleteFunc(a.names, func(name string) bool { return slices.Contains(names, name) })
+	before, a.paused = a.paused, names
+	a.holdUp()
+	return before
 }
 
-// pausedNames are the functions that are paused.
-func (a *asides) pausedNames() []string {
+// lack says which functions the worker cannot run from now on.
+func (a *asides) lack(names []string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.paused
+	a.unready = names
+	a.holdUp()
+}
+
+// holdUp has the functions that are paused or unready not started. The caller holds a.mu.
+func (a *asides) holdUp() {
+	a.heldUp = slices.Concat(a.paused, without(a.unready, a.paused))
+	a.names = without(a.names, a.heldUp)
+}
+
+// notStarted are the functions that are held up.
+func (a *asides) notStarted() []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.heldUp
 }

@@ -206,7 +206,7 @@ func (f *fetcher) dequeue(ctx context.Context, slot *Slot, from choice) (Dequeue
 	if from.name != "" {
 		list = asideList(f.queue, from.name)
 	}
-	d, err := f.dequeueBy(ctx, f.queue, store.Doorbells{Name: from.name, Paused: from.paused, Dequeue: f.lessons.dequeue(list),
+	d, err := f.dequeueBy(ctx, f.queue, store.Doorbells{Name: from.name, Paused: from.heldUp, Dequeue: f.lessons.dequeue(list),
 		SetAside: setAsideText, DropGone: dropGoneText})
 	f.answered(err)
 	if err == nil && d.Message != nil {

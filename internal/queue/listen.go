@@ -188,7 +188,7 @@ func (l *line) handle(ctx context.Context, t *asynq.Task) error {
 		run = arrived.claimed.Run
 	}
 	answer := run(ctx, Doorbell{Ref: ref, Slot: arrived.slot, Ack: l.lessons.acknowledge(id),
-		Paused: store.PausedNames(l.fetcher.asides.pausedNames())})
+		Paused: store.PausedNames(l.fetcher.asides.notStarted())})
 	var later *again
 	switch {
 	case answer.acknowledged:

@@ -77,7 +77,11 @@ func (f *fetcher) hearPauses(h Heard) bool {
 		return false
 	}
 	f.pauses.asked = h.asked
-	f.asides.pause(f.known.Paused(h.fields))
+	now := f.known.Paused(h.fields)
+	before := f.asides.pause(now)
+	if begun, ended := f.pausedIn.change(without(now, before), without(before, now)); len(begun)+len(ended) > 0 {
+		f.log.Info("pauses have changed", "paused", begun, "resumed", ended)
+	}
 	return true
 }
 
@@ -86,7 +90,7 @@ func (f *fetcher) hearPauses(h Heard) bool {
 func (f *fetcher) tellPauses(ctx context.Context, s *store.Store) error {
 	f.pauses.telling.Lock()
 	defer f.pauses.telling.Unlock()
-	now := f.asides.pausedNames()
+	now := f.asides.notStarted()
 	paused, resumed := without(now, f.pauses.told), without(f.pauses.told, now)
 	if len(paused)+len(resumed) == 0 {
 		return nil
@@ -95,9 +99,6 @@ func (f *fetcher) tellPauses(ctx context.Context, s *store.Store) error {
 		return err
 	}
 	f.pauses.told = now
-	if begun, ended := f.pausedIn.change(paused, resumed); len(begun)+len(ended) > 0 {
-		f.log.Info("pauses have changed", "paused", begun, "resumed", ended)
-	}
 	if len(resumed) == 0 {
 		return nil
 	}
@@ -137,6 +138,14 @@ func (f *fetcher) lookAtPauses(ctx context.Context) {
 func (l *Listener) HearPauses(queue string, h Heard) {
 	if line := l.lines[queue]; line != nil {
 		line.fetcher.hearPauses(h)
+	}
+}
+
+// Lack has calls of some functions of a queue not started from now on, by name@version, besides those that are paused; it takes the
+// place of what was lacking before. [Listener.TellPauses] is to follow.
+func (l *Listener) Lack(queue string, functions []string) {
+	if line := l.lines[queue]; line != nil {
+		line.fetcher.asides.lack(functions)
 	}
 }
 
