@@ -66,6 +66,7 @@ type Unserved string
 const (
 	UnservedQueue    Unserved = "queue"    // no living worker serves the queue
 	UnservedFunction Unserved = "function" // those that do know no such function in this version
+	UnservedProgram  Unserved = "program"  // those that know it cannot run it now; they try again
 )
 
 // WaitsFor says what a waiting task waits for.

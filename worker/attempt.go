@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -219,6 +220,12 @@ type result struct {
 func (a *attempt) run(h handler) {
 	a.progress.write = a.writeProgress
 	ctx, cancel := context.WithValue(a.ctx, attemptKey{}, a), context.CancelFunc(func() {})
+	fn := h.run
+	if h.acquire != nil {
+		if fn = a.acquire(ctx, h); fn == nil {
+			return
+		}
+	}
 	if limit := a.task().Policy.Timeout; limit > 0 {
 		ctx, cancel = context.WithTimeoutCause(ctx, limit, &TimeoutError{limit})
 	}
@@ -228,7 +235,7 @@ func (a *attempt) run(h handler) {
 	a.returned = make(chan struct{})
 	go func() {
 		defer close(a.returned)
-		call(ctx, h, codec.Plain(a.claimed.Args), results)
+		call(ctx, fn, codec.Plain(a.claimed.Args), results)
 	}()
 	returned := a.await(ctx, results)
 	a.took = time.Since(started)
@@ -237,9 +244,37 @@ func (a *attempt) run(h handler) {
 	a.judge(returned, ended)
 }
 
+// acquire gets what the function needs, and returns the function with that. Nil: it did not get it, or nobody wants the outcome any
+// more, and the attempt is judged. What comes too late is released at once.
+func (a *attempt) acquire(ctx context.Context, h handler) runner {
+	var got runner // and release: read when their results are there
+	var release func()
+	results, wanted := make(chan result, 1), make(chan bool, 1)
+	a.returned = make(chan struct{})
+	go func() {
+		defer close(a.returned)
+		call(ctx, func(ctx context.Context, _ []byte) (_ []byte, err error) {
+			got, release, err = h.acquire(ctx)
+			return nil, err
+		}, nil, results)
+		if !<-wanted && release != nil {
+			release()
+		}
+	}()
+	r := a.await(ctx, results)
+	ended := context.Cause(ctx)
+	wanted <- r.err == nil && ended == nil
+	if r.err == nil && ended == nil {
+		return got
+	}
+	r.err = cmp.Or(r.err, ended)
+	a.judge(r, ended)
+	return nil
+}
+
 // call runs the function and sends what it has returned. A panic is an error with its stack. So is an error that cannot be read:
 // a nil pointer in an error is a common slip.
-func call(ctx context.Context, h handler, args []byte, results chan<- result) {
+func call(ctx context.Context, fn runner, args []byte, results chan<- result) {
 	// What stands if runtime.Goexit ends it all, which runs deferred functions only.
 	returned := result{err: errors.New("function ended its goroutine"), cause: refcache.CausePanic}
 	defer func() {
@@ -248,7 +283,7 @@ func call(ctx context.Context, h handler, args []byte, results chan<- result) {
 		}
 		results <- returned
 	}()
-	value, err := h(ctx, args)
+	value, err := fn(ctx, args)
 	var said told
 	if err != nil {
 		_, _ = err.Error(), errors.As(err, new(*permanentError))
@@ -300,10 +335,14 @@ func (a *attempt) judge(r result, ended error) {
 	w := a.worker
 	var timeout *TimeoutError
 	var lack *lackError
+	var unready *notReadyError
 	closed := closedFor(r.err)
 	switch {
 	case errors.Is(ended, ErrVoid):
 		a.event = counters.AttemptCancelled
+		return
+	case errors.As(r.err, &unready) && !errors.Is(ended, ErrShutdown):
+		a.notReady(r.err, unready.lasts)
 		return
 	case errors.As(r.err, &lack):
 		a.event, a.again, a.lack = counters.AttemptHandedBack, unknownAgain, lack
@@ -329,6 +368,15 @@ func (a *attempt) judge(r result, ended error) {
 	}
 	a.event, a.err = causes[r.cause], r.err
 	a.outcome = store.Errored(w.failure(a.task(), r))
+}
+
+// notReady hands the call on to workers that can run its function, which this one cannot for a time.
+func (a *attempt) notReady(err error, lasts time.Duration) {
+	w, policy, why := a.worker, a.task().Policy, clip(errorText(err), maxNote)
+	a.event, a.err = counters.AttemptHandedBack, err
+	a.outcome = store.HandedOn(why, w.id, store.LacksProgram)
+	w.unready.begin(function{policy.Name, policy.Version}, policy.Queue, why, lasts)
+	w.unready.tell(policy.Queue)
 }
 
 // lacks tells people of a member that a call has and this worker does not know; and if so that no living worker does.

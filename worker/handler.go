@@ -19,8 +19,15 @@ type function struct {
 
 func (f function) String() string { return fmt.Sprintf("%s@%d", f.name, f.version) }
 
-// handler is a registered function with its types erased: JSON in, JSON out.
-type handler func(ctx context.Context, args []byte) ([]byte, error)
+// runner is a function with its types erased: JSON in, JSON out.
+type runner func(ctx context.Context, args []byte) ([]byte, error)
+
+// handler is a registered function: run, or what gets it with what it needs. Release is not nil if there is no error; who does not call
+// the runner calls that.
+type handler struct {
+	run     runner
+	acquire func(ctx context.Context) (run runner, release func(), err error)
+}
 
 // Handle registers fn for calls of f and makes the worker serve f's queue. An error of fn is retried by the policy of
 // the call, unless it is [Permanent]; a panic is an error with its stack. fn may run more than once for a call, also at
@@ -30,6 +37,42 @@ type handler func(ctx context.Context, args []byte) ([]byte, error)
 // worker stops; see [Grace]. Handle panics when f is not valid or already handled, when its gate is that of a function
 // in another queue or has other numbers there, when fn is nil, and after Run.
 func Handle[In, Out any](w *Worker, f refcache.Func[In, Out], fn func(ctx context.Context, in In) (Out, error)) {
+	r := register(w, f, fn == nil)
+	w.handlers[r.name] = handler{run: r.runner(fn)}
+}
+
+// HandleWith is [Handle] for a function that needs something first, such as one of a few processes or licences. The Timeout of a call
+// begins when acquire has returned. The ctx of acquire ends as that of fn does, but for the timeout. The call holds its slot meanwhile.
+// An error of acquire is one of the attempt: [NotReady] hands the call back. Without an error release is called once, when fn has
+// returned, and also if fn is not called; what acquire returns beside an error is not used. HandleWith panics as Handle does, and when
+// acquire is nil.
+func HandleWith[R, In, Out any](w *Worker, f refcache.Func[In, Out],
+	acquire func(ctx context.Context) (r R, release func(), err error), fn func(ctx context.Context, r R, in In) (Out, error)) {
+	r := register(w, f, fn == nil || acquire == nil)
+	w.handlers[r.name] = handler{acquire: func(ctx context.Context) (runner, func(), error) {
+		got, release, err := acquire(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		if release == nil {
+			release = func() {}
+		}
+		run := r.runner(func(ctx context.Context, in In) (Out, error) { return fn(ctx, got, in) })
+		return func(ctx context.Context, args []byte) ([]byte, error) {
+			defer release()
+			return run(ctx, args)
+		}, release, nil
+	}}
+}
+
+// registered is a function that the worker serves.
+type registered[In, Out any] struct {
+	name   function
+	decode func(args []byte, in any) error
+}
+
+// register has the worker serve a function.
+func register[In, Out any](w *Worker, f refcache.Func[In, Out], isNil bool) registered[In, Out] {
 	policy, err := f.Policy()
 	if err == nil {
 		err = codec.CheckType(reflect.TypeFor[In](), f.IgnoreUnexported)
@@ -39,7 +82,7 @@ func Handle[In, Out any](w *Worker, f refcache.Func[In, Out], fn func(ctx contex
 		panic("worker.Handle: the worker is not made by worker.New")
 	case err != nil:
 		panic(fmt.Sprintf("worker.Handle: %v", err))
-	case fn == nil:
+	case isNil:
 		panic(fmt.Sprintf("worker.Handle: the function for %s is nil", policy.Name))
 	case w.ran.Load():
 		panic(fmt.Sprintf("worker.Handle: %s comes too late: Run was called before", policy.Name))
@@ -59,9 +102,14 @@ func Handle[In, Out any](w *Worker, f refcache.Func[In, Out], fn func(ctx contex
 	if policy.Gate.Name != "" {
 		w.gated[name] = gated{policy, turnBy(f, decode)}
 	}
-	w.handlers[name] = func(ctx context.Context, args []byte) ([]byte, error) {
+	return registered[In, Out]{name, decode}
+}
+
+// runner is fn with its types erased.
+func (r registered[In, Out]) runner(fn func(ctx context.Context, in In) (Out, error)) runner {
+	return func(ctx context.Context, args []byte) ([]byte, error) {
 		var in In
-		if err := decode(args, &in); err != nil {
+		if err := r.decode(args, &in); err != nil {
 			return nil, err
 		}
 		out, err := fn(ctx, in)
@@ -70,7 +118,7 @@ func Handle[In, Out any](w *Worker, f refcache.Func[In, Out], fn func(ctx contex
 		}
 		result, err := codec.Encode(&out)
 		if err != nil {
-			return nil, Permanent(fmt.Errorf("result of %s cannot be written as JSON: %w", name, err))
+			return nil, Permanent(fmt.Errorf("result of %s cannot be written as JSON: %w", r.name, err))
 		}
 		return result, nil
 	}

@@ -213,7 +213,7 @@ func (h *heartbeats) beatOf(name string, now time.Time) store.Beat {
 	b := h.queues[name]
 	about := b.about
 	about.Asked, about.Now = milli(h.served[name].lastAsked()), now.UnixMilli()
-	about.Oldest = h.running.oldest(name, now)
+	about.Oldest, about.NotReady = h.running.oldest(name, now), h.unready.in(name)
 	text, _ := json.Marshal(about)
 	beat := store.Beat{Worker: h.id, Queue: name, About: string(text), Runs: h.running.claims(name), Declares: b.declares.Hash,
 		Renew: now.Sub(b.renewed) >= renewEvery}

@@ -139,6 +139,7 @@ type Worker struct {
 	stopping chan struct{}      // closed when no more attempts are to be started
 	served   map[string]*served // by queue, once Run is called
 	outages  outages
+	unready  unready
 
 	logLimiter logLimiter // of what sweeps cannot mend
 }
@@ -158,7 +159,7 @@ func New(rdb redis.UniversalClient, c Config) *Worker {
 		slots: queue.NewSlots(max(1, c.Concurrency)), suspect: make(chan struct{}, 1), stopping: make(chan struct{}),
 	}
 	w.log = c.Logger.With("worker", w.id)
-	w.outages.log = w.log
+	w.outages.log, w.unready.worker = w.log, w
 	return w
 }
 
@@ -221,11 +222,13 @@ func (w *Worker) Run(ctx context.Context) error {
 		return fmt.Errorf("worker: %w", err)
 	}
 	beats.listens(listener)
+	w.unready.listens(listener)
 	background := w.startBackground(base, beats)
 	w.log.Info("worker started", "queues", some(w.Queues()), "functions", some(w.Functions()), "concurrency", w.cfg.Concurrency)
 
 	<-ctx.Done()
 	return w.shutdown(listener, func() {
+		w.unready.listens(nil)
 		end()
 		background.Wait()
 		for _, g := range w.gates {

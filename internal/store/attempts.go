@@ -171,12 +171,13 @@ func Released(note, by string) Outcome {
 	return Outcome{kind: "release", args: []any{note, by}}
 }
 
-// Lack is what a worker that hands a call on does not know of it.
+// Lack is what a worker that hands a call on does not know of it, or does not have for it.
 type Lack string
 
 const (
 	LacksFunction Lack = "function" // in this version
 	LacksMember   Lack = "member"   // of the arguments
+	LacksProgram  Lack = "program"  // what the function needs, for now
 )
 
 // HandedOn is the outcome of an attempt that the worker hands back because it lacks something that another may have: it

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/refq/refq/refcache"
 )
@@ -74,6 +75,10 @@ type HeldUp struct {
 	Name   string   // of the function, as name@version
 	Known  []string // of the functions that workers of the queue know, the first few by name
 	More   int      // how many more these are
+
+	// Of what workers know and cannot run now: why, and when the first of them tries again.
+	Why   string
+	Again time.Duration
 }
 
 // String is a sentence for people, without its end; empty if there is nothing to say.
@@ -91,6 +96,8 @@ func (u HeldUp) String() string {
 			text += fmt.Sprintf(" and %d more", u.More)
 		}
 		return text
+	case refcache.UnservedProgram:
+		return fmt.Sprintf("no living worker can run %s now: %s, tried again in %d s", u.Name, u.Why, int(u.Again.Round(time.Second).Seconds()))
 	}
 	return ""
 }
@@ -183,6 +190,11 @@ func heldUp(queue, function string, answer any) (u HeldUp) {
 		return HeldUp{Paused: new(parsePause(p, told.text(3)))}
 	}
 	u = HeldUp{Lacks: refcache.Unserved(told.text(0)), Queue: queue, Name: function}
+	if u.Lacks == refcache.UnservedProgram {
+		ms, _ := strconv.ParseInt(told.text(1), 10, 64)
+		u.Again, u.Why = time.Duration(ms)*time.Millisecond, told.text(2)
+		return u
+	}
 	for i := 2; i < len(told); i++ {
 		u.Known = append(u.Known, told.text(i))
 	}

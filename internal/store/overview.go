@@ -29,6 +29,14 @@ type About struct {
 	Asked     int64    `json:"asked,omitempty"`    // when Redis last answered its question for work, in Unix ms of its own clock
 	Now       int64    `json:"now,omitempty"`      // that clock at the beat
 	Oldest    []Runs   `json:"oldest,omitempty"`   // attempts of the queue that run longest, the longest first
+
+	NotReady map[string]NotReady `json:"not_ready,omitempty"` // functions of the queue that it cannot run now, as name@version
+}
+
+// NotReady is why a worker cannot run a function, and until when it does not try again, in Unix ms of its own clock.
+type NotReady struct {
+	Why   string `json:"why"`
+	Until int64  `json:"until"`
 }
 
 // Runs is an attempt that a worker tells of.

@@ -5,7 +5,7 @@
 --             ARGV[8] code of the error, or empty   ARGV[9] its details as JSON, or empty
 --   release   ARGV[3] note, or empty   ARGV[4] who hands it back
 --   unavailable   ARGV[3] error   ARGV[4] for how many ms what the function needs is closed   ARGV[5] who says so
---   hand_on   ARGV[3] note   ARGV[4] who hands it on   ARGV[5] what it lacks: 'function' or 'member'
+--   hand_on   ARGV[3] note   ARGV[4] who hands it on   ARGV[5] what it lacks: 'function', 'member' or 'program'
 -- Returns {1, status, ms until the next retry, what its piggyback answered, who was let in}, or {0} when the token is not current: the
 -- outcome is void. A resend finds its token as last_token and gets the same answer.
 

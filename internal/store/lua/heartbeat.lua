@@ -6,7 +6,7 @@
 -- Returns {attempts whose token is no longer current, claims that it did not name, both as hash, token, ...; 1 if the text
 -- is not there; 1 if doorbells are set aside in the queue; what is paused there, as fields of its hash; who was let in}.
 -- What the worker is names what it knows. It is written down by name when nothing is known of the worker: at its first beat,
--- and after a flush. What is paused it knows not.
+-- and after a flush. What is paused, or what it cannot run now, it knows not.
 -- A full Redis takes it: a worker that lives must not look dead then.
 
 local there, paused = redis.call('EXISTS', prefix .. 'aside', prefix .. 'paused'), {}
@@ -17,8 +17,9 @@ end
 redis.call('ZREM', prefix .. 'workers', ARGV[1]) -- a full Redis refuses only what may grow, and only as a script's first write
 redis.call('ZADD', prefix .. 'workers', now, ARGV[1])
 if not redis.call('SET', prefix .. 'worker:' .. ARGV[1], ARGV[2], 'GET') then
+  local unready = unready_in(ARGV[2])
   for _, name in ipairs(names_of(ARGV[2])) do
-    if not is_among(paused, name) then
+    if not is_among(paused, name) and not unready[name] then
       redis.call('SADD', prefix .. 'knows:' .. name, ARGV[1])
     end
   end

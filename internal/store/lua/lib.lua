@@ -484,6 +484,15 @@ local function names_of(about)
   return names
 end
 
+-- unready_in are the functions that a worker cannot run now, by name, by what it says of itself: each with why and until when.
+local function unready_in(about)
+  if not string.find(about or '', '"not_ready":{', 1, true) then
+    return {}
+  end
+  local sound, told = pcall(cjson.decode, about)
+  return sound and told.not_ready or {}
+end
+
 -- lives is whether a worker has been heard of lately.
 local function lives(worker)
   local beat = redis.call('ZSCORE', prefix .. 'workers', worker)
@@ -603,20 +612,43 @@ local function tell_of_pauses()
   end
 end
 
--- surveyed are the different lists of functions that living workers tell, or why there are none: 'none' lives, or 'unknown',
--- because there are many workers, or one that has not told yet or tells in another way.
-local surveyed = nil
+-- surveyed are the different lists of functions that living workers tell that they can run, or why there are none: 'none' lives, or
+-- 'unknown', because there are many workers, or one that has not told yet or tells in another way. cannot are the functions that
+-- some of them know and cannot run now: each with why, and in how many ms the worker tries again that does so first.
+local surveyed, cannot = nil, {}
+
+-- without_unready is a list of functions without those that their worker cannot run now.
+local function without_unready(list, about, beat)
+  local unready, told = unready_in(about), tonumber(string.match(about, '"now":(%d+)')) or 0
+  local able = {}
+  for name in string.gmatch(list, '"([^"]+)"') do
+    local one = unready[name]
+    if not one then
+      able[#able + 1] = '"' .. name .. '"'
+    else
+      local again = math.max(0, (tonumber(one['until']) or 0) - told - math.max(0, now - beat))
+      if not cannot[name] or again < cannot[name].again then
+        cannot[name] = {why = one.why, again = again}
+      end
+    end
+  end
+  return '[' .. table.concat(able, ',') .. ']'
+end
 
 local function survey()
-  local living = redis.call('ZRANGEBYSCORE', prefix .. 'workers', now - DEAD_AFTER, '+inf', 'LIMIT', 0, LOOKED_AT + 1)
+  local living = redis.call('ZRANGEBYSCORE', prefix .. 'workers', now - DEAD_AFTER, '+inf', 'WITHSCORES', 'LIMIT', 0, LOOKED_AT + 1)
   if #living == 0 then
     return 'none'
-  elseif #living > LOOKED_AT then
+  elseif #living > 2 * LOOKED_AT then
     return 'unknown'
   end
   local lists, met = {}, {}
-  for _, worker in ipairs(living) do
-    local list = string.match(redis.call('GET', prefix .. 'worker:' .. worker) or '', '"functions":(%[.-%])')
+  for i = 1, #living, 2 do
+    local about = redis.call('GET', prefix .. 'worker:' .. living[i]) or ''
+    local list = string.match(about, '"functions":(%[.-%])')
+    if list and string.find(about, '"not_ready":{', 1, true) then
+      list = without_unready(list, about, tonumber(living[i + 1]))
+    end
     if not list then
       return 'unknown'
     elseif not met[list] then
@@ -628,8 +660,8 @@ local function survey()
 end
 
 -- unserved tells that no living worker of the queue knows a name; nothing if one does, or if not all of them were looked at. It
--- is {'queue'} if there is none at all, else {'function', how many functions they know, the first of these by name, ...}, of the
--- first LISTS_NAMED lists that differ.
+-- is {'queue'} if there is none at all, and {'program', in how many ms one tries again, why} if those that know it cannot run it now.
+-- Else it is {'function', how many functions they know, the first of these by name, ...}, of the first LISTS_NAMED lists that differ.
 local function unserved(name)
   if #knowing(name) > 0 then
     return nil
@@ -644,6 +676,9 @@ local function unserved(name)
     if string.find(list, '"' .. name .. '"', 1, true) then
       return nil
     end
+  end
+  if cannot[name] then
+    return {'program', string.format('%d', cannot[name].again), tostring(cannot[name].why)}
   end
   local known, functions = {}, {}
   for i = 1, math.min(#surveyed, LISTS_NAMED) do
