@@ -108,6 +108,15 @@ type WorkerHealth struct {
 	NotAsking []string
 	// Oldest are up to 5 attempts in each queue that run longest, the longest first. A worker of an earlier refq tells of none.
 	Oldest []RunningAttempt
+	// NotReady are the functions that it knows and cannot run now.
+	NotReady []UnreadyFunction
+}
+
+// UnreadyFunction is a function that a worker cannot run now.
+type UnreadyFunction struct {
+	Func  string        // as name@version
+	Why   string        // as its program or the worker's code said it
+	Again time.Duration // until the worker tries again; 0: about now
 }
 
 // RunningAttempt is an attempt that a worker has told of.
@@ -135,7 +144,7 @@ var levels = []Level{LevelOK, LevelUnknown, LevelWarning, LevelWrong}
 
 // Finding is the judgement of one thing that was looked at.
 type Finding struct {
-	ID     string // never changes: one of redis_version nodes eviction memory persistence latency clock permissions workers unserved paused oldest_pending oldest_running overdue leftovers gates
+	ID     string // never changes: one of redis_version nodes eviction memory persistence latency clock permissions workers unserved programs paused oldest_pending oldest_running overdue leftovers gates
 	Level  Level
 	Fact   string // one sentence
 	Remedy string // what to do about it; empty when there is nothing to do
@@ -154,6 +163,7 @@ func (h Health) Findings() []Finding {
 		h.permissions().named("permissions"),
 		h.seen(h.unlessFull(h.workers)).named("workers"),
 		h.seen(h.unlessFull(h.unserved)).named("unserved"),
+		h.seen(h.programs).named("programs"),
 		h.seen(h.paused).named("paused"),
 		h.seen(h.unlessFull(h.oldestPending)).named("oldest_pending"),
 		h.seen(h.oldestRunning).named("oldest_running"),

@@ -120,6 +120,21 @@ type workerJSON struct {
 	Running   int           `json:"running"`
 	NotAsking []string      `json:"not_asking"`
 	Oldest    []runningJSON `json:"oldest"`
+	NotReady  []unreadyJSON `json:"not_ready"`
+}
+
+type unreadyJSON struct {
+	Func  string  `json:"func"`
+	Why   string  `json:"why"`
+	Again float64 `json:"again_seconds"`
+}
+
+func unreadyOf(all []UnreadyFunction) []unreadyJSON {
+	out := make([]unreadyJSON, len(all))
+	for i, u := range all {
+		out[i] = unreadyJSON{u.Func, u.Why, u.Again.Seconds()}
+	}
+	return out
 }
 
 // MarshalJSON writes the findings and all facts, null when not known; times are RFC 3339 in UTC with milliseconds,
@@ -147,7 +162,7 @@ func (h Health) MarshalJSON() ([]byte, error) {
 	}
 	for _, w := range h.Workers {
 		out.Workers = append(out.Workers, workerJSON{w.ID, stringPtr(w.Host), positive(w.PID), w.Queues, w.Functions, timePtr(w.Since),
-			timePtr(&w.LastBeat), w.Silent.Seconds(), w.Alive, w.Running, append([]string{}, w.NotAsking...), runningOf(w.Oldest)})
+			timePtr(&w.LastBeat), w.Silent.Seconds(), w.Alive, w.Running, append([]string{}, w.NotAsking...), runningOf(w.Oldest), unreadyOf(w.NotReady)})
 	}
 	return marshal(out)
 }

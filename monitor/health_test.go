@@ -46,7 +46,7 @@ func TestHealthyRedisAndWorkersAreFoundSo(t *testing.T) {
 		require.Empty(t, f.Remedy, f.ID)
 	}
 	require.Equal(t, []string{"redis_version", "nodes", "eviction", "memory", "persistence", "latency", "clock", "permissions", "workers", "unserved",
-		"paused", "oldest_pending", "oldest_running", "overdue", "leftovers", "gates"}, ids)
+		"programs", "paused", "oldest_pending", "oldest_running", "overdue", "leftovers", "gates"}, ids)
 	require.False(t, healthy().Wrong())
 }
 
@@ -281,6 +281,20 @@ func TestFactsAboutQueuesAndWorkersAreJudged(t *testing.T) {
 			h.Queues[0].Pending, h.Queues[0].OldestPending, h.Pauses = 1, time.Hour, []refcache.Pause{{Queue: "other"}}
 		}, warning, "pending for 1h0m0s in queue media; pending there: 1", busy},
 
+		{"programs", func(h *health) {
+			h.Workers[0].Functions = []string{"thumb@2"}
+			h.Workers[0].NotReady = []monitor.UnreadyFunction{{Func: "thumb@2", Why: "no licence"}}
+		}, wrong, "no worker can run thumb@2 on worker " + healthy().Workers[0].ID + ": no licence",
+			"mend what the function needs there; its worker tries again by itself"},
+		{"programs", func(h *health) {
+			able := h.Workers[0]
+			able.ID, able.Functions = "able", []string{"thumb@2"}
+			h.Workers[0].Functions = []string{"thumb@2"}
+			h.Workers[0].NotReady = []monitor.UnreadyFunction{{Func: "thumb@2", Why: "no licence"}}
+			h.Workers = append(h.Workers, able)
+		}, warning, "a worker cannot run what others can: thumb@2 on worker " + healthy().Workers[0].ID + ": no licence",
+			"mend what the function needs there; its worker tries again by itself"},
+
 		{"paused", func(h *health) {
 			h.Pauses = []refcache.Pause{{Queue: "media", By: "ann", Reason: "release"}, {Func: "thumb"}}
 		}, warning, "queue media is paused by ann: release; function thumb is paused", "when calls may start again: refq resume, as refq pauses names it"},
@@ -325,7 +339,7 @@ func TestHealthJSONTellsFindingsAndFacts(t *testing.T) {
 	require.NoError(t, json.Unmarshal(text, &parts))
 	var findings []map[string]any
 	require.NoError(t, json.Unmarshal(parts["findings"], &findings))
-	require.Len(t, findings, 16)
+	require.Len(t, findings, 17)
 	require.Equal(t, map[string]any{"id": "redis_version", "level": "ok", "fact": "Redis 7.0.15", "remedy": nil}, findings[0])
 	delete(parts, "findings")
 	for name, want := range map[string]string{
@@ -337,7 +351,7 @@ func TestHealthJSONTellsFindingsAndFacts(t *testing.T) {
 		"queues": `[{"name":"media","in_line":0,"pending":2,"retrying":0,"processing":0,"partial":false,"waiting":[{"func":"thumb","version":1,"calls":2,"served":false}],` +
 			`"oldest_pending_seconds":1.5,"oldest_processing_seconds":null,"overdue":0,"oldest_overdue_seconds":null,"gone":0,"lost":0,"archived":0}]`,
 		"workers": `[{"id":"h-1-abc","host":"h","pid":1,"queues":["media"],"functions":["echo@1","thumb@2"],"since":"2025-11-24T16:00:00.000Z",` +
-			`"last_beat":"2025-11-24T16:01:00.000Z","silent_seconds":1,"alive":true,"running":3,"not_asking":[],"oldest":[]}]`,
+			`"last_beat":"2025-11-24T16:01:00.000Z","silent_seconds":1,"alive":true,"running":3,"not_asking":[],"oldest":[],"not_ready":[]}]`,
 		"pauses": `[{"queue":"media","func":null,"gate":null,"key":null,"by":null,"at":null,"until":null,"reason":null}]`,
 	} {
 		require.Equal(t, want, string(parts[name]), name)

@@ -3,6 +3,7 @@ package worker_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/refq/refq/internal/testkit/world"
+	"github.com/refq/refq/monitor"
 	"github.com/refq/refq/refcache"
 	"github.com/refq/refq/worker"
 )
@@ -53,6 +55,11 @@ func TestACallThatNobodyCanRunNowWaitsUncounted(t *testing.T) {
 			require.Equal(w, "no living worker can run work@1 now: no licence server, tried again in 15 s", response.Message)
 		}
 		require.Empty(w, w.Redis.SMembers(w.Context(), "refq:{default}:knows:work@1").Val())
+		health, err := w.a.Health(w.Context())
+		require.NoError(w, err)
+		programs := slices.IndexFunc(health.Findings(), func(f monitor.Finding) bool { return f.ID == "programs" })
+		require.Contains(w, health.Findings()[programs].Fact, "no worker can run work@1 on worker ")
+		require.Equal(w, monitor.LevelWrong, health.Findings()[programs].Level)
 		time.Sleep(40 * time.Second)
 		ref := refs[0]
 		require.LessOrEqual(w, len(w.info(ref).Events), 1, "in a row they are one")

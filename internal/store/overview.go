@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -153,6 +154,11 @@ func workersFrom(queue, namespace string, now int64, texts []string) []monitor.W
 			}
 			for _, runs := range about.Oldest {
 				w.Oldest = append(w.Oldest, runs.told(namespace, w.Silent))
+			}
+			for _, f := range slices.Sorted(maps.Keys(about.NotReady)) {
+				is := about.NotReady[f]
+				again := max(0, time.Duration(is.Until-about.Now)*time.Millisecond-w.Silent)
+				w.NotReady = append(w.NotReady, monitor.UnreadyFunction{Func: f, Why: is.Why, Again: again})
 			}
 		}
 		workers = append(workers, w)
