@@ -3,6 +3,7 @@ package monitor
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // programs tells of functions that living workers know and cannot run now.
@@ -19,7 +20,8 @@ func (h Health) programs() Finding {
 	var nobody, some []string
 	for _, w := range h.living() {
 		for _, u := range w.NotReady {
-			text := fmt.Sprintf("%s on worker %s: %s", u.Func, w.ID, u.Why)
+			why, _, _ := strings.Cut(u.Why, "\n")
+			text := fmt.Sprintf("%s on worker %s: %s", u.Func, w.ID, why)
 			if able[u.Func] {
 				some = append(some, text)
 			} else {

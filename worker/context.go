@@ -13,6 +13,8 @@ type Running struct {
 	Function   string
 	Attempt    int // numbered from 1 within a cycle
 	MaxRetries int
+	Cycle      int       // 1 in the first life of the call, one more for each new one
+	CreatedAt  time.Time // when the call was first made, by Redis's clock
 }
 
 // Current returns the attempt that ctx, or a parent of it, was made for, and false when ctx comes from no worker.
@@ -22,7 +24,8 @@ func Current(ctx context.Context) (Running, bool) {
 		return Running{}, false
 	}
 	task := a.task()
-	return Running{Ref: task.Ref, Function: task.Policy.Name, Attempt: task.Attempt, MaxRetries: task.Policy.MaxRetries}, true
+	return Running{Ref: task.Ref, Function: task.Policy.Name, Attempt: task.Attempt, MaxRetries: task.Policy.MaxRetries,
+		Cycle: task.Cycle, CreatedAt: task.CreatedAt}, true
 }
 
 // Grace returns how long a function may go on to clean up once ctx has ended: 5 s, less when the worker is shutting

@@ -91,9 +91,11 @@ func TestFunctionKnowsWhatItRunsFor(t *testing.T) {
 		w.Start(worker.Config{}, world.Handles(work, curious))
 		res, err := w.call(work, "in")
 		require.NoError(w, err)
+		made := w.info(res.RefID).CreatedAt
+		require.NotZero(w, made)
 		require.Equal(w, []worker.Running{
-			{Ref: res.RefID, Function: "work", Attempt: 1, MaxRetries: 3},
-			{Ref: res.RefID, Function: "work", Attempt: 2, MaxRetries: 3},
+			{Ref: res.RefID, Function: "work", Attempt: 1, MaxRetries: 3, Cycle: 1, CreatedAt: made},
+			{Ref: res.RefID, Function: "work", Attempt: 2, MaxRetries: 3, Cycle: 1, CreatedAt: made},
 		}, seen)
 	})
 }

@@ -24,7 +24,7 @@ func execute(ctx context.Context, grace func() time.Duration, cmd *exec.Cmd) (en
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	if err := cmd.Start(); err != nil {
-		return nil, err
+		return nil, &startError{err}
 	}
 	exited := make(chan struct{})
 	watched := make(chan watch)
@@ -42,6 +42,11 @@ func execute(ctx context.Context, grace func() time.Duration, cmd *exec.Cmd) (en
 	}
 	return ended, err
 }
+
+// startError says that a command was not started.
+type startError struct{ error }
+
+func (e *startError) Unwrap() error { return e.error }
 
 // watch is what watchContext saw.
 type watch struct {

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -349,4 +350,14 @@ func TestBinaryOutputStaysReadable(t *testing.T) {
 	require.ErrorContains(t, err, "exit status 1: ")
 	require.True(t, utf8.ValidString(err.Error()))
 	require.LessOrEqual(t, len(err.Error()), keep+len("exit status 1: "))
+}
+
+func TestACommandThatCannotBeStartedIsNotReady(t *testing.T) {
+	t.Parallel()
+	testkit.Reserve(t, 3)
+	path := filepath.Join(t.TempDir(), "broken")
+	require.NoError(t, os.WriteFile(path, []byte("\x7fELF\x00"), 0o700))
+	_, err := Command{Argv: []string{path}}.Run(t.Context(), nil)
+	require.True(t, wraps(err, worker.NotReady(io.EOF, 0)))
+	require.ErrorContains(t, err, "exec format error")
 }

@@ -37,6 +37,8 @@ func (c Command) Check() error {
 // message may be missing. A line "refq-unavailable: 20s" makes the failure one of [worker.Unavailable]; the last such
 // line counts.
 //
+// A command that cannot be started is an error of [worker.NotReady].
+//
 // When ctx ends, the process group gets SIGTERM, and SIGKILL in time for Run to return within [worker.Grace]. The
 // error then wraps the context's cause, whatever the command still does. Nothing is started for a ctx that has ended.
 // When the command exits, the rest of its group is killed; processes that left the group have their pipes closed after
@@ -65,7 +67,7 @@ func (c Command) run(ctx context.Context, in json.RawMessage, a attempt) (json.R
 	}
 	program, err := c.locate()
 	if err != nil {
-		return nil, err
+		return nil, worker.NotReady(err, 0)
 	}
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
@@ -99,6 +101,9 @@ func (c Command) run(ctx context.Context, in json.RawMessage, a attempt) (json.R
 
 func (c Command) failure(err error, written *stderr) error {
 	text := written.text.String()
+	if started, ok := errors.AsType[*startError](err); ok {
+		return worker.NotReady(fmt.Errorf("run %q: %w", c.Argv[0], started.error), 0)
+	}
 	exit, ok := errors.AsType[*exec.ExitError](err)
 	if !ok {
 		return withText(fmt.Errorf("run %q: %w", c.Argv[0], err), "\n", text)

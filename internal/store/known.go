@@ -97,7 +97,8 @@ func (u HeldUp) String() string {
 		}
 		return text
 	case refcache.UnservedProgram:
-		return fmt.Sprintf("no living worker can run %s now: %s, tried again in %d s", u.Name, u.Why, int(u.Again.Round(time.Second).Seconds()))
+		why, _, _ := strings.Cut(u.Why, "\n")
+		return fmt.Sprintf("no living worker can run %s now: %s, tried again in %d s", u.Name, why, int(u.Again.Round(time.Second).Seconds()))
 	}
 	return ""
 }
