@@ -131,9 +131,12 @@ func (u *unready) names(queue string) (names []string) {
 func (u *unready) in(queue string) map[string]store.NotReady {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	told := map[string]store.NotReady{}
+	var told map[string]store.NotReady
 	for f, is := range u.functions {
 		if is.queue == queue {
+			if told == nil {
+				told = map[string]store.NotReady{}
+			}
 			told[f.String()] = store.NotReady{Why: is.why, Until: is.until.UnixMilli()}
 		}
 	}
