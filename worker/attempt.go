@@ -267,6 +267,7 @@ func (a *attempt) acquire(ctx context.Context, h handler) runner {
 	if r.err == nil && ended == nil {
 		return got
 	}
+	a.progress.flush()
 	r.err = cmp.Or(r.err, ended)
 	a.judge(r, ended)
 	return nil
@@ -335,13 +336,13 @@ func (a *attempt) judge(r result, ended error) {
 	w := a.worker
 	var timeout *TimeoutError
 	var lack *lackError
-	var unready *notReadyError
 	closed := closedFor(r.err)
+	unready, isUnready := errors.AsType[*notReadyError](r.err)
 	switch {
 	case errors.Is(ended, ErrVoid):
 		a.event = counters.AttemptCancelled
 		return
-	case errors.As(r.err, &unready) && !errors.Is(ended, ErrShutdown):
+	case isUnready && !errors.Is(ended, ErrShutdown):
 		a.notReady(r.err, unready.lasts)
 		return
 	case errors.As(r.err, &lack):
