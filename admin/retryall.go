@@ -48,9 +48,10 @@ func (r Retried) Accepted() bool {
 // not even one that fails again before the walk is over. f.Status is Failed or empty.
 //
 // An error beside the zero Retried ends the walk: it could not go on. If it is a *monitor.PartialError, the tasks of all other
-// queues have been dealt with. Starting again is safe, and goes on where this one ended. The end of ctx ends the walk, with its cause, after the tasks at work, which takes 10 s at most: all that
-// were retried have been yielded then. A caller that breaks off stops the walk at once, but up to 15 tasks that it was
-// not shown may have been retried. It holds a page of tasks in memory, however many there are.
+// queues have been dealt with. Starting again is safe, and goes on where this one ended. The end of ctx ends the walk, with its
+// cause, after the tasks at work, which takes 10 s at most: all that were retried have been yielded then. A caller that breaks
+// off stops the walk at once, but up to 15 tasks that it was not shown may have been retried. It holds a page of tasks in memory,
+// however many there are.
 func (a *Admin) RetryAll(ctx context.Context, f Filter, options ...RetryOption) iter.Seq2[Retried, error] {
 	return func(yield func(Retried, error) bool) {
 		today, err := policiesOf(options)

@@ -142,8 +142,7 @@ func (a *app) producerOf(rdb redis.UniversalClient) *producer.Producer {
 func (a *app) adminOf(rdb redis.UniversalClient, namespace string) *admin.Admin {
 	queues := make([]string, len(a.cfg.Functions))
 	for i, f := range a.cfg.Functions {
-		policy, _ := f.Func.Policy() // it has no error
-		queues[i] = policy.Queue
+		queues[i] = queueOf(f)
 	}
 	return admin.New(rdb, admin.Config{Namespace: namespace, Queues: queues})
 }

@@ -201,12 +201,17 @@ func Partial(missing []monitor.Missing, some bool) error {
 	case len(missing) == 0:
 		return nil
 	case !some:
-		if m := missing[0]; len(m.Queues) > 0 {
-			return fmt.Errorf("%v: %w", m, m.Err)
-		}
-		return fmt.Errorf("node %s does not answer: %w", missing[0].Node, missing[0].Err)
+		return unanswered(missing[0])
 	}
 	return &monitor.PartialError{Missing: mergeMissing(missing)}
+}
+
+// unanswered is what a node did not answer as an error. Without queues the text of a Missing has the text of its error already.
+func unanswered(m monitor.Missing) error {
+	if len(m.Queues) > 0 {
+		return fmt.Errorf("%v: %w", m, m.Err)
+	}
+	return fmt.Errorf("node %s does not answer: %w", m.Node, m.Err)
 }
 
 // mergeMissing has each node once. What is no queue of a node goes without saying beside its queues, but for the list of them.

@@ -44,7 +44,7 @@ func ChangeQueues[T any](ctx context.Context, s *Store, queues []string, missing
 	}
 	err = incomplete(failed, silent, len(queues))
 	for _, m := range missing { // there may be more queues
-		err = errors.Join(err, fmt.Errorf("%v; repeat it: %w", m, m.Err))
+		err = errors.Join(err, fmt.Errorf("%w; repeat it", unanswered(m)))
 	}
 	return changed, err
 }
@@ -54,7 +54,7 @@ func incomplete(failed []error, silent []monitor.Missing, queues int) error {
 	n := len(failed)
 	for _, m := range silent {
 		n += len(m.Queues)
-		failed = append(failed, fmt.Errorf("%v: %w", m, m.Err))
+		failed = append(failed, unanswered(m))
 	}
 	if n == 0 {
 		return nil

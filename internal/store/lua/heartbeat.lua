@@ -17,7 +17,7 @@ end
 redis.call('ZREM', prefix .. 'workers', ARGV[1]) -- a full Redis refuses only what may grow, and only as a script's first write
 redis.call('ZADD', prefix .. 'workers', now, ARGV[1])
 if not redis.call('SET', prefix .. 'worker:' .. ARGV[1], ARGV[2], 'GET') then
-  local unready = unready_in(ARGV[2])
+  local unready = unready_in(ARGV[2]) or {}
   for _, name in ipairs(names_of(ARGV[2])) do
     if not is_among(paused, name) and not unready[name] then
       redis.call('SADD', prefix .. 'knows:' .. name, ARGV[1])

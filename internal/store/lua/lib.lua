@@ -484,13 +484,14 @@ local function names_of(about)
   return names
 end
 
--- unready_in are the functions that a worker cannot run now, by name, by what it says of itself: each with why and until when.
+-- unready_in are the functions that a worker cannot run now, by name, by what it says of itself: each with why and until when. Nil if
+-- there are none.
 local function unready_in(about)
-  if not string.find(about or '', '"not_ready":{', 1, true) then
-    return {}
+  if not string.find(about, '"not_ready":{', 1, true) then
+    return nil
   end
   local sound, told = pcall(cjson.decode, about)
-  return sound and told.not_ready or {}
+  return sound and told.not_ready or nil
 end
 
 -- lives is whether a worker has been heard of lately.
@@ -618,9 +619,8 @@ end
 local surveyed, cannot = nil, {}
 
 -- without_unready is a list of functions without those that their worker cannot run now.
-local function without_unready(list, about, beat)
-  local unready, told = unready_in(about), tonumber(string.match(about, '"now":(%d+)')) or 0
-  local able = {}
+local function without_unready(list, unready, about, beat)
+  local told, able = tonumber(string.match(about, '"now":(%d+)')) or 0, {}
   for name in string.gmatch(list, '"([^"]+)"') do
     local one = unready[name]
     if not one then
@@ -646,8 +646,9 @@ local function survey()
   for i = 1, #living, 2 do
     local about = redis.call('GET', prefix .. 'worker:' .. living[i]) or ''
     local list = string.match(about, '"functions":(%[.-%])')
-    if list and string.find(about, '"not_ready":{', 1, true) then
-      list = without_unready(list, about, tonumber(living[i + 1]))
+    local unready = list and unready_in(about)
+    if unready then
+      list = without_unready(list, unready, about, tonumber(living[i + 1]))
     end
     if not list then
       return 'unknown'
